@@ -1,0 +1,182 @@
+"""The whole configuration as pydantic models; `configs/default.yaml` documents every key.
+
+Unknown keys are refused with the nearest known key named, `${NAME}` takes a value from the environment, and every
+problem is reported at once (`load` raises one `ConfigError` that lists them all).
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stream_adapter.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class EncoderConfig(Section):
+    """Which CLIP embeds the pictures, and how."""
+
+    model: str = "ViT-B-32"
+    model_config_file: Path | None = None
+    pretrained: str | None = None
+    pretrained_image: Path | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    decode_threads: PositiveInt = 2
+    max_pixels: PositiveInt = 50_000_000
+    max_bytes: PositiveInt = 20_000_000
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> "EncoderConfig":
+        if self.pretrained is None and self.pretrained_image is None:
+            raise ValueError("needs weights: set `pretrained` (hub tag or checkpoint file) or `pretrained_image`")
+        return self
+
+
+class VocabularyConfig(Section):
+    """The classes, and where their text vectors come from."""
+
+    vectors: Path | None = None
+    classes: tuple[str, ...] | None = None
+    classes_file: Path | None = None
+    prompts: dict[str, tuple[str, ...]] = {}
+    templates: Literal["openai", "simple", "none"] | tuple[str, ...] = "openai"
+    unknown_labels: Literal["reject", "ignore"] = "reject"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "VocabularyConfig":
+        given = [name for name in ("vectors", "classes", "classes_file") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = f"found {' and '.join(given)}" if given else "found none"
+            raise ValueError(f"needs exactly one of `vectors`, `classes`, `classes_file`; {found}")
+        return self
+
+
+class AnchorsConfig(Section):
+    """How many anchors are kept, and how their neighbours are found."""
+
+    budget: PositiveInt = 100_000
+    budget_per_class: PositiveInt = 1_000
+    index: Literal["auto", "hnsw", "exact"] = "auto"
+    neighbours: PositiveInt = 16
+    hnsw_m: Annotated[int, Field(ge=4, le=128)] = 16
+    hnsw_ef_construction: PositiveInt = 100
+    hnsw_ef_search: PositiveInt = 64
+    recall_sample: Fraction = 0.01
+
+
+class RefitConfig(Section):
+    """When and how the linear maps are refitted to the anchors."""
+
+    every_labels: PositiveInt = 32
+    max_age_s: PositiveFloat = 1.0
+    background: bool = True
+    steps: PositiveInt = 100
+    learning_rate: PositiveFloat = 1e-3
+    rho: Annotated[float, Field(ge=0.0)] = 1e4
+    max_anchors: PositiveInt = 2_048
+
+
+class AdapterConfig(Section):
+    """Localized Latent Updates: gate, anchors, refit."""
+
+    gamma: PositiveFloat = 10.0
+    damping: Fraction = 1.0
+    seed: int = 0
+    canaries: tuple[str, ...] = ()
+    anchors: AnchorsConfig = AnchorsConfig()
+    refit: RefitConfig = RefitConfig()
+
+
+class BatchConfig(Section):
+    """When a batch closes: at `max_batch` events or after `max_wait_ms`, whichever comes first."""
+
+    max_batch: PositiveInt = 64
+    max_wait_ms: Annotated[float, Field(ge=0.0)] = 50.0
+    top_k: PositiveInt = 5
+
+
+class KafkaTopics(Section):
+    """Topic names by role."""
+
+    images: str = "images"
+    predictions: str = "predictions"
+    anchors: str = "anchors"
+    dead_letters: str = "dead-letters"
+
+
+class KafkaConfig(Section):
+    """Connection, group and topics of the Kafka transport."""
+
+    bootstrap_servers: str = "localhost:9092"
+    topics: KafkaTopics = KafkaTopics()
+    group_id: str = "stream-adapter"
+    group_instance_id: str | None = None
+    auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    session_timeout_ms: PositiveInt = 45_000
+    max_poll_interval_ms: PositiveInt = 300_000
+    security: dict[str, str | int | bool] = {}
+    consumer: dict[str, str | int | float | bool] = {}
+    producer: dict[str, str | int | float | bool] = {}
+
+
+class FilesConfig(Section):
+    """Input and output of the file transport."""
+
+    input: Path
+    format: Literal["auto", "folder", "manifest", "recorded"] = "auto"
+    output: Path
+    labels: bool = True
+
+
+class DeadLetterLimit(Section):
+    """When too many events are bad, the worker stops instead of dead-lettering a whole topic."""
+
+    max_share: Fraction = 0.5
+    window: PositiveInt = 1_000
+    min_events: PositiveInt = 200
+
+
+class ServiceConfig(Section):
+    """Being a service: HTTP, shutdown, logs."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    http: bool = True
+    drain_s: PositiveFloat = 20.0
+    stuck_after_s: PositiveFloat = 60.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "human", "json"] = "auto"
+
+
+class Config(Section):
+    """The root of a configuration file."""
+
+    transport: Literal["kafka", "files"] = "kafka"
+    encoder: EncoderConfig
+    vocabulary: VocabularyConfig
+    adapter: AdapterConfig = AdapterConfig()
+    batch: BatchConfig = BatchConfig()
+    kafka: KafkaConfig = KafkaConfig()
+    files: FilesConfig | None = None
+    dead_letters: DeadLetterLimit = DeadLetterLimit()
+    service: ServiceConfig = ServiceConfig()
+
+    @model_validator(mode="after")
+    def _transport_is_configured(self) -> "Config":
+        if self.transport == "files" and self.files is None:
+            raise ValueError("`transport: files` needs a `files` section with `input` and `output`")
+        return self

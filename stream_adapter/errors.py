@@ -1,0 +1,103 @@
+"""The exception tree: every error that the package raises on purpose.
+
+    StreamAdapterError
+    ├── ConfigError            the configuration is wrong; nothing was started
+    ├── VocabularyError        class names, prompts or class vectors do not fit together
+    ├── EncoderError           the model cannot be loaded or does not fit the vocabulary
+    ├── FingerprintMismatch    vectors of two different encoders were about to meet
+    ├── AnchorError            an anchor is unknown, not finite, not unit or of the wrong length
+    ├── TransportError         the broker, topic or file cannot be used
+    │   └── Fenced             another worker took over this worker's identity
+    ├── DeadLetterLimitExceeded  too large a share of recent events is bad; the worker stops
+    └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
+        ├── MalformedEvent         stage "parse": envelope, headers, content type
+        ├── UndecodableImage       stage "decode": not an image, truncated, too large
+        ├── ForeignVector          stage "encode": an embedding of another encoder, or not a unit vector
+        └── UnknownLabel           stage "label": the label is not in the vocabulary
+
+An `EventError` is somebody's data and never stops the worker; all others do, with a message that says what
+failed, the value, and what to do.
+"""
+
+from typing import ClassVar
+
+
+class StreamAdapterError(Exception):
+    """Base of every error that the package raises on purpose."""
+
+
+class ConfigError(StreamAdapterError):
+    """The configuration is wrong.
+
+    Attributes:
+        problems: every problem found, one sentence each; never empty.
+    """
+
+    def __init__(self, problems: list[str], source: str = "configuration") -> None:
+        self.problems = problems
+        self.source = source
+        listing = "\n".join(f"  - {problem}" for problem in problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{source}: {count}\n{listing}")
+
+
+class VocabularyError(StreamAdapterError):
+    """Class names, prompts or class vectors do not fit together."""
+
+
+class EncoderError(StreamAdapterError):
+    """The model cannot be loaded or does not fit the vocabulary."""
+
+
+class FingerprintMismatch(StreamAdapterError):  # noqa: N818 - says what happened
+    """Vectors of two different encoders were about to meet in one index."""
+
+
+class AnchorError(StreamAdapterError):
+    """An anchor is unknown, not finite, not unit or of the wrong length."""
+
+
+class TransportError(StreamAdapterError):
+    """The broker, topic or file cannot be used."""
+
+
+class Fenced(TransportError):  # noqa: N818 - the field's term
+    """Another worker took over this worker's identity."""
+
+
+class DeadLetterLimitExceeded(StreamAdapterError):  # noqa: N818 - says what happened
+    """Too large a share of recent events is bad: a fault of the producer or of the set-up, not of single events."""
+
+
+class EventError(StreamAdapterError):
+    """One event cannot be used. It goes to the dead letters; the worker goes on.
+
+    Attributes:
+        stage: where on the journey it was refused, as written to the dead letter's headers.
+    """
+
+    stage: ClassVar[str] = "unknown"
+
+
+class MalformedEvent(EventError):
+    """The envelope cannot be read: headers, content type or structured JSON."""
+
+    stage = "parse"
+
+
+class UndecodableImage(EventError):
+    """The bytes are not an image that may be decoded."""
+
+    stage = "decode"
+
+
+class ForeignVector(EventError):
+    """An embedding event whose vector comes from another encoder or is not a unit vector."""
+
+    stage = "encode"
+
+
+class UnknownLabel(EventError):
+    """The label is not a class of the vocabulary and the policy is `reject`."""
+
+    stage = "label"

@@ -1,0 +1,127 @@
+"""What travels in and out, and the two protocols at the seam: `Source` and `Sink`.
+
+The processor knows nothing else of the outside world. `kafka.py` and `files.py` implement both protocols; the
+in-memory twins for tests are in `memory.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Partition(NamedTuple):
+    """One ordered part of the input: a Kafka topic partition, or a file."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it was read, untouched; a dead letter is made from exactly this.
+
+    Attributes:
+        partition: where it came from.
+        offset: its position there; the next one to read is `offset + 1`.
+        timestamp_ms: the transport's time, milliseconds since the epoch.
+        key: the record's key, or None.
+        value: the record's payload; None is a Kafka tombstone.
+        headers: names and raw values, in order, duplicates included.
+    """
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutRecord:
+    """One record to be written to an output.
+
+    Attributes:
+        channel: the output's role, one of "predictions", "anchors", "dead_letters"; the transport maps roles to topics
+            or files.
+        key: the record's key, or None.
+        value: the payload; None deletes the key in a compacted output.
+        headers: names and raw values.
+        timestamp_ms: milliseconds since the epoch, or None for the time of writing.
+    """
+
+    channel: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """All that one batch has to say: its outputs and how far the input was consumed.
+
+    It becomes visible as a whole or, at least once, outputs first and positions last.
+
+    Attributes:
+        outputs: records to write, in order.
+        positions: for each partition that the batch touched, the offset to read next.
+    """
+
+    outputs: Sequence[OutRecord]
+    positions: dict[Partition, int] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Where events come from. Used by one thread."""
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next records, at most `max_records`, waiting at most `timeout_s` seconds for the first one.
+
+        Must be called regularly even while paused: that is what keeps a Kafka consumer in its group.
+
+        Raises:
+            TransportError: the input cannot be read any more.
+        """
+
+    def pause(self) -> None:
+        """Deliver nothing until `resume`; `poll` goes on serving the group."""
+
+    def resume(self) -> None:
+        """Deliver again."""
+
+    @property
+    def assigned(self) -> frozenset[Partition]:
+        """The partitions that this worker owns now."""
+
+    @property
+    def exhausted(self) -> bool:
+        """True when nothing will ever come any more (a file that was read to its end); never for a topic."""
+
+    def lag(self) -> dict[Partition, int]:
+        """Records per owned partition that are not yet read, as of the last fetch."""
+
+    def close(self) -> None:
+        """Leave the group, release all handles."""
+
+
+class Sink(Protocol):
+    """Where results go. Used by one thread, the same that uses the source."""
+
+    def commit(self, commit: Commit) -> None:
+        """Write the outputs and record the positions; returns when both are durable.
+
+        Positions of partitions that are no longer owned are left out: their new owner reads the events again.
+
+        Raises:
+            TransportError: the outputs could not be written; no position was recorded.
+            Fenced: another worker took over this one's identity.
+        """
+
+    def close(self) -> None:
+        """Flush and release all handles."""
