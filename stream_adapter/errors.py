@@ -49,7 +49,7 @@ class EncoderError(StreamAdapterError):
     """The model cannot be loaded or does not fit the vocabulary."""
 
 
-class FingerprintMismatch(StreamAdapterError):  # noqa: N818 - says what happened
+class FingerprintMismatch(StreamAdapterError):
     """Vectors of two different encoders were about to meet in one index."""
 
 
@@ -61,11 +61,11 @@ class TransportError(StreamAdapterError):
     """The broker, topic or file cannot be used."""
 
 
-class Fenced(TransportError):  # noqa: N818 - the field's term
+class Fenced(TransportError):
     """Another worker took over this worker's identity."""
 
 
-class DeadLetterLimitExceeded(StreamAdapterError):  # noqa: N818 - says what happened
+class DeadLetterLimitExceeded(StreamAdapterError):
     """Too large a share of recent events is bad: a fault of the producer or of the set-up, not of single events."""
 
 

@@ -1,0 +1,30 @@
+"""What travels: image events in, predictions and anchors out, and their wire forms."""
+
+from stream_adapter.events.anchor import AnchorRecord, anchor_tombstone, round_through_float16
+from stream_adapter.events.image import (
+    EMBEDDING,
+    EVENT_TYPE,
+    IMAGE_TYPES,
+    STRUCTURED,
+    ImageEvent,
+    image_event_headers,
+    parse_image_event,
+)
+from stream_adapter.events.prediction import ClassScore, Neighbour, Prediction, Versions
+
+__all__ = [
+    "EMBEDDING",
+    "EVENT_TYPE",
+    "IMAGE_TYPES",
+    "STRUCTURED",
+    "AnchorRecord",
+    "ClassScore",
+    "ImageEvent",
+    "Neighbour",
+    "Prediction",
+    "Versions",
+    "anchor_tombstone",
+    "image_event_headers",
+    "parse_image_event",
+    "round_through_float16",
+]

@@ -1,0 +1,109 @@
+"""The anchor record: a labelled vector, what the adapter learns from and the state that is kept."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.headers import decode_headers, format_time, parse_time
+from stream_adapter.transport.base import Headers, OutRecord
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnchorRecord:
+    """A labelled vector: what the adapter learns from, and the state that is kept.
+
+    Attributes:
+        anchor_id: 32 hex digits, see `ImageEvent.anchor_id`.
+        vector: unit image vector, float32 (d,), already rounded through float16.
+        label: class name.
+        event_time_ms: the labelled event's time, milliseconds since the epoch.
+        event_source: CloudEvents source of the labelled event.
+        event_id: CloudEvents id of the labelled event.
+        topic: topic of the labelled event.
+        partition: partition of the labelled event.
+        offset: offset of the labelled event.
+        fingerprint: the encoder that made the vector.
+    """
+
+    anchor_id: str
+    vector: np.ndarray = field(repr=False)
+    label: str
+    event_time_ms: int
+    event_source: str
+    event_id: str
+    topic: str
+    partition: int
+    offset: int
+    fingerprint: str
+
+    def to_record(self, writer: str) -> OutRecord:
+        """The record for the compacted anchors topic.
+
+        Args:
+            writer: names the process that writes, so that it can skip its own records when it reads the topic.
+        """
+        headers = {
+            "label": self.label,
+            "event_time": format_time(self.event_time_ms),
+            "event_source": self.event_source,
+            "event_id": self.event_id,
+            "source_topic": self.topic,
+            "source_partition": str(self.partition),
+            "source_offset": str(self.offset),
+            "fingerprint": self.fingerprint,
+            "writer": writer,
+        }
+        return OutRecord(
+            "anchors",
+            self.anchor_id.encode(),
+            self.vector.astype("<f2").tobytes(),
+            tuple((name, value.encode()) for name, value in headers.items()),
+        )
+
+    @classmethod
+    def from_record(cls, key: bytes | None, value: bytes, headers: Headers) -> "AnchorRecord":
+        """Read an anchor back.
+
+        Raises:
+            MalformedEvent: a header is missing or broken, or the value is not a float16 vector.
+        """
+        fields = decode_headers(headers)
+        try:
+            halves = np.frombuffer(value, dtype="<f2").astype(np.float32)  # (d,)
+            norm = float(np.linalg.norm(halves))
+            if key is None or not np.isfinite(norm) or abs(norm - 1.0) > 1e-2:
+                raise ValueError(f"key {key!r} with a vector of norm {norm}")
+            return cls(
+                anchor_id=key.decode(),
+                vector=round_through_float16(halves),
+                label=fields["label"],
+                event_time_ms=parse_time(fields["event_time"], default_ms=0),
+                event_source=fields["event_source"],
+                event_id=fields["event_id"],
+                topic=fields["source_topic"],
+                partition=int(fields["source_partition"]),
+                offset=int(fields["source_offset"]),
+                fingerprint=fields["fingerprint"],
+            )
+        except (KeyError, ValueError) as error:
+            raise MalformedEvent(
+                f"not an anchor record ({error!r}); was something else written to this topic?"
+            ) from error
+
+
+def round_through_float16(vectors: np.ndarray) -> np.ndarray:
+    """Round unit vectors to what the anchors topic keeps, and make them unit again.
+
+    A worker that was restored from the topic then has bit for bit the vectors of the one that wrote them.
+
+    Args:
+        vectors: unit vectors, float32 (..., d).
+    """
+    halves = vectors.astype(np.float16).astype(np.float32)
+    return np.asarray(halves / np.linalg.norm(halves, axis=-1, keepdims=True).astype(np.float32))
+
+
+def anchor_tombstone(anchor_id: str, writer: str) -> OutRecord:
+    """The record that deletes an anchor from the compacted topic."""
+    return OutRecord("anchors", anchor_id.encode(), None, (("writer", writer.encode()),))
