@@ -1,0 +1,143 @@
+"""What the adapter answers: predictions as arrays, and what became of the anchors that it was given."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+IgnoredReason = Literal["repeated", "outdated", "canary", "unknown label"]
+RemovedReason = Literal["corrected", "class budget", "total budget", "forgotten"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AdapterPrediction:
+    """Predictions for a batch of B image vectors over C classes, with k neighbours each. All arrays are the caller's.
+
+    Attributes:
+        zero_shot: float32 (B, C), probabilities of the untouched model.
+        adapted: float32 (B, C), probabilities after the local update; equal to `zero_shot` while there are no anchors.
+        gate: float32 (B,) in [0, 1], how much of the update reached this picture; 0 without anchors.
+        novelty: float32 (B,) in [0, 1]; 0 where the vocabulary or an anchor explains the picture, 1 where neither does.
+        neighbour_rows: int64 (B, k), the nearest anchors' row ids, nearest first; -1 pads where there are fewer.
+        neighbour_ids: object (B, k), their anchor ids (str), None where padded.
+        neighbour_classes: int64 (B, k), their class indices, -1 where padded.
+        neighbour_cosines: float32 (B, k), their cosines with the picture, -inf where padded.
+        has_anchor: bool (C,), which classes had anchors when this was predicted.
+        version: the adapter's version when this was predicted.
+    """
+
+    zero_shot: NDArray[np.float32]
+    adapted: NDArray[np.float32]
+    gate: NDArray[np.float32]
+    novelty: NDArray[np.float32]
+    neighbour_rows: NDArray[np.int64]
+    neighbour_ids: NDArray[np.object_]
+    neighbour_classes: NDArray[np.int64]
+    neighbour_cosines: NDArray[np.float32]
+    has_anchor: NDArray[np.bool_]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """An anchor that took another one's place because its label is newer.
+
+    Attributes:
+        anchor_id: the new anchor.
+        previous_id: the one it replaced: the same id (a correction of the same event), or that of another event
+            with exactly the same vector.
+        label: the new class name.
+        previous_label: the class name that was wrong.
+    """
+
+    anchor_id: str
+    previous_id: str
+    label: str
+    previous_label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """An anchor that adds nothing: `into` has exactly the same vector and label, and counts it."""
+
+    anchor_id: str
+    into: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An anchor that had no effect, and why."""
+
+    anchor_id: str
+    reason: IgnoredReason
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """An anchor that is gone, and why; a changelog deletes its key."""
+
+    anchor_id: str
+    reason: RemovedReason
+
+
+@dataclass(frozen=True, slots=True)
+class LearnResult:
+    """Net effect of one call of `learn`: what holds after it, compared with before.
+
+    An anchor that came and went within the call is only among `removed`. A changelog writes `written` and deletes
+    `removed`; the two never share an id.
+
+    Attributes:
+        added: ids that are new.
+        replaced: ids that took the place of a wrong label.
+        folded: exact duplicates of a live anchor with the same label.
+        ignored: anchors without effect.
+        removed: ids that are gone: replaced by another id, or pruned.
+    """
+
+    added: tuple[str, ...] = ()
+    replaced: tuple[Replaced, ...] = ()
+    folded: tuple[Folded, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    removed: tuple[Removed, ...] = ()
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Ids whose record is new or changed."""
+        return self.added + tuple(change.anchor_id for change in self.replaced)
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetResult:
+    """Net effect of one call of `forget`.
+
+    Attributes:
+        removed: the anchors that are gone; their influence on the maps ends with the next refit.
+        unknown: ids that were not there, as happens when another worker's deletion is read twice.
+    """
+
+    removed: tuple[Removed, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatistics:
+    """How the search for nearest anchors is doing.
+
+    Attributes:
+        kind: which search answers queries now.
+        live: anchors that can be found.
+        tombstones: deleted elements that still take room in the graph; 0 for exact search.
+        rebuilds: how often a new graph was swapped in.
+        recall: recall@k against exact search over the newest sampled queries; None before the first sample or for
+            exact search.
+        fallbacks: queries that the graph could not answer and exact search did.
+    """
+
+    kind: Literal["exact", "hnsw"]
+    live: int
+    tombstones: int = 0
+    rebuilds: int = 0
+    recall: float | None = None
+    fallbacks: int = 0
