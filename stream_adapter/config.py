@@ -27,7 +27,17 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     return path if folder is None else folder / path.expanduser()
 
 
+def _checkpoint_beside_the_file(pretrained: str, info: ValidationInfo) -> str:
+    """A hub tag stays as it is; a checkpoint is a file like any other."""
+    is_file = Path(pretrained).suffix in {".safetensors", ".pt", ".pth", ".bin"}
+    return str(_beside_the_file(Path(pretrained), info)) if is_file else pretrained
+
+
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
+TagOrCheckpoint = Annotated[str, AfterValidator(_checkpoint_beside_the_file)]
+
+# `${STREAM_ADAPTER_PACKAGE}` finds what ships inside the package, wherever it is installed.
+_BUILT_IN_VARIABLES = {"STREAM_ADAPTER_PACKAGE": str(Path(__file__).parent)}
 
 
 class Section(BaseModel):
@@ -41,7 +51,7 @@ class EncoderConfig(Section):
 
     model: str = "ViT-B-32"
     model_config_file: FilePath | None = None
-    pretrained: str | None = None
+    pretrained: TagOrCheckpoint | None = None
     pretrained_image: FilePath | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -240,9 +250,10 @@ def _expand(node: Any, key: str, problems: list[str]) -> Any:
 
     def value_of(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
-        if name not in os.environ and default is None:
+        value = os.environ.get(name, _BUILT_IN_VARIABLES.get(name, default))
+        if value is None:
             problems.append(f"{key}: environment variable {name} is not set (or write ${{{name}:-default}})")
-        return os.environ.get(name, default or "")
+        return value or ""
 
     return _VARIABLE.sub(value_of, node)
 

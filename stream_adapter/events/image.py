@@ -1,7 +1,7 @@
 """The image event: CloudEvents 1.0 in binary mode or in structured JSON mode.
 
 In binary mode the attributes travel in `ce_*` headers and the picture is the value; in structured mode
-(`application/cloudevents+json`) the picture is in `data_base64`, as the CloudEvents Kafka protocol binding defines them.
+(`application/cloudevents+json`) the picture is in `data_base64`. Both are defined by the Kafka protocol binding:
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
 """
 

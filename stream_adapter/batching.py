@@ -1,0 +1,57 @@
+"""When a batch closes: at `max_batch` records or `max_wait_s` after its first, whichever comes first."""
+
+from collections.abc import Callable, Iterable
+
+from stream_adapter.transport.base import Partition, Record
+
+
+class Batcher:
+    """Collects records into batches. Pure but for the clock that it is given.
+
+    Args:
+        max_batch: records in a full batch.
+        max_wait_s: seconds that the first record of a batch waits for company.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, max_batch: int, max_wait_s: float, clock: Callable[[], float]) -> None:
+        self._max_batch = max_batch
+        self._max_wait_s = max_wait_s
+        self._clock = clock
+        self._records: list[Record] = []
+        self._opened_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def room(self) -> int:
+        """Records that still fit."""
+        return self._max_batch - len(self._records)
+
+    @property
+    def remaining_wait_s(self) -> float:
+        """Seconds until the open batch closes by itself; the whole wait where none is open."""
+        if not self._records:
+            return self._max_wait_s
+        return max(0.0, self._opened_at + self._max_wait_s - self._clock())
+
+    @property
+    def due(self) -> bool:
+        """Whether the batch is to be taken now."""
+        return bool(self._records) and (self.room <= 0 or self.remaining_wait_s <= 0.0)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Append records; the first one of a batch starts its wait."""
+        if not self._records:
+            self._opened_at = self._clock()
+        self._records.extend(records)
+
+    def take(self) -> list[Record]:
+        """The batch, leaving an empty one."""
+        batch, self._records = self._records, []
+        return batch
+
+    def keep_only(self, partitions: frozenset[Partition]) -> None:
+        """Drop the records of partitions that moved to another worker, which reads them again."""
+        self._records = [record for record in self._records if record.partition in partitions]

@@ -1,0 +1,102 @@
+"""Every Prometheus metric, with its help text, in one place; `docs/metrics.md` explains each.
+
+Label sets are bounded: stages, groups, models, outcomes, reasons and partitions, never classes or event ids.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+STAGES = ("parse", "decode", "encode", "predict", "learn", "refit", "commit")
+GROUPS = ("labelled", "unlabelled", "canary")
+MODELS = ("adapted", "zero_shot")
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Metrics:
+    """The worker's metrics in a registry of their own, so that two workers can live in one process."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        made: dict[str, Any] = {"registry": self.registry, "namespace": "stream_adapter"}
+
+        self.stage_items = Counter("stage_items", "Items that entered a stage.", ["stage"], **made)
+        self.stage_failed = Counter("stage_failed", "Items that a stage refused.", ["stage"], **made)
+        self.stage_seconds = Histogram(
+            "stage_seconds", "Seconds that a stage took for one batch.", ["stage"], buckets=_SECONDS, **made
+        )
+        self.stage_in_progress = Gauge("stage_in_progress", "Items that are in a stage now.", ["stage"], **made)
+        self.batch_events = Histogram("batch_events", "Events in a batch.", buckets=_BATCHES, **made)
+        self.event_seconds = Histogram(
+            "event_seconds",
+            "Seconds from reading an event to its durable prediction.",
+            buckets=_SECONDS,
+            **made,
+        )
+
+        self.predictions = Counter("predictions", "Predictions that became durable.", **made)
+        self.dead_letters = Counter("dead_letters", "Events written to the dead letters.", ["stage"], **made)
+        self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
+        self.scored = Counter("scored", "Labelled events scored before they were learned.", ["group"], **made)
+        self.correct = Counter("correct", "Scored events that a model had right.", ["group", "model"], **made)
+        self.accuracy = Gauge(
+            "accuracy_ratio", "Prequential accuracy over the newest scored events.", ["group", "model"], **made
+        )
+
+        self.anchors = Gauge("anchors", "Anchors in the store.", **made)
+        self.anchors_removed = Counter("anchors_removed", "Anchors removed, by reason.", ["reason"], **made)
+        self.seen_classes = Gauge("seen_classes", "Classes that have anchors.", **made)
+        self.gate = Histogram("gate", "Gate of a prediction: how much of the update applied.", buckets=_SHARES, **made)
+        self.novelty = Histogram(
+            "novelty",
+            "Novelty of an event: 1 where neither vocabulary nor anchors explain it.",
+            buckets=_SHARES,
+            **made,
+        )
+        self.refits = Counter("refits", "Refits of the maps that were swapped in.", **made)
+        self.refit_age = Gauge("refit_age_seconds", "Seconds since the maps in use were swapped in.", **made)
+        self.index_recall = Gauge("index_recall_ratio", "Recall of the index against exact search, sampled.", **made)
+
+        self.lag = Gauge("consumer_lag", "Records not yet read.", ["topic", "partition"], **made)
+        self.assigned = Gauge("assigned_partitions", "Input partitions that this worker owns.", **made)
+        self.ready = Gauge("ready", "1 when restored, warm and assigned.", **made)
+        self.restored_anchors = Gauge("restored_anchors", "Anchors read back since the start.", **made)
+        self.build = Info("build", "Version, encoder fingerprint and vocabulary hash.", **made)
+
+        # A series that exists from the start shows a zero instead of a gap.
+        for stage in STAGES:
+            for metric in (self.stage_items, self.stage_failed, self.stage_seconds, self.stage_in_progress):
+                metric.labels(stage=stage)
+        for group in GROUPS:
+            self.scored.labels(group=group)
+            for model in MODELS:
+                self.correct.labels(group=group, model=model)
+
+    @contextmanager
+    def stage(self, name: str, items: int) -> Iterator[None]:
+        """Count `items` into a stage, and time it; an exception counts them all as failed."""
+        self.stage_items.labels(stage=name).inc(items)
+        in_progress = self.stage_in_progress.labels(stage=name)
+        in_progress.inc(items)
+        started = time.perf_counter()
+        try:
+            yield
+        except Exception:
+            self.stage_failed.labels(stage=name).inc(items)
+            raise
+        finally:
+            in_progress.dec(items)
+            self.stage_seconds.labels(stage=name).observe(time.perf_counter() - started)
+
+    def set_lag(self, lag: dict[tuple[str, int], int]) -> None:
+        """Replace the lag of all partitions; one that moved to another worker disappears here."""
+        self.lag.clear()
+        for (topic, partition), records in lag.items():
+            self.lag.labels(topic=topic, partition=str(partition)).set(records)
+        self.assigned.set(len(lag))

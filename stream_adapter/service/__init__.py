@@ -1,0 +1,1 @@
+"""Being a service: the worker's loop, its wiring, HTTP and logs."""

@@ -1,0 +1,51 @@
+"""Liveness and readiness: the loop's progress, and whether the worker can do its job."""
+
+import threading
+from collections.abc import Callable
+
+
+class Health:
+    """Shared between the loop, which reports, and the HTTP threads, which ask.
+
+    Args:
+        stuck_after_s: seconds without progress after which the worker counts as stuck.
+        clock: monotonic seconds.
+    """
+
+    CONDITIONS = ("restored", "model_warm", "partitions_assigned")
+
+    def __init__(self, stuck_after_s: float, clock: Callable[[], float]) -> None:
+        self._stuck_after_s = stuck_after_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._progress_at = clock()
+        self._met = dict.fromkeys(self.CONDITIONS, False)
+
+    def progress(self) -> None:
+        """The loop finished a batch, or looked for work and found none."""
+        with self._lock:
+            self._progress_at = self._clock()
+
+    def set(self, condition: str, met: bool) -> None:
+        """Report one of `CONDITIONS`."""
+        if condition not in self._met:
+            raise KeyError(f"unknown condition {condition!r}; known are {', '.join(self.CONDITIONS)}")
+        with self._lock:
+            self._met[condition] = met
+
+    @property
+    def seconds_without_progress(self) -> float:
+        """Seconds since the loop last made progress."""
+        with self._lock:
+            return self._clock() - self._progress_at
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop makes progress."""
+        return self.seconds_without_progress < self._stuck_after_s
+
+    @property
+    def missing(self) -> list[str]:
+        """Conditions of readiness that are not met; empty when the worker is ready."""
+        with self._lock:
+            return [condition for condition, met in self._met.items() if not met]

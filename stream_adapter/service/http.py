@@ -1,0 +1,78 @@
+"""The worker's HTTP side: `/metrics`, `/healthz` (loop progress) and `/readyz` (able to do its job)."""
+
+import socket
+import threading
+
+import uvicorn
+from prometheus_client import make_asgi_app
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+from stream_adapter.errors import TransportError
+from stream_adapter.metrics import Metrics
+from stream_adapter.service.health import Health
+
+
+def build_app(metrics: Metrics, health: Health) -> Starlette:
+    """The ASGI application; answers 200 or 503 on the two health routes, with the reason as JSON."""
+
+    async def healthz(request: Request) -> JSONResponse:
+        seconds = round(health.seconds_without_progress, 3)
+        return JSONResponse({"alive": health.alive, "seconds_without_progress": seconds}, 200 if health.alive else 503)
+
+    async def readyz(request: Request) -> JSONResponse:
+        missing = health.missing
+        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Mount("/metrics", make_asgi_app(registry=metrics.registry)),
+        ]
+    )
+
+
+class HttpServer:
+    """Serves the application from a thread of its own.
+
+    Raises:
+        TransportError: the address cannot be bound.
+    """
+
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            # Bound here and not in the thread, so that a port in use stops the worker before it starts.
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            raise TransportError(
+                f"cannot listen on {host}:{port}: {error.strerror}; set `service.port` to a free port, or 0 for any"
+            ) from error
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the serving thread runs; the worker goes down with it."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Stop answering and join the thread."""
+        self._server.should_exit = True
+        self._thread.join(timeout=5.0)
+        self._socket.close()
