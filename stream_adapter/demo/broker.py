@@ -1,0 +1,296 @@
+"""A real Kafka broker on this machine, for the demo and the tests: one node, KRaft, no ZooKeeper, no container.
+
+The jars come from Maven once (44 MB, about half a minute) and stay; after that a broker is up in about four seconds.
+`deploy/local-kafka/pom.xml` says which they are. In a checkout they are kept beside it, for an installed package
+(which carries the file as data) in the user's cache folder.
+"""
+
+import base64
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stream_adapter.errors import TransportError
+
+_HERE = Path(__file__).parent
+_CHECKOUT = _HERE.parents[1] / "deploy" / "local-kafka"
+_MIN_JAVA = 17
+_STOP_S = 15.0
+_WAY_OUT = "or use a broker of yours: set KAFKA_BOOTSTRAP_SERVERS (tests) or kafka.bootstrap_servers (configuration)"
+
+# Small and quick instead of safe and fast: one replica, few internal partitions, no waiting for more members.
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "auto.create.topics.enable": "false",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",  # after a kill, the node waits this long for its former self
+    "group.min.session.timeout.ms": "1000",
+    "log.cleaner.dedupe.buffer.size": "8388608",
+    "log.cleaner.backoff.ms": "500",
+    "log.retention.check.interval.ms": "60000",
+}
+
+
+class LocalKafka:
+    """A Kafka broker as a child process; use it as a context manager.
+
+        with LocalKafka() as kafka:
+            KafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
+
+    The broker never outlives this process: it hangs on a pipe that the kernel closes when this process ends, however it
+    ends (see `watchdog.py`). It runs in a session of its own, so that Ctrl-C reaches this process only, which then
+    stops it in order.
+
+    Args:
+        heap_mb: the Java heap in MiB; the whole process takes about 150 MiB more.
+        settings: broker properties that override or extend the built-in ones.
+        start_timeout_s: seconds until a start counts as failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        heap_mb: int = 256,
+        settings: Mapping[str, str] | None = None,
+        start_timeout_s: float = 90.0,
+    ) -> None:
+        self._heap_mb = heap_mb
+        self._settings = dict(settings or {})
+        self._start_timeout_s = start_timeout_s
+        self._scratch: Path | None = None
+        self._ports: tuple[int, int] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of the broker; the same after a restart."""
+        if self._ports is None:
+            raise TransportError("the local Kafka was not started yet; call `start` or use it as a context manager")
+        return f"127.0.0.1:{self._ports[0]}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the broker's process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the broker and wait until it serves.
+
+        Raises:
+            TransportError: Java or Maven is missing, the jars cannot be fetched, or the broker did not come up.
+        """
+        if self.running:
+            return
+        java, jars = _java(), resolve_jars()
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="stream-adapter-kafka-"))
+            self._ports = _free_ports()
+            self._format(java, jars)
+        command = [*self._jvm(java, jars), "kafka.Kafka", str(self._properties)]
+        watchdog = [sys.executable, "-I", "-S", str(_HERE / "watchdog.py"), str(self._scratch)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - both commands are ours
+                [*watchdog, *command], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            self._wait_until_it_serves()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the broker in order and remove its data; does nothing where it does not run."""
+        self.halt()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
+
+    def halt(self) -> None:
+        """Stop the broker in order, keeping its data and its port for `start`."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(b"stop\n")
+            self._process.stdin.close()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    def kill(self) -> None:
+        """End the broker at once, as a crash would, keeping its data for `start`."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self.halt()
+
+    def restart(self) -> None:
+        """`halt` and `start`: the same data on the same port, as after an upgrade."""
+        self.halt()
+        self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def _properties(self) -> Path:
+        assert self._scratch is not None
+        return self._scratch / "server.properties"
+
+    @property
+    def _log(self) -> Path:
+        assert self._scratch is not None
+        return self._scratch / "broker.log"
+
+    def _jvm(self, java: Path, jars: Path) -> list[str]:
+        # The first compiler tier and the serial collector start fastest and need least memory.
+        flags = [f"-Xmx{self._heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+        return [str(java), *flags, quiet, "-cp", str(jars / "*")]
+
+    def _format(self, java: Path, jars: Path) -> None:
+        """Write the properties and make the log folder one that a KRaft node accepts."""
+        assert self._scratch is not None and self._ports is not None
+        broker, controller = (f"127.0.0.1:{port}" for port in self._ports)
+        properties = {
+            **_SETTINGS,
+            "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{broker}",
+            "controller.quorum.voters": f"1@{controller}",
+            "log.dirs": str(self._scratch / "data"),
+            **self._settings,
+        }
+        self._properties.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        arguments = ["format", "--ignore-formatted", "-t", cluster, "-c", str(self._properties)]
+        done = subprocess.run(  # noqa: S603 - the command is ours
+            [*self._jvm(java, jars), "kafka.tools.StorageTool", *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            self.stop()
+            raise TransportError(f"the local Kafka's log folder cannot be formatted:\n{_tail(done.stderr)}")
+
+    def _wait_until_it_serves(self) -> None:
+        from kafka import KafkaAdminClient  # the jars come first: no client is needed to fetch them
+        from kafka.errors import KafkaError
+
+        assert self._process is not None
+        deadline = time.monotonic() + self._start_timeout_s
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise TransportError(
+                    f"the local Kafka ended while it started (status {self._process.returncode}):\n"
+                    f"{_tail(self._log.read_text(errors='replace'))}"
+                )
+            with contextlib.suppress(KafkaError, OSError):
+                # A listening port is not enough: before the broker is registered its metadata names no broker.
+                socket.create_connection(("127.0.0.1", int(self.bootstrap_servers.rpartition(":")[2])), 0.2).close()
+                admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers, bootstrap_timeout_ms=5_000)
+                try:
+                    if admin.describe_cluster()["brokers"]:
+                        return
+                finally:
+                    admin.close()
+            time.sleep(0.1)
+        raise TransportError(
+            f"the local Kafka did not serve within {self._start_timeout_s:.0f} s:\n"
+            f"{_tail(self._log.read_text(errors='replace'))}"
+        )
+
+
+def resolve_jars() -> Path:
+    """The folder with the broker's jars, fetched by Maven where they are not there yet.
+
+    Raises:
+        TransportError: Maven is missing or failed.
+    """
+    pom = _HERE / "local-kafka" / "pom.xml"  # where a wheel carries it
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-adapter" / "local-kafka"
+    if not pom.exists():
+        pom, cache = _CHECKOUT / "pom.xml", _CHECKOUT / "target"
+    if not pom.exists():
+        raise TransportError(f"the local Kafka's pom.xml is neither at {pom} nor in the installed package; {_WAY_OUT}")
+    wanted = hashlib.sha256(pom.read_bytes()).hexdigest()
+    jars, stamp = cache / "jars", cache / "resolved"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a test run and a demo may want them at the same moment
+        if stamp.exists() and stamp.read_text() == wanted:
+            return jars
+        shutil.rmtree(jars, ignore_errors=True)
+        _fetch(pom, jars)
+        stamp.write_text(wanted)
+    return jars
+
+
+def _fetch(pom: Path, jars: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise TransportError(
+            f"Maven is needed once to fetch the local Kafka, but there is no `mvn`: install it, {_WAY_OUT}"
+        )
+    command = [maven, "--quiet", "--batch-mode", "--file", str(pom), f"-Djars={jars}", "package"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the command is ours
+    if done.returncode != 0:
+        raise TransportError(f"Maven could not fetch the local Kafka (`{' '.join(command)}`):\n{_tail(done.stdout)}")
+
+
+def _java() -> Path:
+    """The Java to run, checked to be new enough."""
+    home = os.environ.get("JAVA_HOME")
+    found = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    needed = f"Java {_MIN_JAVA} or newer is needed to run the local Kafka"
+    if found is None:
+        raise TransportError(f"{needed}, but there is no `java`: install it, {_WAY_OUT}")
+    try:
+        shown = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    except OSError as error:
+        raise TransportError(f"{needed}, but {found} cannot be run ({error}): correct JAVA_HOME, {_WAY_OUT}") from error
+    version = re.search(r'version "(?:1\.)?(\d+)', shown)
+    if version is None or int(version.group(1)) < _MIN_JAVA:
+        raise TransportError(f"{needed}, but {found} is {shown.splitlines()[:1]}: install a newer one, {_WAY_OUT}")
+    return Path(found)
+
+
+def _free_ports() -> tuple[int, int]:
+    """Two ports that nobody listens on at this moment."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return int(first.getsockname()[1]), int(second.getsockname()[1])
+
+
+def _tail(text: str, lines: int = 15) -> str:
+    return "\n".join(text.strip().splitlines()[-lines:])

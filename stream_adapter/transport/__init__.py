@@ -1,0 +1,1 @@
+"""The way in and the way out: topics or files, behind the protocols of `base.py`."""
