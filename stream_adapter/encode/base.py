@@ -1,0 +1,109 @@
+"""The seam between the processor and whatever embeds: the `Encoder` protocol, and the check of foreign vectors."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.errors import ForeignVector
+
+Pixels = NDArray[np.uint8]
+"""A decoded picture at the model's size, uint8 (3, H, W), not yet normalised."""
+
+Vectors = NDArray[np.float32]
+"""Unit vectors, float32, (B, d) or (d,)."""
+
+Prepared = Pixels | Vectors
+"""What waits for `Encoder.encode`: pixels (3, H, W), or a vector (d,) that arrived as one."""
+
+# A vector that went through float16 or a JSON text is still within 1e-3 of unit length; one that was never
+# normalised is not.
+UNIT_TOLERANCE = 1e-3
+
+
+class Encoder(Protocol):
+    """Turns the payload of an event into a unit vector, in two steps: `prepare` in a pool, `encode` in batches."""
+
+    @property
+    def d(self) -> int:
+        """Length of the vectors."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the encoder: two encoders with the same fingerprint put a picture at the same place."""
+        ...
+
+    def prepare(self, data: bytes, content_type: str) -> Pixels:
+        """Decode one picture to the model's size; called from many threads at once.
+
+        Returns:
+            uint8 (3, H, W).
+
+        Raises:
+            UndecodableImage: the bytes are not a picture that may be decoded; the message says why, with figures.
+        """
+        ...
+
+    def check_vector(self, data: bytes, fingerprint: str | None) -> Vectors:
+        """Read a vector that arrived in place of a picture; see `check_vector` below.
+
+        Returns:
+            float32 (d,), unit length.
+
+        Raises:
+            ForeignVector: it is another encoder's, of the wrong length, not finite or not a unit vector.
+        """
+        ...
+
+    def encode(self, prepared: Sequence[Prepared]) -> Vectors:
+        """Embed a batch; vectors among the pictures pass through.
+
+        Args:
+            prepared: B results of `prepare` and `check_vector`, in any mixture; B may be 0.
+
+        Returns:
+            float32 (B, d), unit length, in the order given.
+        """
+        ...
+
+    def warm_up(self, batch: int = 8) -> None:
+        """Run once at this batch size, so that the first event is not the slow one."""
+        ...
+
+
+def check_vector(data: bytes, fingerprint: str | None, *, d: int, expected: str) -> Vectors:
+    """Read the payload of an `application/x-embedding` event: d little-endian float32, unit length.
+
+    Args:
+        data: the payload.
+        fingerprint: the encoder that the event names.
+        d: length of the vectors of the encoder in use.
+        expected: fingerprint of the encoder in use.
+
+    Returns:
+        float32 (d,), renormalised.
+
+    Raises:
+        ForeignVector: it is another encoder's, of the wrong length, not finite, or its length is off by more than
+            `UNIT_TOLERANCE`.
+    """
+    if fingerprint != expected:
+        raise ForeignVector(
+            f"the vector was made by encoder {fingerprint!r}, this worker runs {expected!r}; vectors of two encoders "
+            "cannot be compared, send the picture instead"
+        )
+    if len(data) != 4 * d:
+        raise ForeignVector(
+            f"the vector has {len(data)} bytes; expected {4 * d}, {d} little-endian float32 values of 4 bytes"
+        )
+    vector = np.frombuffer(data, dtype="<f4").astype(np.float64)  # (d,); a float32's square fits
+    finite = np.isfinite(vector)
+    if not finite.all():
+        first = int(np.argmin(finite))
+        raise ForeignVector(f"{d - int(finite.sum())} of {d} values are not finite, the first at {first}")
+    norm = float(np.linalg.norm(vector))
+    if abs(norm - 1.0) > UNIT_TOLERANCE:
+        raise ForeignVector(f"the vector has length {norm:.6g}, expected 1 ± {UNIT_TOLERANCE:g}; normalise it first")
+    return (vector / norm).astype(np.float32)
