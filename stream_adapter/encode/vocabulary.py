@@ -79,7 +79,7 @@ def _checked_vectors(names: tuple[str, ...], given: Vectors) -> Vectors:
             f"{int(off.sum())} of {len(names)} text vectors are not unit vectors (length by class: {shown}); "
             "divide each by its length, after the mean over its prompts"
         )
-    unit = (vectors / norms[:, None]).astype(np.float32)  # (C, d)
+    unit: Vectors = (vectors / norms[:, None]).astype(np.float32)  # (C, d)
     unit.flags.writeable = False
     return unit
 
