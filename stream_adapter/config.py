@@ -33,7 +33,14 @@ def _checkpoint_beside_the_file(pretrained: str, info: ValidationInfo) -> str:
     return str(_beside_the_file(Path(pretrained), info)) if is_file else pretrained
 
 
+def _folder_beside_the_file(model: str, info: ValidationInfo) -> str:
+    """A model in a folder of its own (`local-dir:…`) is a path as well."""
+    schema, _, folder = model.partition(":")
+    return f"local-dir:{_beside_the_file(Path(folder), info)}" if schema == "local-dir" and folder else model
+
+
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
+ModelName = Annotated[str, AfterValidator(_folder_beside_the_file)]
 TagOrCheckpoint = Annotated[str, AfterValidator(_checkpoint_beside_the_file)]
 
 # `${STREAM_ADAPTER_PACKAGE}` finds what ships inside the package, wherever it is installed.
@@ -49,7 +56,7 @@ class Section(BaseModel):
 class EncoderConfig(Section):
     """Which CLIP embeds the pictures, and how."""
 
-    model: str = "ViT-B-32"
+    model: ModelName = "ViT-B-32"
     model_config_file: FilePath | None = None
     pretrained: TagOrCheckpoint | None = None
     pretrained_image: FilePath | None = None
@@ -60,9 +67,14 @@ class EncoderConfig(Section):
     max_bytes: PositiveInt = 20_000_000
 
     @model_validator(mode="after")
-    def _has_weights(self) -> "EncoderConfig":
-        if self.pretrained is None and self.pretrained_image is None:
+    def _one_source_of_weights(self) -> "EncoderConfig":
+        given = [name for name in ("pretrained", "pretrained_image") if getattr(self, name) is not None]
+        if self.model.startswith(("hf-hub:", "local-dir:")):  # these bring their own; open_clip ignores any other
+            given.insert(0, f"model: {self.model}")
+        if not given:
             raise ValueError("needs weights: set `pretrained` (hub tag or checkpoint file) or `pretrained_image`")
+        if len(given) > 1:
+            raise ValueError(f"needs weights from one source, found {' and '.join(f'`{name}`' for name in given)}")
         return self
 
 
@@ -82,6 +94,8 @@ class VocabularyConfig(Section):
         if len(given) != 1:
             found = f"found {' and '.join(given)}" if given else "found none"
             raise ValueError(f"needs exactly one of `vectors`, `classes`, `classes_file`; {found}")
+        if self.vectors is not None and self.prompts:
+            raise ValueError("`prompts` cannot change the class vectors of a `vectors` file; put them into its making")
         return self
 
 
