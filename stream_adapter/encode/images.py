@@ -76,6 +76,11 @@ class ImageDecoder:
         self._max_bytes = max_bytes
         self._scaled_min = max(_SCALED_MIN, _SCALED_FACTOR * max(self._geometry.size))
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what comes out."""
+        return self._geometry.size
+
     def __call__(self, data: bytes, content_type: str = "") -> Pixels:
         """Decode, resize and crop one picture.
 

@@ -1,0 +1,129 @@
+"""The CLIP image tower as an `Encoder`: pictures in, unit vectors out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from stream_adapter.config import EncoderConfig
+from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
+from stream_adapter.encode.fingerprint import fingerprint
+from stream_adapter.encode.images import ImageDecoder
+from stream_adapter.encode.precision import choose
+from stream_adapter.encode.towers import Towers
+from stream_adapter.errors import EncoderError
+
+
+class ClipEncoder:
+    """Runs an image tower. Takes the tower over: it is moved and, on a CPU, cast in place.
+
+    On CUDA half precision is autocast over float32 weights. On a CPU the weights themselves are cast: autocast there
+    would cast them again for every batch, four times slower than float32.
+
+    Args:
+        towers: a loaded model.
+        config: device, precision and the decoder's limits.
+
+    Raises:
+        EncoderError: the device is not there.
+    """
+
+    def __init__(self, towers: Towers, config: EncoderConfig) -> None:
+        self._name = towers.name
+        self._d = towers.d
+        self._fingerprint = fingerprint(towers.visual.state_dict(), towers.model_config, towers.preprocess)
+        self._decoder = ImageDecoder(towers.preprocess, max_pixels=config.max_pixels, max_bytes=config.max_bytes)
+        self._size = self._decoder.size
+        self._device = pick_device(config.device)
+        self._visual = towers.visual.to(self._device)
+        self._dtype = choose(config.precision, self._device, self._visual, self._size)
+        if self._device.type == "cpu":
+            self._visual.to(self._dtype)
+        # Pixels are 0..255 on arrival: both are scaled, not the pixels.
+        self._mean = 255.0 * torch.tensor(towers.preprocess.mean, device=self._device).view(1, 3, 1, 1)
+        self._std = 255.0 * torch.tensor(towers.preprocess.std, device=self._device).view(1, 3, 1, 1)
+
+    @property
+    def d(self) -> int:
+        """Length of the vectors."""
+        return self._d
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits over weights, architecture and preprocessing; see `fingerprint.fingerprint`."""
+        return self._fingerprint
+
+    @property
+    def precision(self) -> str:
+        """What the tower computes in: "float32", "bfloat16" or "float16"."""
+        return str(self._dtype).removeprefix("torch.")
+
+    def prepare(self, data: bytes, content_type: str) -> Pixels:
+        """Decode one picture; see `ImageDecoder`. May be called from many threads.
+
+        Raises:
+            UndecodableImage: with the reason.
+        """
+        return self._decoder(data, content_type)
+
+    def check_vector(self, data: bytes, fingerprint: str | None) -> Vectors:
+        """Read a vector that arrived in place of a picture.
+
+        Raises:
+            ForeignVector: with the reason.
+        """
+        return check_vector(data, fingerprint, d=self._d, expected=self._fingerprint)
+
+    def encode(self, prepared: Sequence[Prepared]) -> Vectors:
+        """Embed a batch: pixels (3, H, W) go through the tower, vectors (d,) pass through.
+
+        Returns:
+            float32 (B, d), unit length.
+
+        Raises:
+            EncoderError: the tower's result is not finite.
+        """
+        vectors = np.empty((len(prepared), self._d), np.float32)
+        pictures = [row for row, item in enumerate(prepared) if item.dtype == np.uint8]
+        if pictures:
+            vectors[pictures] = self._embed(np.stack([prepared[row] for row in pictures]))
+        for row in set(range(len(prepared))).difference(pictures):
+            vectors[row] = prepared[row]
+        return vectors
+
+    def warm_up(self, batch: int = 8) -> None:
+        """Run once at this batch size, so that the first event is not the slow one."""
+        self._embed(np.zeros((batch, 3, *self._size), np.uint8))
+
+    @torch.inference_mode()
+    def _embed(self, pixels: Pixels) -> Vectors:
+        images = torch.from_numpy(pixels).to(self._device).float()  # (B, 3, H, W)
+        images.sub_(self._mean).div_(self._std)
+        if self._device.type == "cpu":
+            features = self._visual(images.to(self._dtype))
+        else:
+            with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+                features = self._visual(images)
+        if isinstance(features, tuple):  # CoCa's tower returns its tokens too
+            features = features[0]
+        vectors: Vectors = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()  # (B, d)
+        if not np.isfinite(vectors).all():
+            raise EncoderError(
+                f"{self._name} gave a vector that is not finite in {self.precision}; set `encoder.precision: float32`"
+            )
+        return vectors
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device for `encoder.device`.
+
+    Raises:
+        EncoderError: CUDA is asked for and not there.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise EncoderError(
+            "`encoder.device` is cuda, but torch sees no CUDA device; install its driver and a CUDA build of torch, "
+            "or set `encoder.device: auto`"
+        )
+    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
