@@ -1,12 +1,14 @@
 """What travels in and out, and the two protocols at the seam: `Source` and `Sink`.
 
-The processor knows nothing else of the outside world. `kafka.py` and `files.py` implement both protocols; the
+The processor knows nothing else of the outside world. `kafka` and `files` implement both protocols; the
 in-memory twins for tests are in `memory.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from stream_adapter.errors import TransportError
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -31,7 +33,8 @@ class Record:
         timestamp_ms: the transport's time, milliseconds since the epoch.
         key: the record's key, or None.
         value: the record's payload; None is a Kafka tombstone.
-        headers: names and raw values, in order, duplicates included.
+        headers: names and raw values, in order, duplicates included. A null value, which Kafka knows beside the empty
+            one, is read as empty.
     """
 
     partition: Partition
@@ -77,13 +80,22 @@ class Commit:
     positions: dict[Partition, int] = field(default_factory=dict)
 
 
+class CommitAborted(TransportError):
+    """An exactly-once commit was undone as a whole: no output is visible, no position was recorded.
+
+    The sink is ready for the next commit. Whoever processed the batch rewinds the source to the batch's first offsets
+    and processes the events again, or stops and lets its successor do that.
+    """
+
+
 class Source(Protocol):
     """Where events come from. Used by one thread."""
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """The next records, at most `max_records`, waiting at most `timeout_s` seconds for the first one.
 
-        Must be called regularly even while paused: that is what keeps a Kafka consumer in its group.
+        Must be called regularly even while paused: that is what keeps a Kafka consumer in its group. With
+        `max_records` 0 it does only that.
 
         Raises:
             TransportError: the input cannot be read any more.
@@ -95,9 +107,20 @@ class Source(Protocol):
     def resume(self) -> None:
         """Deliver again."""
 
+    def rewind(self, positions: Mapping[Partition, int]) -> None:
+        """Deliver again from these offsets; what was delivered since and not committed counts as never delivered.
+
+        Partitions that this worker does not own any more are ignored.
+        """
+
     @property
     def assigned(self) -> frozenset[Partition]:
-        """The partitions that this worker owns now."""
+        """The partitions that this worker owns now; changes in `poll` only.
+
+        Records of a partition that left this set are to be dropped, even those that are being processed: the new owner
+        reads them again. A partition that came back is missing here after at least one `poll`, so that nobody who
+        looks after each one misses the change.
+        """
 
     @property
     def exhausted(self) -> bool:
@@ -116,10 +139,12 @@ class Sink(Protocol):
     def commit(self, commit: Commit) -> None:
         """Write the outputs and record the positions; returns when both are durable.
 
-        Positions of partitions that are no longer owned are left out: their new owner reads the events again.
+        Positions of partitions that are no longer owned are left out: their new owner reads the events again. A sink
+        that delivers exactly once undoes the whole commit instead, because the outputs of those events are in it.
 
         Raises:
             TransportError: the outputs could not be written; no position was recorded.
+            CommitAborted: the commit was undone; the batch can be processed again.
             Fenced: another worker took over this one's identity.
         """
 

@@ -1,0 +1,131 @@
+"""In-memory twins of the transport, for tests: yours too, they are public API."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from stream_adapter.transport.base import Commit, Headers, OutRecord, Partition, Record
+
+IMAGES = Partition("images", 0)
+
+
+class MemorySource:
+    """A source that delivers the records it is given, in order, and rebalances when it is told to.
+
+        source = MemorySource()
+        source.add(b"first")
+        source.revoke(IMAGES)
+
+    Args:
+        partitions: what is assigned at the start.
+        endless: whether more records may come when all were delivered; if not, it is then `exhausted`.
+    """
+
+    def __init__(self, partitions: Iterable[Partition] = (IMAGES,), *, endless: bool = False) -> None:
+        self._logs: dict[Partition, list[Record]] = {partition: [] for partition in partitions}
+        self._next: dict[Partition, int] = dict.fromkeys(self._logs, 0)
+        self._assigned = set(self._logs)
+        self._endless = endless
+        self.paused = False
+        self.closed = False
+        self.polls = 0
+
+    def add(
+        self,
+        value: bytes | None,
+        *,
+        headers: Headers = (),
+        key: bytes | None = None,
+        partition: Partition = IMAGES,
+        timestamp_ms: int = 0,
+    ) -> Record:
+        """Append a record to a partition; returns it."""
+        log = self._logs.setdefault(partition, [])
+        record = Record(partition, len(log), timestamp_ms, key, value, headers)
+        log.append(record)
+        self._next.setdefault(partition, 0)
+        return record
+
+    def assign(self, partition: Partition, position: int = 0) -> None:
+        """Give a partition to this worker, to be read from `position` on, as a rebalance does."""
+        self._logs.setdefault(partition, [])
+        self._next[partition] = position
+        self._assigned.add(partition)
+
+    def revoke(self, partition: Partition) -> None:
+        """Take a partition away, as a rebalance does."""
+        self._assigned.discard(partition)
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next records of the assigned partitions, one partition after the other; never waits."""
+        self.polls += 1
+        records: list[Record] = []
+        if self.paused:
+            return records
+        for partition in sorted(self._assigned):
+            start = self._next[partition]
+            taken = self._logs[partition][start : start + max(0, max_records - len(records))]
+            self._next[partition] = start + len(taken)
+            records += taken
+        return records
+
+    def pause(self) -> None:
+        """Deliver nothing until `resume`."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Deliver again."""
+        self.paused = False
+
+    def rewind(self, positions: Mapping[Partition, int]) -> None:
+        """Deliver again from these offsets."""
+        self._next.update((at, offset) for at, offset in positions.items() if at in self._assigned)
+
+    @property
+    def assigned(self) -> frozenset[Partition]:
+        """The partitions that this worker owns now."""
+        return frozenset(self._assigned)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether everything was delivered and nothing more may come."""
+        return not self._endless and not any(self.lag().values())
+
+    def lag(self) -> dict[Partition, int]:
+        """Records per owned partition that are not yet read."""
+        return {partition: len(self._logs[partition]) - self._next[partition] for partition in sorted(self._assigned)}
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+class MemorySink:
+    """A sink that keeps what is committed, by channel, and fails when it is told to.
+
+    Attributes:
+        records: what was written, by channel.
+        positions: the newest committed position of each partition.
+        commits: every commit, in order.
+        error: raised by the next commit, once, in place of doing it.
+    """
+
+    def __init__(self) -> None:
+        self.records: defaultdict[str, list[OutRecord]] = defaultdict(list)
+        self.positions: dict[Partition, int] = {}
+        self.commits: list[Commit] = []
+        self.error: Exception | None = None
+        self.closed = False
+
+    def commit(self, commit: Commit) -> None:
+        """Keep outputs and positions, or raise `error`."""
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        for output in commit.outputs:
+            self.records[output.channel].append(output)
+        self.positions.update(commit.positions)
+        self.commits.append(commit)
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
