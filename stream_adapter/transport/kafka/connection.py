@@ -1,0 +1,167 @@
+"""Making kafka-python's clients from the configuration, and its errors into ours."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import (
+    AuthorizationError,
+    FencedInstanceIdError,
+    InvalidProducerEpochError,
+    KafkaConfigurationError,
+    KafkaError,
+    KafkaTimeoutError,
+    ProducerFencedError,
+    SaslAuthenticationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from stream_adapter.config import KafkaConfig
+from stream_adapter.errors import ConfigError, Fenced, TransportError
+
+# What the worker's guarantees rest on; a configuration that sets one of these would break them.
+_OURS = {
+    "consumer": {
+        "bootstrap_servers": "set `kafka.bootstrap_servers`",
+        "group_id": "set `kafka.group_id`",
+        "group_instance_id": "set `kafka.group_instance_id`",
+        "auto_offset_reset": "set `kafka.auto_offset_reset`",
+        "session_timeout_ms": "set `kafka.session_timeout_ms`",
+        "max_poll_interval_ms": "set `kafka.max_poll_interval_ms`",
+        "enable_auto_commit": "positions are committed with the outputs",
+        "partition_assignment_strategy": "the group is cooperative-sticky",
+        "key_deserializer": "records are read as bytes",
+        "value_deserializer": "records are read as bytes",
+    },
+    "producer": {
+        "bootstrap_servers": "set `kafka.bootstrap_servers`",
+        "acks": "outputs are acknowledged by all replicas",
+        "enable_idempotence": "outputs are written once",
+        "transactional_id": "it follows from the worker's identity",
+        "key_serializer": "records are written as bytes",
+        "value_serializer": "records are written as bytes",
+    },
+}
+
+# An outage of a second must not keep a client away for the 30 s that kafka-python would back off at most.
+_RECONNECT = {"reconnect_backoff_max_ms": 2_000}
+# Pictures are larger than Kafka's defaults expect: 1 MiB a partition is 50 of them, a batch of 16 KiB less than one.
+_CONSUMER = {"max_partition_fetch_bytes": 4 * 2**20, "isolation_level": "read_committed"}
+_PRODUCER = {"batch_size": 262_144, "linger_ms": 5, "max_request_size": 21 * 2**20}
+
+
+class Connection:
+    """Makes clients for one cluster.
+
+    Args:
+        config: servers, security and client options.
+        start_timeout_s: seconds to wait for a first answer from the cluster.
+        deadline_s: seconds that errors which may pass by themselves are retried before they count.
+    """
+
+    def __init__(self, config: KafkaConfig, *, start_timeout_s: float = 15.0, deadline_s: float = 45.0) -> None:
+        problems = [
+            f"kafka.{section}.{name}: cannot be set, {why}"
+            for section, reserved in _OURS.items()
+            for name, why in reserved.items()
+            if name in getattr(config, section)
+        ]
+        if problems:
+            raise ConfigError(problems)
+        self.config = config
+        self.deadline_s = deadline_s
+        self._start_timeout_s = start_timeout_s
+
+    @property
+    def servers(self) -> str:
+        """Where the cluster is, for messages."""
+        return self.config.bootstrap_servers
+
+    def consumer(self, **ours: Any) -> KafkaConsumer:
+        """A consumer that commits nothing by itself and reads what was committed.
+
+        Raises:
+            TransportError: no broker answers, or an option is wrong.
+        """
+        options = {**_CONSUMER, **self.config.consumer, "enable_auto_commit": False, "allow_auto_create_topics": False}
+        return self._make(KafkaConsumer, "kafka.consumer", {**options, **ours})
+
+    def producer(self, **ours: Any) -> KafkaProducer:
+        """An idempotent producer that waits for all replicas.
+
+        Raises:
+            TransportError: no broker answers, or an option is wrong.
+        """
+        deadline_ms = int(self.deadline_s * 1000)
+        times = {
+            "request_timeout_ms": min(30_000, deadline_ms),
+            "delivery_timeout_ms": deadline_ms,
+            "max_block_ms": deadline_ms,
+        }
+        safe = {"acks": "all", "enable_idempotence": True, "allow_auto_create_topics": False}
+        return self._make(
+            KafkaProducer, "kafka.producer", {**_PRODUCER, **times, **self.config.producer, **safe, **ours}
+        )
+
+    def admin(self) -> KafkaAdminClient:
+        """An administrator's client.
+
+        Raises:
+            TransportError: no broker answers, or an option is wrong.
+        """
+        return self._make(KafkaAdminClient, "kafka.security", {})
+
+    @contextmanager
+    def errors_of(self, what: str) -> Iterator[None]:
+        """Turn the client's errors into a `TransportError` that says `what` failed, where, and what to do.
+
+        Raises:
+            TransportError: the client raised.
+            Fenced: another worker has this one's identity.
+        """
+        try:
+            yield
+        except (KafkaError, OSError) as error:
+            raise self.error_of(what, error) from error
+
+    def error_of(self, what: str, error: BaseException) -> TransportError:
+        """The `TransportError` for an error of the client."""
+        if isinstance(error, ProducerFencedError | InvalidProducerEpochError | FencedInstanceIdError):
+            return Fenced(
+                f"{what} at {self.servers}: another worker took over the identity of this one ({error}); give every "
+                "worker its own `kafka.group_instance_id`, and start a successor only when this one has ended"
+            )
+        return TransportError(f"{what} at {self.servers}: {error}; {_advice(error)}")
+
+    def _make(self, client: Any, section: str, options: Mapping[str, Any]) -> Any:
+        given = {
+            "bootstrap_servers": [server.strip() for server in self.servers.split(",")],
+            "bootstrap_timeout_ms": int(self._start_timeout_s * 1000),
+            **_RECONNECT,
+            **self.config.security,
+            **options,
+        }
+        try:
+            return client(**given)
+        except KafkaTimeoutError as error:
+            raise TransportError(
+                f"no Kafka broker answered at {self.servers} within {self._start_timeout_s:g} s; is it running, and "
+                "are `kafka.bootstrap_servers` and `kafka.security` right?"
+            ) from error
+        except (KafkaConfigurationError, ValueError, TypeError, AssertionError) as error:
+            raise TransportError(f"an option in `kafka.security` or `{section}` is wrong: {error}") from error
+        except (KafkaError, OSError) as error:
+            raise self.error_of("cannot connect to Kafka", error) from error
+
+
+def _advice(error: BaseException) -> str:
+    if isinstance(error, AuthorizationError):
+        return "grant the worker's principal this operation"
+    if isinstance(error, SaslAuthenticationFailedError):
+        return "correct the credentials in `kafka.security`"
+    if isinstance(error, UnknownTopicOrPartitionError):
+        return "create the topic, or correct its name in `kafka.topics`"
+    if isinstance(error, KafkaError) and error.retriable:
+        return "is the broker up and reachable? What was not committed is read again after a restart"
+    return "see the broker's log"

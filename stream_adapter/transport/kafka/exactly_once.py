@@ -1,0 +1,153 @@
+"""Outputs and positions in one Kafka transaction (KIP-98, KIP-447): visible together or not at all."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import (
+    AuthorizationError,
+    InvalidRecordError,
+    InvalidTimestampError,
+    InvalidTopicError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    UnsupportedVersionError,
+)
+
+from stream_adapter.errors import Fenced, TransportError
+from stream_adapter.transport.base import Commit, CommitAborted, Partition
+from stream_adapter.transport.kafka.source import KafkaSource
+from stream_adapter.transport.kafka.writing import Writer
+
+# A second attempt would fail in the same way.
+_PERMANENT = (
+    AuthorizationError,
+    InvalidRecordError,
+    InvalidTimestampError,
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    UnsupportedVersionError,
+    ValueError,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class ExactlyOnce:
+    """Commits a batch in a transaction of its own.
+
+    After any failure the producer is thrown away: kafka-python keeps offsets of an aborted transaction and would add
+    them to the next one. Its successor has the same identity, so making it ends whatever the old one left open.
+
+    Args:
+        source: whose positions are committed, and whose place in the group the broker checks.
+        writer: sends the outputs.
+        transactional_id: this worker's identity towards Kafka.
+    """
+
+    def __init__(self, source: KafkaSource, writer: Writer, transactional_id: str) -> None:
+        self._source = source
+        self._connection = source.connection
+        self._writer = writer
+        self._transactional_id = transactional_id
+        self._producer: KafkaProducer | None = self._new_producer()
+
+    def commit(self, commit: Commit) -> None:
+        """See `Sink.commit`.
+
+        Raises:
+            CommitAborted: nothing of it is visible; the sink is ready for the next commit.
+            Fenced: another worker has this one's identity.
+            TransportError: it would fail again, or the cluster does not answer: nobody can say what became of it.
+        """
+        if not commit.outputs and not commit.positions:
+            return
+        foreign = commit.positions.keys() - self._source.committable(commit.positions).keys()
+        if foreign:
+            raise CommitAborted(
+                f"{', '.join(sorted(map(str, foreign)))} moved to another worker, which reads these events again; "
+                "nothing was written"
+            )
+        if self._source.group_metadata().generation_id < 0:
+            # The broker takes positions of somebody who is in no group, and then nobody is fenced.
+            raise CommitAborted("this worker fell out of its group, nothing was written; it joins again by polling")
+        if self._producer is None:
+            self._producer = self._new_producer()
+        try:
+            self._transact(self._producer, commit)
+        except (KafkaError, TransportError) as error:
+            self._drop_producer()
+            if isinstance(error, Fenced) or isinstance(error.__cause__, _PERMANENT):
+                raise
+            self._find_out(commit.positions, error)
+
+    def close(self) -> None:
+        """Release the producer; what was not committed is aborted."""
+        self._drop_producer()
+
+    def _transact(self, producer: KafkaProducer, commit: Commit) -> None:
+        producer.begin_transaction()
+        self._writer.send(producer, commit.outputs)
+        with self._connection.errors_of("cannot commit a transaction"):
+            if commit.positions:
+                offsets = {TopicPartition(*at): OffsetAndMetadata(to, "", -1) for at, to in commit.positions.items()}
+                metadata = self._source.group_metadata()
+                self._within_deadline(lambda: producer.send_offsets_to_transaction(offsets, metadata))
+            self._within_deadline(producer.commit_transaction)
+
+    def _find_out(self, positions: Mapping[Partition, int], error: Exception) -> None:
+        """Return where the transaction was committed in spite of the error; raise where it was not.
+
+        A commit whose answer got lost may have happened. A new producer with the same identity ends the transaction one
+        way or the other, and the positions, which are part of it, tell which.
+        """
+        self._producer = self._new_producer()
+        if positions and self._source.committed(positions) == dict(positions):
+            log.warning("transaction was committed though its answer was lost", error=str(error))
+            return
+        raise CommitAborted(f"the transaction was aborted, nothing of it is visible: {error}") from error
+
+    def _new_producer(self) -> KafkaProducer:
+        producer = self._connection.producer(
+            transactional_id=self._transactional_id,
+            # The broker aborts a dead worker's transaction after this; until then readers wait behind it.
+            transaction_timeout_ms=int(self._connection.deadline_s * 1000),
+        )
+        try:
+            with self._connection.errors_of(f"cannot begin transactions as {self._transactional_id!r}"):
+                producer.init_transactions()
+        except TransportError:
+            producer.close(timeout=0)
+            raise
+        return producer
+
+    def _drop_producer(self) -> None:
+        if self._producer is not None:
+            self._producer.close(timeout=0)
+            self._producer = None
+
+    def _within_deadline(self, call: Callable[[], Any]) -> None:
+        """Call, but not for ever: kafka-python waits for the transaction's coordinator without a limit."""
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                call()
+            except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
+                failures.append(error)
+
+        # Not a pool: its threads would keep a process with an unanswered call from ending.
+        thread = threading.Thread(target=run, name="kafka-transaction", daemon=True)
+        thread.start()
+        thread.join(self._connection.deadline_s)
+        if thread.is_alive():
+            raise KafkaTimeoutError(f"no answer within {self._connection.deadline_s:g} s")
+        if failures:
+            raise failures[0]

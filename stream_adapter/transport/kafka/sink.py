@@ -1,0 +1,90 @@
+"""`KafkaSink`: predictions, anchors and dead letters to their topics, and the consumed positions with them."""
+
+import uuid
+from typing import Literal, Protocol
+
+from stream_adapter.config import KafkaTopics
+from stream_adapter.transport.base import Commit
+from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
+from stream_adapter.transport.kafka.source import KafkaSource
+from stream_adapter.transport.kafka.topics import max_message_bytes, require_topics
+from stream_adapter.transport.kafka.writing import Writer
+
+Delivery = Literal["at_least_once", "exactly_once"]
+
+
+class KafkaSink:
+    """Writes outputs to the topics of their channels and commits positions, as one unit.
+
+    `at_least_once`: outputs first, acknowledged by all replicas; positions last. A crash in between repeats outputs.
+    `exactly_once`: outputs and positions in one Kafka transaction, visible together or not at all to readers of what
+    was committed (`isolation_level: read_committed`).
+
+    Used by the thread that uses the source.
+
+    Args:
+        source: reads what is committed here; shares its cluster, topic names and deadline.
+        delivery: the guarantee.
+        transactional_id: for `exactly_once`, this worker's identity towards Kafka: the same after a restart, different
+            from every other worker's; a second one with the same identity fences the first. By default it is made of
+            the group's and the member's names, or drawn for a member without a name.
+
+    Raises:
+        TransportError: no broker answers, or an output topic does not exist.
+    """
+
+    def __init__(
+        self, source: KafkaSource, *, delivery: Delivery = "at_least_once", transactional_id: str | None = None
+    ) -> None:
+        connection = source.connection
+        topics = topics_by_channel(connection.config.topics)
+        require_topics(connection, topics.values())
+        writer = Writer(connection, topics, max_message_bytes(connection, topics["dead_letters"]))
+        self._how: _Delivery
+        if delivery == "exactly_once":
+            member = connection.config.group_instance_id or uuid.uuid4().hex
+            identity = transactional_id or f"{connection.config.group_id}-{member}"
+            self._how = ExactlyOnce(source, writer, identity)
+        else:
+            self._how = _AtLeastOnce(source, writer)
+
+    def commit(self, commit: Commit) -> None:
+        """Write the outputs and commit the positions; see `Sink.commit`.
+
+        Raises:
+            TransportError: the outputs could not be written; no position was recorded.
+            CommitAborted: the transaction was undone; the batch can be processed again.
+            Fenced: another worker took over this one's identity.
+        """
+        self._how.commit(commit)
+
+    def close(self) -> None:
+        """Flush and release the producer."""
+        self._how.close()
+
+
+class _Delivery(Protocol):
+    def commit(self, commit: Commit) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _AtLeastOnce:
+    """Outputs first, positions last."""
+
+    def __init__(self, source: KafkaSource, writer: Writer) -> None:
+        self._source = source
+        self._writer = writer
+        self._producer = source.connection.producer()
+
+    def commit(self, commit: Commit) -> None:
+        self._writer.send(self._producer, commit.outputs)
+        self._source.commit(commit.positions)
+
+    def close(self) -> None:
+        self._producer.close(timeout=self._source.connection.deadline_s)
+
+
+def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
+    """The topic of each output channel."""
+    return {"predictions": topics.predictions, "anchors": topics.anchors, "dead_letters": topics.dead_letters}

@@ -1,0 +1,273 @@
+"""`KafkaSource`: image events from a topic, as a member of a consumer group."""
+
+import time
+from collections.abc import Iterable, Mapping
+
+import structlog
+from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka.structs import ConsumerGroupMetadata
+
+from stream_adapter.config import KafkaConfig
+from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.ownership import Ownership
+from stream_adapter.transport.kafka.topics import require_topics
+
+log = structlog.get_logger(__name__)
+
+_PROBE_EVERY_S = 5.0
+_PROBE_TIMEOUT_S = 1.0
+
+
+class KafkaSource:
+    """Reads the images topic in a consumer group: cooperative-sticky, static membership where it has a name.
+
+    With `kafka.group_instance_id` a restart within `kafka.session_timeout_ms` moves no partition. Offsets are committed
+    by the sink only, through `commit`. Used by one thread.
+
+    Args:
+        config: connection, group and topics.
+        start_timeout_s: seconds to wait for a first answer from the cluster.
+        deadline_s: seconds that the cluster may be away before `poll` and `commit` raise.
+
+    Raises:
+        TransportError: no broker answers, the topic does not exist, or an option is wrong.
+    """
+
+    def __init__(self, config: KafkaConfig, *, start_timeout_s: float = 15.0, deadline_s: float = 45.0) -> None:
+        self._connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
+        self._topic = config.topics.images
+        require_topics(self._connection, [self._topic])
+        self._ownership = Ownership()
+        self._uncommitted: dict[Partition, int] = {}
+        self._paused = False
+        self._answered_at = self._probe_due_at = time.monotonic()
+        # kafka-python's fixed 3 s would be longer than a short session.
+        heartbeat_ms = min(3_000, config.session_timeout_ms // 3)
+        self._consumer = self._connection.consumer(
+            group_id=config.group_id,
+            group_instance_id=config.group_instance_id,
+            auto_offset_reset=config.auto_offset_reset,
+            session_timeout_ms=config.session_timeout_ms,
+            max_poll_interval_ms=config.max_poll_interval_ms,
+            heartbeat_interval_ms=heartbeat_ms,
+            partition_assignment_strategy=[CooperativeStickyAssignor],
+        )
+        with self._connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
+            self._consumer.subscribe([self._topic], listener=_Listener(self))
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next records; serves the group whether paused or not. See `Source.poll`.
+
+        Raises:
+            TransportError: the topic cannot be read, or no broker answered for `deadline_s`.
+            Fenced: another worker joined with this one's `group_instance_id`.
+        """
+        self._ownership.poll_begins()
+        if max_records <= 0 and not self._paused:
+            self._consumer.pause(*self._consumer.assignment())
+        try:
+            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max(1, max_records))
+        except KafkaError as error:
+            if not error.retriable:
+                raise self._connection.error_of(f"cannot read topic {self._topic!r}", error) from error
+            log.warning("poll failed, will retry", topic=self._topic, error=str(error))
+            polled = {}
+        if max_records <= 0 and not self._paused:
+            self._consumer.resume(*self._consumer.assignment())
+        records = self._keep(polled)
+        self._settle()
+        self._notice_outage(bool(records))
+        return records
+
+    def pause(self) -> None:
+        """Deliver nothing until `resume`; partitions that are assigned meanwhile are paused too."""
+        if not self._paused:
+            self._paused = True
+            self._consumer.pause(*self._consumer.assignment())
+
+    def resume(self) -> None:
+        """Deliver again."""
+        if self._paused:
+            self._paused = False
+            self._consumer.resume(*self._consumer.assignment())
+
+    def rewind(self, positions: Mapping[Partition, int]) -> None:
+        """Deliver again from these offsets, where they were delivered since the partition was assigned."""
+        for at, offset in self._ownership.rewindable(positions).items():
+            self._consumer.seek(TopicPartition(*at), offset)
+
+    @property
+    def assigned(self) -> frozenset[Partition]:
+        """The partitions that this worker owns now."""
+        return self._ownership.visible
+
+    @property
+    def exhausted(self) -> bool:
+        """Never: a topic has no end."""
+        return False
+
+    def lag(self) -> dict[Partition, int]:
+        """Records per owned partition that are not yet read, as of the last fetch."""
+        behind = {}
+        for at in sorted(self.assigned):
+            end = self._consumer.highwater(TopicPartition(*at))
+            with self._connection.errors_of(f"cannot tell the position in {at}"):
+                position = self._consumer.position(TopicPartition(*at), timeout_ms=0)
+            if end is not None and position is not None:
+                behind[at] = max(0, end - position)
+        return behind
+
+    def close(self) -> None:
+        """Leave the group; a static member keeps its partitions until its session times out."""
+        with self._connection.errors_of(f"cannot leave group {self._connection.config.group_id!r}"):
+            self._consumer.close(timeout_ms=int(self._connection.deadline_s * 1000))
+
+    # What follows is for the sink.
+
+    @property
+    def connection(self) -> Connection:
+        """The cluster that the source reads from."""
+        return self._connection
+
+    def committable(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Those of `positions` that were delivered since their partition was assigned."""
+        return self._ownership.committable(positions)
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        """Commit positions of owned partitions, explicitly and in order.
+
+        While the group rebalances they are kept, and committed after it if the partition stayed. Commits made with
+        kafka-python's own idea of positions would be wrong under cooperative assignment.
+
+        Raises:
+            TransportError: they were not committed within `deadline_s`.
+            Fenced: another worker joined with this one's `group_instance_id`.
+        """
+        self._uncommitted.update(self.committable(positions))
+        if not self._uncommitted:
+            return
+        try:
+            with self._connection.errors_of(f"cannot commit positions of group {self._connection.config.group_id!r}"):
+                self._commit(timeout_s=self._connection.deadline_s)
+        except _GroupIsMoving:
+            log.info("positions wait for the rebalance", positions=_readable(self._uncommitted))
+
+    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The positions that the group has committed; a partition without one is missing.
+
+        Raises:
+            TransportError: the group's coordinator did not answer within `deadline_s`.
+        """
+        timeout_ms = int(self._connection.deadline_s * 1000)
+        with self._connection.errors_of(f"cannot read positions of group {self._connection.config.group_id!r}"):
+            found = {at: self._consumer.committed(TopicPartition(*at), timeout_ms=timeout_ms) for at in partitions}
+        return {at: offset for at, offset in found.items() if offset is not None}
+
+    def group_metadata(self) -> ConsumerGroupMetadata:
+        """This worker's place in the group, for transactions."""
+        return self._consumer.group_metadata()
+
+    # What follows is for the rebalance listener. It runs inside `poll`, and must not commit: kafka-python refuses that.
+
+    def _on_assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        self._ownership.assigned(Partition(*at) for at in partitions)
+        if self._paused:
+            self._consumer.pause(*partitions)
+        log.info("partitions assigned", partitions=sorted(str(Partition(*at)) for at in partitions))
+
+    def _on_gone(self, partitions: Iterable[TopicPartition], reason: str) -> None:
+        gone = [Partition(*at) for at in partitions]
+        self._ownership.revoked(gone)
+        for at in gone:
+            self._uncommitted.pop(at, None)
+        log.info("partitions gone", reason=reason, partitions=sorted(map(str, gone)))
+
+    def _keep(self, polled: Mapping[TopicPartition, list[ConsumerRecord]]) -> list[Record]:
+        """The polled records as ours, without those of partitions that left and came back within this poll.
+
+        The worker must see such a partition gone before it gets the same events again.
+        """
+        records = []
+        for at, batch in polled.items():
+            partition = Partition(*at)
+            if partition in self._ownership.came_back:
+                self._consumer.seek(at, batch[0].offset)
+            else:
+                records += [record_of(partition, record) for record in batch]
+        self._ownership.delivered(records)
+        return records
+
+    def _settle(self) -> None:
+        """Commit what a rebalance held up; the next poll tries again where that fails."""
+        if self._uncommitted:
+            try:
+                self._commit(timeout_s=_PROBE_TIMEOUT_S)
+            except _GroupIsMoving:
+                pass
+            except KafkaError as error:
+                if not error.retriable:
+                    raise self._connection.error_of("cannot commit positions", error) from error
+
+    def _commit(self, timeout_s: float) -> None:
+        """Raises `_GroupIsMoving` where the group does not take positions now."""
+        offsets = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in self._uncommitted.items()}
+        try:
+            self._consumer.commit(offsets, timeout_ms=int(timeout_s * 1000))
+        except (CommitFailedError, RebalanceInProgressError) as error:
+            raise _GroupIsMoving from error
+        self._uncommitted.clear()
+        self._answered_at = time.monotonic()
+
+    def _notice_outage(self, delivered: bool) -> None:
+        """Raise when no broker has answered for `deadline_s`; kafka-python would return nothing for ever.
+
+        A delivered record is an answer. Where none comes, the end of the topic is asked for now and then.
+        """
+        now = time.monotonic()
+        if delivered:
+            self._answered_at = now
+        if now - self._answered_at < _PROBE_EVERY_S or now < self._probe_due_at:
+            return
+        self._probe_due_at = now + _PROBE_EVERY_S
+        try:
+            self._consumer.end_offsets([TopicPartition(self._topic, 0)], timeout_ms=int(_PROBE_TIMEOUT_S * 1000))
+        except KafkaError as error:
+            silent_s = time.monotonic() - self._answered_at
+            if not error.retriable or silent_s > self._connection.deadline_s:
+                what = f"no broker has answered for {silent_s:.0f} s about topic {self._topic!r}"
+                raise self._connection.error_of(what, error) from error
+            log.warning("no broker answers, will retry", servers=self._connection.servers, for_s=round(silent_s))
+        else:
+            self._answered_at = time.monotonic()
+
+
+class _GroupIsMoving(Exception):
+    """The group rebalances, or this worker fell out of it; positions cannot be committed now."""
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, source: KafkaSource) -> None:
+        self._source = source
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._source._on_assigned(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._source._on_gone(revoked, "revoked")
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self._source._on_gone(lost, "lost")
+
+
+def record_of(partition: Partition, record: ConsumerRecord) -> Record:
+    """The record as ours."""
+    headers = tuple((name, value if value is not None else b"") for name, value in record.headers)
+    return Record(partition, record.offset, record.timestamp, record.key, record.value, headers)
+
+
+def _readable(positions: Mapping[Partition, int]) -> dict[str, int]:
+    return {str(at): offset for at, offset in positions.items()}

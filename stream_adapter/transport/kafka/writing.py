@@ -1,0 +1,84 @@
+"""Sending a batch of outputs and hearing of every failure."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from stream_adapter.transport.base import OutRecord
+from stream_adapter.transport.dead_letters import without_value
+from stream_adapter.transport.kafka.connection import Connection
+
+# What a record batch adds to its only record, generously.
+_BATCH_OVERHEAD = 512
+
+
+class Unsent(NamedTuple):
+    """An output that the broker did not take."""
+
+    topic: str
+    error: Exception
+
+
+class Writer:
+    """Sends outputs to the topics of their channels.
+
+    Args:
+        connection: words errors.
+        topics: topic names by channel.
+        dead_letter_bytes: the largest record that the dead letters' topic takes, None where unknown. A larger dead
+            letter goes without its value: one picture that is too large for it must not stop the worker for ever.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        topics: Mapping[str, str],
+        dead_letter_bytes: int | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._connection = connection
+        self._topics = topics
+        self._dead_letter_bytes = dead_letter_bytes
+        self._clock = clock
+
+    def send(self, producer: KafkaProducer, outputs: Sequence[OutRecord]) -> None:
+        """Send the outputs and wait until all replicas have them.
+
+        Raises:
+            TransportError: some were not taken; the message names the first with its topic and cause.
+            Fenced: another producer has this one's identity.
+        """
+        pending: list[tuple[str, Any]] = []
+        failed: list[Unsent] = []
+        for output in outputs:
+            topic = self._topics[output.channel]
+            try:
+                pending.append((topic, self._send_one(producer, topic, output)))
+            except (KafkaError, ValueError) as error:  # ValueError: neither key nor value
+                failed.append(Unsent(topic, error))
+                break
+        # Everything that was handed over is waited for, whatever failed: none of it may arrive later by surprise.
+        try:
+            producer.flush(timeout=self._connection.deadline_s + 5.0)
+        except KafkaTimeoutError as error:
+            failed += [Unsent(topic, error) for topic, future in pending if not future.is_done]
+        failed += [Unsent(topic, future.exception) for topic, future in pending if future.is_done and future.failed()]
+        if failed:
+            first = failed[0]
+            what = f"{len(failed)} of {len(outputs)} outputs were not written, the first one to topic {first.topic!r}"
+            raise self._connection.error_of(what, first.error) from first.error
+
+    def _send_one(self, producer: KafkaProducer, topic: str, output: OutRecord) -> Any:
+        if output.channel == "dead_letters" and self._dead_letter_bytes is not None:
+            output = without_value(output, self._dead_letter_bytes - _BATCH_OVERHEAD)
+        timestamp_ms = output.timestamp_ms
+        if timestamp_ms is not None:
+            # A broker refuses records from the future; an event whose producer's clock is fast must not stop us.
+            timestamp_ms = min(timestamp_ms, int(self._clock() * 1000))
+        return producer.send(
+            topic, value=output.value, key=output.key, headers=list(output.headers), timestamp_ms=timestamp_ms
+        )
