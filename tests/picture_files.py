@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,14 +11,23 @@ from PIL import Image
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def picture(kind: str, height: int = 96, width: int = 128, mode: str = "RGB", **options: object) -> bytes:
-    """A sound picture with soft shapes, as a file."""
+def soft_shapes(height: int, width: int) -> Image.Image:
+    """An RGB picture without hard edges; the same on every run."""
     rng = np.random.default_rng(height * 10_007 + width)
     seed = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+    return seed.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """An image as a file."""
     buffer = io.BytesIO()
-    image = seed.resize((width, height), Image.Resampling.BICUBIC).convert(mode)
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def picture(kind: str, height: int = 96, width: int = 128, mode: str = "RGB", **options: Any) -> bytes:
+    """A sound picture with soft shapes, as a file."""
+    return encoded(soft_shapes(height, width).convert(mode), kind, **options)
 
 
 def chunk(name: bytes, data: bytes = b"", *, crc: int | None = None) -> bytes:

@@ -98,12 +98,12 @@ def check_vector(data: bytes, fingerprint: str | None, *, d: int, expected: str)
         raise ForeignVector(
             f"the vector has {len(data)} bytes; expected {4 * d}, {d} little-endian float32 values of 4 bytes"
         )
-    vector = np.frombuffer(data, dtype="<f4").astype(np.float64)  # (d,); a float32's square fits
+    vector = np.frombuffer(data, dtype="<f4")  # (d,)
     finite = np.isfinite(vector)
     if not finite.all():
         first = int(np.argmin(finite))
         raise ForeignVector(f"{d - int(finite.sum())} of {d} values are not finite, the first at {first}")
-    norm = float(np.linalg.norm(vector))
+    norm = float(np.linalg.norm(vector.astype(np.float64)))  # the square of a large float32 overflows
     if abs(norm - 1.0) > UNIT_TOLERANCE:
         raise ForeignVector(f"the vector has length {norm:.6g}, expected 1 ± {UNIT_TOLERANCE:g}; normalise it first")
     return (vector / norm).astype(np.float32)
