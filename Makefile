@@ -4,17 +4,49 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+OUTPUT ?= demo-output
 
-.PHONY: help setup kafka demo test check lint format types unit integration bench clean
+.PHONY: help setup demo test check lint format types unit integration benchmarks clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## Put everything into .venv (first run: a few minutes, 6 GB)
+setup: $(STAMP) ## Put everything into .venv (the first time a few minutes and 6 GB)
 
 $(STAMP): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed, $(PYTHON) is older; try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --group dev --editable '.[demo]'
 	@touch $@
+
+demo: setup ## See it learn: broker, worker, pictures, accuracy; writes $(OUTPUT)/
+	@$(BIN)/stream-adapter demo --output $(OUTPUT)
+
+test: check unit integration ## Lint, types, unit tests, and tests on a real Kafka
+
+check: lint types ## Lint and types
+
+lint: setup ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy, strict
+	$(BIN)/mypy
+
+unit: setup ## Tests that need no broker
+	$(BIN)/pytest --ignore tests/integration
+
+integration: setup ## Tests on a real Apache Kafka (Java 17 and Maven, or KAFKA_BOOTSTRAP_SERVERS)
+	$(BIN)/pytest tests/integration
+
+format: setup ## Let ruff format and fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmarks: setup ## Print what things cost, side by side
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean: ## Remove what was built, but not .venv
+	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)

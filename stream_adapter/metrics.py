@@ -4,14 +4,17 @@ Label sets are bounded: stages, groups, models, outcomes, reasons and partitions
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-STAGES = ("parse", "decode", "encode", "predict", "learn", "refit", "commit")
-GROUPS = ("labelled", "unlabelled", "canary")
+from stream_adapter.drift.prequential import Group
+from stream_adapter.transport.base import Partition
+
+STAGES = ("parse", "decode", "encode", "predict", "learn", "commit")
+GROUPS: tuple[Group, ...] = get_args(Group)
 MODELS = ("adapted", "zero_shot")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -33,9 +36,9 @@ class Metrics:
         )
         self.stage_in_progress = Gauge("stage_in_progress", "Items that are in a stage now.", ["stage"], **made)
         self.batch_events = Histogram("batch_events", "Events in a batch.", buckets=_BATCHES, **made)
-        self.event_seconds = Histogram(
-            "event_seconds",
-            "Seconds from reading an event to its durable prediction.",
+        self.batch_latency = Histogram(
+            "batch_latency_seconds",
+            "Seconds from closing a batch to its durable predictions.",
             buckets=_SECONDS,
             **made,
         )
@@ -94,7 +97,7 @@ class Metrics:
             in_progress.dec(items)
             self.stage_seconds.labels(stage=name).observe(time.perf_counter() - started)
 
-    def set_lag(self, lag: dict[tuple[str, int], int]) -> None:
+    def set_lag(self, lag: Mapping[Partition, int]) -> None:
         """Replace the lag of all partitions; one that moved to another worker disappears here."""
         self.lag.clear()
         for (topic, partition), records in lag.items():

@@ -47,8 +47,10 @@ class HttpServer:
         self._socket = socket.socket(family)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            # Bound here and not in the thread, so that a port in use stops the worker before it starts.
+            # Bound here and not in the thread, so that a port in use stops the worker before it starts, and listening,
+            # so that whoever asks while the thread starts is answered a moment later.
             self._socket.bind((host, port))
+            self._socket.listen()
         except OSError as error:
             self._socket.close()
             raise TransportError(

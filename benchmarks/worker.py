@@ -1,0 +1,139 @@
+"""How close the whole worker comes to the encoder alone: pictures a second, and where the time goes.
+
+    python benchmarks/worker.py [--pictures 320] [--batch 64] [--model vit-b-16 | small]
+
+Both run in this process on the same pictures at the same batch size, encoder, worker, encoder, so that a machine whose
+speed drifts shows itself. The worker reads a folder, decodes, encodes, predicts, learns from every third picture and
+writes JSONL: the whole journey but for the broker.
+"""
+
+import argparse
+import csv
+import io
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+import stream_adapter
+from stream_adapter.config import Config, parse
+from stream_adapter.encode.loading import load_encoder
+from stream_adapter.metrics import STAGES
+from stream_adapter.service.build import open_worker
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("STREAM_ADAPTER_DATA", ROOT.parent / "shared" / "data"))
+MODEL = Path(stream_adapter.__file__).parent / "demo" / "model"
+
+
+def configuration(model: str, folder: Path, batch: int) -> Config:
+    if model == "vit-b-16":
+        encoder = f"""
+  model: ViT-B-16-quickgelu
+  pretrained_image: {DATA}/clip_vitb16_image_tower_fp16.safetensors"""
+        vocabulary = f"vectors: {DATA}/vocabulary_clip_vitb16.npz"
+    else:
+        encoder = f"""
+  model: small-clip
+  model_config_file: {MODEL}/small-clip.json
+  pretrained: {MODEL}/small-clip.safetensors"""
+        vocabulary = "classes: [dog, elephant, giraffe, horse, house, person]"
+    return parse(f"""
+transport: files
+encoder: {encoder}
+vocabulary:
+  {vocabulary}
+files: {{input: {folder}/manifest.csv, output: {folder}/results}}
+batch: {{max_batch: {batch}, max_wait_ms: 1000}}
+service: {{http: false}}
+""")
+
+
+def write_pictures(number: int, folder: Path) -> list[bytes]:
+    """Real photographs where the data is there, drawn noise of the same size elsewhere; every third is labelled."""
+    files = sorted(path for path in (DATA / "pacs_images").glob("*/*/*.jpg") if path.parent.name != "guitar")
+    pictures = [file.read_bytes() for file in files]
+    labels = [file.parent.name for file in files]
+    rng = np.random.default_rng(0)
+    while len(pictures) < 20:
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 255, (227, 227, 3), dtype=np.uint8)).save(buffer, "JPEG")
+        pictures.append(buffer.getvalue())
+        labels.append("dog")
+    order = [int(index) for index in rng.permutation(len(pictures))]
+    chosen = [order[position % len(order)] for position in range(number)]
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "id", "label"])
+        for position, index in enumerate(chosen):
+            (folder / f"{position:05d}.jpg").write_bytes(pictures[index])
+            rows.writerow([f"{position:05d}.jpg", position, labels[index] if position % 3 == 0 else ""])
+    return [pictures[index] for index in chosen]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=320)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--model", choices=["vit-b-16", "small"], default="vit-b-16" if DATA.exists() else "small")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pictures = write_pictures(arguments.pictures, folder)
+        config = configuration(arguments.model, folder, arguments.batch)
+        encoder = load_encoder(config.encoder)
+        prepared = [encoder.prepare(data, "image/jpeg") for data in pictures]
+        encoder.encode(prepared[: arguments.batch])
+
+        def encoder_alone() -> float:
+            started = time.perf_counter()
+            for start in range(0, len(prepared), arguments.batch):
+                encoder.encode(prepared[start : start + arguments.batch])
+            return len(prepared) / (time.perf_counter() - started)
+
+        def whole_worker() -> tuple[float, dict[str, float]]:
+            shutil.rmtree(folder / "results", ignore_errors=True)
+            with open_worker(config) as worker:
+                started = time.perf_counter()
+                worker.run()
+                seconds = time.perf_counter() - started
+                registry = worker.metrics.registry
+                stages = {
+                    stage: registry.get_sample_value("stream_adapter_stage_seconds_sum", {"stage": stage}) or 0.0
+                    for stage in STAGES
+                }
+            return len(prepared) / seconds, stages
+
+        floors = [encoder_alone()]
+        rates = []
+        for _ in range(2):
+            rate, stages = whole_worker()
+            rates.append(rate)
+            floors.append(encoder_alone())
+
+    table = Table(title=f"{arguments.model}, batch {arguments.batch}, {len(pictures)} pictures")
+    table.add_column("")
+    table.add_column("pictures/s", justify="right")
+    table.add_column("share of the encoder's rate around it", justify="right")
+    for position, rate in enumerate(floors):
+        table.add_row("encoder alone", f"{rate:.2f}", "")
+        if position < len(rates):
+            around = (floors[position] + floors[position + 1]) / 2
+            table.add_row("whole worker", f"{rates[position]:.2f}", f"{rates[position] / around:.1%}")
+    Console().print(table)
+    shares = Table(title="Seconds by stage in the last run of the worker")
+    for column in ("stage", "seconds"):
+        shares.add_column(column)
+    for stage, seconds in stages.items():
+        shares.add_row(stage, f"{seconds:.2f}")
+    Console().print(shares)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The commands, thin: each reads its arguments, calls one function of the package and shows the result."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from stream_adapter import __version__, config
+from stream_adapter.errors import ConfigError, StreamAdapterError
+
+app = typer.Typer(
+    help="Keeps a frozen CLIP learning from a live stream of labelled images, without losing what it knew.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+classes_app = typer.Typer(help="Class names and their text vectors.", no_args_is_help=True)
+anchors_app = typer.Typer(help="Look at what was learned, and delete from it.", no_args_is_help=True)
+letters_app = typer.Typer(help="Events that could not be used.", no_args_is_help=True)
+topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
+app.add_typer(topics_app, name="topics")
+app.add_typer(classes_app, name="classes")
+app.add_typer(anchors_app, name="anchors")
+app.add_typer(letters_app, name="dead-letters")
+
+ConfigFile = Annotated[Path, typer.Argument(help="Configuration file; see configs/default.yaml.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(file: ConfigFile) -> None:
+    """Run a worker until SIGTERM, SIGINT or the end of its input; then drain and commit."""
+    from stream_adapter.service.main import run_worker
+
+    run_worker(config.load(file))
+
+
+@app.command()
+def validate(file: ConfigFile) -> None:
+    """Check a configuration file and report every problem; starts nothing. Exit status 2 when it is not valid."""
+    config.load(file)
+    typer.echo(f"{file}: valid")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for summary.json and accuracy.png.")] = Path("demo-output"),
+    events: Annotated[int, typer.Option(min=100, help="Pictures in the stream.")] = 4_000,
+    rate: Annotated[float, typer.Option(min=1.0, help="Pictures sent a second.")] = 80.0,
+    transport: Annotated[
+        Literal["auto", "kafka", "files"],
+        typer.Option(help="auto: Kafka where KAFKA_BOOTSTRAP_SERVERS is set or Java and Maven are there, else files."),
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of pictures and labels.")] = 0,
+) -> None:
+    """See it learn: a broker, a worker, a stream of drawn pictures, and the accuracy against the truth."""
+    from stream_adapter.demo.display import Display
+    from stream_adapter.demo.run import DemoSettings, run_demo
+
+    settings = DemoSettings(
+        output=output, events=events, rate=rate, transport=None if transport == "auto" else transport, seed=seed
+    )
+    run_demo(settings, Display())
+
+
+@app.command()
+def produce(
+    file: ConfigFile,
+    input: Annotated[Path, typer.Argument(help="Folder CLASS/picture.jpg, .csv or .jsonl manifest, recorded topic.")],
+    labels: Annotated[bool, typer.Option(help="Whether a folder's name is sent as the label.")] = True,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Events a second at most; without it as fast as the broker takes them."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many events.")] = None,
+) -> None:
+    """Send pictures to the images topic, with progress, rate and a count of what was refused."""
+    from stream_adapter.operations.produce import produce_all
+
+    produce_all(config.load(file), input, labels=labels, rate=rate, limit=limit, console=Console(stderr=True))
+
+
+@app.command()
+def record(
+    file: ConfigFile,
+    output: Annotated[Path, typer.Argument(help="The file to write.")],
+    topic: Annotated[
+        Literal["images", "predictions", "anchors", "dead_letters"], typer.Option(help="Which topic, by role.")
+    ] = "images",
+) -> None:
+    """Write a topic as it is now into a file, to be replayed on the file transport."""
+    from stream_adapter.operations.record import record_topic
+
+    number = record_topic(config.load(file), topic, output)
+    typer.echo(f"{number} records written to {output}")
+
+
+@topics_app.command("create")
+def topics_create(
+    file: ConfigFile,
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Of images and predictions: how many workers can share the work at most.")
+    ] = 4,
+    replication_factor: Annotated[int, typer.Option(min=-1, help="Replicas; −1 is the cluster's default.")] = -1,
+) -> None:
+    """Create the topics that do not exist yet; existing ones are left as they are."""
+    from stream_adapter.transport.kafka import ensure_topics
+
+    created = ensure_topics(config.load(file).kafka, partitions=partitions, replication_factor=replication_factor)
+    typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
+
+
+@classes_app.command("build")
+def classes_build(
+    file: ConfigFile,
+    output: Annotated[Path, typer.Option(help="The .npz file to write.")] = Path("classes.npz"),
+) -> None:
+    """Embed the vocabulary's prompts once, into a file for `vocabulary.vectors`."""
+    from stream_adapter.encode.loading import load_models
+    from stream_adapter.encode.vocabulary_file import save_vocabulary
+
+    loaded = config.load(file)
+    encoder, vocabulary = load_models(loaded.encoder, loaded.vocabulary)
+    save_vocabulary(output, vocabulary, fingerprint=encoder.fingerprint)
+    typer.echo(f"{len(vocabulary.class_names)} classes, {vocabulary.d} dimensions, written to {output}")
+
+
+@anchors_app.command("list")
+def anchors_list(
+    file: ConfigFile,
+    label: Annotated[str | None, typer.Option(help="Only this class.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was learned, newest last."""
+    from stream_adapter.operations import anchors, showing
+
+    found = list(anchors.read_anchors(config.load(file), label).values())
+    showing.show_anchors(found, limit, as_json=as_json)
+
+
+@anchors_app.command("show")
+def anchors_show(
+    file: ConfigFile,
+    id: Annotated[str, typer.Argument(help="The anchor's id, or its beginning.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one anchor with everything that is known about it."""
+    from stream_adapter.operations import anchors, showing
+
+    showing.show_anchor(anchors.find_anchor(config.load(file), id), as_json=as_json)
+
+
+@anchors_app.command("delete")
+def anchors_delete(
+    file: ConfigFile,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids, or their beginnings.")] = None,
+    label: Annotated[str | None, typer.Option(help="All anchors of this class.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete anchors; running workers drop them and refit within about a second."""
+    from stream_adapter.operations import anchors, showing
+
+    if not ids and label is None:
+        raise typer.BadParameter("name ids, or a class with --label")
+    loaded = config.load(file)
+    doomed = anchors.choose_anchors(loaded, ids or [], label)
+    showing.show_anchors(doomed, limit=20, as_json=False)
+    if doomed and not yes:
+        typer.confirm(f"Delete {len(doomed)} anchors?", abort=True)
+    anchors.delete_anchors(loaded, doomed)
+    typer.echo(f"deleted {len(doomed)} anchors")
+
+
+@letters_app.command("list")
+def dead_letters_list(
+    file: ConfigFile,
+    stage: Annotated[str | None, typer.Option(help="Only those refused at: parse, label, decode, encode.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show events that could not be used, and why."""
+    from stream_adapter.operations import dead_letters, showing
+
+    letters = [letter for letter in dead_letters.read_letters(config.load(file)) if stage in (None, letter.stage)]
+    showing.show_letters(letters, limit, as_json=as_json)
+
+
+@letters_app.command("replay")
+def dead_letters_replay(
+    file: ConfigFile,
+    stage: Annotated[
+        str | None, typer.Option(help="Only this stage, and then all of it, also what was sent back before.")
+    ] = None,
+) -> None:
+    """Send the originals back to the topic that they came from."""
+    from stream_adapter.operations import dead_letters
+
+    counts = dead_letters.replay(config.load(file), stage=stage)
+    typer.echo(f"sent {counts['sent']}, passed over {counts['passed over']}, unusable {counts['unusable']}")
+
+
+def main() -> None:
+    """Entry point: expected errors become one message and an exit status, no traceback.
+
+    Exit status: 0 done, 1 a `StreamAdapterError`, 2 wrong usage or configuration, 130 interrupted.
+    """
+    try:
+        app()
+    except ConfigError as error:
+        _complain(error)
+        sys.exit(2)
+    except StreamAdapterError as error:
+        _complain(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _complain(error: StreamAdapterError) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")

@@ -1,0 +1,115 @@
+"""What the demo shows: live in a terminal, a line now and then elsewhere, and a summary at the end."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from stream_adapter.demo.scoreboard import Scoreboard
+
+_NAMES = {"labelled": "labelled now and then", "canary": "never taught"}
+_LINE_EVERY_S = 5.0
+
+
+class Display:
+    """Writes to a console; a console that is no terminal gets plain lines."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live: Live | None = None
+        self._board: Scoreboard | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        )
+        self._task = self._progress.add_task("pictures predicted", total=None)
+        self._line_due_at = 0.0
+
+    def say(self, text: str) -> None:
+        """A line of text, above whatever is live."""
+        self._console.print(text, highlight=False)
+
+    @contextlib.contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Show that something takes its time."""
+        if self._console.is_terminal:
+            with self._console.status(text + " …"):
+                yield
+        else:
+            self.say(text + " …")
+            yield
+
+    def started(self, transport: str, metrics_url: str) -> None:
+        """Say what is about to be seen."""
+        self.say(
+            "A worker learns from a stream of drawn pictures. Some classes get a label now and then, others never;\n"
+            f"half way the pictures' style changes. Transport: {transport}. Metrics while it runs: {metrics_url}"
+        )
+
+    @contextlib.contextmanager
+    def live(self, events: int, board: Scoreboard) -> Iterator[None]:
+        """Keep the table up to date until the block ends."""
+        self._board = board
+        self._progress.update(self._task, total=events)
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(self._render(), console=self._console, refresh_per_second=4) as self._live:
+            yield
+            self._live.update(self._render())
+        self._live = None
+
+    def update(self) -> None:
+        """Show the scores as they are now."""
+        assert self._board is not None
+        self._progress.update(self._task, completed=self._board.scored)
+        if self._live is not None:
+            self._live.update(self._render())
+        elif not self._console.is_terminal and time.monotonic() >= self._line_due_at and self._board.scored:
+            self._line_due_at = time.monotonic() + _LINE_EVERY_S
+            self.say(self._line())
+
+    def finished(self, summary: dict[str, Any], files: list[Path]) -> None:
+        """The summary table, and where to look further."""
+        table = Table(title="Accuracy over the whole run", title_justify="left")
+        for column in ("classes", "events", "zero-shot", "adapted", "difference"):
+            table.add_column(column, justify="left" if column == "classes" else "right")
+        for group, figures in summary["groups"].items():
+            difference = 100 * (figures["adapted"] - figures["zero_shot"])
+            table.add_row(
+                _NAMES[group],
+                str(figures["events"]),
+                f"{figures['zero_shot']:.1%}",
+                f"{figures['adapted']:.1%}",
+                f"{difference:+.1f} points",
+            )
+        self._console.print(table)
+        self.say(
+            f"{summary['events']} pictures through {summary['transport']} in {summary['seconds']} s, "
+            f"{summary['dead_letters']} without a prediction."
+        )
+        self.say("Saved: " + ", ".join(map(str, files)))
+
+    def _render(self) -> RenderableType:
+        assert self._board is not None
+        table = Table(title="Accuracy over the newest 200 pictures", title_justify="left")
+        for column in ("classes", "pictures", "zero-shot", "adapted"):
+            table.add_column(column, justify="left" if column == "classes" else "right")
+        for group, score in self._board.groups.items():
+            shown = [f"{value:.1%}" for value in score.newest()] if score.events else ["–", "–"]
+            table.add_row(_NAMES[group], str(score.events), *shown)
+        return Group(table, self._progress)
+
+    def _line(self) -> str:
+        assert self._board is not None
+        groups = "; ".join(
+            f"{_NAMES[group]}: zero-shot {score.newest()[0]:.1%}, adapted {score.newest()[1]:.1%}"
+            for group, score in self._board.groups.items()
+            if score.events
+        )
+        return f"{self._board.scored} pictures; newest 200 {groups}"

@@ -1,0 +1,73 @@
+"""Anchors from an operator's side: what was learned, and deleting from it. Running workers follow within a second."""
+
+import contextlib
+from collections.abc import Sequence
+
+from stream_adapter.config import Config
+from stream_adapter.errors import AnchorError
+from stream_adapter.events import AnchorRecord, anchor_tombstone
+from stream_adapter.transport.opening import open_changelog, write_records
+
+# Not a worker's name: every running worker takes in what the commands write.
+WRITER = "stream-adapter-anchors"
+
+
+def read_anchors(config: Config, label: str | None = None) -> dict[str, AnchorRecord]:
+    """The anchors that are there now, by id, in the order in which they were written.
+
+    Args:
+        config: where they are.
+        label: only those of this class.
+
+    Raises:
+        TransportError: they cannot be read.
+    """
+    anchors: dict[str, AnchorRecord] = {}
+    with contextlib.closing(open_changelog(config, WRITER)) as changelog:
+        for changes in changelog.restore():
+            for change in changes:
+                anchors.pop(change.anchor_id, None)
+                if isinstance(change, AnchorRecord):
+                    anchors[change.anchor_id] = change
+    return {anchor.anchor_id: anchor for anchor in anchors.values() if label is None or anchor.label == label}
+
+
+def find_anchor(config: Config, prefix: str) -> AnchorRecord:
+    """The one anchor whose id begins with `prefix`.
+
+    Raises:
+        AnchorError: there is none, or several.
+        TransportError: they cannot be read.
+    """
+    return _unique(read_anchors(config), prefix)
+
+
+def choose_anchors(config: Config, prefixes: Sequence[str], label: str | None) -> list[AnchorRecord]:
+    """The anchors whose ids begin with one of `prefixes`, and all of a class where one is named.
+
+    Raises:
+        AnchorError: an id is not there or not unique.
+        TransportError: they cannot be read.
+    """
+    anchors = read_anchors(config)
+    chosen = {anchor.anchor_id: anchor for anchor in (_unique(anchors, prefix) for prefix in prefixes)}
+    chosen |= {anchor.anchor_id: anchor for anchor in anchors.values() if label is not None and anchor.label == label}
+    return list(chosen.values())
+
+
+def delete_anchors(config: Config, anchors: Sequence[AnchorRecord]) -> None:
+    """Delete these anchors.
+
+    Raises:
+        TransportError: the deletions cannot be written.
+    """
+    write_records(config, [anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
+
+
+def _unique(anchors: dict[str, AnchorRecord], prefix: str) -> AnchorRecord:
+    matches = [anchor for anchor_id, anchor in anchors.items() if anchor_id.startswith(prefix)]
+    if not matches:
+        raise AnchorError(f"no anchor has an id that begins with {prefix!r}; see `stream-adapter anchors list`")
+    if len(matches) > 1:
+        raise AnchorError(f"{len(matches)} anchors have ids that begin with {prefix!r}; give more of it")
+    return matches[0]

@@ -1,0 +1,79 @@
+"""Anchors and dead letters on a terminal: tables for people, JSON lines for programs."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from stream_adapter.events import AnchorRecord
+from stream_adapter.events.headers import format_time
+from stream_adapter.operations.dead_letters import Letter
+
+
+def show_anchors(anchors: Sequence[AnchorRecord], limit: int, *, as_json: bool) -> None:
+    """The newest `limit` anchors, newest last."""
+    newest = anchors[-limit:]
+    if as_json:
+        _print_lines([_anchor_fields(anchor) for anchor in newest])
+        return
+    rows = [
+        (anchor.anchor_id, anchor.label, format_time(anchor.event_time_ms), f"{anchor.event_source} {anchor.event_id}")
+        for anchor in newest
+    ]
+    _print_table(("id", "label", "event time", "event"), rows, total=len(anchors), noun="anchors")
+
+
+def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
+    """Everything about one anchor."""
+    fields = _anchor_fields(anchor)
+    if as_json:
+        _print_lines([{**fields, "vector": [round(float(value), 6) for value in anchor.vector]}])
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
+        table.add_row(name, str(value))
+    Console().print(table)
+
+
+def show_letters(letters: Sequence[Letter], limit: int, *, as_json: bool) -> None:
+    """The newest `limit` dead letters, newest last."""
+    newest = letters[-limit:]
+    if as_json:
+        names = ("origin", "stage", "reason", "key", "bytes")
+        _print_lines([{name: getattr(letter, name) for name in names} for letter in newest])
+        return
+    rows = [(letter.origin, letter.stage, letter.key, str(letter.bytes), letter.reason) for letter in newest]
+    _print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
+
+
+def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:
+    return {
+        "id": anchor.anchor_id,
+        "label": anchor.label,
+        "event_time": format_time(anchor.event_time_ms),
+        "event_source": anchor.event_source,
+        "event_id": anchor.event_id,
+        "origin": f"{anchor.topic}-{anchor.partition}@{anchor.offset}",
+        "fingerprint": anchor.fingerprint,
+    }
+
+
+def _print_lines(documents: Sequence[dict[str, Any]]) -> None:
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    for document in documents:
+        console.print(json.dumps(document, ensure_ascii=False))
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(markup=False)
+    if rows:
+        console.print(table)
+    shown = "" if len(rows) == total else f", the newest {len(rows)} shown"
+    console.print(f"{total} {noun}{shown}")

@@ -1,0 +1,164 @@
+"""The journey of one batch: read, decode, encode, predict, teach; and what it leaves behind.
+
+It predicts first and learns second (prequential), so every label is also an honest test. It knows only protocols: no
+Kafka, no files, no clock but the one it is given.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.results import AdapterPrediction
+from stream_adapter.encode.base import Encoder
+from stream_adapter.encode.vocabulary import Vocabulary
+from stream_adapter.events import ClassScore, ImageEvent, Neighbour, Prediction, Versions
+from stream_adapter.metrics import Metrics
+from stream_adapter.reading import ReadBatch, Reader
+from stream_adapter.teaching import Teacher
+from stream_adapter.transport.base import Commit, Partition, Record
+from stream_adapter.transport.changelog import AnchorChange
+from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished batch leaves: what to commit, and what to count once it is durable."""
+
+    commit: Commit
+    predictions: int
+    dead_letters: Counter[str]
+
+    def report(self, metrics: Metrics) -> None:
+        """Count what became durable."""
+        metrics.predictions.inc(self.predictions)
+        for stage, number in self.dead_letters.items():
+            metrics.dead_letters.labels(stage=stage).inc(number)
+
+
+class Processor:
+    """Turns batches of records into predictions, anchors and dead letters.
+
+    `prepare` belongs to the loop's thread, everything else to the one thread that owns the adapter.
+
+    Args:
+        reader: records to decoded pictures.
+        encoder: decoded pictures to unit vectors.
+        vocabulary: the classes.
+        adapter: vectors to probabilities.
+        teacher: labels to anchors.
+        limit: stops the worker when too many events are bad.
+        metrics: where everything is counted.
+        top_k: classes named in a prediction.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        reader: Reader,
+        encoder: Encoder,
+        vocabulary: Vocabulary,
+        adapter: Adapter,
+        teacher: Teacher,
+        limit: DeadLetterLimit,
+        metrics: Metrics,
+        top_k: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.adapter = adapter
+        self._reader = reader
+        self._encoder = encoder
+        self._vocabulary = vocabulary
+        self._teacher = teacher
+        self._limit = limit
+        self._metrics = metrics
+        self._top_k = min(top_k, len(vocabulary.class_names))
+        self._clock = clock
+
+    def prepare(self, records: Sequence[Record]) -> ReadBatch:
+        """Read a batch and start to decode its pictures; does not wait for them."""
+        return self._reader.read(records)
+
+    def finish(self, batch: ReadBatch) -> Outcome:
+        """Take a batch through the rest of its journey.
+
+        Raises:
+            DeadLetterLimitExceeded: too large a share of recent events is bad.
+        """
+        times = [self._clock()]
+        events, pictures, refused = self._reader.decoded(batch)
+        times.append(self._clock())
+        with self._metrics.stage("encode", len(events)):
+            vectors = self._encoder.encode(pictures)  # (B, d)
+        times.append(self._clock())
+        with self._metrics.stage("predict", len(events)):
+            answer = self.adapter.predict(vectors)
+        times.append(self._clock())
+        timings_ms = {
+            stage: (end - start) * 1e3
+            for stage, start, end in zip(("decode_wait", "encode", "predict"), times, times[1:], strict=False)
+        }
+        predictions = [self._explain(event, answer, row, timings_ms) for row, event in enumerate(events)]
+        anchors = self._teacher.teach(events, vectors, answer)
+        self._teacher.maintain(self._clock())
+        self._metrics.batch_events.observe(len(batch.records))
+
+        self._limit.observe(good=len(events), bad=[error for _, error in refused])
+        outputs = [
+            *(shown.to_record(event.record.key) for shown, event in zip(predictions, events, strict=True)),
+            *anchors,
+            *(dead_letter(record, error) for record, error in refused),
+        ]
+        stages = Counter(error.stage for _, error in refused)
+        return Outcome(Commit(outputs, _next_offsets(batch.records)), len(predictions), stages)
+
+    def apply(self, changes: Sequence[AnchorChange]) -> None:
+        """Take in anchors and deletions that others wrote; with none, only let finished refits swap in.
+
+        Raises:
+            FingerprintMismatch: an anchor comes from another encoder.
+        """
+        self._teacher.apply(changes)
+        self._teacher.maintain(self._clock())
+
+    def warm_up(self) -> None:
+        """Run the model once and fit the restored anchors, so that the first event is not the slow one."""
+        self._encoder.warm_up()
+        self._teacher.maintain(self._clock())
+
+    def _explain(
+        self, event: ImageEvent, answer: AdapterPrediction, row: int, timings_ms: dict[str, float]
+    ) -> Prediction:
+        names = self._vocabulary.class_names
+        adapted, zero_shot = answer.adapted[row], answer.zero_shot[row]  # (C,), (C,)
+        best = np.argsort(-adapted, kind="stable")[: self._top_k]  # (k,)
+        neighbours = zip(
+            answer.neighbour_ids[row], answer.neighbour_classes[row], answer.neighbour_cosines[row], strict=True
+        )
+        self._metrics.gate.observe(float(answer.gate[row]))
+        self._metrics.novelty.observe(float(answer.novelty[row]))
+        return Prediction(
+            event_source=event.source,
+            event_id=event.id,
+            event_time_ms=event.time_ms,
+            top=tuple(ClassScore(names[c], float(adapted[c]), float(zero_shot[c])) for c in best),
+            zero_shot_label=names[int(zero_shot.argmax())],
+            label=event.label,
+            gate=float(answer.gate[row]),
+            anchors=tuple(Neighbour(id, names[c], float(cosine)) for id, c, cosine in neighbours if id is not None),
+            top_has_anchors=bool(answer.has_anchor[best[0]]),
+            novelty=float(answer.novelty[row]),
+            versions=Versions(self._encoder.fingerprint, self._vocabulary.hash, answer.version),
+            timings_ms=timings_ms,
+        )
+
+
+def _next_offsets(records: Sequence[Record]) -> dict[Partition, int]:
+    """For each partition the offset after its last record."""
+    positions: dict[Partition, int] = {}
+    for record in records:
+        positions[record.partition] = max(record.offset + 1, positions.get(record.partition, 0))
+    return positions

@@ -1,0 +1,113 @@
+"""Wiring: a whole worker from a configuration."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import structlog
+
+from stream_adapter import __version__
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.batching import Batcher
+from stream_adapter.config import Config
+from stream_adapter.drift.prequential import PrequentialAccuracy
+from stream_adapter.encode.loading import load_models
+from stream_adapter.errors import StreamAdapterError
+from stream_adapter.metrics import Metrics
+from stream_adapter.processor import Processor
+from stream_adapter.reading import Reader
+from stream_adapter.service.health import Health
+from stream_adapter.service.http import HttpServer, build_app
+from stream_adapter.service.worker import Worker
+from stream_adapter.teaching import Teacher
+from stream_adapter.transport.dead_letters import DeadLetterLimit
+from stream_adapter.transport.opening import open_transport
+
+log = structlog.get_logger(__name__)
+
+
+@contextlib.contextmanager
+def open_worker(config: Config) -> Iterator[Worker]:
+    """Build a worker with everything it needs, and release it all afterwards.
+
+    The HTTP side answers from the first moment, so that a slow start is seen as "not ready" and not as "not there".
+
+    Raises:
+        StreamAdapterError: anything that keeps the worker from starting; nothing is left open.
+    """
+    clock = time.monotonic
+    metrics = Metrics()
+    health = Health(config.service.stuck_after_s, clock)
+    with contextlib.ExitStack() as stack:
+        http: HttpServer | None = None
+        if config.service.http:
+            http = HttpServer(build_app(metrics, health), config.service.host, config.service.port)
+            http.start()
+            stack.callback(http.stop)
+            log.info("http", host=config.service.host, port=http.port)
+        encoder, vocabulary = load_models(config.encoder, config.vocabulary)
+        metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": vocabulary.hash})
+        log.info(
+            "model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=len(vocabulary.class_names)
+        )
+
+        adapter = Adapter(vocabulary.text_vectors, vocabulary.class_names, vocabulary.logit_scale, config.adapter)
+        writer = uuid.uuid4().hex
+        canary = np.isin(np.array(vocabulary.class_names), np.array(config.adapter.canaries))
+        background = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="background"))
+        decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+        reader = Reader(
+            encoder,
+            vocabulary.class_names,
+            reject_unknown_labels=config.vocabulary.unknown_labels == "reject",
+            decoders=decoders,
+            metrics=metrics,
+        )
+        teacher = Teacher(
+            adapter,
+            vocabulary.class_names,
+            canaries=config.adapter.canaries,
+            accuracy=PrequentialAccuracy(canary),
+            fingerprint=encoder.fingerprint,
+            writer=writer,
+            background=background,
+            metrics=metrics,
+        )
+        processor = Processor(
+            reader=reader,
+            encoder=encoder,
+            vocabulary=vocabulary,
+            adapter=adapter,
+            teacher=teacher,
+            limit=DeadLetterLimit(config.dead_letters),
+            metrics=metrics,
+            top_k=config.batch.top_k,
+            clock=clock,
+        )
+        source, sink, changelog = open_transport(config, writer, stack)
+        yield Worker(
+            source=source,
+            sink=sink,
+            changelog=changelog,
+            processor=processor,
+            batcher=Batcher(config.batch.max_batch, config.batch.max_wait_ms / 1e3, clock),
+            metrics=metrics,
+            health=health,
+            drain_s=config.service.drain_s,
+            supervise=partial(_check_http, http),
+            clock=clock,
+        )
+
+
+def _check_http(http: HttpServer | None) -> None:
+    """A worker that nobody can ask how it is must not run on.
+
+    Raises:
+        StreamAdapterError: the serving thread has ended.
+    """
+    if http is not None and not http.alive:
+        raise StreamAdapterError("the HTTP thread has ended, see the log above; the worker stops with it")

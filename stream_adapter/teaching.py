@@ -1,0 +1,201 @@
+"""The last leg of the journey: labels score the predictions that were made before them, then become anchors."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors import Anchor
+from stream_adapter.adapter.results import AdapterPrediction, LearnResult, Removed
+from stream_adapter.drift.prequential import PrequentialAccuracy
+from stream_adapter.errors import FingerprintMismatch
+from stream_adapter.events import AnchorRecord, ImageEvent, anchor_tombstone
+from stream_adapter.metrics import GROUPS, MODELS, Metrics
+from stream_adapter.transport.base import OutRecord
+from stream_adapter.transport.changelog import AnchorChange
+
+# Labelled events remembered, so that one that is delivered again is neither scored nor taught twice, even where its
+# anchor was pruned or forgotten meanwhile. About 200 bytes each.
+_REMEMBERED_LABELS = 100_000
+
+
+class Teacher:
+    """Scores and teaches the adapter; belongs to the thread that owns it.
+
+    Args:
+        adapter: what is taught.
+        classes: class names in the vocabulary's order.
+        canaries: classes whose labels are scored and never learned.
+        accuracy: prequential accuracy of adapted and zero-shot.
+        fingerprint: the encoder whose vectors the adapter holds.
+        writer: names this process in what is written to the anchors topic.
+        background: runs refits and index rebuilds.
+        metrics: labels, accuracy, anchors.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        classes: Sequence[str],
+        *,
+        canaries: Iterable[str],
+        accuracy: PrequentialAccuracy,
+        fingerprint: str,
+        writer: str,
+        background: Executor,
+        metrics: Metrics,
+    ) -> None:
+        self._adapter = adapter
+        self._class_index = {name: index for index, name in enumerate(classes)}
+        self._canaries = frozenset(canaries)
+        self._accuracy = accuracy
+        self._fingerprint = fingerprint
+        self._writer = writer
+        self._background = background
+        self._metrics = metrics
+        self._labels_seen: OrderedDict[str, str] = OrderedDict()  # anchor id -> label
+
+    def teach(
+        self, events: Sequence[ImageEvent], vectors: NDArray[np.float32], answer: AdapterPrediction
+    ) -> list[OutRecord]:
+        """Score the labelled events of a batch, then learn them.
+
+        Args:
+            events: B events, labelled or not.
+            vectors: float32 (B, d), unit.
+            answer: what was predicted for them.
+
+        Returns:
+            What the anchors topic must be told.
+        """
+        lessons: list[int] = []
+        tests: list[int] = []
+        for row, event in enumerate(events):
+            if event.label is None:
+                continue
+            known = self._labels_seen.get(event.anchor_id)
+            if event.label not in self._class_index:
+                self._metrics.labels.labels(outcome="unknown").inc()
+            elif known == event.label:
+                self._metrics.labels.labels(outcome="repeated").inc()
+            else:
+                lessons.append(row)
+                if known is None:  # a correction is no test: the adapter has seen this very picture
+                    tests.append(row)
+                self._remember(event)
+        self._score(events, answer, tests)
+        return self._learn(events, vectors, lessons)
+
+    def apply(self, changes: Sequence[AnchorChange]) -> None:
+        """Take in anchors and deletions that others wrote, in their order.
+
+        Raises:
+            FingerprintMismatch: an anchor comes from another encoder.
+        """
+        learned: list[Anchor] = []
+        for change in changes:
+            if isinstance(change, AnchorRecord):
+                self._check_fingerprint(change)
+                learned.append(_anchor(change))
+            else:
+                # What came before the deletion must be there to be deleted.
+                self._take_in(learned)
+                learned = []
+                self._count_removed(self._adapter.forget([change.anchor_id]).removed)
+        self._take_in(learned)
+
+    def maintain(self, now_s: float) -> None:
+        """Swap in what the background finished, start what is due, and show the adapter's state."""
+        fits_before = self._adapter.fit_number
+        self._adapter.maintain(self._background, now_s)
+        metrics = self._metrics
+        metrics.refits.inc(self._adapter.fit_number - fits_before)
+        metrics.anchors.set(self._adapter.n_anchors)
+        metrics.seen_classes.set(int(self._adapter.has_anchor.sum()))
+        if self._adapter.fitted_at_s is not None:
+            metrics.refit_age.set(now_s - self._adapter.fitted_at_s)
+        recall = self._adapter.index_statistics.recall
+        if recall is not None:
+            metrics.index_recall.set(recall)
+
+    def _remember(self, event: ImageEvent) -> None:
+        assert event.label is not None
+        self._labels_seen[event.anchor_id] = event.label
+        if len(self._labels_seen) > _REMEMBERED_LABELS:
+            self._labels_seen.popitem(last=False)
+
+    def _score(self, events: Sequence[ImageEvent], answer: AdapterPrediction, rows: Sequence[int]) -> None:
+        if not rows:
+            return
+        labels = np.array([self._class_index[events[row].label or ""] for row in rows])  # (T,)
+        adapted, zero_shot = answer.adapted[rows].argmax(axis=1), answer.zero_shot[rows].argmax(axis=1)  # (T,), (T,)
+        self._accuracy.update(labels, zero_shot, adapted, answer.has_anchor)
+        for label, hit_adapted, hit_zero_shot in zip(labels, adapted == labels, zero_shot == labels, strict=True):
+            group = self._accuracy.group_of(int(label), answer.has_anchor)
+            self._metrics.scored.labels(group=group).inc()
+            self._metrics.correct.labels(group=group, model="adapted").inc(float(hit_adapted))
+            self._metrics.correct.labels(group=group, model="zero_shot").inc(float(hit_zero_shot))
+        for group in GROUPS:
+            figures = self._accuracy.of(group)
+            for model, value in zip(MODELS, (figures.window_adapted, figures.window_zero_shot), strict=True):
+                if value is not None:
+                    self._metrics.accuracy.labels(group=group, model=model).set(value)
+
+    def _learn(
+        self, events: Sequence[ImageEvent], vectors: NDArray[np.float32], rows: Sequence[int]
+    ) -> list[OutRecord]:
+        records: dict[str, AnchorRecord] = {}
+        with self._metrics.stage("learn", len(rows)):
+            for row in rows:
+                if events[row].label in self._canaries:
+                    self._metrics.labels.labels(outcome="canary").inc()
+                else:
+                    record = self._anchor_record(events[row], vectors[row])
+                    records[record.anchor_id] = record
+            result = self._take_in([_anchor(record) for record in records.values()])
+        written = [records[anchor_id].to_record(self._writer) for anchor_id in result.written]
+        return written + [anchor_tombstone(removed.anchor_id, self._writer) for removed in result.removed]
+
+    def _take_in(self, anchors: Sequence[Anchor]) -> LearnResult:
+        result = self._adapter.learn(anchors)
+        outcomes = Counter(ignored.reason.replace(" ", "_") for ignored in result.ignored)
+        outcomes.update(learned=len(result.added), corrected=len(result.replaced), folded=len(result.folded))
+        for outcome, number in outcomes.items():
+            self._metrics.labels.labels(outcome=outcome).inc(number)
+        self._count_removed(result.removed)
+        return result
+
+    def _count_removed(self, removed: Sequence[Removed]) -> None:
+        for anchor in removed:
+            self._metrics.anchors_removed.labels(reason=anchor.reason.replace(" ", "_")).inc()
+
+    def _anchor_record(self, event: ImageEvent, vector: NDArray[np.float32]) -> AnchorRecord:
+        assert event.label is not None
+        at = event.record.partition
+        return AnchorRecord(
+            anchor_id=event.anchor_id,
+            vector=vector,
+            label=event.label,
+            event_time_ms=event.time_ms,
+            event_source=event.source,
+            event_id=event.id,
+            topic=at.topic,
+            partition=at.number,
+            offset=event.record.offset,
+            fingerprint=self._fingerprint,
+        )
+
+    def _check_fingerprint(self, record: AnchorRecord) -> None:
+        if record.fingerprint != self._fingerprint:
+            raise FingerprintMismatch(
+                f"anchor {record.anchor_id} was made by encoder {record.fingerprint}, this worker runs "
+                f"{self._fingerprint}; use the encoder that made the anchors, or a new anchors topic "
+                "(`kafka.topics.anchors`) for the new encoder"
+            )
+
+
+def _anchor(record: AnchorRecord) -> Anchor:
+    return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms, origin=record)

@@ -1,0 +1,37 @@
+import pytest
+
+from stream_adapter.service.health import Health
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_loop_without_progress_is_not_alive() -> None:
+    clock = Clock()
+    health = Health(stuck_after_s=10.0, clock=clock)
+    clock.now_s = 9.9
+    assert health.alive
+    clock.now_s = 10.0
+    assert not health.alive
+    health.progress()
+    assert health.alive
+
+
+def test_ready_only_when_every_condition_is_met() -> None:
+    health = Health(10.0, Clock())
+    assert health.missing == ["restored", "model_warm", "partitions_assigned"]
+    for condition in Health.CONDITIONS:
+        assert health.missing
+        health.set(condition, True)
+    assert health.missing == []
+    health.set("partitions_assigned", False)
+    assert health.missing == ["partitions_assigned"]
+
+
+def test_a_misspelt_condition_is_refused() -> None:
+    with pytest.raises(KeyError, match="unknown condition 'warm'"):
+        Health(10.0, Clock()).set("warm", True)

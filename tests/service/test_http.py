@@ -1,0 +1,82 @@
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from stream_adapter.errors import TransportError
+from stream_adapter.metrics import Metrics
+from stream_adapter.service.health import Health
+from stream_adapter.service.http import HttpServer, build_app
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Served:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.metrics = Metrics()
+        self.health = Health(10.0, self.clock)
+        self.server = HttpServer(build_app(self.metrics, self.health), "127.0.0.1", 0)
+        self.server.start()
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.server.port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    served = Served()
+    yield served
+    served.server.stop()
+
+
+def test_liveness_follows_progress(served: Served) -> None:
+    assert served.get("/healthz")[0] == 200
+    served.clock.now_s = 11.0
+    status, body = served.get("/healthz")
+    assert status == 503
+    assert json.loads(body) == {"alive": False, "seconds_without_progress": 11.0}
+
+
+def test_readiness_says_what_is_missing(served: Served) -> None:
+    status, body = served.get("/readyz")
+    assert status == 503
+    assert json.loads(body)["missing"] == list(Health.CONDITIONS)
+    for condition in Health.CONDITIONS:
+        served.health.set(condition, True)
+    assert served.get("/readyz")[0] == 200
+
+
+def test_metrics_are_served_in_prometheus_form(served: Served) -> None:
+    with served.metrics.stage("decode", items=3):
+        pass
+    status, body = served.get("/metrics")
+    assert status == 200
+    assert 'stream_adapter_stage_items_total{stage="decode"} 3.0' in body
+
+
+def test_a_port_in_use_is_a_clear_error() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(TransportError, match=rf"127.0.0.1:{port}.*service.port"):
+            HttpServer(build_app(Metrics(), Health(10.0, Clock())), "127.0.0.1", port)
+
+
+def test_stop_ends_the_thread(served: Served) -> None:
+    assert served.server.alive
+    served.server.stop()
+    assert not served.server.alive

@@ -1,0 +1,221 @@
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from stream_adapter.batching import Batcher
+from stream_adapter.errors import TransportError
+from stream_adapter.events import AnchorRecord
+from stream_adapter.metrics import Metrics
+from stream_adapter.service.health import Health
+from stream_adapter.service.worker import DrainBudgetExceeded, Worker
+from stream_adapter.transport.base import Partition
+from stream_adapter.transport.changelog import AnchorDeletion
+from stream_adapter.transport.memory import MemorySink, MemorySource
+from tests.fakes import FakeEncoder, MemoryChangelog, make_processor, picture
+
+ZERO, ONE = Partition("images", 0), Partition("images", 1)
+
+
+class Rig:
+    """A worker on in-memory transports, with the real loop and compute thread."""
+
+    def __init__(self, source: MemorySource, encoder: Any = None, **worker: Any) -> None:
+        self.source = source
+        self.sink = MemorySink()
+        self.changelog = MemoryChangelog()
+        self.metrics = Metrics()
+        self.health = Health(60.0, time.monotonic)
+        self.processor = make_processor(metrics=self.metrics, encoder=encoder)
+        self.worker = Worker(
+            source=source,
+            sink=self.sink,
+            changelog=self.changelog,
+            processor=self.processor,
+            batcher=Batcher(4, 0.01, time.monotonic),
+            metrics=self.metrics,
+            health=self.health,
+            drain_s=worker.pop("drain_s", 5.0),
+            **worker,
+        )
+
+    def run_in_thread(self) -> threading.Thread:
+        thread = threading.Thread(target=self.worker.run)
+        thread.start()
+        return thread
+
+
+def wait_for(condition: Any, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.005)
+
+
+class SlowEncoder(FakeEncoder):
+    """Waits for `go` before it encodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.entered = threading.Event()
+
+    def encode(self, prepared: Any) -> Any:
+        self.entered.set()
+        assert self.go.wait(20)
+        return super().encode(prepared)
+
+
+def test_it_works_through_a_source_and_ends_with_it() -> None:
+    source = MemorySource()
+    for number in range(11):
+        source.add(**picture("cat", number, "cat" if number % 2 else None))
+    rig = Rig(source)
+    rig.worker.run()
+    assert len(rig.sink.records["predictions"]) == 11
+    assert len(rig.sink.records["anchors"]) == 5
+    assert rig.sink.positions == {ZERO: 11}
+    assert rig.metrics.registry.get_sample_value("stream_adapter_predictions_total") == 11
+
+
+def test_batches_are_committed_in_order() -> None:
+    source = MemorySource()
+    for number in range(40):
+        source.add(**picture("cat", number))
+    rig = Rig(source)
+    rig.worker.run()
+    ends = [commit.positions[ZERO] for commit in rig.sink.commits]
+    assert ends == sorted(ends)
+    assert ends[-1] == 40
+
+
+def test_stop_drains_what_is_under_way_and_commits_it() -> None:
+    encoder = SlowEncoder()
+    source = MemorySource(endless=True)
+    for number in range(3):
+        source.add(**picture("cat", number))
+    rig = Rig(source, encoder)
+    thread = rig.run_in_thread()
+    assert encoder.entered.wait(10)
+    rig.worker.stop()
+    encoder.go.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert rig.sink.positions == {ZERO: 3}
+
+
+def test_a_drain_that_takes_too_long_is_an_error_and_commits_nothing() -> None:
+    encoder = SlowEncoder()
+    source = MemorySource(endless=True)
+    source.add(**picture("cat", 1))
+    rig = Rig(source, encoder, drain_s=0.1)
+    threading.Timer(0.3, rig.worker.stop).start()
+    with pytest.raises(DrainBudgetExceeded, match=r"service\.drain_s"):
+        rig.worker.run()
+    encoder.go.set()
+    assert rig.sink.commits == []
+
+
+def test_the_source_is_polled_and_paused_while_enough_is_under_way() -> None:
+    encoder = SlowEncoder()
+    source = MemorySource(endless=True)
+    for number in range(100):
+        source.add(**picture("cat", number))
+    rig = Rig(source, encoder)
+    thread = rig.run_in_thread()
+    assert encoder.entered.wait(10)
+    wait_for(lambda: source.paused)
+    polls, lag = source.polls, source.lag()[ZERO]
+    wait_for(lambda: source.polls > polls + 10)
+    assert source.lag()[ZERO] == lag, "nothing more is read meanwhile"
+    encoder.go.set()
+    wait_for(lambda: rig.sink.positions.get(ZERO) == 100)
+    rig.worker.stop()
+    thread.join(10)
+
+
+def test_a_partition_that_moves_away_is_not_committed() -> None:
+    encoder = SlowEncoder()
+    source = MemorySource([ZERO, ONE], endless=True)
+    source.add(**picture("cat", 1), partition=ZERO)
+    source.add(**picture("cat", 2), partition=ONE)
+    rig = Rig(source, encoder)
+    thread = rig.run_in_thread()
+    assert encoder.entered.wait(10)
+    source.revoke(ONE)
+    encoder.go.set()
+    wait_for(lambda: rig.sink.commits)
+    rig.worker.stop()
+    thread.join(10)
+    assert rig.sink.positions == {ZERO: 1}
+
+
+def test_an_error_of_the_compute_thread_ends_the_worker() -> None:
+    class Broken(FakeEncoder):
+        def encode(self, prepared: Any) -> Any:
+            raise RuntimeError("the device is gone")
+
+    source = MemorySource(endless=True)
+    source.add(**picture("cat", 1))
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        Rig(source, Broken()).worker.run()
+
+
+def test_a_failed_commit_ends_the_worker_and_no_position_is_recorded() -> None:
+    source = MemorySource()
+    source.add(**picture("cat", 1))
+    rig = Rig(source)
+    rig.sink.error = TransportError("the broker is away")
+    with pytest.raises(TransportError, match="the broker is away"):
+        rig.worker.run()
+    assert rig.sink.positions == {}
+
+
+def test_a_dead_dependency_ends_the_worker() -> None:
+    def supervise() -> None:
+        raise RuntimeError("a thread has ended")
+
+    with pytest.raises(RuntimeError, match="a thread has ended"):
+        Rig(MemorySource(endless=True), supervise=supervise).worker.run()
+
+
+def test_it_restores_before_it_is_ready_and_follows_what_others_write() -> None:
+    other = Rig(MemorySource())
+    other.source.add(**picture("dog", 1, "dog"))
+    other.source.add(**picture("cat", 2, "cat"))
+    other.worker.run()
+    written = [
+        AnchorRecord.from_record(record.key, record.value or b"", record.headers)
+        for record in other.sink.records["anchors"]
+    ]
+    source = MemorySource(endless=True)
+    rig = Rig(source)
+    rig.changelog.restored = [written[0]]
+    assert rig.health.missing
+    thread = rig.run_in_thread()
+    wait_for(lambda: not rig.health.missing)
+    assert rig.processor.adapter.n_anchors == 1
+    assert rig.metrics.registry.get_sample_value("stream_adapter_restored_anchors") == 1
+    rig.changelog.news = [written[1]]
+    wait_for(lambda: rig.processor.adapter.n_anchors == 2)
+    rig.changelog.news = [AnchorDeletion(written[0].anchor_id)]
+    wait_for(lambda: rig.processor.adapter.n_anchors == 1)
+    rig.worker.stop()
+    thread.join(10)
+
+
+def test_liveness_is_progress_not_polling() -> None:
+    encoder = SlowEncoder()
+    source = MemorySource(endless=True)
+    rig = Rig(source, encoder)
+    thread = rig.run_in_thread()
+    wait_for(lambda: not rig.health.missing)
+    wait_for(lambda: rig.health.seconds_without_progress < 0.15)  # idle is progress
+    source.add(**picture("cat", 1))
+    assert encoder.entered.wait(10)
+    wait_for(lambda: rig.health.seconds_without_progress > 0.3)  # a batch that hangs is none
+    encoder.go.set()
+    wait_for(lambda: rig.health.seconds_without_progress < 0.15)
+    rig.worker.stop()
+    thread.join(10)
