@@ -1,9 +1,10 @@
 """In-memory twins of the transport, for tests: yours too, they are public API."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from stream_adapter.transport.base import Commit, Headers, OutRecord, Partition, Record
+from stream_adapter.transport.changelog import AnchorChange
 
 IMAGES = Partition("images", 0)
 
@@ -125,6 +126,37 @@ class MemorySink:
             self.records[output.channel].append(output)
         self.positions.update(commit.positions)
         self.commits.append(commit)
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+class MemoryAnchorChangelog:
+    """A changelog that restores what it is given at the start, and delivers what others "write" meanwhile.
+
+    Args:
+        written: what is there already, oldest first.
+    """
+
+    def __init__(self, written: Iterable[AnchorChange] = ()) -> None:
+        self._written = list(written)
+        self._new: list[AnchorChange] = []
+        self.closed = False
+
+    def write(self, change: AnchorChange) -> None:
+        """A change by somebody else; the next `poll` delivers it."""
+        self._new.append(change)
+
+    def restore(self) -> Iterator[Sequence[AnchorChange]]:
+        """What was there at the start, as one portion."""
+        if self._written:
+            yield self._written
+
+    def poll(self) -> Sequence[AnchorChange]:
+        """What was written since the last call."""
+        new, self._new = self._new, []
+        return new
 
     def close(self) -> None:
         """Remember that it was closed."""

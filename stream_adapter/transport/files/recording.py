@@ -1,0 +1,83 @@
+"""A recorded topic: JSON lines of whole records, see `recorded.py`."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.recorded import from_line
+
+log = structlog.get_logger(__name__)
+
+
+class RecordedInput:
+    """The records of a recording, in its order, read one by one.
+
+    A record's partition and offset are its place in the file: several recorded partitions become one. A last line
+    without line end that is no record was torn by a writer that died, and is left out.
+
+    Args:
+        path: the recording.
+
+    Raises:
+        TransportError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.partition = Partition(path.name, 0)
+        self._length = sum(1 for _ in self._lines())
+
+    def __len__(self) -> int:
+        return self._length
+
+    def records(self, start: int) -> Iterator[Record]:
+        """The records from line `start` on (the first one is 0).
+
+        Raises:
+            TransportError: a line is not a recorded record.
+        """
+        for offset, line in enumerate(itertools.islice(self._lines(), start, None), start):
+            try:
+                yield replace(from_line(line), partition=self.partition, offset=offset)
+            except MalformedEvent as error:
+                raise TransportError(f"{self._path} line {offset + 1} is not a recorded record: {error}") from error
+
+    def mark(self, offset: int) -> str | None:
+        """None: the line number says it all."""
+
+    def place(self, offset: int, mark: str | None) -> int:
+        """The line at which a run goes on that stopped at `offset`."""
+        return min(offset, self._length)
+
+    def _lines(self) -> Iterator[bytes]:
+        return whole_lines(self._path)
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, without a last one that was torn.
+
+    Raises:
+        TransportError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n") or _is_record(line):
+                    yield line
+                else:
+                    log.warning("left out a torn last line", path=str(path), bytes=len(line))
+    except OSError as error:
+        raise TransportError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        from_line(line)
+    except MalformedEvent:
+        return False
+    return True

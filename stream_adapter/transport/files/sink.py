@@ -1,0 +1,146 @@
+"""`FileSink`: outputs as JSON lines, and the consumed positions with them."""
+
+import fcntl
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from io import FileIO
+from pathlib import Path
+
+import structlog
+
+from stream_adapter.config import FilesConfig
+from stream_adapter.errors import TransportError
+from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
+from stream_adapter.transport.files.source import FileSource
+from stream_adapter.transport.files.state import POSITIONS, Extent, State
+from stream_adapter.transport.recorded import to_line
+
+log = structlog.get_logger(__name__)
+
+PREDICTIONS = "predictions.jsonl"
+ANCHORS = "anchors.jsonl"
+DEAD_LETTERS = "dead-letters.jsonl"
+FILES = {"predictions": PREDICTIONS, "anchors": ANCHORS, "dead_letters": DEAD_LETTERS}
+
+
+class FileSink:
+    """Appends outputs to files, exactly once.
+
+    `predictions.jsonl` has one prediction a line. `anchors.jsonl` and `dead-letters.jsonl` have whole records (see
+    `recorded.py`), so that they can be restored from and replayed. `positions.json` has the consumed positions and the
+    sizes of the outputs at that moment; it is replaced in one step after the outputs are on the disk. What a run wrote
+    after its last commit, a torn line included, is cut off when the next one starts, and its events are read again.
+
+    Args:
+        config: input and output folder.
+        source: knows how its positions are to be recorded.
+        clock: seconds since the epoch, for records without a time.
+
+    Raises:
+        TransportError: the folder cannot be written, or another worker writes there.
+    """
+
+    def __init__(self, config: FilesConfig, source: FileSource, clock: Callable[[], float] = time.time) -> None:
+        self._folder = config.output
+        self._input = config.input
+        self._source = source
+        self._clock = clock
+        self._files: dict[str, FileIO] = {}
+        self._handles = ExitStack()
+        try:
+            self._state = self._open()
+        except OSError as error:
+            self.close()
+            raise TransportError(f"cannot write to `files.output` {self._folder}: {error}") from error
+        except TransportError:
+            self.close()
+            raise
+
+    def commit(self, commit: Commit) -> None:
+        """Append the outputs, wait for the disk, then record the positions; see `Sink.commit`.
+
+        Raises:
+            TransportError: the disk is full or gone; nothing of the commit is left.
+        """
+        state = State(self._state.input, dict(self._state.places), dict(self._state.extents))
+        lines: defaultdict[str, list[bytes]] = defaultdict(list)
+        for output in commit.outputs:
+            extent = state.extents[output.channel]
+            line = self._line(output, extent.records)
+            lines[output.channel].append(line)
+            state.extents[output.channel] = Extent(extent.bytes + len(line), extent.records + 1)
+        try:
+            for channel, written in lines.items():
+                _write(self._files[channel], b"".join(written))
+            state.places.update((at, self._source.place_of(at, to)) for at, to in commit.positions.items())
+            state.save(self._folder)
+        except OSError as error:
+            for channel in self._files:
+                self._cut(channel, self._state)
+            raise TransportError(f"cannot write to `files.output` {self._folder}: {error}; nothing was lost") from error
+        self._state = state
+
+    def close(self) -> None:
+        """Release the files and the folder."""
+        self._handles.close()
+
+    def _open(self) -> State:
+        """Take the folder for this worker alone, and go back to the last commit."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lock = self._handles.enter_context((self._folder / ".lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TransportError(f"another worker writes to {self._folder}; set another `files.output`") from error
+        state = State.load(self._folder, self._input)
+        for channel, name in FILES.items():
+            # Unbuffered: what could not be written must not come out later.
+            self._files[channel] = self._handles.enter_context((self._folder / name).open("ab", buffering=0))
+            if channel not in state.extents:  # a first run into a folder that has something already
+                state.extents[channel] = _extent_of(self._folder / name)
+            self._cut(channel, state)
+        state.save(self._folder)
+        return state
+
+    def _line(self, output: OutRecord, number: int) -> bytes:
+        if output.channel == "predictions":
+            # One line a prediction: JSON has no line ends but between its tokens.
+            return (output.value or b"null").replace(b"\n", b" ") + b"\n"
+        time_ms = int(self._clock() * 1000) if output.timestamp_ms is None else output.timestamp_ms
+        partition = Partition(output.channel, 0)
+        return to_line(Record(partition, number, time_ms, output.key, output.value, output.headers))
+
+    def _cut(self, channel: str, state: State) -> None:
+        """Cut off what was written after the last commit."""
+        file, committed = self._files[channel], state.extents[channel].bytes
+        written = os.fstat(file.fileno()).st_size
+        if written < committed:
+            raise TransportError(
+                f"{self._folder / FILES[channel]} has {written} bytes, {committed} were committed; it was changed by "
+                f"somebody else. Use a new output folder, or delete {POSITIONS} to start from the beginning"
+            )
+        if written > committed:
+            log.warning("cut off what was not committed", file=FILES[channel], bytes=written - committed)
+            file.truncate(committed)
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    """Write all of it, and wait for the disk."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file.fileno(), rest) :]
+    os.fsync(file.fileno())
+
+
+def _extent_of(path: Path) -> Extent:
+    """The extent of a file up to its last line end."""
+    size = lines = position = 0
+    with path.open("rb") as file:
+        for line in file:
+            position += len(line)
+            if line.endswith(b"\n"):
+                size, lines = position, lines + 1
+    return Extent(size, lines)

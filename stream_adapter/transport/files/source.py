@@ -1,0 +1,141 @@
+"""`FileSource`: image events from a folder of pictures, a manifest or a recorded topic."""
+
+import itertools
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from stream_adapter.config import FilesConfig
+from stream_adapter.errors import TransportError
+from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.files.folder import FolderInput
+from stream_adapter.transport.files.manifest import ManifestInput
+from stream_adapter.transport.files.recording import RecordedInput
+from stream_adapter.transport.files.state import Place, State
+
+
+class FileInput(Protocol):
+    """A finite, ordered input that is read one record at a time."""
+
+    partition: Partition
+
+    def __len__(self) -> int: ...
+
+    def records(self, start: int) -> Iterator[Record]:
+        """The records from offset `start` on."""
+
+    def mark(self, offset: int) -> str | None:
+        """What the place before `offset` is found again by, where the number is not enough."""
+
+    def place(self, offset: int, mark: str | None) -> int:
+        """The offset at which a run goes on that stopped at `offset` with this `mark`."""
+
+
+class FileSource:
+    """Reads an input once, in order, going on where the last run with the same output folder was committed.
+
+    Args:
+        config: input, its format, and the output folder, which has the positions.
+
+    Raises:
+        TransportError: the input cannot be read, or is of no known format.
+    """
+
+    def __init__(self, config: FilesConfig) -> None:
+        self._input = open_input(config)
+        place = State.load(config.output, config.input).places.get(self._input.partition, Place(0, None))
+        self._start = self._input.place(place.offset, place.mark)
+        self._next = self._start
+        self._records = self._input.records(self._next)
+        self._paused = False
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next records; waits only where there is nothing to deliver. See `Source.poll`.
+
+        Raises:
+            TransportError: the input cannot be read any more.
+        """
+        if self._paused or self.exhausted or max_records <= 0:
+            time.sleep(timeout_s)  # nothing will come; whoever polls in a loop must not spin
+            return []
+        records = list(itertools.islice(self._records, max_records))
+        self._next += len(records)
+        return records
+
+    def pause(self) -> None:
+        """Deliver nothing until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Deliver again."""
+        self._paused = False
+
+    def rewind(self, positions: Mapping[Partition, int]) -> None:
+        """Deliver again from this offset."""
+        offset = positions.get(self._input.partition)
+        if offset is not None:
+            self._next = offset
+            self._records = self._input.records(offset)
+
+    @property
+    def assigned(self) -> frozenset[Partition]:
+        """The input, from beginning to end."""
+        return frozenset({self._input.partition})
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether everything was delivered."""
+        return self._next >= len(self._input)
+
+    def lag(self) -> dict[Partition, int]:
+        """Records that are not yet read."""
+        return {self._input.partition: len(self._input) - self._next}
+
+    def close(self) -> None:
+        """Nothing is held open between polls but the input's own iterator."""
+        self._records = iter(())
+
+    def place_of(self, at: Partition, offset: int) -> Place:
+        """How a position is to be recorded, for the sink."""
+        return Place(offset, self._input.mark(offset))
+
+
+def open_input(config: FilesConfig) -> FileInput:
+    """The input in its configured or detected format.
+
+    Raises:
+        TransportError: it cannot be read, or is of no known format.
+    """
+    kind = _detect(config.input) if config.format == "auto" else config.format
+    if kind == "folder":
+        if not config.input.is_dir():
+            raise TransportError(f"`files.input` {config.input} is not a folder; create it, or set `files.format`")
+        return FolderInput(config.input, labels=config.labels)
+    if not config.input.is_file():
+        raise TransportError(f"`files.input` {config.input} is not a file; create it, or set `files.format`")
+    return ManifestInput(config.input, labels=config.labels) if kind == "manifest" else RecordedInput(config.input)
+
+
+def _detect(path: Path) -> str:
+    if path.is_dir():
+        return "folder"
+    if path.suffix.lower() == ".csv":
+        return "manifest"
+    try:
+        with path.open("rb") as file:
+            first = next((line for line in file if line.strip()), b"")
+    except OSError as error:
+        raise TransportError(f"cannot read `files.input` {path}: {error.strerror}") from error
+    try:
+        fields = set(json.loads(first))
+    except (ValueError, TypeError):
+        fields = set()
+    for kind, sign in (("recorded", {"topic", "value"}), ("manifest", {"path"})):
+        if sign <= fields:
+            return kind
+    raise TransportError(
+        f"cannot tell what `files.input` {path} is: expected a folder, a CSV with a column `path`, JSON lines with "
+        f"`path`, or a recording with `topic` and `value`; its first line is {first[:80]!r}. Set `files.format`"
+    )

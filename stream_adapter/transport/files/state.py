@@ -1,0 +1,112 @@
+"""`positions.json`: how far the input was consumed and how long each output was then."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stream_adapter.errors import TransportError
+from stream_adapter.transport.base import Partition
+
+POSITIONS = "positions.json"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far an input was consumed.
+
+    Attributes:
+        offset: the next record to read.
+        mark: what the input finds its place by, where a number is not enough.
+    """
+
+    offset: int
+    mark: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How long an output was.
+
+    Attributes:
+        bytes: its size.
+        records: its lines.
+    """
+
+    bytes: int
+    records: int
+
+
+@dataclass(slots=True)
+class State:
+    """What a run leaves for the next one.
+
+    Attributes:
+        input: the input as it was configured.
+        places: how far each partition was consumed.
+        extents: how long each output was, by channel.
+    """
+
+    input: str
+    places: dict[Partition, Place] = field(default_factory=dict)
+    extents: dict[str, Extent] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write it in one step: a reader sees the old state or the new one, whatever happens meanwhile.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        document = {
+            "version": _VERSION,
+            "input": self.input,
+            "positions": [
+                {"topic": at.topic, "partition": at.number, "offset": place.offset, "after": place.mark}
+                for at, place in self.places.items()
+            ],
+            "outputs": {channel: [extent.bytes, extent.records] for channel, extent in self.extents.items()},
+        }
+        scratch = folder / f".{POSITIONS}.new"
+        with scratch.open("w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(folder / POSITIONS)
+        directory = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # the new name must survive a power cut too
+        finally:
+            os.close(directory)
+
+    @classmethod
+    def load(cls, folder: Path, input: Path) -> "State":
+        """The state that the last run left in its output folder; an empty one where there was none.
+
+        Raises:
+            TransportError: it cannot be read, or belongs to another input.
+        """
+        path = folder / POSITIONS
+        try:
+            document: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return cls(str(input))
+        except (OSError, ValueError) as error:
+            raise TransportError(f"cannot read {path}: {error}; delete it to start from the beginning") from error
+        if document.get("version") != _VERSION:
+            raise TransportError(
+                f"{path} has version {document.get('version')!r}, not {_VERSION}; use a new output folder"
+            )
+        if document["input"] != str(input):
+            raise TransportError(
+                f"{path} belongs to the input {document['input']!r}, not to {str(input)!r}; use a new output folder, "
+                "or delete the file to read the new input from its beginning"
+            )
+        places = {
+            Partition(entry["topic"], entry["partition"]): Place(entry["offset"], entry["after"])
+            for entry in document["positions"]
+        }
+        extents = {channel: Extent(*numbers) for channel, numbers in document["outputs"].items()}
+        return cls(str(input), places, extents)
