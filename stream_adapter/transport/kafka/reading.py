@@ -1,27 +1,42 @@
-"""A topic as it is now, from its beginning or from where a group left off, to its end; for commands, not the worker."""
+"""Reading a topic as a whole, outside of any group: a restore, a recording, a list for people."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kafka import OffsetAndMetadata, TopicPartition
 
+from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.source import record_of
 from stream_adapter.transport.kafka.topics import require_topics
 
+_PORTION = 1_000
 _POLL_MS = 500
-_PORTION = 500
+
+
+def read_topic(config: KafkaConfig, topic: str) -> Iterator[Record]:
+    """Every record that is in the topic now, each partition in order.
+
+    Raises:
+        TransportError: no broker answers, the topic does not exist, or it cannot be read.
+    """
+    reader = TopicReader(Connection(config), topic)
+    try:
+        for records in reader.portions():
+            yield from records
+    finally:
+        reader.close()
 
 
 class TopicReader:
-    """Reads one topic up to the end that it has when reading begins.
+    """Reads all partitions of a topic, first to its end, then what comes.
 
     Args:
         connection: the cluster.
-        topic: the topic.
-        group_id: go on where this group left off; None reads from the beginning and commits nothing.
+        topic: the topic's name.
+        group_id: keeps the place under this name: the next reader with it goes on where `commit` was last called.
 
     Raises:
         TransportError: no broker answers, or the topic does not exist.
@@ -36,46 +51,64 @@ class TopicReader:
         self._consumer.assign(self._partitions)
 
     def portions(self) -> Iterator[list[Record]]:
-        """The records in portions, in order within each partition.
+        """The records up to the end of the topic as it is now, each partition in order, in portions.
+
+        From the beginning, or from the committed place where there is one.
+
+        The end is a position, not a number of records: compaction and transactions leave gaps in the offsets.
 
         Raises:
-            TransportError: the topic gives nothing for the connection's deadline.
+            TransportError: the topic cannot be read, or gave nothing for the connection's deadline.
         """
-        with self._connection.errors_of(f"cannot read topic {self._topic!r}"):
-            ends = self._consumer.end_offsets(self._partitions)
-        heard_at = time.monotonic()
-        # The end is a position, not a number of records: compaction and transactions leave gaps in the offsets.
-        while any(self._position(at) < end for at, end in ends.items()):
-            with self._connection.errors_of(f"cannot read topic {self._topic!r}"):
-                polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_PORTION)
-            records = [
-                record_of(Partition(*at), record)
-                for at, batch in polled.items()
-                for record in batch
-                if record.offset < ends[at]
-            ]
+        deadline_s = self._connection.deadline_s
+        with self._connection.errors_of(f"cannot find the end of topic {self._topic!r}"):
+            ends = self._consumer.end_offsets(self._partitions, timeout_ms=int(deadline_s * 1000))
+        progress_at, positions = time.monotonic(), self._positions()
+        while any((positions[at] or 0) < end for at, end in ends.items()):
+            records = self._poll(_POLL_MS)
             if records:
-                heard_at = time.monotonic()
                 yield records
-            elif time.monotonic() - heard_at > self._connection.deadline_s:
+            before, positions = positions, self._positions()
+            if positions != before:
+                progress_at = time.monotonic()
+            elif time.monotonic() - progress_at > deadline_s:
                 raise TransportError(
-                    f"topic {self._topic!r} at {self._connection.servers} gave nothing for "
-                    f"{self._connection.deadline_s:g} s; is the broker up?"
+                    f"topic {self._topic!r} at {self._connection.servers} gave nothing for {deadline_s:.0f} s at "
+                    f"positions {_readable(positions)} of {_readable(ends)}; is the broker up?"
                 )
 
-    def commit(self, records: list[Record]) -> None:
-        """Commit that these records are dealt with; needs a group."""
-        positions: dict[Partition, int] = {}
-        for record in records:
-            positions[record.partition] = max(record.offset + 1, positions.get(record.partition, 0))
-        offsets = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in positions.items()}
-        with self._connection.errors_of(f"cannot commit positions in topic {self._topic!r}"):
-            self._consumer.commit(offsets)
+    def new(self) -> list[Record]:
+        """Records that have come since, at most a thousand; never waits.
+
+        Raises:
+            TransportError: the topic cannot be read.
+        """
+        return self._poll(0)
+
+    def commit(self, records: Iterable[Record]) -> None:
+        """Keep the place after these records for the next reader with this `group_id`.
+
+        Raises:
+            TransportError: it could not be kept.
+        """
+        after = {TopicPartition(*record.partition): OffsetAndMetadata(record.offset + 1, "", -1) for record in records}
+        with self._connection.errors_of(f"cannot commit the place in topic {self._topic!r}"):
+            self._consumer.commit(after, timeout_ms=int(self._connection.deadline_s * 1000))
 
     def close(self) -> None:
         """Release the consumer."""
-        self._consumer.close()
+        with self._connection.errors_of(f"cannot close the reader of topic {self._topic!r}"):
+            self._consumer.close(timeout_ms=1_000)
 
-    def _position(self, at: TopicPartition) -> int:
+    def _poll(self, timeout_ms: int) -> list[Record]:
+        with self._connection.errors_of(f"cannot read topic {self._topic!r}"):
+            polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=_PORTION)
+        return [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
+
+    def _positions(self) -> dict[TopicPartition, int | None]:
         with self._connection.errors_of(f"cannot tell the position in topic {self._topic!r}"):
-            return self._consumer.position(at, timeout_ms=_POLL_MS) or 0
+            return {at: self._consumer.position(at, timeout_ms=_POLL_MS) for at in self._partitions}
+
+
+def _readable(positions: dict[TopicPartition, int | None]) -> str:
+    return ", ".join(f"{at.partition}: {offset}" for at, offset in sorted(positions.items()))

@@ -3,12 +3,11 @@
 import uuid
 from typing import Literal, Protocol
 
-from stream_adapter.config import KafkaTopics
 from stream_adapter.transport.base import Commit
 from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
 from stream_adapter.transport.kafka.source import KafkaSource
 from stream_adapter.transport.kafka.topics import max_message_bytes, require_topics
-from stream_adapter.transport.kafka.writing import Writer
+from stream_adapter.transport.kafka.writing import Writer, topics_by_channel
 
 Delivery = Literal["at_least_once", "exactly_once"]
 
@@ -83,8 +82,3 @@ class _AtLeastOnce:
 
     def close(self) -> None:
         self._producer.close(timeout=self._source.connection.deadline_s)
-
-
-def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
-    """The topic of each output channel."""
-    return {"predictions": topics.predictions, "anchors": topics.anchors, "dead_letters": topics.dead_letters}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from stream_adapter.config import KafkaTopics
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.dead_letters import without_value
 from stream_adapter.transport.kafka.connection import Connection
@@ -82,3 +83,8 @@ class Writer:
         return producer.send(
             topic, value=output.value, key=output.key, headers=list(output.headers), timestamp_ms=timestamp_ms
         )
+
+
+def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
+    """The topic of each output channel."""
+    return {"predictions": topics.predictions, "anchors": topics.anchors, "dead_letters": topics.dead_letters}
