@@ -7,6 +7,8 @@ banks that are drawn once, which is what makes drawing fast enough to train on p
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -14,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from stream_adapter.demo.scenes import BACKGROUNDS, COUNTS, TEXTURES, Scene
-from stream_adapter.demo.styles import STYLES, Pixels
+from stream_adapter.demo.scenes import BACKGROUNDS, COUNTS, DEMO_CLASSES, TEXTURES, Scene, class_scene
+from stream_adapter.demo.styles import FIRST_STYLE, SHIFTED_STYLE, STYLES, Pixels
 
 SIZE: Final = 64
 """Width and height of a picture in pixels: the small CLIP's own resolution, so nothing is resized."""
@@ -57,6 +59,46 @@ def draw(scene: Scene, style: str, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray((np.clip(pixels, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8))
 
 
+@dataclass(frozen=True, slots=True)
+class StreamPicture:
+    """One picture of the demo's stream and what is known about it."""
+
+    scene: Scene
+    style: str
+    image: Image.Image
+
+    @property
+    def label(self) -> str:
+        """The picture's true class, one of the stream's classes."""
+        return self.scene.class_name
+
+
+def demo_stream(
+    count: int,
+    shift_at: int,
+    rng: np.random.Generator,
+    *,
+    classes: Sequence[str] = DEMO_CLASSES,
+    styles: tuple[str, str] = (FIRST_STYLE, SHIFTED_STYLE),
+) -> Iterator[StreamPicture]:
+    """Draws ``count`` pictures of classes chosen at random; from number ``shift_at`` on, in the second style.
+
+    Args:
+        count: How many pictures.
+        shift_at: How many of them come before the shift.
+        rng: Decides everything: the same state gives the same stream.
+        classes: Names of colour and shape, equally frequent.
+        styles: Before and after the shift; names from ``STYLES``.
+
+    Yields:
+        The pictures in order.
+    """
+    for number in range(count):
+        scene = class_scene(classes[int(rng.integers(len(classes)))], rng)
+        style = styles[number >= shift_at]
+        yield StreamPicture(scene, style, draw(scene, style, rng))
+
+
 def _outline(scene: Scene, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """How much of every pixel belongs to a shape, (SIZE, SIZE) in 0..1."""
     mask = Image.new("L", (_MASK_SIZE, _MASK_SIZE))
@@ -73,7 +115,7 @@ def _outline(scene: Scene, rng: np.random.Generator) -> npt.NDArray[np.float32]:
             room = 0.27 - radius
             centre = np.array([0.25 + 0.5 * (cell % 2), 0.25 + 0.5 * (cell // 2)]) + rng.uniform(-room, room, 2)
         turn = float(rng.normal(0.0, 0.18))  # radians: a diamond must not turn into a square
-        stretch = np.exp(rng.normal(0.0, 0.06, 2))
+        stretch = np.exp(rng.normal(0.0, 0.06, 2)) * (1 - 2 * rng.integers(2), 1)  # half of them mirrored
         cos, sin = np.cos(turn), np.sin(turn)
         points = (_POLYGONS[scene.shape] * stretch) @ np.array([[cos, sin], [-sin, cos]])  # (points, 2)
         corners = [(float(x), float(y)) for x, y in (points * radius + centre) * _MASK_SIZE]
@@ -160,7 +202,8 @@ def _star() -> npt.NDArray[np.float64]:
 def _heart() -> npt.NDArray[np.float64]:
     t = np.linspace(0.0, 2.0 * np.pi, 32, endpoint=False)
     height = 13.0 * np.cos(t) - 5.0 * np.cos(2.0 * t) - 2.0 * np.cos(3.0 * t) - np.cos(4.0 * t)
-    return np.stack([16.0 * np.sin(t) ** 3, -height - 2.5], axis=1) / 16.0
+    points: npt.NDArray[np.float64] = np.stack([16.0 * np.sin(t) ** 3, -height - 2.5], axis=1) / 16.0
+    return points
 
 
 def _crescent() -> npt.NDArray[np.float64]:
@@ -168,7 +211,8 @@ def _crescent() -> npt.NDArray[np.float64]:
     inner = np.linspace(1.62 * np.pi, 0.38 * np.pi, 16)
     arc = np.stack([np.cos(outer), np.sin(outer)], axis=1)
     bite = np.stack([0.42 + 0.78 * np.cos(inner), 0.78 * np.sin(inner)], axis=1)
-    return np.concatenate([arc, bite]) + np.array([0.15, 0.0])
+    points: npt.NDArray[np.float64] = np.concatenate([arc, bite]) + np.array([0.15, 0.0])
+    return points
 
 
 def _corners(*points: tuple[float, float]) -> npt.NDArray[np.float64]:

@@ -34,38 +34,37 @@ BACKGROUNDS: Final = ("white", "grey", "black", "sandy", "tiled", "cloudy")
 # A diagonal pattern rather than random draws: every colour and every shape is missing from some pairs and present in
 # others, so no word is unknown and only the combination is.
 HELD_OUT: Final = frozenset(
-    (colour, shape)
-    for i, colour in enumerate(COLOURS)
-    for j, shape in enumerate(SHAPES)
-    if (i + 2 * j) % 5 == 0
+    (colour, shape) for i, colour in enumerate(COLOURS) for j, shape in enumerate(SHAPES) if (i + 2 * j) % 5 == 0
 )
-TRAINED: Final = tuple(
-    (colour, shape) for colour in COLOURS for shape in SHAPES if (colour, shape) not in HELD_OUT
-)
+TRAINED: Final = tuple((colour, shape) for colour in COLOURS for shape in SHAPES if (colour, shape) not in HELD_OUT)
 
 DEMO_CLASSES: Final = (
     "red circle",
-    "orange circle",
     "red heart",
     "pink heart",
+    "pink arrow",
+    "orange circle",
+    "orange hexagon",
     "orange star",
     "yellow star",
-    "blue star",
-    "purple star",
-    "blue square",
-    "turquoise square",
-    "green triangle",
-    "lime triangle",
-    "blue pentagon",
-    "purple hexagon",
-    "brown hexagon",
     "yellow diamond",
+    "lime triangle",
+    "green triangle",
     "green cross",
     "turquoise cross",
+    "turquoise circle",
+    "turquoise square",
+    "blue square",
+    "blue star",
+    "blue pentagon",
+    "blue hexagon",
+    "purple star",
     "purple crescent",
-    "pink arrow",
+    "purple hexagon",
+    "brown hexagon",
+    "brown pentagon",
 )
-"""Neighbouring colours and shapes on purpose; seven of the twenty are held out of training."""
+"""Neighbours in colour and shape on purpose, such as circles and hexagons; nine are held out of training."""
 
 PROMPTS: Final = ("a photo of a {}.", "a picture of a {}.", "a drawing of a {}.", "a {}.")
 """Prompt templates for class names."""
@@ -114,7 +113,7 @@ _WORDS: Final = {word: (field, word) for field, words in FIELDS.items() for word
 
 def random_scene(rng: np.random.Generator, pairs: Sequence[tuple[str, str]] = TRAINED) -> Scene:
     """Draws a scene whose colour and shape come from ``pairs``, by default only pairs that training may see."""
-    colour, shape = pairs[rng.integers(len(pairs))]
+    colour, shape = pairs[int(rng.integers(len(pairs)))]
     return Scene(
         colour,
         shape,

@@ -38,25 +38,26 @@ def _grainy(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _dusk(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Low sun: little blue is left, and colours move towards orange."""
-    light = np.array([1.02, 0.72, 0.42], dtype=np.float32) * np.float32(rng.uniform(0.85, 1.0))
-    return _noisy(pixels * light + np.float32(0.04), 0.03, rng)
+    """Low sun: blue is weak, and colours move towards orange."""
+    light = np.array([1.02, 0.82, 0.60], dtype=np.float32) * np.float32(rng.uniform(0.85, 1.0))
+    return _noisy(pixels * light + np.float32(0.03), 0.03, rng)
 
 
 def _night(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Dark, bluish and noisy."""
-    light = np.array([0.34, 0.40, 0.62], dtype=np.float32) * np.float32(rng.uniform(0.8, 1.1))
+    light = np.array([0.50, 0.53, 0.65], dtype=np.float32) * np.float32(rng.uniform(0.85, 1.1))
     return _noisy(pixels * light + np.float32(0.02), 0.04, rng)
 
 
 def _sketch(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Pencil on paper: dark edges, with a thin wash of colour."""
-    grey = pixels @ _LUMA  # (height, width)
+    grey: npt.NDArray[np.float32] = pixels @ _LUMA  # (height, width)
     edges = np.zeros_like(grey)
     edges[:, 1:] += np.abs(np.diff(grey, axis=1))
     edges[1:] += np.abs(np.diff(grey, axis=0))
-    wash = np.float32(0.93) - np.float32(rng.uniform(0.30, 0.40)) * (1 - pixels)
-    return _noisy(wash - np.float32(1.6) * np.minimum(edges, 0.5)[..., None], 0.03, rng)
+    wash = 0.93 - rng.uniform(0.38, 0.48) * (1.0 - pixels)
+    drawing = wash - 1.4 * np.minimum(edges, 0.5)[..., None]
+    return _noisy(drawing.astype(np.float32), 0.03, rng)
 
 
 def _noisy(pixels: Pixels, deviation: float, rng: np.random.Generator) -> Pixels:
@@ -75,3 +76,9 @@ STYLES: Final[dict[str, Style]] = {
 
 TRAINED_STYLES: Final = ("plain", "pastel", "grainy")
 """The styles of the training pictures."""
+
+FIRST_STYLE: Final = "plain"
+"""What the demo's stream looks like at first."""
+
+SHIFTED_STYLE: Final = "night"
+"""What it looks like after the shift: unknown to the model."""
