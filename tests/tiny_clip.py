@@ -31,7 +31,8 @@ def write_tiny_clip(folder: Path, *, seed: int = 0, name: str = "tiny-clip", **c
     file.write_text(json.dumps(config))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = open_clip.CLIP(**config)
+        arguments = {key: value for key, value in config.items() if key != "custom_text"}
+        model = (open_clip.CoCa if "multimodal_cfg" in config else open_clip.CLIP)(**arguments)
     weights = folder / f"{name}.safetensors"
     save_file(model.state_dict(), weights)
     return EncoderConfig(model=name, model_config_file=file, pretrained=str(weights), device="cpu")
