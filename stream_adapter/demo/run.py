@@ -145,7 +145,7 @@ def _load_config(environment: dict[str, str]) -> configuration.Config:
 def _open_feed(transport: Transport, config: configuration.Config, scratch: Path, stack: contextlib.ExitStack) -> Feed:
     feed: Feed
     if transport == "kafka":
-        from stream_adapter.transport.topics import ensure_topics
+        from stream_adapter.transport.kafka import ensure_topics
 
         ensure_topics(config.kafka)
         topics = config.kafka.topics

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from stream_adapter.config import Config
 from stream_adapter.errors import AnchorError
 from stream_adapter.events import AnchorRecord, anchor_tombstone
-from stream_adapter.transport.opening import open_changelog, write_records
+from stream_adapter.transport.opening import open_changelog, write_anchor_records
 
 # Not a worker's name: every running worker takes in what the commands write.
 WRITER = "stream-adapter-anchors"
@@ -61,7 +61,7 @@ def delete_anchors(config: Config, anchors: Sequence[AnchorRecord]) -> None:
     Raises:
         TransportError: the deletions cannot be written.
     """
-    write_records(config, [anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
+    write_anchor_records(config, [anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
 
 
 def _unique(anchors: dict[str, AnchorRecord], prefix: str) -> AnchorRecord:

@@ -11,7 +11,7 @@ from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.reading import TopicReader
+from stream_adapter.transport.kafka.reading import TopicReader, read_topic
 from stream_adapter.transport.recorded import from_line, to_line
 
 _GROUP_SUFFIX = "-dead-letters-replay"
@@ -150,12 +150,7 @@ def _records(config: Config) -> Iterator[Record]:
         except OSError as error:
             raise TransportError(f"cannot read {path}: {error.strerror}") from error
         return
-    reader = TopicReader(Connection(config.kafka), config.kafka.topics.dead_letters)
-    try:
-        for portion in reader.portions():
-            yield from portion
-    finally:
-        reader.close()
+    yield from read_topic(config.kafka, config.kafka.topics.dead_letters)
 
 
 def _folder(config: Config) -> Path:

@@ -5,8 +5,7 @@ from typing import Literal
 
 from stream_adapter.config import Config
 from stream_adapter.errors import TransportError
-from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.reading import TopicReader
+from stream_adapter.transport.kafka import read_topic
 from stream_adapter.transport.recorded import to_line
 
 
@@ -18,15 +17,12 @@ def record_topic(
     Raises:
         TransportError: the topic cannot be read or the file cannot be written.
     """
-    reader = TopicReader(Connection(config.kafka), getattr(config.kafka.topics, role))
     number = 0
     try:
         with output.open("wb") as lines:
-            for records in reader.portions():
-                lines.writelines(map(to_line, records))
-                number += len(records)
+            for record in read_topic(config.kafka, getattr(config.kafka.topics, role)):
+                lines.write(to_line(record))
+                number += 1
     except OSError as error:
         raise TransportError(f"cannot write {output}: {error.strerror}") from error
-    finally:
-        reader.close()
     return number

@@ -25,7 +25,7 @@ from stream_adapter.service.http import HttpServer, build_app
 from stream_adapter.service.worker import Worker
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport.dead_letters import DeadLetterLimit
-from stream_adapter.transport.opening import open_transport
+from stream_adapter.transport.opening import open_changelog, open_transport
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,9 @@ def open_worker(config: Config) -> Iterator[Worker]:
             top_k=config.batch.top_k,
             clock=clock,
         )
-        source, sink, changelog = open_transport(config, writer, stack)
+        changelog = open_changelog(config, writer)
+        stack.callback(changelog.close)
+        source, sink = open_transport(config, stack)
         yield Worker(
             source=source,
             sink=sink,
