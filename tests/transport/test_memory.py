@@ -1,0 +1,64 @@
+import pytest
+
+from stream_adapter.errors import TransportError
+from stream_adapter.transport.base import Commit, OutRecord, Partition, Sink, Source
+from stream_adapter.transport.changelog import AnchorChangelog, AnchorDeletion
+from stream_adapter.transport.memory import IMAGES, MemoryAnchorChangelog, MemorySink, MemorySource
+
+
+def test_the_twins_keep_the_protocols() -> None:
+    source: Source = MemorySource()
+    sink: Sink = MemorySink()
+    changelog: AnchorChangelog = MemoryAnchorChangelog()
+    assert source and sink and changelog
+
+
+def test_records_come_once_and_in_order_and_again_after_a_rewind() -> None:
+    source = MemorySource()
+    records = [source.add(bytes([n])) for n in range(5)]
+    assert source.poll(2, 0.0) == records[:2]
+    assert source.lag() == {IMAGES: 3}
+    source.rewind({IMAGES: 1, Partition("elsewhere", 0): 0})
+    assert source.poll(10, 0.0) == records[1:]
+    assert source.exhausted and source.poll(10, 0.0) == []
+
+
+def test_nothing_comes_while_paused_or_without_room() -> None:
+    source = MemorySource()
+    source.add(b"1")
+    source.pause()
+    assert source.poll(1, 0.0) == []
+    source.resume()
+    assert source.poll(0, 0.0) == []
+    assert len(source.poll(1, 0.0)) == 1
+
+
+def test_a_revoked_partition_is_silent_until_it_comes_back() -> None:
+    other = Partition("images", 1)
+    source = MemorySource([IMAGES, other], endless=True)
+    source.add(b"a")
+    kept = source.add(b"b", partition=other)
+    source.revoke(IMAGES)
+    assert source.assigned == {other} and source.poll(9, 0.0) == [kept]
+    source.assign(IMAGES, position=0)
+    assert [record.value for record in source.poll(9, 0.0)] == [b"a"]
+    assert not source.exhausted
+
+
+def test_the_sink_keeps_commits_and_fails_once() -> None:
+    sink = MemorySink()
+    commit = Commit([OutRecord("predictions", None, b"{}")], {IMAGES: 3})
+    sink.error = TransportError("disk full")
+    with pytest.raises(TransportError, match="disk full"):
+        sink.commit(commit)
+    assert not sink.commits and not sink.records and not sink.positions
+    sink.commit(commit)
+    assert sink.records["predictions"] == list(commit.outputs) and sink.positions == {IMAGES: 3}
+
+
+def test_the_changelog_restores_first_and_follows_then() -> None:
+    changelog = MemoryAnchorChangelog([AnchorDeletion("a")])
+    assert list(changelog.restore()) == [[AnchorDeletion("a")]]
+    assert changelog.poll() == []
+    changelog.write(AnchorDeletion("b"))
+    assert changelog.poll() == [AnchorDeletion("b")] and changelog.poll() == []
