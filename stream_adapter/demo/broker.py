@@ -5,7 +5,6 @@ The jars come from Maven once (44 MB, about half a minute) and stay; after that 
 (which carries the file as data) in the user's cache folder.
 """
 
-import base64
 import contextlib
 import fcntl
 import hashlib
@@ -18,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +29,9 @@ _CHECKOUT = _HERE.parents[1] / "deploy" / "local-kafka"
 _MIN_JAVA = 17
 _STOP_S = 15.0
 _WAY_OUT = "or use a broker of yours: set KAFKA_BOOTSTRAP_SERVERS (tests) or kafka.bootstrap_servers (configuration)"
+
+# Any will do. A drawn one would begin with a dash one time in 64, and then be taken for an option.
+_CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"
 
 # Small and quick instead of safe and fast: one replica, few internal partitions, no waiting for more members.
 _SETTINGS = {
@@ -193,8 +194,7 @@ class LocalKafka:
             **self._settings,
         }
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["format", "--ignore-formatted", "-t", cluster, "-c", str(self._properties)]
+        arguments = ["format", "--ignore-formatted", "-t", _CLUSTER_ID, "-c", str(self._properties)]
         done = subprocess.run(  # noqa: S603 - the command is ours
             [*self._jvm(java, jars), "kafka.tools.StorageTool", *arguments], capture_output=True, text=True, check=False
         )
