@@ -1,9 +1,14 @@
-"""The anchor: a labelled image vector, as the adapter sees it."""
+"""The anchor: a labelled image vector, as the adapter sees it, and the one form in which its vector is kept."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream_adapter.errors import AnchorError
+
+UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -23,3 +28,58 @@ class Anchor:
     label: str
     event_time_ms: int
     origin: object = None
+
+
+def check_vectors(vectors: NDArray[np.float32], dimension: int, name: Callable[[int], str]) -> None:
+    """Refuse vectors that cannot be compared with anchors.
+
+    Args:
+        vectors: float32 (n, d).
+        dimension: the d that is expected.
+        name: what row i is called in the message.
+
+    Raises:
+        AnchorError: the first vector that is not finite or not unit within `UNIT_TOLERANCE`, or a wrong length.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:
+        raise AnchorError(f"vectors have shape {vectors.shape}, expected (n, {dimension}): another encoder's?")
+    norms = np.linalg.norm(vectors, axis=1)  # (n,); not finite where the vector is not
+    wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))
+    if wrong.size:
+        first = int(wrong[0])
+        raise AnchorError(
+            f"{name(first)}: the vector's length is {norms[first]:.6g}, expected 1 ± {UNIT_TOLERANCE:g}; "
+            "normalise vectors before they reach the adapter"
+        )
+
+
+def as_stored(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
+    """Round unit vectors to what float16 can carry, so that a changelog in float16 loses nothing.
+
+    Rounding and renormalising are repeated until they change nothing any more (once is enough for CLIP's vectors,
+    short vectors may need more). So whatever is given again, the original, the float16 form or the stored vector,
+    ends as the same bits.
+
+    Args:
+        vectors: float32 (n, d), unit.
+
+    Returns:
+        float32 (n, d), unit, and float16 (n, d), its exact image on the wire.
+    """
+    halves = vectors.astype(np.float16)  # (n, d)
+    stored = _unit(halves)
+    for _ in range(8):
+        again = stored.astype(np.float16)
+        moved = np.flatnonzero((again != halves).any(axis=1))
+        if not moved.size:
+            break
+        halves[moved] = again[moved]
+        stored[moved] = _unit(halves[moved])
+    return stored, halves
+
+
+def _unit(halves: NDArray[np.float16]) -> NDArray[np.float32]:
+    # In float64, so that a row's last bits do not depend on its neighbours in the batch.
+    wide = halves.astype(np.float64)  # (n, d)
+    unit: NDArray[np.float32] = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    return unit

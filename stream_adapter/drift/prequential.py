@@ -35,7 +35,7 @@ class GroupAccuracy:
 
 
 class PrequentialAccuracy:
-    """Accuracy of predictions made before their label was learned, adapted and zero-shot side by side, for three groups.
+    """Accuracy of predictions made before their label was learned, adapted and zero-shot side by side, by group.
 
     - `canary`: the class is never taught, it stands for everything that nobody labels.
     - `labelled`: the class had anchors when the event was predicted.

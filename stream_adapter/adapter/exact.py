@@ -1,0 +1,53 @@
+"""Exact nearest anchors: one matrix product with the store's own vectors."""
+
+from concurrent.futures import Executor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.neighbours import Neighbours
+from stream_adapter.adapter.results import IndexStatistics
+from stream_adapter.adapter.store import AnchorStore
+
+# Cosines held at a time: 64 MiB of float32, whatever the size of the store.
+_BLOCK_CELLS = 1 << 24
+
+
+class ExactNeighbours:
+    """Compares every query with every anchor. The store is its index: nothing to add, to remove or to rebuild."""
+
+    def __init__(self, store: AnchorStore) -> None:
+        self._store = store
+
+    def add(self, rows: NDArray[np.int64]) -> None:
+        """Nothing to do: the store has them."""
+
+    def remove(self, rows: NDArray[np.int64]) -> None:
+        """Nothing to do: the store has let them go."""
+
+    def query(self, vectors: NDArray[np.float32], k: int) -> Neighbours:
+        """See `NearestAnchors.query`."""
+        anchors = self._store.vectors  # (n, d)
+        found = min(k, len(anchors))
+        rows = np.full((len(vectors), k), -1, np.int64)
+        cosines = np.full((len(vectors), k), -np.inf, np.float32)
+        if found == 0:
+            return Neighbours(rows, cosines)
+        block = max(1, _BLOCK_CELLS // len(anchors))
+        for start in range(0, len(vectors), block):
+            part = slice(start, start + block)
+            scores = vectors[part] @ anchors.T  # (b, d) @ (d, n) -> (b, n)
+            # torch's top-k is 3 to 4 times faster than numpy's argpartition on 100,000 columns.
+            best = torch.topk(torch.from_numpy(scores), found, dim=1)  # (b, found), sorted
+            cosines[part, :found] = best.values.numpy()
+            rows[part, :found] = self._store.rows[best.indices.numpy()]
+        return Neighbours(rows, cosines)
+
+    def maintain(self, executor: Executor) -> None:
+        """Nothing to do."""
+
+    @property
+    def statistics(self) -> IndexStatistics:
+        """See `NearestAnchors.statistics`."""
+        return IndexStatistics(kind="exact", live=len(self._store))

@@ -1,0 +1,97 @@
+"""Which search for nearest anchors is used: exact while the store is small, HNSW as it grows."""
+
+from concurrent.futures import Executor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.exact import ExactNeighbours
+from stream_adapter.adapter.graph import GraphBuild
+from stream_adapter.adapter.hnsw import HnswNeighbours
+from stream_adapter.adapter.neighbours import NearestAnchors, Neighbours
+from stream_adapter.adapter.results import IndexStatistics
+from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.config import AnchorsConfig
+
+# Counting one insert and one delete per event, exact search is the cheaper one below about 50,000 anchors at batch 16
+# and 150,000 at batch 64 (benchmarks/adapter.py prints this machine's figures). The lower one decides: above it the
+# difference at large batches is small, while small batches, which come when latency counts, gain much.
+GROW_AT = 50_000
+# Far enough below that a store at its budget does not build graphs back and forth.
+SHRINK_AT = GROW_AT // 2
+
+
+def make_index(store: AnchorStore, config: AnchorsConfig, seed: int) -> NearestAnchors:
+    """The search that `config.index` asks for, over the anchors that are in the store."""
+    if config.index == "exact":
+        return ExactNeighbours(store)
+    if config.index == "hnsw":
+        return HnswNeighbours(store, config, seed)
+    return AutoNeighbours(store, config, seed)
+
+
+class AutoNeighbours:
+    """Exact search up to `grow_at` anchors, then HNSW until they are fewer than `shrink_at`.
+
+    The first graph is built in the background while exact search goes on answering; going back needs nothing.
+    """
+
+    def __init__(
+        self,
+        store: AnchorStore,
+        config: AnchorsConfig,
+        seed: int,
+        *,
+        grow_at: int = GROW_AT,
+        shrink_at: int = SHRINK_AT,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._seed = seed
+        self._grow_at = grow_at
+        self._shrink_at = shrink_at
+        self._exact = ExactNeighbours(store)
+        self._hnsw: HnswNeighbours | None = None
+        self._first_build: GraphBuild | None = None
+
+    def add(self, rows: NDArray[np.int64]) -> None:
+        """See `NearestAnchors.add`."""
+        if self._hnsw is not None:
+            self._hnsw.add(rows)
+        if self._first_build is not None:
+            self._first_build.add(rows)
+
+    def remove(self, rows: NDArray[np.int64]) -> None:
+        """See `NearestAnchors.remove`."""
+        if self._hnsw is not None:
+            self._hnsw.remove(rows)
+        if self._first_build is not None:
+            self._first_build.remove(rows)
+
+    def query(self, vectors: NDArray[np.float32], k: int) -> Neighbours:
+        """See `NearestAnchors.query`."""
+        return self._active.query(vectors, k)
+
+    def maintain(self, executor: Executor) -> None:
+        """See `NearestAnchors.maintain`; switches between the two searches."""
+        self._active.maintain(executor)
+        if self._hnsw is not None:
+            if len(self._store) < self._shrink_at:
+                self._hnsw = None
+            return
+        if self._first_build is None and len(self._store) >= self._grow_at:
+            self._first_build = GraphBuild(self._store, self._config, self._seed, executor)
+        if self._first_build is not None:
+            graph = self._first_build.finished(executor)
+            if graph is not None:
+                self._first_build = None
+                self._hnsw = HnswNeighbours(self._store, self._config, self._seed, graph)
+
+    @property
+    def statistics(self) -> IndexStatistics:
+        """See `NearestAnchors.statistics`."""
+        return self._active.statistics
+
+    @property
+    def _active(self) -> NearestAnchors:
+        return self._exact if self._hnsw is None else self._hnsw

@@ -1,0 +1,261 @@
+"""The store: every live anchor as arrays, the single truth from which index, maps and changelog can be rebuilt."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.anchors import Anchor
+from stream_adapter.errors import AnchorError
+
+_DIGEST_BYTES = 16
+_SMALLEST_CAPACITY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """An anchor that had to go for another one."""
+
+    row: int
+    anchor_id: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What became of an anchor that was offered to the store: one of `row`, `twin` and `refused` says it.
+
+    Attributes:
+        row: row id of the new anchor.
+        twin: id of the exact duplicate that it was folded into.
+        refused: `repeated`, the same event with the same label, or `outdated`, a newer label is known.
+        displaced: anchors that had to go, whichever of the three it was.
+    """
+
+    row: int | None = None
+    twin: str | None = None
+    refused: Literal["repeated", "outdated"] | None = None
+    displaced: tuple[Displaced, ...] = ()
+
+
+class AnchorStore:
+    """Anchors in dense arrays: slot i of every array is one anchor; a freed slot is filled by the last one.
+
+    A slot may move, so the outside names anchors by their row id: int64, counting up, never used twice.
+
+    Rules, so that an event teaches once and the newest label wins:
+
+    - the same id with the same label has no effect; with another label it replaces (a correction) unless its time is
+      older. At equal times the later arrival wins: a correction may well carry the time of what it corrects;
+    - another id with exactly the same float16 vector is folded (counted, nothing is added) if the label is the same; if
+      the labels differ the newer (time, then id) stays.
+
+    What order the anchors come in does not matter to what is stored as long as no two share an id or a vector.
+
+    Args:
+        class_names: the vocabulary; anchors carry an index into it.
+        dimension: d, the length of the vectors.
+    """
+
+    def __init__(self, class_names: Sequence[str], dimension: int) -> None:
+        self._class_names = tuple(class_names)
+        self._class_index = {name: index for index, name in enumerate(self._class_names)}
+        self._size = 0
+        self._next_row = 0
+        self._vectors = np.empty((0, dimension), np.float32)
+        self._classes = np.empty(0, np.int64)
+        self._times = np.empty(0, np.int64)
+        self._keys = np.empty(0, np.uint64)
+        self._rows = np.empty(0, np.int64)
+        self._folds = np.empty(0, np.int64)
+        self._ids: list[str] = []
+        self._origins: list[object] = []
+        self._shapes: list[bytes] = []  # digest of the float16 vector
+        self._slot_of_row: dict[int, int] = {}
+        self._row_of_id: dict[str, int] = {}
+        self._row_of_shape: dict[bytes, int] = {}
+        self._counts = np.zeros(len(self._class_names), np.int64)
+        self._digest = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __contains__(self, anchor_id: object) -> bool:
+        return anchor_id in self._row_of_id
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """Float32 (n, d), a view by slot; good until the next change."""
+        return self._vectors[: self._size]
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """Int64 (n,), class indices, a view by slot."""
+        return self._classes[: self._size]
+
+    @property
+    def times(self) -> NDArray[np.int64]:
+        """Int64 (n,), event times in milliseconds, a view by slot."""
+        return self._times[: self._size]
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        """Uint64 (n,), a hash of each anchor's id, a view by slot: an order that all workers agree on."""
+        return self._keys[: self._size]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Int64 (n,), row ids, a view by slot."""
+        return self._rows[: self._size]
+
+    @property
+    def folds(self) -> NDArray[np.int64]:
+        """Int64 (n,), how many exact duplicates each anchor stands for, a view by slot. A statistic: not persisted."""
+        return self._folds[: self._size]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Anchor ids by slot."""
+        return self._ids
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Int64 (C,), anchors per class; a copy."""
+        return self._counts.copy()
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of the set of (id, label, float16 vector, time); the order of arrival does not matter."""
+        return self._digest.to_bytes(_DIGEST_BYTES, "big").hex()
+
+    def offer(self, anchor: Anchor, stored: NDArray[np.float32], half: NDArray[np.float16]) -> Offer:
+        """Take an anchor in, by the rules above.
+
+        Args:
+            anchor: its label must be in the vocabulary.
+            stored: float32 (d,), from `as_stored`.
+            half: float16 (d,), from `as_stored`.
+        """
+        displaced: list[Displaced] = []
+        known = self._row_of_id.get(anchor.anchor_id)
+        if known is not None:
+            slot = self._slot_of_row[known]
+            if self._label(slot) == anchor.label:
+                return Offer(refused="repeated")
+            if anchor.event_time_ms < self._times[slot]:
+                return Offer(refused="outdated")
+            displaced.append(self.remove(anchor.anchor_id))
+
+        shape = _hash(half.tobytes())
+        twin = self._row_of_shape.get(shape)
+        if twin is not None:
+            slot = self._slot_of_row[twin]
+            twin_id = self._ids[slot]
+            if self._label(slot) == anchor.label:
+                self._folds[slot] += 1
+                return Offer(twin=twin_id, displaced=tuple(displaced))
+            if (anchor.event_time_ms, anchor.anchor_id) < (int(self._times[slot]), twin_id):
+                return Offer(refused="outdated", displaced=tuple(displaced))
+            displaced.append(self.remove(twin_id))
+
+        return Offer(row=self._append(anchor, stored, shape), displaced=tuple(displaced))
+
+    def remove(self, anchor_id: str) -> Displaced:
+        """Delete one anchor.
+
+        Raises:
+            AnchorError: there is no anchor of this id.
+        """
+        row = self._row_of_id.pop(anchor_id, None)
+        if row is None:
+            raise AnchorError(f"there is no anchor {anchor_id!r}")
+        slot = self._slot_of_row.pop(row)
+        gone = Displaced(row, anchor_id, self._label(slot))
+        self._counts[self._classes[slot]] -= 1
+        self._digest = (self._digest - self._member(slot)) % (1 << 8 * _DIGEST_BYTES)
+        del self._row_of_shape[self._shapes[slot]]
+
+        last = self._size - 1
+        for column in (self._vectors, self._classes, self._times, self._keys, self._rows, self._folds):
+            column[slot] = column[last]
+        self._ids[slot] = self._ids[last]
+        self._origins[slot] = self._origins[last]
+        self._shapes[slot] = self._shapes[last]
+        for values in (self._ids, self._origins, self._shapes):
+            values.pop()
+        if slot != last:
+            self._slot_of_row[int(self._rows[slot])] = slot
+        self._size = last
+        return gone
+
+    def slots_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Int64, shaped as `rows`: their slots now; -1 where a row id is not live."""
+        slots = [self._slot_of_row.get(row, -1) for row in rows.ravel().tolist()]
+        return np.array(slots, np.int64).reshape(rows.shape)
+
+    def classes_at(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Int64, shaped as `slots`: their class indices; -1 where a slot is -1."""
+        classes = np.full(slots.shape, -1, np.int64)
+        classes[slots >= 0] = self._classes[slots[slots >= 0]]
+        return classes
+
+    def id_of(self, row: int) -> str:
+        """The id of a live anchor, by its row id."""
+        return self._ids[self._slot_of_row[row]]
+
+    def anchor(self, slot: int) -> Anchor:
+        """The anchor in a slot, with a copy of its stored vector."""
+        return Anchor(
+            self._ids[slot], self._vectors[slot].copy(), self._label(slot), int(self._times[slot]), self._origins[slot]
+        )
+
+    def anchors(self) -> Iterator[Anchor]:
+        """All anchors, by id."""
+        for anchor_id in sorted(self._row_of_id):
+            yield self.anchor(self._slot_of_row[self._row_of_id[anchor_id]])
+
+    def _label(self, slot: int) -> str:
+        return self._class_names[int(self._classes[slot])]
+
+    def _append(self, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> int:
+        slot, row = self._size, self._next_row
+        if slot == len(self._rows):
+            self._grow()
+        class_index = self._class_index[anchor.label]
+        self._vectors[slot] = stored
+        self._classes[slot] = class_index
+        self._times[slot] = anchor.event_time_ms
+        self._keys[slot] = int.from_bytes(_hash(anchor.anchor_id.encode())[:8], "big")
+        self._rows[slot] = row
+        self._folds[slot] = 0
+        self._ids.append(anchor.anchor_id)
+        self._origins.append(anchor.origin)
+        self._shapes.append(shape)
+        self._slot_of_row[row] = slot
+        self._row_of_id[anchor.anchor_id] = row
+        self._row_of_shape[shape] = row
+        self._counts[class_index] += 1
+        self._size += 1
+        self._next_row += 1
+        self._digest = (self._digest + self._member(slot)) % (1 << 8 * _DIGEST_BYTES)
+        return row
+
+    def _member(self, slot: int) -> int:
+        """One anchor's summand in the digest; sums do not depend on their order and can be taken back."""
+        fields = (self._ids[slot], self._label(slot), self._shapes[slot].hex(), str(self._times[slot]))
+        return int.from_bytes(_hash("\0".join(fields).encode()), "big")
+
+    def _grow(self) -> None:
+        capacity = max(_SMALLEST_CAPACITY, 2 * len(self._rows))
+        for name in ("_vectors", "_classes", "_times", "_keys", "_rows", "_folds"):
+            column = getattr(self, name)
+            grown = np.empty((capacity, *column.shape[1:]), column.dtype)
+            grown[: self._size] = column[: self._size]
+            setattr(self, name, grown)
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
