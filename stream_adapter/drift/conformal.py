@@ -1,0 +1,229 @@
+"""Conformal test martingales: has the distribution of some scores changed since the reference was taken?
+
+Every new score is ranked among all earlier ones. While events are exchangeable the ranks, ties broken by a coin, are
+independent and uniform, whatever the distribution; bets against uniformity multiply into a martingale (Vovk, Petej,
+Nouretdinov, Ahlberg, Carlsson, Gammerman, *Retrain or not retrain: conformal test martingales for change-point
+detection*, COPA 2021, arXiv 2102.10439). A two-sample test that compares with a finite reference directly is not valid
+for ever: the reference's own sampling error becomes significant in the end. Ranks have no such error.
+
+Scores are kept as counts in bins, so memory does not grow, and as ties are broken by a coin the binning costs
+resolution but no validity. Bets are κ q^(κ−1) with q the rank from above or from below; they are averaged over scores
+and combined over possible moments of change by `restarts`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.drift.detector import Signal, State, pack, unpack
+from stream_adapter.drift.restarts import RestartMixture
+
+_EXPONENTS = np.array([0.2, 0.5, 0.8])
+_SMALLEST = 1e-12  # a rank of exactly zero has probability zero, its bet would be infinite
+_BLOCK = 32
+
+
+class ConformalTest:
+    """Bins in, evidence against exchangeability out, for one stream or for several at once.
+
+    Args:
+        n_scores: K, scores that are ranked each on its own.
+        n_bins: bins per score, the highest bin holds the highest scores.
+        both_tails: whether to bet on low scores too, not on high ones alone.
+        streams: leading shape, () for a single stream.
+    """
+
+    def __init__(self, n_scores: int, n_bins: int, *, both_tails: bool = True, streams: tuple[int, ...] = ()) -> None:
+        self._both_tails = both_tails
+        self._histogram = np.zeros((*streams, n_scores, n_bins), dtype=np.int64)
+        self._mixture = RestartMixture(n_scores * len(_EXPONENTS) * (1 + both_tails), _BLOCK, streams)
+
+    @property
+    def observed(self) -> int:
+        """Events ranked so far."""
+        return self._mixture.observed
+
+    @property
+    def room(self) -> int:
+        """How many events may be given to the next `advance`."""
+        return self._mixture.room
+
+    def advance(self, bins: NDArray[np.int64], uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rank events and bet.
+
+        Args:
+            bins: int (B, ..., K), the bin of each score; B ≤ `room`.
+            uniforms: float64 (B, ..., K) in [0, 1), the coins for ties.
+
+        Returns:
+            float64 (B, ...), the e-process after each row.
+        """
+        ranks = self._ranks(bins, uniforms)  # (B, ..., K)
+        tails = np.stack([ranks, 1.0 - ranks] if self._both_tails else [ranks], axis=-1).clip(_SMALLEST)
+        factors = _EXPONENTS * tails[..., None] ** (_EXPONENTS - 1.0)  # (B, ..., K, tails, exponents)
+        return self._mixture.advance(factors.reshape(*bins.shape[:-1], -1))
+
+    def winning_score(self) -> int:
+        """For a single stream: the score whose bets hold most capital."""
+        per_score = self._mixture.shares().reshape(self._histogram.shape[-2], -1).sum(axis=-1)
+        return int(per_score.argmax())
+
+    def state(self) -> State:
+        """Everything needed to go on."""
+        return {"histogram": pack(self._histogram), "mixture": self._mixture.state()}
+
+    def restore(self, state: State) -> None:
+        """Go on from `state`."""
+        self._histogram = unpack(state["histogram"])
+        self._mixture.restore(state["mixture"])
+
+    def _ranks(self, bins: NDArray[np.int64], uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(#higher + u (#equal + 1)) / (n + 1) among all events before, those of the same batch included."""
+        seen = self.observed
+        up_to = np.cumsum(self._histogram, axis=-1)  # (..., K, bins): events in this bin or below
+        higher = seen - np.stack([np.take_along_axis(up_to, row[..., None], axis=-1)[..., 0] for row in bins])
+        equal = np.stack([np.take_along_axis(self._histogram, row[..., None], axis=-1)[..., 0] for row in bins])
+        for row in range(1, len(bins)):
+            higher[row] += (bins[:row] > bins[row]).sum(axis=0)
+            equal[row] += (bins[:row] == bins[row]).sum(axis=0)
+        for row in bins:
+            counts = np.take_along_axis(self._histogram, row[..., None], axis=-1)
+            np.put_along_axis(self._histogram, row[..., None], counts + 1, axis=-1)
+        before = (seen + np.arange(len(bins))).reshape(-1, *[1] * (bins.ndim - 1))
+        return np.asarray((higher + uniforms * (equal + 1)) / (before + 1))
+
+
+class ReferenceShift(ABC):
+    """A detector that first takes a reference window, then tests whether what comes after it is exchangeable.
+
+    The reference only decides what is looked at (maps, bin edges); ranks are taken among the events after it, which is
+    what makes the guarantee exact: as long as events are exchangeable, P(alarm, ever) ≤ α. After a signal the next
+    events become the new reference.
+
+    Args:
+        reference: R, events in the reference window.
+        alpha: probability of ever raising a false alarm, until the first true one.
+        seed: for the coins that break ties.
+        both_tails: whether low scores count as well as high ones.
+        n_bins: bins between the reference's quantiles; one more on each side for what lies outside.
+    """
+
+    def __init__(self, *, reference: int, alpha: float, seed: int, both_tails: bool = True, n_bins: int = 64) -> None:
+        if reference < 2 or not 0.0 < alpha < 1.0:
+            raise ValueError(f"needs two reference events and alpha in (0, 1), got {reference} and {alpha}")
+        self._wanted = reference
+        self._alpha = alpha
+        self._seed = seed
+        self._both_tails = both_tails
+        self._n_bins = n_bins
+        self._episode = 0
+        self._reference: list[NDArray[np.float32]] = []
+        self._fitted: dict[str, NDArray[Any]] = {}
+        self._test: ConformalTest | None = None
+        self._coins: tuple[int, NDArray[np.float64]] | None = None  # block, its coins
+
+    @property
+    def observed(self) -> int:
+        """Events since the reference was complete."""
+        return self._test.observed if self._test else 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether as many events as the reference has were tested."""
+        return self.observed >= self._wanted
+
+    @abstractmethod
+    def _fit(self, reference: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """What `_scores` needs, from the reference window (R, d)."""
+
+    @abstractmethod
+    def _scores(self, values: NDArray[np.float32], fitted: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Scores (B, K) of events (B, d)."""
+
+    def _subject(self, score: int, fitted: dict[str, NDArray[Any]]) -> int:
+        """What a signal is about that `score` won; -1 for the whole stream."""
+        return -1
+
+    def observe(self, values: NDArray[Any]) -> list[Signal]:
+        """Take in events, float (B, d)."""
+        signals: list[Signal] = []
+        row = 0
+        while row < len(values):
+            if self._test is None:
+                piece = np.asarray(values[row : row + self._wanted - len(self._reference)], dtype=np.float32)
+                self._reference.extend(piece.copy())
+                if len(self._reference) == self._wanted:
+                    self._complete_reference()
+                row += len(piece)
+                continue
+            piece = np.asarray(values[row : row + self._test.room], dtype=np.float32)
+            before = self._test.observed
+            bins = self._bins(self._scores(piece, self._fitted))  # (B, K)
+            path = self._test.advance(bins, self._coins_for(before, bins.shape))
+            over = np.flatnonzero(path >= 1.0 / self._alpha)
+            used = int(over[0]) + 1 if len(over) else len(piece)
+            if len(over):
+                score = self._test.winning_score()
+                signals.append(
+                    Signal(
+                        row=row + used - 1,
+                        observed=before + used,
+                        e_value=float(path[used - 1]),
+                        subject=self._subject(score, self._fitted),
+                        details={"score": float(score)},
+                    )
+                )
+                self._reference, self._fitted, self._test = [], {}, None
+                self._episode += 1
+            row += used
+        return signals
+
+    def state(self) -> State:
+        """Everything needed to go on."""
+        return {
+            "episode": self._episode,
+            "reference": pack(np.array(self._reference, dtype=np.float32)),
+            "fitted": {name: pack(array) for name, array in self._fitted.items()},
+            "test": self._test.state() if self._test else None,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from `state`."""
+        self._episode = int(state["episode"])
+        self._reference = list(unpack(state["reference"]))
+        self._fitted = {name: unpack(packed) for name, packed in state["fitted"].items()}
+        self._test, self._coins = None, None
+        if state["test"] is not None:
+            self._test = self._new_test()
+            self._test.restore(state["test"])
+
+    def _complete_reference(self) -> None:
+        reference = np.stack(self._reference)  # (R, d)
+        self._fitted = self._fit(reference)
+        scores = self._scores(reference, self._fitted)  # (R, K)
+        self._fitted["edges"] = np.quantile(scores, np.linspace(0.0, 1.0, self._n_bins + 1), axis=0).T  # (K, bins + 1)
+        self._reference = []
+        self._test = self._new_test()
+        self._coins = None
+
+    def _new_test(self) -> ConformalTest:
+        n_scores, n_edges = self._fitted["edges"].shape
+        return ConformalTest(n_scores, n_edges + 1, both_tails=self._both_tails)
+
+    def _bins(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The bin of each score, int (B, K): 0 below the reference's range, the last one above it."""
+        columns = [
+            np.searchsorted(edges, column, side="right")
+            for edges, column in zip(self._fitted["edges"], scores.T, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+    def _coins_for(self, observed: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Coins of the next rows: a function of seed, episode and place, so the split into batches changes none."""
+        block, offset = divmod(observed, _BLOCK)
+        if self._coins is None or self._coins[0] != block:
+            coins = np.random.default_rng([self._seed, self._episode, block]).random((_BLOCK, shape[1]))
+            self._coins = (block, coins)
+        return self._coins[1][offset : offset + shape[0]]

@@ -1,0 +1,49 @@
+"""Has the mix of classes changed? Ranks of the zero-shot probability of the reference's most frequent classes.
+
+A class that becomes more frequent has more events on which its probability is high, one that becomes rare has fewer; no
+label is needed. The classes are those that carry most probability in the reference window; a class that was absent from
+it is the business of `new_class`.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.drift.conformal import ReferenceShift
+
+
+class LabelMixShift(ReferenceShift):
+    """Alarms when the shares of classes in the traffic have changed; the signal's subject is the class.
+
+    Memory: R C floats while the reference is taken, then a histogram of 66 bins for each of the classes watched.
+
+    Args:
+        reference: R, events in the reference window.
+        alpha: probability of ever raising a false alarm, until the first true one.
+        seed: for the coins that break ties.
+        classes: how many of the reference's most frequent classes are watched.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> beliefs = lambda shares, n: np.eye(3)[rng.choice(3, n, p=shares)] * 0.9 + rng.random((n, 3)) * 0.1
+        >>> detector = LabelMixShift(reference=200, seed=1)
+        >>> detector.observe(beliefs([0.6, 0.3, 0.1], 1_000))
+        []
+        >>> [signal.row < 200 for signal in detector.observe(beliefs([0.2, 0.2, 0.6], 300))][:1]
+        [True]
+    """
+
+    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0, classes: int = 16) -> None:
+        super().__init__(reference=reference, alpha=alpha, seed=seed)
+        self._n_classes = classes
+
+    def _fit(self, reference: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        frequent = np.argsort(-reference.mean(axis=0), kind="stable")[: self._n_classes]
+        return {"classes": frequent.astype(np.int64)}
+
+    def _scores(self, values: NDArray[np.float32], fitted: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        return values[:, fitted["classes"]].astype(np.float64)
+
+    def _subject(self, score: int, fitted: dict[str, NDArray[Any]]) -> int:
+        return int(fitted["classes"][score])
