@@ -204,7 +204,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 def _not_loaded(config: EncoderConfig, error: Exception) -> EncoderError:
     """What open_clip raised, with what to do about it; state dict errors run to pages and are cut."""
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error).split()).rstrip(".")
     reason = reason if len(reason) <= 400 else reason[:400] + " …"
     source = config.model if config.pretrained is None else f"{config.model} with weights {config.pretrained}"
     if "weights_only" in reason or "Weights only" in reason:
