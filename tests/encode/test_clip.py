@@ -157,10 +157,10 @@ def test_a_real_tower_reproduces_published_vectors_and_zero_shot_accuracy(real: 
     pictures = shared("pacs_images")
     with np.load(shared("pacs_clip_vitb16.npz")) as features:
         rows = [row for row, name in enumerate(features["files"]) if (pictures / name).exists()]
-        rows = [row for row in rows if features["domains"][row] == "photo" and features["labels"][row] >= 0][::8]
+        rows = [row for row in rows if features["domains"][row] == "photo" and features["labels"][row] >= 0][::16]
         expected, labels = features["vectors"][rows].astype(np.float32), features["labels"][rows]
         files, text_vectors = features["files"][rows], features["text_vectors"]
-    assert len(rows) >= 25
+    assert len(rows) >= 12
     prepared = [real.prepare((pictures / name).read_bytes(), "image/jpeg") for name in files]
     vectors = np.concatenate([real.encode(prepared[start : start + 8]) for start in range(0, len(prepared), 8)])
     cosines = (vectors * expected).sum(axis=1) / np.linalg.norm(expected, axis=1)
