@@ -13,6 +13,8 @@ from river import drift
 
 from stream_adapter.drift.detector import Signal, State
 
+_CLOCK = 32  # values between two checks, river's default
+
 
 class Adwin:
     """Alarms when the mean of values in [0, 1] has changed, upwards or downwards.
@@ -35,7 +37,7 @@ class Adwin:
     def __init__(self, delta: float = 1e-5, min_values: int = 100) -> None:
         self._delta = delta
         self._min_values = min_values
-        self._adwin = drift.ADWIN(delta=delta)
+        self._adwin = drift.ADWIN(delta=delta, clock=_CLOCK)
         self._observed = 0
 
     @property
@@ -48,19 +50,25 @@ class Adwin:
         """Whether there are at least `min_values`."""
         return self._observed >= self._min_values
 
+    @property
+    def mean(self) -> float:
+        """Mean of the values since the last change; 0 before the first."""
+        return float(self._adwin.estimation)
+
     def observe(self, values: NDArray[Any]) -> list[Signal]:
         """Take in values, float (B,)."""
         signals = []
         for row, value in enumerate(values.tolist()):
-            before, width = float(self._adwin.estimation), int(self._adwin.width)
+            due = (self._observed + 1) % _CLOCK == 0
+            before = (self._adwin.total, self._adwin.width) if due else (0.0, 0)
             self._adwin.update(value)
             self._observed += 1
-            if self._adwin.drift_detected:
-                kept = int(self._adwin.width)
-                # The window held the old mean and the new values; what was cut off is the old mean alone.
-                old = (before * width + value - float(self._adwin.total)) / max(width + 1 - kept, 1)
-                details = {"before": old, "after": float(self._adwin.estimation)}
-                signals.append(Signal(row, self._observed, since=kept, details=details))
+            if due and self._adwin.drift_detected:
+                kept = self._adwin.width
+                # What was cut off is the old mean alone; the window before also held new values.
+                old = (before[0] + value - self._adwin.total) / max(before[1] + 1 - kept, 1)
+                details = {"before": float(old), "after": float(self._adwin.estimation)}
+                signals.append(Signal(row, self._observed, since=int(kept), details=details))
         return signals
 
     def state(self) -> State:
@@ -71,6 +79,6 @@ class Adwin:
     def restore(self, state: State) -> None:
         """Go on from `state`."""
         self._observed = int(state["observed"])
-        self._adwin = drift.ADWIN(delta=self._delta)
+        self._adwin = drift.ADWIN(delta=self._delta, clock=_CLOCK)
         self._adwin._helper.__setstate__(base64.b64decode(state["windows"]))
         self._adwin._drift_detected = bool(state["drift_detected"])

@@ -22,7 +22,7 @@ from stream_adapter.drift.restarts import RestartMixture
 
 _EXPONENTS = np.array([0.2, 0.5, 0.8])
 _SMALLEST = 1e-12  # a rank of exactly zero has probability zero, its bet would be infinite
-_BLOCK = 32
+_BLOCK = 64
 
 
 class ConformalTest:
@@ -62,7 +62,8 @@ class ConformalTest:
         """
         ranks = self._ranks(bins, uniforms)  # (B, ..., K)
         tails = np.stack([ranks, 1.0 - ranks] if self._both_tails else [ranks], axis=-1).clip(_SMALLEST)
-        factors = _EXPONENTS * tails[..., None] ** (_EXPONENTS - 1.0)  # (B, ..., K, tails, exponents)
+        # κ q^(κ−1), shape (B, ..., K, tails, exponents)
+        factors = _EXPONENTS * np.exp((_EXPONENTS - 1.0) * np.log(tails)[..., None])
         return self._mixture.advance(factors.reshape(*bins.shape[:-1], -1))
 
     def winning_score(self) -> int:
@@ -81,18 +82,19 @@ class ConformalTest:
 
     def _ranks(self, bins: NDArray[np.int64], uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
         """(#higher + u (#equal + 1)) / (n + 1) among all events before, those of the same batch included."""
-        seen = self.observed
-        up_to = np.cumsum(self._histogram, axis=-1)  # (..., K, bins): events in this bin or below
-        higher = seen - np.stack([np.take_along_axis(up_to, row[..., None], axis=-1)[..., 0] for row in bins])
-        equal = np.stack([np.take_along_axis(self._histogram, row[..., None], axis=-1)[..., 0] for row in bins])
-        for row in range(1, len(bins)):
-            higher[row] += (bins[:row] > bins[row]).sum(axis=0)
-            equal[row] += (bins[:row] == bins[row]).sum(axis=0)
-        for row in bins:
-            counts = np.take_along_axis(self._histogram, row[..., None], axis=-1)
-            np.put_along_axis(self._histogram, row[..., None], counts + 1, axis=-1)
-        before = (seen + np.arange(len(bins))).reshape(-1, *[1] * (bins.ndim - 1))
-        return np.asarray((higher + uniforms * (equal + 1)) / (before + 1))
+        n_rows, n_bins = len(bins), self._histogram.shape[-1]
+        flat = bins.reshape(n_rows, -1)  # (B, M), M rankings side by side
+        cells = flat + np.arange(flat.shape[1]) * n_bins  # where each score falls in the flattened histograms
+        counts = self._histogram.reshape(-1)
+        higher = self.observed - np.cumsum(self._histogram, axis=-1).reshape(-1)[cells]
+        equal = counts[cells]
+        earlier = np.tri(n_rows, k=-1, dtype=np.bool_)[:, :, None]  # (B, B, 1): those of the same batch
+        higher += ((flat[None] > flat[:, None]) & earlier).sum(axis=1)
+        equal += ((flat[None] == flat[:, None]) & earlier).sum(axis=1)
+        np.add.at(counts, cells, 1)
+        before = self.observed + np.arange(n_rows)[:, None]
+        ranks = (higher + uniforms.reshape(n_rows, -1) * (equal + 1)) / (before + 1)
+        return np.asarray(ranks.reshape(bins.shape))
 
 
 class ReferenceShift(ABC):
@@ -214,11 +216,7 @@ class ReferenceShift(ABC):
 
     def _bins(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
         """The bin of each score, int (B, K): 0 below the reference's range, the last one above it."""
-        columns = [
-            np.searchsorted(edges, column, side="right")
-            for edges, column in zip(self._fitted["edges"], scores.T, strict=True)
-        ]
-        return np.stack(columns, axis=1)
+        return np.asarray((scores[:, :, None] >= self._fitted["edges"]).sum(axis=2, dtype=np.int64))
 
     def _coins_for(self, observed: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Coins of the next rows: a function of seed, episode and place, so the split into batches changes none."""

@@ -67,7 +67,8 @@ class EmbeddingShift(ReferenceShift):
 
     def _frequencies(self, reference: NDArray[np.float32]) -> NDArray[np.float32]:
         some = reference[:_PAIRS].astype(np.float64)
-        squared = ((some[:, None] - some[None]) ** 2).sum(axis=-1)[np.triu_indices(len(some), 1)]
+        norms = (some**2).sum(axis=1)
+        squared = (norms[:, None] + norms - 2.0 * some @ some.T)[np.triu_indices(len(some), 1)].clip(0.0)
         # Half the median distance: the median itself is too wide to tell domains apart that share their classes.
         width = max(float(np.sqrt(np.median(squared))) / 2.0, 1e-6)
         directions = np.random.default_rng(self._seed).standard_normal((reference.shape[1], self._n_features))

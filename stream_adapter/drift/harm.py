@@ -152,6 +152,7 @@ class HarmDetector:
                 "low": low,
                 # The mixture itself has excluded "no worse than ε", also where no single start does so alone.
                 "high": min(float(highs[best]), -self._tolerance),
+                "confidence": 1.0 - self._alpha,
                 "losses": float(losses[best]),
                 "wins": float(wins[best]),
                 "labels": float(since),

@@ -34,7 +34,7 @@ class LabelMixShift(ReferenceShift):
         [True]
     """
 
-    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0, classes: int = 16) -> None:
+    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0, classes: int = 8) -> None:
         super().__init__(reference=reference, alpha=alpha, seed=seed)
         self._n_classes = classes
 

@@ -6,9 +6,9 @@ of the window, so where c is only what other classes are mistaken for, n e_c err
 
     s_c² = n² (1/n_l − 1/n) q_c ,      q_c = E[r_c²] over events known not to be c ,
 
-n_l labelled events among n. A class is named when n e_c ≥ T + z s_c. q_c is the larger of the window's and the long-run
-value: a rare confusion may be missing among one window's labels and still come in clusters. T guards against what labels
-cannot tell, confusions too rare to be among them; there is no proof for it, only the study in
+n_l labelled events among n. A class is named when n e_c ≥ T + z s_c. q_c is the larger of the window's and the
+long-run value: a rare confusion may be missing among one window's labels and still come in clusters. T guards against
+what labels cannot tell, confusions too rare to be among them; there is no proof for it, only the study in
 benchmarks/drift_study.py. Labels that are not drawn at random (a person labels what looks odd) weaken the argument.
 """
 

@@ -1,0 +1,138 @@
+"""Harm on unseen classes, overall and by group, with one error probability for all of it.
+
+Half of α goes to all events together, the other half is shared by the groups (Bonferroni): P(any false alarm, ever) ≤
+α. Splitting is cheap for tests by betting: among 100 groups each needs e^5.3 times the evidence, a few dozen labels
+more.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.drift.confidence_sequence import Interval
+from stream_adapter.drift.detector import Signal, State
+from stream_adapter.drift.harm import HarmDetector
+
+OVERALL = -1
+_FADING = 500  # labels of a class from which on old ones count less, so that a good past does not hide who is at fault
+
+
+class HarmByGroup:
+    """A `HarmDetector` for all events and one for each group, the latter made when the group's first label comes.
+
+    Memory: 5 kB per group that has labels.
+
+    Args:
+        group_of_class: int (C,), the group of each class, 0 .. G − 1.
+        tolerance: ε, the harm that is accepted, as a share.
+        alpha: probability of ever raising a false alarm, over all groups together.
+        min_labels: labels before a group has a number.
+
+    Example:
+        >>> harm = HarmByGroup(group_of_class=np.array([0, 1]))
+        >>> labels = np.tile([0, 1], 100)
+        >>> signals = harm.observe(labels, np.where(labels == 1, -1, 0))
+        >>> sorted({signal.subject for signal in signals})  # overall, and the group at fault
+        [-1, 1]
+    """
+
+    def __init__(
+        self, group_of_class: NDArray[np.int64], tolerance: float = 0.01, alpha: float = 0.01, min_labels: int = 50
+    ) -> None:
+        self._group_of_class = group_of_class.astype(np.int64, copy=True)
+        self._tolerance = tolerance
+        self._alpha = alpha
+        self._min_labels = min_labels
+        self._detectors = {OVERALL: self._new(OVERALL)}
+        self._net = np.zeros(len(group_of_class), dtype=np.int64)  # wins − losses by class since its last reset
+        self._labels = np.zeros(len(group_of_class), dtype=np.int64)
+
+    def observe(self, labels: NDArray[np.int64], differences: NDArray[np.int64]) -> list[Signal]:
+        """Take in labelled events of unseen classes.
+
+        Args:
+            labels: int (T,), true classes.
+            differences: int (T,), 1[adapted right] − 1[zero-shot right].
+
+        Returns:
+            Signals in the order of their rows; `subject` is the group, `OVERALL` for all events.
+        """
+        np.add.at(self._net, labels, differences)
+        np.add.at(self._labels, labels, 1)
+        full = self._labels > _FADING
+        self._net[full] //= 2
+        self._labels[full] //= 2
+        groups = self._group_of_class[labels]
+        signals = list(self._detectors[OVERALL].observe(differences))
+        for group in np.unique(groups).tolist():
+            rows = np.flatnonzero(groups == group)
+            for signal in self._detectors.setdefault(group, self._new(group)).observe(differences[rows]):
+                row = int(rows[signal.row])
+                signals.append(Signal(row, signal.observed, signal.since, signal.e_value, group, signal.details))
+        return sorted(signals, key=lambda signal: (signal.row, signal.subject))
+
+    def classes_at_fault(self, group: int) -> list[int]:
+        """The classes of `group` that lost most, as many as it takes for the others to be no worse than ε."""
+        mine = np.ones(len(self._net), dtype=np.bool_) if group == OVERALL else self._group_of_class == group
+        net, labels = int(self._net[mine].sum()), int(self._labels[mine].sum())
+        faulty: list[int] = []
+        for index in np.argsort(self._net, kind="stable").tolist():
+            if not mine[index] or self._net[index] >= 0 or (labels and net >= -self._tolerance * labels and faulty):
+                continue
+            faulty.append(index)
+            net -= int(self._net[index])
+            labels -= int(self._labels[index])
+        return faulty
+
+    def reset(self, classes: list[int]) -> None:
+        """Forget what was seen of these classes and of all together: the guard changed what they get."""
+        self._net[classes] = 0
+        self._labels[classes] = 0
+        for group in {OVERALL, *self._group_of_class[classes].tolist()}:
+            if group in self._detectors:
+                self._detectors[group].reset()
+
+    def mean(self, group: int) -> float | None:
+        """Adapted minus zero-shot accuracy; None where labels are too few."""
+        return self._detectors[group].mean if group in self._detectors else None
+
+    def interval(self, group: int) -> Interval | None:
+        """Its confidence sequence; None where labels are too few."""
+        return self._detectors[group].interval() if group in self._detectors else None
+
+    def observed(self, group: int) -> int:
+        """Labels that the group's figures rest on."""
+        return self._detectors[group].observed if group in self._detectors else 0
+
+    @property
+    def groups(self) -> list[int]:
+        """`OVERALL` and the groups that have had labels."""
+        return sorted(self._detectors)
+
+    def state(self) -> State:
+        """Everything needed to go on."""
+        return {
+            "detectors": {str(group): detector.state() for group, detector in self._detectors.items()},
+            "net": self._net.tolist(),
+            "labels": self._labels.tolist(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from `state`."""
+        self._detectors = {}
+        for group, stored in state["detectors"].items():
+            self._detectors[int(group)] = self._new(int(group))
+            self._detectors[int(group)].restore(stored)
+        self._net = np.array(state["net"], dtype=np.int64)
+        self._labels = np.array(state["labels"], dtype=np.int64)
+
+    def _new(self, group: int) -> HarmDetector:
+        n_groups = int(self._group_of_class.max(initial=0)) + 1
+        alpha = self._alpha / 2.0 if group == OVERALL else self._alpha / (2.0 * n_groups)
+        return HarmDetector(self._tolerance, alpha, self._min_labels)
+
+
+def paired_differences(labels: NDArray[np.int64], zero_shot: NDArray[Any], adapted: NDArray[Any]) -> NDArray[np.int64]:
+    """1[adapted right] − 1[zero-shot right] for top classes (T,) of both models: int (T,)."""
+    return np.asarray((adapted == labels).astype(np.int64) - (zero_shot == labels).astype(np.int64))

@@ -1,0 +1,58 @@
+"""What can be set about drift; plain values, so that the science knows no configuration file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.drift.guard import Mode, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSettings:
+    """Settings of the monitor.
+
+    Attributes:
+        tolerance: ε, harm on unseen classes that is accepted, as a share (0.01 = one point).
+        alpha: probability of ever raising a false alarm, for each question on its own.
+        min_labels: labels below which there is no number, only "not enough evidence".
+        reference_events: events in the reference windows of embeddings, label mix and novelty.
+        far_cosine: an event is far from every anchor when its nearest one is below this cosine.
+        adwin_delta: δ of ADWIN; an error probability per comparison, not per stream.
+        mode: whether the guard acts.
+        scope: whether the guard damps the classes at fault or everything.
+        release_labels: labels without harm before the guard lets go a step.
+        groups: class groups for the question of harm, group name → class names; other classes are groups of their own.
+        seed: of every random choice.
+    """
+
+    tolerance: float = 0.01
+    alpha: float = 0.01
+    min_labels: int = 50
+    reference_events: int = 500
+    far_cosine: float = 0.7
+    adwin_delta: float = 1e-5
+    mode: Mode = "act"
+    scope: Scope = "classes"
+    release_labels: int = 500
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    seed: int = 0
+
+    def groups_of(self, class_names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+        """Group names, and the group of each class, int (C,).
+
+        Raises:
+            ValueError: a group names an unknown class, or two groups the same one.
+        """
+        group_of: dict[str, str] = {}
+        for group, members in self.groups.items():
+            for name in members:
+                if name not in class_names:
+                    raise ValueError(f"group {group!r} names {name!r}, which is not a class of the vocabulary")
+                if name in group_of:
+                    raise ValueError(f"class {name!r} is in two groups, {group_of[name]!r} and {group!r}")
+                group_of[name] = group
+        names = list(dict.fromkeys(group_of.get(name, name) for name in class_names))
+        index = {name: number for number, name in enumerate(names)}
+        return names, np.array([index[group_of.get(name, name)] for name in class_names], dtype=np.int64)
