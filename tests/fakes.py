@@ -1,13 +1,13 @@
 """Fakes for unit tests of the package's own logic; everything with a real counterpart is tested on that elsewhere."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.refit import InlineExecutor
 from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit, RefitConfig
 from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.encode.base import Prepared, Vectors, check_vector
@@ -60,18 +60,6 @@ class FakeEncoder:
         self.warm = True
 
 
-class InlineExecutor(Executor):
-    """Runs at once, in the calling thread."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
-
-
 @dataclass
 class FakeClock:
     now_s: float = 0.0
@@ -120,7 +108,7 @@ def make_processor(
     """A processor on fakes at its edges and the real adapter, everything in the calling thread."""
     metrics = metrics or Metrics()
     encoder = encoder or FakeEncoder()
-    vocabulary = Vocabulary(CLASSES, TEXT_VECTORS)
+    vocabulary = Vocabulary(CLASSES, TEXT_VECTORS, logit_scale=10.0)
     config = AdapterConfig(
         canaries=(CANARY,),
         anchors=AnchorsConfig(neighbours=4, index="exact"),

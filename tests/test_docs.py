@@ -36,7 +36,7 @@ def test_every_command_and_option_is_documented(path: str) -> None:
     assert section is not None, f"docs/commands.md has no section for `{path}`"
     for parameter in COMMANDS[path].params:
         for name in (*parameter.opts, *parameter.secondary_opts):
-            wanted = f"`{name}`" if name.startswith("-") else f"`{parameter.human_readable_name.upper()}`"
+            wanted = f"`{name}`" if name.startswith("-") else f"`{parameter.name.upper()}`"
             assert wanted in section.group(0), f"docs/commands.md does not explain {wanted} of `{path}`"
 
 

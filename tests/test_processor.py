@@ -55,10 +55,11 @@ def test_every_event_gets_a_prediction_that_fits_the_schema() -> None:
 
 def test_it_predicts_first_and_learns_second() -> None:
     processor = make_processor(refit_every=1)
-    first = run(processor, picture("cat", 1, "dog"))
-    (prediction,) = predictions(first)
-    assert prediction["gate"] == 0.0
-    assert prediction["anchors"] == []
+    first = run(processor, picture("cat", 1, "dog"), picture("horse", 2, "horse"))
+    for prediction in predictions(first):
+        assert prediction["gate"] == 0.0
+        assert prediction["anchors"] == []
+        assert prediction["top"][0]["adapted"] == prediction["top"][0]["zero_shot"]
     again = run(processor, picture("cat", 1))
     (prediction,) = predictions(again)
     assert prediction["gate"] == pytest.approx(1.0, abs=1e-3)

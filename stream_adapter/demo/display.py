@@ -32,7 +32,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """A line of text, above whatever is live."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def waiting(self, text: str) -> Iterator[None]:

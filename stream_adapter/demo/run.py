@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
         feed = _open_feed(transport, config, scratch, stack)
         if transport == "kafka":
             worker.start()
+            with display.waiting("Starting the worker"):
+                _wait_until_ready(config.service.port, worker)
         display.started(transport, f"http://127.0.0.1:{config.service.port}/metrics")
         with display.live(settings.events, board):
             if transport == "files":
@@ -155,6 +158,20 @@ def _open_feed(transport: Transport, config: configuration.Config, scratch: Path
         feed = FilesFeed(config.files.input, config.files.output / "predictions.jsonl")
     stack.callback(feed.close)
     return feed
+
+
+def _wait_until_ready(port: int, worker: WorkerProcess) -> None:
+    """Ask `/readyz` until the worker can do its job.
+
+    Raises:
+        StreamAdapterError: it ended, or did not get ready within `_SILENCE_S` seconds.
+    """
+    deadline = time.monotonic() + _SILENCE_S
+    while time.monotonic() < deadline and worker.ended() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            return
+        time.sleep(0.1)
+    raise StreamAdapterError(f"the worker did not get ready; its log ends:\n{worker.log_tail()}")
 
 
 def _pictures(settings: DemoSettings, canaries: frozenset[str], board: Scoreboard) -> Iterator[Picture]:

@@ -31,7 +31,7 @@ class GroupScore:
     events: int = 0
     zero_shot: int = 0
     adapted: int = 0
-    curve: list[tuple[int, float, float]] = field(default_factory=list)
+    hits: list[tuple[int, bool, bool]] = field(default_factory=list)  # position in the stream, zero-shot, adapted
 
     def newest(self) -> tuple[float, float]:
         """Accuracy of zero-shot and adapted over the window, 0..1."""
@@ -70,7 +70,7 @@ class Scoreboard:
         score.zero_shot += hits[0]
         score.adapted += hits[1]
         score.window.append(hits)
-        score.curve.append((picture.position, *score.newest()))
+        score.hits.append((picture.position, *hits))
 
     @property
     def scored(self) -> int:

@@ -40,7 +40,6 @@ def configure_logs(level: str, form: Literal["auto", "human", "json"]) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    # The client libraries' own chatter is about their insides; their warnings are not.
-    for name in ("kafka", "uvicorn", "asyncio", "PIL", "matplotlib"):
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # The libraries' own chatter is about their insides; their warnings are not.
+    root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
+    logging.getLogger("stream_adapter").setLevel(level.upper())

@@ -1,7 +1,7 @@
 """Reading a topic as a whole, outside of any group: a restore, a recording, a list for people."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from kafka import OffsetAndMetadata, TopicPartition
 
@@ -49,6 +49,7 @@ class TopicReader:
         self._partitions = [TopicPartition(topic, partition) for partition in range(number)]
         self._consumer = connection.consumer(group_id=group_id, auto_offset_reset="earliest")
         self._consumer.assign(self._partitions)
+        self._beyond_the_end: list[Record] = []
 
     def portions(self) -> Iterator[list[Record]]:
         """The records up to the end of the topic as it is now, each partition in order, in portions.
@@ -61,11 +62,15 @@ class TopicReader:
             TransportError: the topic cannot be read, or gave nothing for the connection's deadline.
         """
         deadline_s = self._connection.deadline_s
-        with self._connection.errors_of(f"cannot find the end of topic {self._topic!r}"):
-            ends = self._consumer.end_offsets(self._partitions, timeout_ms=int(deadline_s * 1000))
+        ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
         progress_at, positions = time.monotonic(), self._positions()
         while any((positions[at] or 0) < end for at, end in ends.items()):
-            records = self._poll(_POLL_MS)
+            polled = self._poll(_POLL_MS)
+            # Whoever writes to the topic because of what is read here (a replay) must not be fed its own echo.
+            records = [record for record in polled if record.offset < ends[TopicPartition(*record.partition)]]
+            self._beyond_the_end += [
+                record for record in polled if record.offset >= ends[TopicPartition(*record.partition)]
+            ]
             if records:
                 yield records
             before, positions = positions, self._positions()
@@ -83,7 +88,8 @@ class TopicReader:
         Raises:
             TransportError: the topic cannot be read.
         """
-        return self._poll(0)
+        waiting, self._beyond_the_end = self._beyond_the_end, []
+        return waiting or self._poll(0)
 
     def commit(self, records: Iterable[Record]) -> None:
         """Keep the place after these records for the next reader with this `group_id`.
@@ -92,8 +98,10 @@ class TopicReader:
             TransportError: it could not be kept.
         """
         after = {TopicPartition(*record.partition): OffsetAndMetadata(record.offset + 1, "", -1) for record in records}
-        with self._connection.errors_of(f"cannot commit the place in topic {self._topic!r}"):
-            self._consumer.commit(after, timeout_ms=int(self._connection.deadline_s * 1000))
+        self._connection.retried(
+            f"cannot commit the place in topic {self._topic!r}",
+            lambda timeout_ms: self._consumer.commit(after, timeout_ms=timeout_ms),
+        )
 
     def close(self) -> None:
         """Release the consumer."""
@@ -101,14 +109,21 @@ class TopicReader:
             self._consumer.close(timeout_ms=1_000)
 
     def _poll(self, timeout_ms: int) -> list[Record]:
-        with self._connection.errors_of(f"cannot read topic {self._topic!r}"):
-            polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=_PORTION)
+        polled = self._connection.retried(
+            f"cannot read topic {self._topic!r}",
+            lambda _: self._consumer.poll(timeout_ms=timeout_ms, max_records=_PORTION),
+        )
         return [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
 
+    def _ends(self, timeout_ms: int) -> dict[TopicPartition, int]:
+        return self._consumer.end_offsets(self._partitions, timeout_ms=timeout_ms)  # type: ignore[no-any-return]
+
     def _positions(self) -> dict[TopicPartition, int | None]:
-        with self._connection.errors_of(f"cannot tell the position in topic {self._topic!r}"):
+        def ask(_: int) -> dict[TopicPartition, int | None]:
             return {at: self._consumer.position(at, timeout_ms=_POLL_MS) for at in self._partitions}
 
+        return self._connection.retried(f"cannot tell the position in topic {self._topic!r}", ask)
 
-def _readable(positions: dict[TopicPartition, int | None]) -> str:
+
+def _readable(positions: Mapping[TopicPartition, int | None]) -> str:
     return ", ".join(f"{at.partition}: {offset}" for at, offset in sorted(positions.items()))
