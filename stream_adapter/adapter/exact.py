@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.neighbours import Neighbours
+from stream_adapter.adapter.neighbours import Neighbours, nothing_found, ranked
 from stream_adapter.adapter.results import IndexStatistics
 from stream_adapter.adapter.store import AnchorStore
 
@@ -30,19 +30,16 @@ class ExactNeighbours:
         """See `NearestAnchors.query`."""
         anchors = self._store.vectors  # (n, d)
         found = min(k, len(anchors))
-        rows = np.full((len(vectors), k), -1, np.int64)
-        cosines = np.full((len(vectors), k), -np.inf, np.float32)
         if found == 0:
-            return Neighbours(rows, cosines)
+            return nothing_found(len(vectors), k)
+        slots = np.empty((len(vectors), found), np.int64)
         block = max(1, _BLOCK_CELLS // len(anchors))
         for start in range(0, len(vectors), block):
             part = slice(start, start + block)
             scores = vectors[part] @ anchors.T  # (b, d) @ (d, n) -> (b, n)
             # torch's top-k is 3 to 4 times faster than numpy's argpartition on 100,000 columns.
-            best = torch.topk(torch.from_numpy(scores), found, dim=1)  # (b, found), sorted
-            cosines[part, :found] = best.values.numpy()
-            rows[part, :found] = self._store.rows[best.indices.numpy()]
-        return Neighbours(rows, cosines)
+            slots[part] = torch.topk(torch.from_numpy(scores), found, dim=1).indices.numpy()  # (b, found)
+        return ranked(self._store, vectors, slots, k)
 
     def maintain(self, executor: Executor) -> None:
         """Nothing to do."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.exact import ExactNeighbours
 from stream_adapter.adapter.graph import Graph, GraphBuild
-from stream_adapter.adapter.neighbours import Neighbours
+from stream_adapter.adapter.neighbours import Neighbours, ranked
 from stream_adapter.adapter.results import IndexStatistics
 from stream_adapter.adapter.store import AnchorStore
 from stream_adapter.config import AnchorsConfig
@@ -73,7 +73,7 @@ class HnswNeighbours:
             self._sample_recall(vectors, np.empty((len(vectors), 0), np.int64), k)
             return self._exact.query(vectors, k)
         self._sample_recall(vectors, candidates, k)
-        return self._from_store(vectors, candidates, k)
+        return ranked(self._store, vectors, self._store.slots_of(candidates), k)
 
     def maintain(self, executor: Executor) -> None:
         """See `NearestAnchors.maintain`."""
@@ -112,18 +112,6 @@ class HnswNeighbours:
         if self._recall_at_first is None:
             self._recall_at_first = recall
         return recall < self._recall_at_first - _RECALL_DROP
-
-    def _from_store(self, vectors: NDArray[np.float32], candidates: NDArray[np.int64], k: int) -> Neighbours:
-        """Check candidates against the store, compute their cosines, sort, pad to k."""
-        slots = self._store.slots_of(candidates)  # (B, found)
-        neighbours = self._store.vectors[slots]  # (B, found, d)
-        cosines = np.einsum("bd,bfd->bf", vectors, neighbours)
-        cosines[slots < 0] = -np.inf
-        order = np.argsort(-cosines, axis=1, kind="stable")
-        cosines = np.take_along_axis(cosines, order, axis=1)
-        rows = np.take_along_axis(np.where(slots < 0, -1, candidates), order, axis=1)
-        missing = ((0, 0), (0, k - rows.shape[1]))
-        return Neighbours(np.pad(rows, missing, constant_values=-1), np.pad(cosines, missing, constant_values=-np.inf))
 
     def _sample_recall(self, vectors: NDArray[np.float32], candidates: NDArray[np.int64], k: int) -> None:
         """Every 1/`recall_sample`-th query is asked exactly, too; counted, not drawn, so that runs repeat."""

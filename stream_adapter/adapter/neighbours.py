@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.results import IndexStatistics
+from stream_adapter.adapter.store import AnchorStore
 
 
 class Neighbours(NamedTuple):
@@ -19,6 +20,34 @@ class Neighbours(NamedTuple):
 
     rows: NDArray[np.int64]
     cosines: NDArray[np.float32]
+
+
+def nothing_found(queries: int, k: int) -> Neighbours:
+    """The answer of an empty store."""
+    return Neighbours(np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32))
+
+
+def ranked(store: AnchorStore, vectors: NDArray[np.float32], slots: NDArray[np.int64], k: int) -> Neighbours:
+    """Candidates in order, with cosines computed pair by pair.
+
+    A matrix product's last bits depend on where in the matrix a vector stands, and a store's slots on the order of
+    arrival; a worker that was restored shall answer bit for bit as the others do.
+
+    Args:
+        store: the anchors; must not be empty.
+        vectors: float32 (B, d), the queries.
+        slots: int64 (B, m), m <= k candidates for each query, -1 where there is none.
+        k: how many neighbours the answer has room for.
+    """
+    candidates = store.vectors[slots]  # (B, m, d)
+    cosines = np.einsum("bd,bmd->bm", vectors, candidates)
+    cosines[slots < 0] = -np.inf
+    order = np.argsort(-cosines, axis=1, kind="stable")
+    found = nothing_found(len(vectors), k)
+    rows = np.where(slots < 0, -1, store.rows[slots])
+    found.rows[:, : slots.shape[1]] = np.take_along_axis(rows, order, axis=1)
+    found.cosines[:, : slots.shape[1]] = np.take_along_axis(cosines, order, axis=1)
+    return found
 
 
 class NearestAnchors(Protocol):

@@ -14,7 +14,7 @@ that bounds the cost, and everything young is spared.
 
 What is guaranteed: `Pruner.victims` is a function of the set of anchors (vector, class, time, id) and the budgets
 alone. Slots, row ids, the order of arrival and what was pruned before have no influence, and neither has rounding:
-cosines are computed on fixed-point vectors, where float64 sums are exact in any order. So workers that hold the same
+cosines are computed on fixed-point vectors, where float32 sums are exact in any order. So workers that hold the same
 anchors at the same moment remove the same ones. Workers that prune at different moments, between which other anchors
 came, may not.
 """
@@ -28,9 +28,9 @@ from stream_adapter.adapter.results import RemovedReason
 from stream_adapter.adapter.store import AnchorStore
 
 _WINDOW = 1_024
-# Components become multiples of 2^-20 (an error of 1e-6 in a cosine): products are multiples of 2^-40, and no partial
-# sum of two unit vectors exceeds 1, so that all of them fit into float64's 53 bits.
-_FIXED_POINT = 2.0**20
+# Components become whole multiples of 1/4000 (an error of about 1e-4 in a cosine). Then no partial sum of a product of
+# two unit vectors exceeds 2^24, up to which float32 holds every whole number.
+_FIXED_POINT = 4_000.0
 
 
 class Victim(NamedTuple):
@@ -125,26 +125,30 @@ class Pruner:
 
 
 class _NearestPairs:
-    """For each of m anchors of one class, oldest first: its largest cosine with another one, and with which."""
+    """For each of m anchors of one class, oldest first: its largest cosine with another one, and with which.
+
+    Cosines are in units of `_FIXED_POINT` squared: only their order matters.
+    """
 
     def __init__(self) -> None:
         self._rows = np.empty(0, np.int64)
         self._nearest = np.empty(0, np.int64)  # row ids
-        self._cosines = np.empty(0, np.float64)
-        self._points = np.empty((0, 0), np.float64)
+        self._cosines = np.empty(0, np.float32)
+        self._points = np.empty((0, 0), np.float32)
 
     def follow(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         """Go over to other anchors: int64 (m,) row ids, oldest first, float32 (m, d); only what differs costs."""
-        position = {row: index for index, row in enumerate(self._rows.tolist())}
-        before = np.array([position.get(row, -1) for row in rows.tolist()], np.int64)  # (m,)
-        new = before < 0
-        self._points = np.rint(vectors * _FIXED_POINT, dtype=np.float64) / _FIXED_POINT  # (m, d)
-        self._rows = rows.copy()
-        self._nearest = np.where(new, -1, self._nearest[before]) if position else np.full(len(rows), -1, np.int64)
-        self._cosines = np.where(new, -np.inf, self._cosines[before]) if position else np.full(len(rows), -np.inf)
-        lost = ~np.isin(self._nearest, rows)  # includes the new ones
+        self._points = np.rint(vectors * _FIXED_POINT)  # (m, d)
+        _, here, there = np.intersect1d(rows, self._rows, assume_unique=True, return_indices=True)
+        nearest = np.full(len(rows), -1, np.int64)
+        cosines = np.full(len(rows), -np.inf, np.float32)
+        nearest[here], cosines[here] = self._nearest[there], self._cosines[there]
+        self._rows, self._nearest, self._cosines = rows.copy(), nearest, cosines
+        new = np.ones(len(rows), np.bool_)
+        new[here] = False
+        lost = ~np.isin(nearest, rows)  # includes the new ones
         self._search(np.flatnonzero(lost), np.ones(len(rows), np.bool_))
-        self._offer(np.flatnonzero(new))
+        self._offer(np.flatnonzero(new), np.flatnonzero(~lost))
 
     def take(self, count: int) -> list[int]:
         """Remove `count` anchors one after another, each time the oldest of those in a closest pair: their row ids."""
@@ -157,7 +161,7 @@ class _NearestPairs:
             taken.append(int(self._rows[victim]))
             self._search(np.flatnonzero(alive & (self._nearest == self._rows[victim])), alive)
         self._rows, self._nearest, self._cosines = self._rows[alive], self._nearest[alive], self._cosines[alive]
-        self._points = np.empty((0, 0), np.float64)  # 4 MB per class would be too much to keep
+        self._points = np.empty((0, 0), np.float32)  # 2 MB per class would be too much to keep
         return taken
 
     def _search(self, which: NDArray[np.int64], alive: NDArray[np.bool_]) -> None:
@@ -171,14 +175,13 @@ class _NearestPairs:
         self._cosines[which] = cosines[np.arange(len(which)), best]
         self._nearest[which] = np.where(np.isneginf(self._cosines[which]), -1, self._rows[best])
 
-    def _offer(self, which: NDArray[np.int64]) -> None:
-        """Let all anchors know of new ones: int64 (s,) positions."""
-        if not which.size:
+    def _offer(self, new: NDArray[np.int64], kept: NDArray[np.int64]) -> None:
+        """Let those whose nearest one is still there know of new ones: int64 (s,) and (p,) positions, disjoint."""
+        if not new.size or not kept.size:
             return
-        cosines = self._points @ self._points[which].T  # (m, s), exact
-        cosines[which, np.arange(len(which))] = -np.inf
+        cosines = self._points[kept] @ self._points[new].T  # (p, s), exact
         best = cosines.argmax(axis=1)
-        closest = cosines[np.arange(len(cosines)), best]
-        nearer = closest > self._cosines
-        self._cosines[nearer] = closest[nearer]
-        self._nearest[nearer] = self._rows[which[best[nearer]]]
+        closest = cosines[np.arange(len(kept)), best]
+        nearer = closest > self._cosines[kept]
+        self._cosines[kept[nearer]] = closest[nearer]
+        self._nearest[kept[nearer]] = self._rows[new[best[nearer]]]

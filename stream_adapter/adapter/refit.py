@@ -173,9 +173,12 @@ class Refitting:
         if self._running is None or not self._running.done():
             return None
         running, self._running = self._running, None
-        fitted = running.result()
-        self._in_flight = 0
-        return fitted
+        waiting, self._in_flight = self._in_flight, 0
+        try:
+            return running.result()
+        except BaseException:
+            self._changes += waiting
+            raise
 
 
 def settings_hash(*parts: Any) -> str:

@@ -105,7 +105,8 @@ class LearnResult:
     @property
     def written(self) -> tuple[str, ...]:
         """Ids whose record is new or changed."""
-        return self.added + tuple(change.anchor_id for change in self.replaced)
+        # An anchor that replaced two others at once is there twice.
+        return self.added + tuple(dict.fromkeys(change.anchor_id for change in self.replaced))
 
 
 @dataclass(frozen=True, slots=True)
