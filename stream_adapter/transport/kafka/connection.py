@@ -1,8 +1,9 @@
 """Making kafka-python's clients from the configuration, and its errors into ours."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import (
@@ -12,7 +13,9 @@ from kafka.errors import (
     KafkaConfigurationError,
     KafkaError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
     ProducerFencedError,
+    RecordListTooLargeError,
     SaslAuthenticationFailedError,
     UnknownTopicOrPartitionError,
 )
@@ -49,6 +52,9 @@ _RECONNECT = {"reconnect_backoff_max_ms": 2_000}
 # Pictures are larger than Kafka's defaults expect: 1 MiB a partition is 50 of them, a batch of 16 KiB less than one.
 _CONSUMER = {"max_partition_fetch_bytes": 4 * 2**20, "isolation_level": "read_committed"}
 _PRODUCER = {"batch_size": 262_144, "linger_ms": 5, "max_request_size": 21 * 2**20}
+_RETRY_AFTER_S = 0.2
+
+T = TypeVar("T")
 
 
 class Connection:
@@ -95,7 +101,7 @@ class Connection:
         """
         deadline_ms = int(self.deadline_s * 1000)
         times = {
-            "request_timeout_ms": min(30_000, deadline_ms),
+            "request_timeout_ms": min(30_000, deadline_ms // 2),
             "delivery_timeout_ms": deadline_ms,
             "max_block_ms": deadline_ms,
         }
@@ -124,6 +130,29 @@ class Connection:
             yield
         except (KafkaError, OSError) as error:
             raise self.error_of(what, error) from error
+
+    def retried(self, what: str, call: Callable[[int], T]) -> T:
+        """Call until there is an answer; errors that may pass by themselves count only after the deadline.
+
+        kafka-python retries too, but now and then lets a refused connection through at once.
+
+        Args:
+            what: what fails, for the message.
+            call: gets the milliseconds that are left.
+
+        Raises:
+            TransportError: the client raised.
+            Fenced: another worker has this one's identity.
+        """
+        give_up_at = time.monotonic() + self.deadline_s
+        while True:
+            left_s = give_up_at - time.monotonic()
+            try:
+                return call(max(1, int(left_s * 1000)))
+            except KafkaError as error:
+                if not error.retriable or left_s <= _RETRY_AFTER_S:
+                    raise self.error_of(what, error) from error
+            time.sleep(_RETRY_AFTER_S)
 
     def error_of(self, what: str, error: BaseException) -> TransportError:
         """The `TransportError` for an error of the client."""
@@ -162,6 +191,8 @@ def _advice(error: BaseException) -> str:
         return "correct the credentials in `kafka.security`"
     if isinstance(error, UnknownTopicOrPartitionError):
         return "create the topic, or correct its name in `kafka.topics`"
+    if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+        return "raise the topic's `max.message.bytes`"
     if isinstance(error, KafkaError) and error.retriable:
         return "is the broker up and reachable? What was not committed is read again after a restart"
     return "see the broker's log"

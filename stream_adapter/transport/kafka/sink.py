@@ -3,6 +3,9 @@
 import uuid
 from typing import Literal, Protocol
 
+from kafka import KafkaProducer
+
+from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Commit
 from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
 from stream_adapter.transport.kafka.source import KafkaSource
@@ -74,11 +77,20 @@ class _AtLeastOnce:
     def __init__(self, source: KafkaSource, writer: Writer) -> None:
         self._source = source
         self._writer = writer
-        self._producer = source.connection.producer()
+        self._producer: KafkaProducer | None = source.connection.producer()
 
     def commit(self, commit: Commit) -> None:
-        self._writer.send(self._producer, commit.outputs)
+        if self._producer is None:
+            self._producer = self._source.connection.producer()
+        try:
+            self._writer.send(self._producer, commit.outputs)
+        except TransportError:
+            # kafka-python's idempotent producer answers everything with its first fatal error from then on.
+            self._producer.close(timeout=0)
+            self._producer = None
+            raise
         self._source.commit(commit.positions)
 
     def close(self) -> None:
-        self._producer.close(timeout=self._source.connection.deadline_s)
+        if self._producer is not None:
+            self._producer.close(timeout=self._source.connection.deadline_s)

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import structlog
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
-from kafka.structs import ConsumerGroupMetadata
+from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import Partition, Record
@@ -19,7 +20,8 @@ from stream_adapter.transport.kafka.topics import require_topics
 log = structlog.get_logger(__name__)
 
 _PROBE_EVERY_S = 5.0
-_PROBE_TIMEOUT_S = 1.0
+_PROBE_TIMEOUT_MS = 1_000
+_JOIN_MS = 10_000  # well below `service.stuck_after_s`
 
 
 class KafkaSource:
@@ -45,8 +47,8 @@ class KafkaSource:
         self._uncommitted: dict[Partition, int] = {}
         self._paused = False
         self._answered_at = self._probe_due_at = time.monotonic()
-        # kafka-python's fixed 3 s would be longer than a short session.
-        heartbeat_ms = min(3_000, config.session_timeout_ms // 3)
+        # Members learn of a rebalance from a heartbeat, and all wait for the last one: 1 s, not the client's 3 s.
+        heartbeat_ms = config.consumer.get("heartbeat_interval_ms", min(1_000, config.session_timeout_ms // 3))
         self._consumer = self._connection.consumer(
             group_id=config.group_id,
             group_instance_id=config.group_instance_id,
@@ -58,6 +60,7 @@ class KafkaSource:
         )
         with self._connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
             self._consumer.subscribe([self._topic], listener=_Listener(self))
+            self._consumer.partitions_for_topic(self._topic)  # or the first join assigns nothing, and a second follows
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """The next records; serves the group whether paused or not. See `Source.poll`.
@@ -66,18 +69,20 @@ class KafkaSource:
             TransportError: the topic cannot be read, or no broker answered for `deadline_s`.
             Fenced: another worker joined with this one's `group_instance_id`.
         """
-        self._ownership.poll_begins()
         if max_records <= 0 and not self._paused:
-            self._consumer.pause(*self._consumer.assignment())
+            self.pause()
+            try:
+                return self.poll(max_records, timeout_s)
+            finally:
+                self.resume()
+        self._ownership.poll_begins()
         try:
-            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max(1, max_records))
+            polled = self._fetch(max(1, max_records), timeout_s)
         except KafkaError as error:
             if not error.retriable:
                 raise self._connection.error_of(f"cannot read topic {self._topic!r}", error) from error
             log.warning("poll failed, will retry", topic=self._topic, error=str(error))
             polled = {}
-        if max_records <= 0 and not self._paused:
-            self._consumer.resume(*self._consumer.assignment())
         records = self._keep(polled)
         self._settle()
         self._notice_outage(bool(records))
@@ -151,8 +156,9 @@ class KafkaSource:
         if not self._uncommitted:
             return
         try:
-            with self._connection.errors_of(f"cannot commit positions of group {self._connection.config.group_id!r}"):
-                self._commit(timeout_s=self._connection.deadline_s)
+            self._connection.retried(
+                f"cannot commit positions of group {self._connection.config.group_id!r}", self._commit
+            )
         except _GroupIsMoving:
             log.info("positions wait for the rebalance", positions=_readable(self._uncommitted))
 
@@ -162,9 +168,8 @@ class KafkaSource:
         Raises:
             TransportError: the group's coordinator did not answer within `deadline_s`.
         """
-        timeout_ms = int(self._connection.deadline_s * 1000)
-        with self._connection.errors_of(f"cannot read positions of group {self._connection.config.group_id!r}"):
-            found = {at: self._consumer.committed(TopicPartition(*at), timeout_ms=timeout_ms) for at in partitions}
+        what = f"cannot read positions of group {self._connection.config.group_id!r}"
+        found = {at: self._connection.retried(what, partial(self._committed, TopicPartition(*at))) for at in partitions}
         return {at: offset for at, offset in found.items() if offset is not None}
 
     def group_metadata(self) -> ConsumerGroupMetadata:
@@ -186,6 +191,24 @@ class KafkaSource:
             self._uncommitted.pop(at, None)
         log.info("partitions gone", reason=reason, partitions=sorted(map(str, gone)))
 
+    def _fetch(self, max_records: int, timeout_s: float) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """Poll; where the group has to be joined, stay until that is done.
+
+        kafka-python 3.0 loses a join that is answered between two polls. It then joins again, and with polls as short
+        as ours the group never settles; or, where the number of partitions was the reason to join, it believes that
+        nothing is left to do, and never hears of the group again. So a join that was begun is asked for until it is
+        done, in one call; `poll` itself would then go on waiting for records, hence its first half alone. Nothing can
+        be read or committed meanwhile, so nothing is lost by waiting.
+        """
+        coordinator = self._consumer._coordinator
+        if self._consumer.group_metadata().state == MemberState.REBALANCING:
+            coordinator.request_rejoin()
+        if coordinator.need_rejoin():
+            coordinator.poll(timeout_ms=_JOIN_MS)
+        return self._consumer.poll(  # type: ignore[no-any-return]
+            timeout_ms=int(timeout_s * 1000), max_records=max_records
+        )
+
     def _keep(self, polled: Mapping[TopicPartition, list[ConsumerRecord]]) -> list[Record]:
         """The polled records as ours, without those of partitions that left and came back within this poll.
 
@@ -205,18 +228,21 @@ class KafkaSource:
         """Commit what a rebalance held up; the next poll tries again where that fails."""
         if self._uncommitted:
             try:
-                self._commit(timeout_s=_PROBE_TIMEOUT_S)
+                self._commit(_PROBE_TIMEOUT_MS)
             except _GroupIsMoving:
                 pass
             except KafkaError as error:
                 if not error.retriable:
                     raise self._connection.error_of("cannot commit positions", error) from error
 
-    def _commit(self, timeout_s: float) -> None:
+    def _committed(self, at: TopicPartition, timeout_ms: int) -> int | None:
+        return self._consumer.committed(at, timeout_ms=timeout_ms)  # type: ignore[no-any-return]
+
+    def _commit(self, timeout_ms: int) -> None:
         """Raises `_GroupIsMoving` where the group does not take positions now."""
         offsets = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in self._uncommitted.items()}
         try:
-            self._consumer.commit(offsets, timeout_ms=int(timeout_s * 1000))
+            self._consumer.commit(offsets, timeout_ms=timeout_ms)
         except (CommitFailedError, RebalanceInProgressError) as error:
             raise _GroupIsMoving from error
         self._uncommitted.clear()
@@ -234,7 +260,7 @@ class KafkaSource:
             return
         self._probe_due_at = now + _PROBE_EVERY_S
         try:
-            self._consumer.end_offsets([TopicPartition(self._topic, 0)], timeout_ms=int(_PROBE_TIMEOUT_S * 1000))
+            self._consumer.end_offsets([TopicPartition(self._topic, 0)], timeout_ms=_PROBE_TIMEOUT_MS)
         except KafkaError as error:
             silent_s = time.monotonic() - self._answered_at
             if not error.retriable or silent_s > self._connection.deadline_s:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
@@ -14,13 +14,6 @@ from stream_adapter.transport.kafka.connection import Connection
 
 # What a record batch adds to its only record, generously.
 _BATCH_OVERHEAD = 512
-
-
-class Unsent(NamedTuple):
-    """An output that the broker did not take."""
-
-    topic: str
-    error: Exception
 
 
 class Writer:
@@ -54,24 +47,25 @@ class Writer:
             Fenced: another producer has this one's identity.
         """
         pending: list[tuple[str, Any]] = []
-        failed: list[Unsent] = []
+        failures: list[tuple[str, Exception]] = []
         for output in outputs:
             topic = self._topics[output.channel]
             try:
                 pending.append((topic, self._send_one(producer, topic, output)))
             except (KafkaError, ValueError) as error:  # ValueError: neither key nor value
-                failed.append(Unsent(topic, error))
+                failures.append((topic, error))
                 break
         # Everything that was handed over is waited for, whatever failed: none of it may arrive later by surprise.
         try:
             producer.flush(timeout=self._connection.deadline_s + 5.0)
         except KafkaTimeoutError as error:
-            failed += [Unsent(topic, error) for topic, future in pending if not future.is_done]
-        failed += [Unsent(topic, future.exception) for topic, future in pending if future.is_done and future.failed()]
-        if failed:
-            first = failed[0]
-            what = f"{len(failed)} of {len(outputs)} outputs were not written, the first one to topic {first.topic!r}"
-            raise self._connection.error_of(what, first.error) from first.error
+            failures += [(topic, error) for topic, future in pending if not future.is_done]
+        failures += [(topic, future.exception) for topic, future in pending if future.is_done and future.failed()]
+        if failures:
+            topic, cause = failures[0]
+            unwritten = len(outputs) - sum(future.is_done and future.succeeded() for _, future in pending)
+            what = f"{unwritten} of {len(outputs)} outputs were not written, the first failed for topic {topic!r}"
+            raise self._connection.error_of(what, cause) from cause
 
     def _send_one(self, producer: KafkaProducer, topic: str, output: OutRecord) -> Any:
         if output.channel == "dead_letters" and self._dead_letter_bytes is not None:

@@ -1,0 +1,47 @@
+"""One real broker for all tests of this folder, and for each test topics of its own."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_adapter.demo.broker import LocalKafka
+from tests.integration.cluster import Cluster
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.kafka)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_client() -> None:
+    """The client reports every broken connection of the tests that break them."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
+@pytest.fixture(scope="session")
+def local_kafka() -> Iterator[LocalKafka]:
+    """The broker that this run started itself, and may therefore stop."""
+    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        pytest.skip("stops the broker; not done to the one that KAFKA_BOOTSTRAP_SERVERS names")
+    with LocalKafka() as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def bootstrap_servers(request: pytest.FixtureRequest) -> str:
+    """The broker to test on: KAFKA_BOOTSTRAP_SERVERS, or one of our own."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    return given or request.getfixturevalue("local_kafka").bootstrap_servers
+
+
+@pytest.fixture
+def cluster(bootstrap_servers: str) -> Cluster:
+    """Topics of this test alone, with two partitions of images."""
+    return Cluster(bootstrap_servers)

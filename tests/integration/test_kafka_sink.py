@@ -1,0 +1,119 @@
+import threading
+import time
+
+import pytest
+
+from stream_adapter.demo.broker import LocalKafka
+from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
+from stream_adapter.transport.dead_letters import VALUE_OMITTED, dead_letter, undo
+from stream_adapter.transport.kafka import KafkaSink, KafkaSource, read_topic
+from tests.integration.cluster import Cluster, close, commit_of, poll_until, wait_for
+
+OUTAGE_S = 4.0
+
+
+def test_outputs_go_to_the_topics_of_their_channels(cluster: Cluster) -> None:
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source)
+    for channel in ("predictions", "anchors", "dead_letters"):
+        headers = (("a", b"\x00"), ("a", b""))
+        sink.commit(Commit([OutRecord(channel, b"key", channel.encode(), headers, timestamp_ms=1_600_000_000_000)]))
+        (record,) = cluster.read(getattr(cluster.config.topics, channel))
+        assert (record.key, record.value, tuple(record.headers)) == (b"key", channel.encode(), headers)
+        assert record.timestamp == 1_600_000_000_000
+    close(sink, source)
+
+
+def test_a_time_in_the_future_becomes_now(cluster: Cluster) -> None:
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source)
+    sink.commit(Commit([OutRecord("dead_letters", b"k", b"v", timestamp_ms=int((time.time() + 10 * 86_400) * 1000))]))
+    (record,) = cluster.read(cluster.config.topics.dead_letters)
+    assert abs(record.timestamp / 1000 - time.time()) < 60
+    close(sink, source)
+
+
+def test_a_dead_letter_survives_kafka_byte_for_byte(cluster: Cluster) -> None:
+    originals = [
+        Record(
+            Partition("images", 3), 9, 1_600_000_000_000, b"\x00\xff", bytes(range(256)), (("h", b"\xff"), ("h", b""))
+        ),
+        Record(Partition("images", 3), 10, 1_600_000_000_001, None, b"", ()),
+        Record(Partition("images", 3), 11, 1_600_000_000_002, b"k", None, (("ü", "é".encode()),)),
+    ]
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source)
+    sink.commit(Commit([dead_letter(record, MalformedEvent("bad: ü")) for record in originals]))
+    assert [undo(letter) for letter in read_topic(cluster.config, cluster.config.topics.dead_letters)] == originals
+    close(sink, source)
+
+
+def test_an_output_that_is_too_large_is_an_error_and_no_position_is_recorded(cluster: Cluster) -> None:
+    cluster.put([b"x"] * 2)
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source)
+    commit = commit_of(poll_until(source, 2))
+    large = OutRecord("predictions", b"k", bytes(2 * 2**20))
+    with pytest.raises(
+        TransportError, match=f"1 of 3 outputs .* for topic '{cluster.config.topics.predictions}'.*Size"
+    ):
+        sink.commit(Commit([*commit.outputs, large], commit.positions))
+    assert cluster.committed() == {0: None, 1: None}
+    sink.commit(commit)
+    assert cluster.committed() == {0: 1, 1: 1}
+    close(sink, source)
+
+
+def test_a_dead_letter_that_is_too_large_for_its_topic_goes_without_its_value(cluster: Cluster) -> None:
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source)
+    huge = Record(Partition("images", 0), 0, 0, b"k", bytes(21 * 2**20))
+    fits = Record(Partition("images", 0), 1, 0, b"k", bytes(20 * 2**20))
+    sink.commit(Commit([dead_letter(huge, MalformedEvent("bad")), dead_letter(fits, MalformedEvent("bad"))]))
+    first, second = read_topic(cluster.config, cluster.config.topics.dead_letters)
+    assert first.value == b"" and first.headers[-1][0] == VALUE_OMITTED
+    assert undo(second) == fits
+    close(sink, source)
+
+
+def test_a_broker_that_restarts_during_commits_is_waited_for(cluster: Cluster, local_kafka: LocalKafka) -> None:
+    cluster.put(b"%d" % n for n in range(300))
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source)
+    restart = threading.Thread(target=local_kafka.restart)
+    done: list[bytes] = []
+
+    def step() -> int:
+        records = source.poll(3, 0.05)
+        sink.commit(commit_of(records))
+        done.extend(record.value or b"" for record in records)
+        if len(done) > 30 and restart.ident is None:
+            restart.start()
+        return len(set(done))
+
+    wait_for(lambda: step() == 300, timeout_s=60, what="all records")
+    restart.join()
+    close(sink, source)
+    assert {record.value for record in cluster.read(cluster.config.topics.predictions)} == {
+        b"%d" % n for n in range(300)
+    }
+    assert sum(cluster.committed().values()) == 300  # type: ignore[arg-type]
+
+
+def test_a_broker_that_stays_away_is_an_error_after_the_deadline(cluster: Cluster, local_kafka: LocalKafka) -> None:
+    cluster.put([b"x"] * 2)
+    source = KafkaSource(cluster.config, deadline_s=OUTAGE_S)
+    sink = KafkaSink(source)
+    commit = commit_of(poll_until(source, 2))
+    local_kafka.halt()
+    try:
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="2 of 2 outputs were not written"):
+            sink.commit(commit)
+        assert time.monotonic() - started < OUTAGE_S + 8.0
+        with pytest.raises(TransportError, match=r"no broker has answered for \d+ s"):
+            wait_for(lambda: source.poll(10, 0.1), timeout_s=OUTAGE_S + 15.0)
+    finally:
+        local_kafka.start()
+    close(sink, source)
