@@ -106,7 +106,9 @@ def test_a_broker_that_stays_away_is_an_error_after_the_deadline(cluster: Cluste
     source = KafkaSource(cluster.config, deadline_s=OUTAGE_S)
     sink = KafkaSink(source)
     commit = commit_of(poll_until(source, 2))
-    local_kafka.halt()
+    servers = local_kafka.bootstrap_servers
+    local_kafka.kill()
+    assert not local_kafka.running
     try:
         started = time.monotonic()
         with pytest.raises(TransportError, match="2 of 2 outputs were not written"):
@@ -117,3 +119,6 @@ def test_a_broker_that_stays_away_is_an_error_after_the_deadline(cluster: Cluste
     finally:
         local_kafka.start()
     close(sink, source)
+    # The local broker keeps its port and its data through a crash.
+    assert local_kafka.bootstrap_servers == servers
+    assert len(cluster.read(cluster.config.topics.images)) == 2

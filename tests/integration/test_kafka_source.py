@@ -1,6 +1,7 @@
 import time
 
 import pytest
+from kafka import KafkaAdminClient
 
 from stream_adapter.errors import ConfigError, Fenced, TransportError
 from stream_adapter.transport.base import Partition
@@ -159,6 +160,21 @@ def test_a_member_that_does_not_poll_loses_its_partitions_and_its_say(cluster: C
     assert any(gaps), "the worker must see that its partitions were gone"
     assert cluster.committed() == {0: None, 1: None}
     close(sink, source)
+
+
+def test_new_partitions_of_the_topic_are_read(cluster: Cluster) -> None:
+    """The number of partitions is a reason to join again of its own, with a trap of its own in the client."""
+    config = cluster.but(consumer={**cluster.config.consumer, "metadata_max_age_ms": 300})
+    a, b = Member(config), Member(config)
+    wait_for(lambda: settled(a, b))
+    admin = KafkaAdminClient(bootstrap_servers=config.bootstrap_servers)
+    admin.create_partitions({config.topics.images: 4})
+    admin.close()
+    wait_for(lambda: settled(a, b, partitions=4), what="the new partitions")
+    cluster.put([b"new"], partition=3)
+    wait_for(lambda: a.records + b.records)
+    a.stop()
+    b.stop()
 
 
 def test_a_static_member_that_restarts_moves_no_partition(cluster: Cluster) -> None:

@@ -1,0 +1,176 @@
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from stream_adapter.demo.broker import LocalKafka
+from stream_adapter.errors import Fenced, TransportError
+from stream_adapter.transport.base import Commit, CommitAborted, OutRecord
+from stream_adapter.transport.kafka import KafkaSink, KafkaSource
+from tests.integration.cluster import Cluster, Member, close, commit_of, poll_until, settled, wait_for
+
+
+def values(cluster: Cluster, *, committed_only: bool = True) -> list[bytes]:
+    return [record.value for record in cluster.read(cluster.config.topics.predictions, committed_only=committed_only)]
+
+
+def test_outputs_and_positions_become_visible_together(cluster: Cluster) -> None:
+    cluster.put(b"%d" % n for n in range(10))
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source, delivery="exactly_once")
+    for _ in range(2):
+        sink.commit(commit_of(poll_until(source, 5)))
+    sink.commit(Commit([OutRecord("anchors", b"k", None)]))  # no positions
+    sink.commit(Commit([]))
+    assert sorted(values(cluster)) == sorted(b"%d" % n for n in range(10))
+    assert cluster.committed() == {0: 5, 1: 5}
+    assert len(cluster.read(cluster.config.topics.anchors)) == 1
+    close(sink, source)
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(cluster: Cluster) -> None:
+    cluster.put(b"%d" % n for n in range(4))
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source, delivery="exactly_once")
+    commit = commit_of(poll_until(source, 4))
+    large = OutRecord("predictions", b"k", bytes(2 * 2**20))
+    with pytest.raises(TransportError, match=r"1 of 5 outputs .*raise the topic's `max\.message\.bytes`") as caught:
+        sink.commit(Commit([*commit.outputs, large], commit.positions))
+    assert not isinstance(caught.value, CommitAborted), "it would fail again and again"
+    sink.commit(commit)
+    assert values(cluster, committed_only=False).count(b"0") == 2, "the first attempt was really written"
+    assert sorted(values(cluster)) == [b"0", b"1", b"2", b"3"]
+    assert cluster.committed() == {0: 2, 1: 2}
+    close(sink, source)
+
+
+def test_after_an_abort_the_batch_can_be_processed_again(cluster: Cluster) -> None:
+    cluster.put(b"%d" % n for n in range(4))
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source, delivery="exactly_once")
+    records = poll_until(source, 4)
+    started = {record.partition: record.offset for record in reversed(records)}
+    source.rewind(started)
+    with pytest.raises(CommitAborted, match="moved to another worker"):
+        sink.commit(commit_of(records))  # as if of a former ownership: these offsets were not delivered any more
+    assert poll_until(source, 4) == records
+    sink.commit(commit_of(records))
+    assert sorted(values(cluster)) == [b"0", b"1", b"2", b"3"]
+    close(sink, source)
+
+
+def test_a_second_worker_with_the_same_identity_fences_the_first(cluster: Cluster) -> None:
+    cluster.put(b"%d" % n for n in range(4))
+    source = KafkaSource(cluster.config)
+    first = KafkaSink(source, delivery="exactly_once", transactional_id=cluster.config.group_id)
+    records = poll_until(source, 4)
+    other = KafkaSource(cluster.but(group_id=cluster.config.group_id + "-other"))
+    second = KafkaSink(other, delivery="exactly_once", transactional_id=cluster.config.group_id)
+    with pytest.raises(Fenced, match="another worker took over the identity"):
+        first.commit(commit_of(records))
+    assert values(cluster) == [] and cluster.committed() == {0: None, 1: None}
+    close(first, second, source, other)
+
+
+def test_a_batch_whose_partition_moved_is_undone_as_a_whole(cluster: Cluster) -> None:
+    cluster.put(b"%d" % n for n in range(10))
+    a = Member(cluster.config, delivery="exactly_once")
+    wait_for(lambda: len(a.records) == 10)
+    a.do(lambda source, _: source.pause())
+    b = Member(cluster.config, paused=True)
+    wait_for(lambda: settled(a, b))
+    (kept,) = a.assigned
+
+    def commit_old(source: KafkaSource, sink: KafkaSink) -> bool:
+        try:
+            sink.commit(commit_of(a.records))
+        except CommitAborted:
+            return True
+        return False
+
+    assert a.do(commit_old)
+    assert values(cluster) == [] and cluster.committed() == {0: None, 1: None}
+    mine = [record for record in a.records if record.partition == kept]
+    a.do(lambda _, sink: sink.commit(commit_of(mine)))
+    assert sorted(values(cluster)) == [record.value for record in mine]
+    assert cluster.committed() == {0: None, 1: None} | {kept.number: 5}
+    a.stop()
+    b.stop()
+
+
+def test_a_member_that_fell_out_of_the_group_commits_nothing(cluster: Cluster) -> None:
+    cluster.put(b"%d" % n for n in range(4))
+    source = KafkaSource(cluster.but(max_poll_interval_ms=1_000, session_timeout_ms=1_000))
+    sink = KafkaSink(source, delivery="exactly_once")
+    records = poll_until(source, 4)
+    time.sleep(3.0)
+    with pytest.raises(CommitAborted):
+        sink.commit(commit_of(records))
+    assert values(cluster) == [] and cluster.committed() == {0: None, 1: None}
+    close(sink, source)
+
+
+def test_a_broker_that_restarts_during_transactions_is_waited_for(cluster: Cluster, local_kafka: LocalKafka) -> None:
+    cluster.put(b"%d" % n for n in range(200))
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source, delivery="exactly_once")
+    restart = threading.Thread(target=local_kafka.restart)
+    done = 0
+
+    def step() -> bool:
+        nonlocal done
+        records = source.poll(5, 0.05)
+        try:
+            sink.commit(commit_of(records))
+        except CommitAborted:
+            source.rewind({record.partition: record.offset for record in reversed(records)})
+            return False
+        done += len(records)
+        if done > 30 and restart.ident is None:
+            restart.start()
+        return done >= 200
+
+    wait_for(step, timeout_s=60, what="all records")
+    restart.join()
+    close(sink, source)
+    assert sorted(values(cluster)) == sorted(b"%d" % n for n in range(200))
+    assert cluster.committed() == {0: 100, 1: 100}
+
+
+COPY_ALL = """
+import sys
+from stream_adapter.config import KafkaConfig
+from stream_adapter.transport.kafka import KafkaSink, KafkaSource
+from tests.integration.cluster import commit_of
+
+source = KafkaSource(KafkaConfig.model_validate_json(sys.argv[1]))
+sink = KafkaSink(source, delivery="exactly_once")
+while True:
+    records = source.poll(3, 0.1)
+    sink.commit(commit_of(records))
+    print(len(records), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_again_and_again_writes_every_output_once(cluster: Cluster) -> None:
+    cluster.put(b"%d" % n for n in range(150))
+    config = cluster.but(group_instance_id="only")
+    for commits in (3, 8, 14, 60):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", COPY_ALL, config.model_dump_json()], stdout=subprocess.PIPE, text=True
+        )
+        assert worker.stdout is not None
+        for _ in range(commits):
+            worker.stdout.readline()
+        if commits == 60:
+            wait_for(lambda: sum(part or 0 for part in cluster.committed().values()) == 150, what="all records")
+        else:
+            time.sleep(0.02)  # somewhere in the midst of a transaction
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        worker.stdout.close()
+    assert sorted(values(cluster)) == sorted(b"%d" % n for n in range(150))
