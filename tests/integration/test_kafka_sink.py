@@ -98,7 +98,7 @@ def test_a_broker_that_restarts_during_commits_is_waited_for(cluster: Cluster, l
     assert {record.value for record in cluster.read(cluster.config.topics.predictions)} == {
         b"%d" % n for n in range(300)
     }
-    assert sum(cluster.committed().values()) == 300  # type: ignore[arg-type]
+    assert sum(cluster.committed().values()) == 300
 
 
 def test_a_broker_that_stays_away_is_an_error_after_the_deadline(cluster: Cluster, local_kafka: LocalKafka) -> None:

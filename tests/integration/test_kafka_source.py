@@ -86,7 +86,7 @@ def test_two_members_lose_nothing_when_partitions_move(bootstrap_servers: str) -
     assert {record.value for record in processed} == {b"%d" % n for n in range(520)}
     assert len(cluster.read(cluster.config.topics.predictions)) == len(processed)
     assert len(processed) - 520 <= 2 * 7 * 4, "only what was under way when a partition moved may be repeated"
-    assert sum(cluster.committed().values()) == 520  # type: ignore[arg-type]
+    assert sum(cluster.committed().values()) == 520
 
 
 def test_positions_of_partitions_that_moved_are_not_committed(cluster: Cluster) -> None:

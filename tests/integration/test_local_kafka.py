@@ -44,7 +44,7 @@ def test_nothing_is_left_when_the_process_that_started_it_is_ended() -> None:
         assert listens(port) and Path(scratch).is_dir()
         parent.send_signal(how)
         parent.wait(30)
-        wait_for(lambda p=port, s=scratch: not listens(p) and not Path(s).exists(), what="the broker's end")  # type: ignore[misc]
+        wait_for(lambda p=port, s=scratch: not listens(p) and not Path(s).exists(), what="the broker's end")
         parent.stdout.close()
 
 

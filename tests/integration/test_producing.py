@@ -67,9 +67,9 @@ def test_no_more_is_read_than_is_asked_for(cluster: Cluster) -> None:
         now[0] += 0.01
         return now[0]
 
-    steps = produce(cluster.config, endless(), cluster.config.topics.images, clock=clock)  # type: ignore[arg-type]
+    steps = produce(cluster.config, endless(), cluster.config.topics.images, clock=clock)
     next(steps)
-    steps.close()  # type: ignore[attr-defined]
+    steps.close()
     assert read < 100
     assert len(cluster.read(cluster.config.topics.images)) == read
 
