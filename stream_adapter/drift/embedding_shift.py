@@ -22,7 +22,7 @@ _PAIRS = 200  # reference vectors whose distances give the bandwidth
 class EmbeddingShift(ReferenceShift):
     """Alarms when image vectors stop being exchangeable with those since the reference.
 
-    Memory: R d floats while the reference is taken, then d (32 + F) floats and 10 histograms of 66 bins.
+    Memory: R d floats while the reference is taken, then d (32 + F) floats and 10 histograms of 34 bins.
 
     Args:
         reference: R, events in the reference window.

@@ -16,7 +16,9 @@ from stream_adapter.drift.confidence_sequence import FRACTIONS, Interval, interv
 from stream_adapter.drift.detector import Signal, State
 from stream_adapter.drift.restarts import RestartMixture, restart_weight
 
-_BLOCK = 16
+START_EVERY = 16
+"""Labels between two moments at which harm may begin, as far as the test is concerned."""
+
 _MAX_STARTS = 128
 
 
@@ -51,7 +53,7 @@ class HarmDetector:
         self._tolerance = tolerance
         self._alpha = alpha
         self._min_labels = min_labels
-        self._mixture = RestartMixture(len(FRACTIONS), _BLOCK)
+        self._mixture = RestartMixture(len(FRACTIONS), START_EVERY)
         self._counts = np.zeros(3, dtype=np.int64)  # losses, ties, wins
         self._starts: list[tuple[int, int, int, int]] = []  # number of the start, counts before it
 
@@ -122,10 +124,10 @@ class HarmDetector:
         self._starts = [(int(k), int(a), int(b), int(c)) for k, a, b, c in state["starts"]]
 
     def _offer_start(self) -> None:
-        if self._mixture.observed % _BLOCK:
+        if self._mixture.observed % START_EVERY:
             return
         losses, ties, wins = (int(count) for count in self._counts)
-        self._starts.append((self._mixture.observed // _BLOCK + 1, losses, ties, wins))
+        self._starts.append((self._mixture.observed // START_EVERY + 1, losses, ties, wins))
         if len(self._starts) > _MAX_STARTS:  # recent starts densely, old ones ever more sparsely
             half = _MAX_STARTS // 2
             self._starts = self._starts[:half:2] + self._starts[half:]

@@ -16,7 +16,7 @@ from stream_adapter.drift.conformal import ReferenceShift
 class LabelMixShift(ReferenceShift):
     """Alarms when the shares of classes in the traffic have changed; the signal's subject is the class.
 
-    Memory: R C floats while the reference is taken, then a histogram of 66 bins for each of the classes watched.
+    Memory: R C floats while the reference is taken, then a histogram of 34 bins for each of the classes watched.
 
     Args:
         reference: R, events in the reference window.

@@ -59,6 +59,7 @@ class DriftMonitor:
         self._logit_scale = logit_scale
         self._canary = canary.astype(np.bool_, copy=True)
         self._far_cosine = settings.far_cosine
+        self._sample_every = settings.sample_every
         self._group_names, groups = settings.groups_of(class_names)
         alpha, seed, reference = settings.alpha, settings.seed, settings.reference_events
         self._harm = HarmByGroup(groups, settings.tolerance, alpha, settings.min_labels)
@@ -124,11 +125,14 @@ class DriftMonitor:
         unlabelled = np.where(has_anchor, 0.0, zero_shot)
         self._spoke.extend((event_ids[row], int(c)) for row, c in np.argwhere(unlabelled >= SPEAKS_FOR).tolist())
 
-        for (kind, group), values in zip(self._by_traffic, (vectors, zero_shot, novelty), strict=True):
-            for signal in self._by_traffic[kind, group].observe(values):
+        sampled = np.arange(-self._seen % self._sample_every, len(vectors), self._sample_every)
+        inputs = (vectors, zero_shot, novelty)
+        for ((kind, group), detector), values in zip(self._by_traffic.items(), inputs, strict=True):
+            for signal in detector.observe(values[sampled]):
                 name = group if signal.subject < 0 else self._class_names[signal.subject]
-                ids = tuple(self._novel_ids) if kind == "novelty" else tuple(event_ids[: signal.row + 1][-_LISTED:])
-                alarms.append(_alarm(kind, name, type(self._by_traffic[kind, group]).__name__, signal, ids))
+                latest = tuple(event_ids[: int(sampled[signal.row]) + 1][-_LISTED:])
+                ids = tuple(self._novel_ids) if kind == "novelty" else latest
+                alarms.append(_alarm(kind, name, type(detector).__name__, signal, ids))
         confidence = zero_shot.max(axis=1)  # (B,)
         far = nearest_cosine < self._far_cosine
         for group, rows in (("near", np.flatnonzero(~far)), ("far", np.flatnonzero(far))):

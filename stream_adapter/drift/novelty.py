@@ -42,7 +42,7 @@ class NoveltyRate(ReferenceShift):
 
     Distances to anchors shrink while anchors are added; that only makes it slower to alarm, never quicker.
 
-    Memory: 2 R floats while the reference is taken, then one histogram of 66 bins.
+    Memory: 2 R floats while the reference is taken, then one histogram of 34 bins.
 
     Args:
         reference: R, events in the reference window.

@@ -50,6 +50,7 @@ class RestartMixture:
         self.block = block
         self.observed = 0
         self._capital = np.zeros((*streams, n_bets))
+        self._path = self._capital[None]  # after each row of the last batch
 
     @property
     def room(self) -> int:
@@ -72,18 +73,19 @@ class RestartMixture:
             self._capital = self._capital + restart_weight(start)
         # One running product from the old capital on, so that the split into batches changes no bit.
         path = np.cumprod(np.concatenate([self._capital[None], factors]), axis=0)[1:]
-        self._capital = path[-1]
+        self._path, self._capital = path, path[-1]
         self.observed += len(factors)
         return np.asarray(path.mean(axis=-1) + weight_left(start))
 
-    def shares(self) -> NDArray[np.float64]:
-        """Float64 (..., L): capital of each bet now; the one that won most tells what kind of change it was."""
-        return self._capital.copy()
+    def capital_after(self, row: int) -> NDArray[np.float64]:
+        """Float64 (..., L): capital of each bet after a row of the last batch; the largest tells what has changed."""
+        return np.asarray(self._path[row]).copy()
 
     def reset(self) -> None:
         """Start anew: what was won is forgotten."""
         self.observed = 0
         self._capital = np.zeros_like(self._capital)
+        self._path = self._capital[None]
 
     def state(self) -> State:
         """Everything needed to go on."""
@@ -93,3 +95,4 @@ class RestartMixture:
         """Go on from `state`."""
         self.observed = int(state["observed"])
         self._capital = unpack(state["capital"])
+        self._path = self._capital[None]

@@ -1,0 +1,174 @@
+"""What every detector promises, whatever it detects."""
+
+import dataclasses
+import itertools
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_adapter.drift.adwin import Adwin
+from stream_adapter.drift.detector import Detector, Signal
+from stream_adapter.drift.embedding_shift import EmbeddingShift
+from stream_adapter.drift.harm import HarmDetector
+from stream_adapter.drift.label_mix import LabelMixShift
+from stream_adapter.drift.novelty import NoveltyRate
+from stream_adapter.drift.page_hinkley import PageHinkley
+
+
+@dataclass(frozen=True)
+class Case:
+    """A detector with a stream that is calm for `calm` rows and then gives it reason to alarm."""
+
+    make: Callable[[], Detector]
+    draw: Callable[[np.random.Generator, int, bool], np.ndarray]
+    calm: int = 800
+    changed: int = 700
+
+    def stream(self, seed: int = 0) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return np.concatenate([self.draw(rng, self.calm, False), self.draw(rng, self.changed, True)])
+
+
+def _differences(rng: np.random.Generator, rows: int, changed: bool) -> np.ndarray:
+    return rng.choice([-1, 0, 1], rows, p=[0.3, 0.68, 0.02] if changed else [0.02, 0.96, 0.02])
+
+
+def _hits(rng: np.random.Generator, rows: int, changed: bool) -> np.ndarray:
+    return (rng.random(rows) < (0.3 if changed else 0.9)).astype(float)
+
+
+def _vectors(rng: np.random.Generator, rows: int, changed: bool) -> np.ndarray:
+    return (rng.standard_normal((rows, 8)) + (2.0 if changed else 0.0)).astype(np.float32)
+
+
+def _beliefs(rng: np.random.Generator, rows: int, changed: bool) -> np.ndarray:
+    tops = rng.choice(4, rows, p=[0.1, 0.1, 0.1, 0.7] if changed else [0.7, 0.1, 0.1, 0.1])
+    return (0.9 * np.eye(4)[tops] + 0.1 * rng.dirichlet(np.ones(4), rows)).astype(np.float32)
+
+
+def _matching_and_distance(rng: np.random.Generator, rows: int, changed: bool) -> np.ndarray:
+    return np.stack([rng.normal(0.6 if changed else 0.8, 0.05, rows), rng.normal(0.3, 0.05, rows)], axis=1)
+
+
+CASES = {
+    "harm": Case(HarmDetector, _differences),
+    "adwin": Case(Adwin, _hits),
+    "page_hinkley": Case(PageHinkley, _hits),
+    "embedding_shift": Case(lambda: EmbeddingShift(reference=100, seed=3), _vectors),
+    "label_mix": Case(lambda: LabelMixShift(reference=100, seed=3), _beliefs),
+    "novelty": Case(lambda: NoveltyRate(reference=100, seed=3), _matching_and_distance),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+def _feed(detector: Detector, stream: np.ndarray, sizes: list[int]) -> list[Signal]:
+    """Signals with rows counted over the whole stream."""
+    signals: list[Signal] = []
+    start = 0
+    for size in itertools.cycle(sizes):
+        if start >= len(stream):
+            break
+        found = detector.observe(stream[start : start + size])
+        signals.extend(dataclasses.replace(signal, row=start + signal.row) for signal in found)
+        start += size
+    return signals
+
+
+def _assert_same(first: list[Signal], second: list[Signal]) -> None:
+    assert [(s.row, s.observed, s.since, s.subject) for s in first] == [
+        (s.row, s.observed, s.since, s.subject) for s in second
+    ]
+    for one, other in zip(first, second, strict=True):
+        assert (one.e_value or 0.0) == pytest.approx(other.e_value or 0.0, rel=1e-6)
+        assert dict(one.details) == pytest.approx(dict(other.details), rel=1e-6)
+
+
+def test_finds_the_change_and_nothing_before(case: Case) -> None:
+    signals = _feed(case.make(), case.stream(), [64])
+    assert signals
+    assert all(case.calm <= signal.row < case.calm + 400 for signal in signals[:1])
+
+
+def test_event_wise_and_batch_wise_agree(case: Case) -> None:
+    stream = case.stream()
+    expected = _feed(case.make(), stream, [len(stream)])
+    for sizes in ([1], [64], [7, 1, 130]):
+        _assert_same(_feed(case.make(), stream, sizes), expected)
+
+
+@settings(deadline=None, max_examples=6)
+@given(sizes=st.lists(st.integers(1, 300), min_size=1, max_size=6), name=st.sampled_from(list(CASES)))
+def test_any_split_into_batches_agrees(sizes: list[int], name: str) -> None:
+    stream = CASES[name].stream(seed=1)
+    _assert_same(_feed(CASES[name].make(), stream, sizes), _feed(CASES[name].make(), stream, [64]))
+
+
+def test_is_seeded(case: Case) -> None:
+    assert _feed(case.make(), case.stream(), [64]) == _feed(case.make(), case.stream(), [64])
+
+
+def test_does_not_change_its_input(case: Case) -> None:
+    stream = case.stream()
+    copy = stream.copy()
+    _feed(case.make(), stream, [64])
+    assert np.array_equal(stream, copy)
+
+
+@pytest.mark.parametrize("cut", [0, 50, 333, 810, 1_200])
+def test_restored_from_json_it_goes_on_as_if_nothing_had_happened(case: Case, cut: int) -> None:
+    stream, original = case.stream(), case.make()
+    _feed(original, stream[:cut], [64])
+    restored = case.make()
+    restored.restore(json.loads(json.dumps(original.state(), allow_nan=False)))
+    assert restored.observed == original.observed
+    assert _feed(restored, stream[cut:], [64]) == _feed(original, stream[cut:], [64])
+    assert restored.state() == original.state()
+
+
+def test_pickles(case: Case) -> None:
+    stream, original = case.stream(), case.make()
+    _feed(original, stream[:700], [64])
+    copy = pickle.loads(pickle.dumps(original))
+    assert _feed(copy, stream[700:], [64]) == _feed(original, stream[700:], [64])
+
+
+def test_memory_is_bounded(case: Case) -> None:
+    detector = case.make()
+    rng = np.random.default_rng(5)
+    sizes = []
+    for _ in range(3):
+        _feed(detector, case.draw(rng, 4_000, False), [500])
+        sizes.append(len(json.dumps(detector.state())))
+    assert sizes[2] < 1.3 * sizes[1] + 200
+
+
+def test_constant_input_never_alarms(case: Case) -> None:
+    row = case.stream()[:1]
+    if row.ndim == 1:
+        row = np.zeros_like(row)
+    assert _feed(case.make(), np.repeat(row, 5_000, axis=0), [500]) == []
+
+
+def test_nothing_is_nothing(case: Case) -> None:
+    detector = case.make()
+    assert detector.observe(case.stream()[:0]) == []
+    assert detector.observed == 0
+    assert not detector.enough
+
+
+def test_says_when_there_is_enough(case: Case) -> None:
+    detector = case.make()
+    detector.observe(case.stream()[:30])
+    assert not detector.enough
+    detector.observe(case.stream()[30 : case.calm])
+    assert detector.enough
