@@ -1,8 +1,8 @@
 """A real Kafka broker on this machine, for the demo and the tests: one node, KRaft, no ZooKeeper, no container.
 
 The jars come from Maven once (44 MB, about half a minute) and stay; after that a broker is up in about four seconds.
-`deploy/local-kafka/pom.xml` says which they are. In a checkout they are kept beside it, for an installed package
-(which carries the file as data) in the user's cache folder.
+`deploy/local-kafka/pom.xml` says which they are; a link beside this module puts it into the installed package too. In a
+checkout the jars are kept beside it, for an installed package in the user's cache folder.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from typing import Self
 from stream_adapter.errors import TransportError
 
 _HERE = Path(__file__).parent
-_CHECKOUT = _HERE.parents[1] / "deploy" / "local-kafka"
+_POM = _HERE / "local-kafka.pom.xml"
 _MIN_JAVA = 17
 _STOP_S = 15.0
 _WAY_OUT = "or use a broker of yours: set KAFKA_BOOTSTRAP_SERVERS (tests) or kafka.bootstrap_servers (configuration)"
@@ -236,13 +236,11 @@ def resolve_jars() -> Path:
     Raises:
         TransportError: Maven is missing or failed.
     """
-    pom = _HERE / "local-kafka" / "pom.xml"  # where a wheel carries it
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-adapter" / "local-kafka"
-    if not pom.exists():
-        pom, cache = _CHECKOUT / "pom.xml", _CHECKOUT / "target"
-    if not pom.exists():
-        raise TransportError(f"the local Kafka's pom.xml is neither at {pom} nor in the installed package; {_WAY_OUT}")
-    wanted = hashlib.sha256(pom.read_bytes()).hexdigest()
+    if _POM.is_symlink():  # a checkout
+        cache = _POM.resolve().parent / "target"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-adapter" / "local-kafka"
+    wanted = hashlib.sha256(_POM.read_bytes()).hexdigest()
     jars, stamp = cache / "jars", cache / "resolved"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
@@ -250,7 +248,7 @@ def resolve_jars() -> Path:
         if stamp.exists() and stamp.read_text() == wanted:
             return jars
         shutil.rmtree(jars, ignore_errors=True)
-        _fetch(pom, jars)
+        _fetch(_POM.resolve(), jars)
         stamp.write_text(wanted)
     return jars
 
