@@ -12,6 +12,10 @@ from stream_adapter.errors import TransportError
 
 Headers = tuple[tuple[str, bytes], ...]
 
+# The header by which a transport says why a record has no value: it could not be read. Such a record ends as a dead
+# letter, which has the reason and the place, though not the bytes.
+UNREADABLE = "stream_adapter.unreadable"
+
 
 class Partition(NamedTuple):
     """One ordered part of the input: a Kafka topic partition, or a file."""

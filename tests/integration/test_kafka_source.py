@@ -1,10 +1,11 @@
+import random
 import time
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 
 from stream_adapter.errors import ConfigError, Fenced, TransportError
-from stream_adapter.transport.base import Partition
+from stream_adapter.transport.base import UNREADABLE, Partition
 from stream_adapter.transport.kafka import KafkaSink, KafkaSource
 from tests.integration.cluster import Cluster, Member, close, poll_until, positions_only, settled, wait_for
 
@@ -203,6 +204,44 @@ def test_a_second_worker_with_the_same_name_fences_the_first(cluster: Cluster) -
     with pytest.raises(Fenced, match=r"another worker took over .* its own `kafka.group_instance_id`"):
         sink.commit(positions_only(records))
     close(sink, first, second)
+
+
+class NotUtf8(str):
+    """A header name as clients in other languages may write it."""
+
+    def encode(self, *_: str) -> bytes:
+        return b"\xff\xfe"
+
+
+def test_a_record_that_cannot_be_read_is_passed_over_and_says_so(cluster: Cluster) -> None:
+    producer = KafkaProducer(bootstrap_servers=cluster.config.bootstrap_servers)
+    topic = cluster.config.topics.images
+    for number in range(3):
+        headers = [(NotUtf8("x"), b"v")] if number == 1 else [("x", b"v")]
+        producer.send(topic, b"%d" % number, partition=0, headers=headers).get(10)  # a record batch each
+    producer.close()
+    source = KafkaSource(cluster.config)
+    sink = KafkaSink(source)
+    first, second, third = poll_until(source, 3)
+    assert (first.value, second.value, third.value) == (b"0", None, b"2")
+    assert second.offset == 1 and b"UnicodeDecodeError" in dict(second.headers)[UNREADABLE]
+    sink.commit(positions_only([first, second, third]))
+    assert cluster.committed()[0] == 3
+    close(sink, source)
+
+
+@pytest.mark.parametrize(
+    ("codec", "library"), [("gzip", "gzip"), ("snappy", "snappy"), ("lz4", "lz4"), ("zstd", "zstandard")]
+)
+def test_compressed_topics_are_read(cluster: Cluster, codec: str, library: str) -> None:
+    pytest.importorskip(library)
+    producer = KafkaProducer(bootstrap_servers=cluster.config.bootstrap_servers, compression_type=codec)
+    value = random.Random(0).randbytes(300_000) + bytes(600_000)
+    producer.send(cluster.config.topics.images, value).get(10)
+    producer.close()
+    source = KafkaSource(cluster.config)
+    assert [record.value for record in poll_until(source, 1)] == [value]
+    close(source)
 
 
 def test_a_missing_topic_is_an_error_at_the_start(cluster: Cluster) -> None:

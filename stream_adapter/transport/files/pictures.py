@@ -4,12 +4,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from stream_adapter.events import image_event_headers
-from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.base import UNREADABLE, Partition, Record
 
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
-
-# Why a picture's file could not be read. The record then has no value and ends as a dead letter.
-UNREADABLE = "stream_adapter.unreadable"
 
 _LARGEST_FILE = 256 * 2**20  # a mistake, not a picture; reading it would take the worker's memory
 

@@ -9,8 +9,7 @@ from typing import Any
 from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from stream_adapter.config import KafkaConfig
-from stream_adapter.transport.base import OutRecord, Record
-from stream_adapter.transport.files.pictures import UNREADABLE
+from stream_adapter.transport.base import UNREADABLE, OutRecord, Record
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topics import max_message_bytes, require_topics
 from stream_adapter.transport.kafka.writing import Writer, topics_by_channel

@@ -9,7 +9,7 @@ from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.source import record_of
+from stream_adapter.transport.kafka.polling import record_of
 from stream_adapter.transport.kafka.topics import require_topics
 
 _PORTION = 1_000

@@ -6,22 +6,21 @@ from functools import partial
 
 import structlog
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
-from kafka.consumer.fetcher import ConsumerRecord
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
-from kafka.structs import ConsumerGroupMetadata, MemberState
+from kafka.structs import ConsumerGroupMetadata
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.ownership import Ownership
+from stream_adapter.transport.kafka.polling import Poller
 from stream_adapter.transport.kafka.topics import require_topics
 
 log = structlog.get_logger(__name__)
 
 _PROBE_EVERY_S = 5.0
 _PROBE_TIMEOUT_MS = 1_000
-_JOIN_MS = 10_000  # well below `service.stuck_after_s`
 
 
 class KafkaSource:
@@ -58,6 +57,7 @@ class KafkaSource:
             heartbeat_interval_ms=heartbeat_ms,
             partition_assignment_strategy=[CooperativeStickyAssignor],
         )
+        self._poller = Poller(self._consumer, self._connection, self._topic)
         with self._connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
             self._consumer.subscribe([self._topic], listener=_Listener(self))
             self._consumer.partitions_for_topic(self._topic)  # or the first join assigns nothing, and a second follows
@@ -76,13 +76,7 @@ class KafkaSource:
             finally:
                 self.resume()
         self._ownership.poll_begins()
-        try:
-            polled = self._fetch(max(1, max_records), timeout_s)
-        except KafkaError as error:
-            if not error.retriable:
-                raise self._connection.error_of(f"cannot read topic {self._topic!r}", error) from error
-            log.warning("poll failed, will retry", topic=self._topic, error=str(error))
-            polled = {}
+        polled = self._poller.poll(max(1, max_records), timeout_s)
         records = self._keep(polled)
         self._settle()
         self._notice_outage(bool(records))
@@ -191,36 +185,17 @@ class KafkaSource:
             self._uncommitted.pop(at, None)
         log.info("partitions gone", reason=reason, partitions=sorted(map(str, gone)))
 
-    def _fetch(self, max_records: int, timeout_s: float) -> dict[TopicPartition, list[ConsumerRecord]]:
-        """Poll; where the group has to be joined, stay until that is done.
-
-        kafka-python 3.0 loses a join that is answered between two polls. It then joins again, and with polls as short
-        as ours the group never settles; or, where the number of partitions was the reason to join, it believes that
-        nothing is left to do, and never hears of the group again. So a join that was begun is asked for until it is
-        done, in one call; `poll` itself would then go on waiting for records, hence its first half alone. Nothing can
-        be read or committed meanwhile, so nothing is lost by waiting.
-        """
-        coordinator = self._consumer._coordinator
-        if self._consumer.group_metadata().state == MemberState.REBALANCING:
-            coordinator.request_rejoin()
-        if coordinator.need_rejoin():
-            coordinator.poll(timeout_ms=_JOIN_MS)
-        return self._consumer.poll(  # type: ignore[no-any-return]
-            timeout_ms=int(timeout_s * 1000), max_records=max_records
-        )
-
-    def _keep(self, polled: Mapping[TopicPartition, list[ConsumerRecord]]) -> list[Record]:
-        """The polled records as ours, without those of partitions that left and came back within this poll.
+    def _keep(self, polled: Mapping[TopicPartition, list[Record]]) -> list[Record]:
+        """The polled records, without those of partitions that left and came back within this poll.
 
         The worker must see such a partition gone before it gets the same events again.
         """
-        records = []
+        records: list[Record] = []
         for at, batch in polled.items():
-            partition = Partition(*at)
-            if partition in self._ownership.came_back:
+            if Partition(*at) in self._ownership.came_back:
                 self._consumer.seek(at, batch[0].offset)
             else:
-                records += [record_of(partition, record) for record in batch]
+                records += batch
         self._ownership.delivered(records)
         return records
 
@@ -287,12 +262,6 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         self._source._on_gone(lost, "lost")
-
-
-def record_of(partition: Partition, record: ConsumerRecord) -> Record:
-    """The record as ours."""
-    headers = tuple((name, value if value is not None else b"") for name, value in record.headers)
-    return Record(partition, record.offset, record.timestamp, record.key, record.value, headers)
 
 
 def _readable(positions: Mapping[Partition, int]) -> dict[str, int]:

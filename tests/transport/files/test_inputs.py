@@ -7,9 +7,8 @@ import pytest
 from stream_adapter.config import FilesConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.events import parse_image_event
-from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.base import UNREADABLE, Partition, Record
 from stream_adapter.transport.files import FileSource
-from stream_adapter.transport.files.pictures import UNREADABLE
 from stream_adapter.transport.recorded import to_line
 
 
