@@ -123,8 +123,8 @@ class LocalKafka:
             raise
 
     def stop(self) -> None:
-        """Stop the broker in order and remove its data; does nothing where it does not run."""
-        self.halt()
+        """End the broker at once and remove its data; without data there is nothing to stop in order for."""
+        self.kill()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None

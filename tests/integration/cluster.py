@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from stream_adapter.config import KafkaConfig, KafkaTopics
-from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
+from stream_adapter.transport.base import Commit, CommitAborted, OutRecord, Partition, Record
 from stream_adapter.transport.kafka import Delivery, KafkaSink, KafkaSource
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topics import create_topics, topic_specs
@@ -130,7 +130,11 @@ class Member(threading.Thread):
                     answer.set_result(job(self._source, self._sink))
                 records = [record for record in self._source.poll(7, 0.02) if record.partition in self._source.assigned]
                 if self._copy:
-                    self._sink.commit(commit_of(records))
+                    try:
+                        self._sink.commit(commit_of(records))
+                    except CommitAborted:
+                        self._source.rewind({record.partition: record.offset for record in reversed(records)})
+                        continue
                 self._records += records
         except BaseException as error:
             self._failure = error

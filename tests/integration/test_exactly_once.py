@@ -1,12 +1,10 @@
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
-from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.errors import Fenced, TransportError
 from stream_adapter.transport.base import Commit, CommitAborted, OutRecord
 from stream_adapter.transport.kafka import KafkaSink, KafkaSource
@@ -111,33 +109,6 @@ def test_a_member_that_fell_out_of_the_group_commits_nothing(cluster: Cluster) -
         sink.commit(commit_of(records))
     assert values(cluster) == [] and cluster.committed() == {0: None, 1: None}
     close(sink, source)
-
-
-def test_a_broker_that_restarts_during_transactions_is_waited_for(cluster: Cluster, local_kafka: LocalKafka) -> None:
-    cluster.put(b"%d" % n for n in range(200))
-    source = KafkaSource(cluster.config)
-    sink = KafkaSink(source, delivery="exactly_once")
-    restart = threading.Thread(target=local_kafka.restart)
-    done = 0
-
-    def step() -> bool:
-        nonlocal done
-        records = source.poll(5, 0.05)
-        try:
-            sink.commit(commit_of(records))
-        except CommitAborted:
-            source.rewind({record.partition: record.offset for record in reversed(records)})
-            return False
-        done += len(records)
-        if done > 30 and restart.ident is None:
-            restart.start()
-        return done >= 200
-
-    wait_for(step, timeout_s=60, what="all records")
-    restart.join()
-    close(sink, source)
-    assert sorted(values(cluster)) == sorted(b"%d" % n for n in range(200))
-    assert cluster.committed() == {0: 100, 1: 100}
 
 
 COPY_ALL = """

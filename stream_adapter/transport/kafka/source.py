@@ -45,6 +45,7 @@ class KafkaSource:
         self._ownership = Ownership()
         self._uncommitted: dict[Partition, int] = {}
         self._paused = False
+        self._probe_every_s = min(_PROBE_EVERY_S, deadline_s / 4)
         self._answered_at = self._probe_due_at = time.monotonic()
         # Members learn of a rebalance from a heartbeat, and all wait for the last one: 1 s, not the client's 3 s.
         heartbeat_ms = config.consumer.get("heartbeat_interval_ms", min(1_000, config.session_timeout_ms // 3))
@@ -231,9 +232,9 @@ class KafkaSource:
         now = time.monotonic()
         if delivered:
             self._answered_at = now
-        if now - self._answered_at < _PROBE_EVERY_S or now < self._probe_due_at:
+        if now - self._answered_at < self._probe_every_s or now < self._probe_due_at:
             return
-        self._probe_due_at = now + _PROBE_EVERY_S
+        self._probe_due_at = now + self._probe_every_s
         try:
             self._consumer.end_offsets([TopicPartition(self._topic, 0)], timeout_ms=_PROBE_TIMEOUT_MS)
         except KafkaError as error:
