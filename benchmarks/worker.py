@@ -26,6 +26,7 @@ from stream_adapter.config import Config, parse
 from stream_adapter.encode.loading import load_encoder
 from stream_adapter.metrics import STAGES
 from stream_adapter.service.build import open_worker
+from stream_adapter.service.logs import configure_logs
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("STREAM_ADAPTER_DATA", ROOT.parent / "shared" / "data"))
@@ -33,6 +34,7 @@ MODEL = Path(stream_adapter.__file__).parent / "demo" / "model"
 
 
 def configuration(model: str, folder: Path, batch: int) -> Config:
+    """A worker on files with one of the two models."""
     if model == "vit-b-16":
         encoder = f"""
   model: ViT-B-16-quickgelu
@@ -78,11 +80,13 @@ def write_pictures(number: int, folder: Path) -> list[bytes]:
 
 
 def main() -> None:
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=320)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--model", choices=["vit-b-16", "small"], default="vit-b-16" if DATA.exists() else "small")
     arguments = parser.parse_args()
+    configure_logs("warning", "human")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pictures = write_pictures(arguments.pictures, folder)

@@ -1,7 +1,7 @@
 """Fakes for unit tests of the package's own logic; everything with a real counterpart is tested on that elsewhere."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from stream_adapter.reading import Reader
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.base import Headers
-from stream_adapter.transport.changelog import AnchorChange
 
 D = 16
 CLASSES = ("cat", "dog", "horse", "house")
@@ -66,25 +65,6 @@ class FakeClock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-@dataclass
-class MemoryChangelog:
-    """Restores `restored`, then delivers what is put into `news`."""
-
-    restored: list[AnchorChange] = field(default_factory=list)
-    news: list[AnchorChange] = field(default_factory=list)
-
-    def restore(self) -> Iterator[Sequence[AnchorChange]]:
-        if self.restored:
-            yield self.restored
-
-    def poll(self) -> Sequence[AnchorChange]:
-        news, self.news = self.news, []
-        return news
-
-    def close(self) -> None:
-        pass
 
 
 def picture(name: str, number: int, label: str | None = None, **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.headers import decode_headers, format_time, parse_time
-from stream_adapter.transport.base import Headers, Record
+from stream_adapter.transport.base import UNREADABLE, Headers, Record
 
 EVENT_TYPE = "stream_adapter.image"
 STRUCTURED = "application/cloudevents+json"
@@ -63,6 +63,9 @@ def parse_image_event(record: Record) -> ImageEvent:
         MalformedEvent: a required attribute is missing or empty, the content type is not one we read, the payload is
             missing, or the structured JSON is broken.
     """
+    unreadable = dict(record.headers).get(UNREADABLE)
+    if unreadable is not None:
+        raise MalformedEvent(unreadable.decode(errors="replace"))
     headers = decode_headers(record.headers)
     content_type = _media_type(headers.get("content-type", ""))
     if content_type == STRUCTURED:

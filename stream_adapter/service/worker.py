@@ -19,7 +19,7 @@ from stream_adapter.errors import StreamAdapterError
 from stream_adapter.metrics import Metrics
 from stream_adapter.processor import Outcome, Processor
 from stream_adapter.service.health import Health
-from stream_adapter.transport.base import Commit, Sink, Source
+from stream_adapter.transport.base import Sink, Source
 from stream_adapter.transport.changelog import AnchorChangelog
 
 log = structlog.get_logger(__name__)
@@ -165,10 +165,8 @@ class Worker:
         while self._under_way and self._under_way[0].future.done():
             batch = self._under_way.popleft()
             outcome = batch.future.result()
-            owned = self._source.assigned
-            positions = {at: offset for at, offset in outcome.commit.positions.items() if at in owned}
             with self.metrics.stage("commit", len(outcome.commit.outputs)):
-                self._sink.commit(Commit(outcome.commit.outputs, positions))
+                self._sink.commit(outcome.commit)
             outcome.report(self.metrics)
             self.metrics.batch_latency.observe(self._clock() - batch.closed_at)
             self._health.progress()
