@@ -31,6 +31,8 @@ class PresenceEvidence:
         excess: float64 (C,), n e_c: events' worth of evidence that the class is there.
         confusion: float64 (C,), mean of r_c² over the labelled events: how often they are taken for c, wrongly where c
             has no anchors.
+        witnesses: int64 (C,), different events that say c (r_c ≥ ½); the same picture sent again is one witness.
+            Counted only where there is an event's worth of evidence, 0 elsewhere.
     """
 
     events: int
@@ -38,6 +40,7 @@ class PresenceEvidence:
     shares: NDArray[np.float64]
     excess: NDArray[np.float64]
     confusion: NDArray[np.float64]
+    witnesses: NDArray[np.int64]
 
     def __add__(self, other: "PresenceEvidence") -> "PresenceEvidence":
         """Two windows' evidence together."""
@@ -51,6 +54,7 @@ class PresenceEvidence:
             weight * self.shares + (1.0 - weight) * other.shares,
             self.excess + other.excess,
             labelled_weight * self.confusion + (1.0 - labelled_weight) * other.confusion,
+            self.witnesses + other.witnesses,
         )
 
     def aliveness(self, has_anchor: NDArray[np.bool_], kappa: float = 0.002) -> NDArray[np.float64]:
@@ -139,9 +143,14 @@ class ClassPresence:
         known_false = responsibilities.sum(axis=0, dtype=np.float64) * scale  # (C,)
         confusion = np.square(responsibilities, dtype=np.float64).sum(axis=0) / max(len(labelled), 1)
         of_all = shares.astype(np.float64) * (events + n_classes) - 1.0
-        return PresenceEvidence(
-            events, len(labelled), shares.astype(np.float64), np.maximum(of_all - known_false, 0.0), confusion
-        )
+        excess = np.maximum(of_all - known_false, 0.0)
+        witnesses = np.zeros(n_classes, dtype=np.int64)
+        weights = _weights(beliefs, before)
+        for index in np.flatnonzero(excess >= 1.0):
+            of_class = beliefs[:, index]
+            convinced = of_class * before[index] * weights >= 0.5
+            witnesses[index] = len(np.unique(of_class[convinced]))  # the same picture has the same probability
+        return PresenceEvidence(events, len(labelled), shares.astype(np.float64), excess, confusion, witnesses)
 
     def arrays(self) -> dict[str, NDArray[np.float32] | NDArray[np.bool_]]:
         """The window, oldest event first, for a snapshot."""

@@ -6,10 +6,11 @@ of the window, so where c is only what other classes are mistaken for, n e_c err
 
     s_c² = n² (1/n_l − 1/n) q_c ,      q_c = E[r_c²] over events known not to be c ,
 
-n_l labelled events among n. A class is named when n e_c ≥ T + z s_c. q_c is the larger of the window's and the
-long-run value: a rare confusion may be missing among one window's labels and still come in clusters. T guards against
-what labels cannot tell, confusions too rare to be among them; there is no proof for it, only the study in
-benchmarks/drift_study.py. Labels that are not drawn at random (a person labels what looks odd) weaken the argument.
+n_l labelled events among n. A class is named when n e_c ≥ T + z s_c and at least three different events say so. q_c is
+the larger of the window's and the long-run value: a rare confusion may be missing among one window's labels and still
+come in clusters. T guards against what labels cannot tell, confusions too rare to be among them; there is no proof for
+it, only the study in benchmarks/drift_study.py. Labels that are not drawn at random (a person labels what looks odd)
+weaken the argument.
 """
 
 import numpy as np
@@ -30,6 +31,7 @@ class NewClassNamer:
         n_classes: C.
         least_excess: T, events' worth of evidence.
         deviations: z.
+        min_witnesses: different events that must say so; one picture that is sent again and again is no class.
         min_labelled: labelled events in the window without which nothing is named; with few of them nothing is known
             about confusions.
 
@@ -38,6 +40,7 @@ class NewClassNamer:
         >>> evidence = PresenceEvidence(
         ...     events=2_000, labelled_events=600, shares=np.array([0.99, 0.01]),
         ...     excess=np.array([0.0, 12.0]), confusion=np.array([0.9, 0.0004]),
+        ...     witnesses=np.array([500, 9]),
         ... )
         >>> [(signal.subject, signal.details["excess"]) for signal in namer.observe(evidence, np.array([True, False]))]
         [(1, 12.0)]
@@ -46,10 +49,16 @@ class NewClassNamer:
     """
 
     def __init__(
-        self, n_classes: int, least_excess: float = 4.0, deviations: float = 3.0, min_labelled: int = 100
+        self,
+        n_classes: int,
+        least_excess: float = 3.5,
+        deviations: float = 4.0,
+        min_witnesses: int = 3,
+        min_labelled: int = 100,
     ) -> None:
         self._least_excess = least_excess
         self._deviations = deviations
+        self._min_witnesses = min_witnesses
         self._min_labelled = min_labelled
         self._confusion = np.zeros(n_classes)
         self._weight = 0.0  # events behind the long-run confusion
@@ -82,7 +91,8 @@ class NewClassNamer:
         confusion = np.maximum(evidence.confusion, self._confusion)
         n, n_labelled = evidence.events, evidence.labelled_events
         noise = np.sqrt(n * (n / n_labelled - 1.0) * confusion)  # s_c
-        there = (evidence.excess >= self._least_excess + self._deviations * noise) & ~has_anchor
+        enough = evidence.excess >= self._least_excess + self._deviations * noise
+        there = enough & (evidence.witnesses >= self._min_witnesses) & ~has_anchor
         self._remember(evidence, n if new_events is None else new_events)
         fresh = np.flatnonzero(there & ~self._named)
         # Named until the evidence is down to half: a class at the threshold must not be named at every look.
@@ -97,6 +107,7 @@ class NewClassNamer:
                     "excess": float(evidence.excess[index]),
                     "noise": float(noise[index]),
                     "share": float(evidence.shares[index]),
+                    "witnesses": float(evidence.witnesses[index]),
                     "labels": float(n_labelled),
                 },
             )

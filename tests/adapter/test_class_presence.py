@@ -37,7 +37,7 @@ def test_is_what_the_design_defines(seed: int, n: int, n_classes: int) -> None:
 
 
 def test_aliveness_by_hand() -> None:
-    evidence = PresenceEvidence(98, 10, np.full(2, 0.5), np.array([0.0, 4.0]), np.zeros(2))
+    evidence = PresenceEvidence(98, 10, np.full(2, 0.5), np.array([0.0, 4.0]), np.zeros(2), np.zeros(2, int))
     # κ (n + C) = 0.1 · 100 = 10: (0 + 1)/10 and (4 + 1)/10.
     assert evidence.aliveness(np.array([False, False]), kappa=0.1) == pytest.approx([0.1, 0.5])
     assert evidence.aliveness(np.array([True, False]), kappa=0.1) == pytest.approx([1.0, 0.5])
@@ -83,13 +83,27 @@ def test_labels_may_come_late() -> None:
 
 
 def test_evidence_of_workers_adds_up() -> None:
-    one = PresenceEvidence(100, 10, np.array([0.2, 0.8]), np.array([1.0, 2.0]), np.array([0.1, 0.0]))
-    other = PresenceEvidence(300, 30, np.array([0.6, 0.4]), np.array([3.0, 0.0]), np.array([0.3, 0.2]))
+    one = PresenceEvidence(100, 10, np.array([0.2, 0.8]), np.array([1.0, 2.0]), np.array([0.1, 0.0]), np.array([1, 2]))
+    other = PresenceEvidence(
+        300, 30, np.array([0.6, 0.4]), np.array([3.0, 0.0]), np.array([0.3, 0.2]), np.array([3, 0])
+    )
     both = one + other
     assert (both.events, both.labelled_events) == (400, 40)
     assert both.excess.tolist() == [4.0, 2.0]
     assert both.shares == pytest.approx([0.5, 0.5])
     assert both.confusion == pytest.approx([0.25, 0.15])
+    assert both.witnesses.tolist() == [4, 2]
+
+
+def test_the_same_picture_is_one_witness() -> None:
+    rng = np.random.default_rng(0)
+    again, different = ClassPresence(2), ClassPresence(2)
+    picture = np.array([[0.1, 0.9]], dtype=np.float32)
+    again.observe(np.repeat(picture, 20, axis=0), np.zeros(20, dtype=bool))
+    beliefs = rng.uniform(0.8, 0.95, 20).astype(np.float32)
+    different.observe(np.stack([1.0 - beliefs, beliefs], axis=1), np.zeros(20, dtype=bool))
+    assert again.evidence().witnesses.tolist() == [0, 1]
+    assert different.evidence().witnesses[1] == 20
 
 
 def test_nothing_is_present_before_the_first_event() -> None:

@@ -129,7 +129,7 @@ def test_a_class_that_turns_up_is_named_with_its_events() -> None:
     vectors, zero_shot, cosines = _traffic(rng, 100)
     zero_shot[::20] = [0.1, 0.0, 0.9, 0.0]
     monitor.observe_traffic(vectors, zero_shot, cosines, ANCHORS, _ids(100))
-    evidence = PresenceEvidence(100, 100, np.full(4, 0.25), np.array([0.0, 0.0, 20.0, 0.0]), np.zeros(4))
+    evidence = PresenceEvidence(100, 100, np.full(4, 0.25), np.array([0.0, 0.0, 20.0, 0.0]), np.zeros(4), np.full(4, 9))
     (alarm,) = monitor.observe_presence(evidence, ANCHORS)
     assert (alarm.kind, alarm.group) == ("new class", "bird")
     assert alarm.event_ids == ("e0", "e20", "e40", "e60", "e80")

@@ -9,16 +9,23 @@ from stream_adapter.drift.new_class import NewClassNamer
 NONE = np.array([False, False])
 
 
-def _evidence(excess: float, confusion: float = 0.0, labelled: int = 500, events: int = 2_000) -> PresenceEvidence:
+def _evidence(
+    excess: float, confusion: float = 0.0, labelled: int = 500, events: int = 2_000, witnesses: int = 9
+) -> PresenceEvidence:
     return PresenceEvidence(
-        events, labelled, np.array([0.99, 0.01]), np.array([0.0, excess]), np.array([0.9, confusion])
+        events=events,
+        labelled_events=labelled,
+        shares=np.array([0.99, 0.01]),
+        excess=np.array([0.0, excess]),
+        confusion=np.array([0.9, confusion]),
+        witnesses=np.array([0, witnesses]),
     )
 
 
 def test_threshold_by_hand() -> None:
-    # n = 2000, n_l = 500, q = 0.0006: s = sqrt(2000 · 3 · 0.0006) = 1.897; T + z s = 4 + 3 · 1.897 = 9.69.
-    assert NewClassNamer(2).observe(_evidence(9.6, 0.0006), NONE) == []
-    (signal,) = NewClassNamer(2).observe(_evidence(9.8, 0.0006), NONE)
+    # n = 2000, n_l = 500, q = 0.0006: s = sqrt(2000 · 3 · 0.0006) = 1.897; T + z s = 3.5 + 4 · 1.897 = 11.09.
+    assert NewClassNamer(2).observe(_evidence(11.0, 0.0006), NONE) == []
+    (signal,) = NewClassNamer(2).observe(_evidence(11.2, 0.0006), NONE)
     assert signal.subject == 1
     assert signal.details["noise"] == pytest.approx(1.897, abs=1e-3)
     assert signal.details["share"] == 0.01
@@ -48,6 +55,11 @@ def test_remembers_confusions_that_one_window_lacks() -> None:
         experienced.observe(_evidence(0.0, confusion=0.001), NONE)
     assert fresh.observe(_evidence(8.0), NONE)
     assert experienced.observe(_evidence(8.0), NONE) == []
+
+
+def test_one_picture_sent_again_and_again_is_no_class() -> None:
+    assert NewClassNamer(2).observe(_evidence(20.0, witnesses=2), NONE) == []
+    assert NewClassNamer(2).observe(_evidence(20.0, witnesses=3), NONE)
 
 
 def test_state_goes_through_json() -> None:
