@@ -233,7 +233,7 @@ def domain_study(features: Features, streams: int, progress: Progress) -> None:
         "Photo → cartoon, image vectors (stationary streams cut to 3,000)",
         {
             "ours": (lambda x: (s.row for s in EmbeddingShift(alpha=ALPHA).observe(x)), 20),
-            "MMD, p < 0.005": (mmd(0.005), 4),
+            "MMD, p < 0.005": (mmd(0.005), 10),
         },
         [vectors[rows[:3_000]] for rows in still],
         [vectors[rows] for rows in moving],
@@ -281,7 +281,7 @@ def new_class_study(features: Features, streams: int, progress: Progress) -> Non
             result = summary(first, [at] * runs, 501)
             name = features.class_names[new]
             table.add_row(domain, name, f"{result['found']:.0%}", delay(result["median"]), f"{others} of {runs}")
-        false, quiet = 0, runs * (3 if domain == "photo" else 1)
+        false, quiet = 0, runs * (6 if domain == "photo" else 2)
         for seed in range(quiet):
             rows = np.random.default_rng([seed, 1]).choice(features.pool(domain), LENGTH)
             false += bool(named(features, rows, None, range(500, LENGTH + 1, 250), seed))
