@@ -56,30 +56,17 @@ def check_vectors(vectors: NDArray[np.float32], dimension: int, name: Callable[[
 def as_stored(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
     """Round unit vectors to what float16 can carry, so that a changelog in float16 loses nothing.
 
-    Rounding and renormalising are repeated until they change nothing any more (once is enough for CLIP's vectors,
-    short vectors may need more). So whatever is given again, the original, the float16 form or the stored vector,
-    ends as the same bits.
+    The original and its float16 form end as the same bits. So does a stored vector that is given again, if it is as
+    long and dense as CLIP's: renormalising moves no component by half a float16 step.
 
     Args:
         vectors: float32 (n, d), unit.
 
     Returns:
-        float32 (n, d), unit, and float16 (n, d), its exact image on the wire.
+        float32 (n, d), unit, and float16 (n, d), its form on the wire.
     """
     halves = vectors.astype(np.float16)  # (n, d)
-    stored = _unit(halves)
-    for _ in range(8):
-        again = stored.astype(np.float16)
-        moved = np.flatnonzero((again != halves).any(axis=1))
-        if not moved.size:
-            break
-        halves[moved] = again[moved]
-        stored[moved] = _unit(halves[moved])
+    # In float64, so that a row's last bits do not depend on what it is batched with.
+    wide = halves.astype(np.float64)
+    stored: NDArray[np.float32] = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
     return stored, halves
-
-
-def _unit(halves: NDArray[np.float16]) -> NDArray[np.float32]:
-    # In float64, so that a row's last bits do not depend on its neighbours in the batch.
-    wide = halves.astype(np.float64)  # (n, d)
-    unit: NDArray[np.float32] = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
-    return unit

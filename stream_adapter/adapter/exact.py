@@ -15,7 +15,11 @@ _BLOCK_CELLS = 1 << 24
 
 
 class ExactNeighbours:
-    """Compares every query with every anchor. The store is its index: nothing to add, to remove or to rebuild."""
+    """Compares every query with every anchor. The store is its index: nothing to add, to remove or to rebuild.
+
+    In torch, as everything else that multiplies matrices here: numpy's BLAS has threads of its own, and where two pools
+    of threads wait actively on few cores, a product of half a millisecond was seen to take 30.
+    """
 
     def __init__(self, store: AnchorStore) -> None:
         self._store = store
@@ -36,9 +40,8 @@ class ExactNeighbours:
         block = max(1, _BLOCK_CELLS // len(anchors))
         for start in range(0, len(vectors), block):
             part = slice(start, start + block)
-            scores = vectors[part] @ anchors.T  # (b, d) @ (d, n) -> (b, n)
-            # torch's top-k is 3 to 4 times faster than numpy's argpartition on 100,000 columns.
-            slots[part] = torch.topk(torch.from_numpy(scores), found, dim=1).indices.numpy()  # (b, found)
+            scores = torch.from_numpy(anchors) @ torch.from_numpy(vectors[part]).T  # (n, d) @ (d, b) -> (n, b)
+            slots[part] = torch.topk(scores, found, dim=0).indices.T.numpy()  # (b, found)
         return ranked(self._store, vectors, slots, k)
 
     def maintain(self, executor: Executor) -> None:

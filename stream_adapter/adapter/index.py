@@ -13,10 +13,11 @@ from stream_adapter.adapter.results import IndexStatistics
 from stream_adapter.adapter.store import AnchorStore
 from stream_adapter.config import AnchorsConfig
 
-# Counting one insert and one delete per event, exact search is the cheaper one below about 50,000 anchors at batch 16
-# and 150,000 at batch 64 (benchmarks/adapter.py prints this machine's figures). The lower one decides: above it the
-# difference at large batches is small, while small batches, which come when latency counts, gain much.
-GROW_AT = 50_000
+# Cost per event at batch 64, one in three of them an insert: without bfloat16 instructions the two are level at about
+# 25,000 anchors (benchmarks/adapter.py), with them at 50,000 for batches of 16 and 150,000 for batches of 64. Up to
+# here exact search costs at most a third of a millisecond more per event, needs no building and misses nothing;
+# beyond, its cost goes on growing with the store.
+GROW_AT = 30_000
 # Far enough below that a store at its budget does not build graphs back and forth.
 SHRINK_AT = GROW_AT // 2
 

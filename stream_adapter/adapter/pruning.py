@@ -22,6 +22,7 @@ came, may not.
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.results import RemovedReason
@@ -168,7 +169,7 @@ class _NearestPairs:
         """Find the nearest of some anchors anew: int64 (s,) positions; bool (m,), among which."""
         if not which.size:
             return
-        cosines = self._points[which] @ self._points.T  # (s, m), exact
+        cosines = _products(self._points[which], self._points)  # (s, m)
         cosines[:, ~alive] = -np.inf
         cosines[np.arange(len(which)), which] = -np.inf
         best = cosines.argmax(axis=1)
@@ -179,9 +180,15 @@ class _NearestPairs:
         """Let those whose nearest one is still there know of new ones: int64 (s,) and (p,) positions, disjoint."""
         if not new.size or not kept.size:
             return
-        cosines = self._points[kept] @ self._points[new].T  # (p, s), exact
+        cosines = _products(self._points[kept], self._points[new])  # (p, s)
         best = cosines.argmax(axis=1)
         closest = cosines[np.arange(len(kept)), best]
         nearer = closest > self._cosines[kept]
         self._cosines[kept[nearer]] = closest[nearer]
         self._nearest[kept[nearer]] = self._rows[new[best[nearer]]]
+
+
+def _products(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """All inner products of fixed-point vectors (s, d) and (m, d): (s, m), exact. In torch, see `ExactNeighbours`."""
+    products: NDArray[np.float32] = (torch.from_numpy(some) @ torch.from_numpy(others).T).numpy()
+    return products

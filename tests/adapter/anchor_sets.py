@@ -13,7 +13,8 @@ from stream_adapter.adapter.store import AnchorStore, Offer
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
     wide = np.asarray(vectors, np.float64)
-    return (wide / np.linalg.norm(wide, axis=-1, keepdims=True)).astype(np.float32)
+    short: NDArray[np.float32] = (wide / np.linalg.norm(wide, axis=-1, keepdims=True)).astype(np.float32)
+    return short
 
 
 def random_unit(count: int, dimension: int, seed: int = 0) -> NDArray[np.float32]:

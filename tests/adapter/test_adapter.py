@@ -266,18 +266,21 @@ def test_a_changelog_that_follows_the_results_holds_what_the_adapter_holds(calls
     for call in calls:
         before = {anchor.anchor_id: anchor for anchor in adapter.anchors()}
         if isinstance(call, str):
-            result = adapter.forget([call, call, "never there"])
-            assert result.unknown == (("never there",) if call in before else (call, "never there"))
+            forgotten = adapter.forget([call, call, "never there"])
+            assert forgotten.unknown == (("never there",) if call in before else (call, "never there"))
+            gone: tuple[Removed, ...] = forgotten.removed
         else:
             result = adapter.learn(call)
             given_ids = {anchor.anchor_id for anchor in call}
-            told = {entry.anchor_id for entry in (*result.folded, *result.ignored, *result.removed)}
+            entries: list[Folded | Ignored | Removed] = [*result.folded, *result.ignored, *result.removed]
+            told = {entry.anchor_id for entry in entries}
             assert given_ids <= told | set(result.written), "an anchor of which nothing is told"
             assert not set(result.written) & {removed.anchor_id for removed in result.removed}
             live = {anchor.anchor_id: anchor for anchor in adapter.anchors()}
             for anchor_id in result.written:
                 changelog[anchor_id] = fields(live[anchor_id])
-        for removed in result.removed:
+            gone = result.removed
+        for removed in gone:
             changelog.pop(removed.anchor_id, None)
         assert changelog == {anchor.anchor_id: fields(anchor) for anchor in adapter.anchors()}
         assert adapter.n_anchors == len(changelog) <= 3

@@ -62,7 +62,8 @@ def test_it_goes_back_only_well_below_and_may_grow_again() -> None:
         indexed.resize(count)
         assert indexed.index.statistics.kind == "hnsw"
     indexed.resize(99)
-    assert indexed.index.statistics.kind == "exact"
+    kind: str = indexed.index.statistics.kind
+    assert kind == "exact"
     indexed.check_answers()
     indexed.resize(250)
     indexed.executor.run()

@@ -33,7 +33,7 @@ search = pytest.mark.parametrize("make", SEARCHES.values(), ids=SEARCHES)
 def check_answer(store: AnchorStore, index: NearestAnchors, k: int) -> None:
     answer = index.query(QUERIES, k)
     assert answer.rows.shape == answer.cosines.shape == (len(QUERIES), k)
-    assert (answer.rows.dtype, answer.cosines.dtype) == (np.int64, np.float32)
+    assert (str(answer.rows.dtype), str(answer.cosines.dtype)) == ("int64", "float32")
     found = min(k, len(store))
     truth = -np.sort(-(QUERIES.astype(np.float64) @ store.vectors.T.astype(np.float64)), axis=1)[:, :found]
     assert (answer.rows[:, found:] == -1).all()
@@ -93,8 +93,10 @@ def test_what_has_left_the_store_is_not_found_even_before_the_index_is_told(
     index.add(np.array(rows))
     index.maintain(InlineExecutor())
     gone = [store.remove(f"{i}").row for i in range(10)]
-    found = index.query(QUERIES, 20).rows
+    found, cosines = index.query(QUERIES, 20)
     assert not np.isin(found, gone).any()
+    assert ((found == -1) == np.isneginf(cosines)).all()
+    assert (np.diff(np.maximum(cosines, -2.0), axis=1) <= 0).all()
     for anchor_id in list(store.ids):
         store.remove(anchor_id)
     assert (index.query(QUERIES, 20).rows == -1).all()

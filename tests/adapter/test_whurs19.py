@@ -86,7 +86,7 @@ def test_the_adapter_reproduces_the_published_accuracies(scenes: Scenes, steps: 
     zero_shot, adapted = harmonic(means[0]), harmonic(means[1])
     expected = TABLE[steps][shots]
     figures = f"zero-shot {zero_shot.round(1)} (table {ZERO_SHOT}), adapted {adapted.round(1)} (table {expected})"
-    print(f"{steps} steps, {shots} per class: {figures}")  # noqa: T201 - a study: the figures are wanted, too
+    print(f"{steps} steps, {shots} per class: {figures}")
     np.testing.assert_allclose(zero_shot, ZERO_SHOT, atol=1.5)
     np.testing.assert_allclose(adapted[2], expected[2], atol=1.0)
     np.testing.assert_allclose(adapted[:2], expected[:2], atol=1.5)
