@@ -265,7 +265,7 @@ def named(
 def new_class_study(features: Features, streams: int, progress: Progress) -> None:
     """A class turns up at 2 % after 2,500 events; and streams in which none does."""
     table = Table("domain", "class", "found in 500", "median delay", "another named", title="A class turns up at 2 %")
-    runs, at = max(streams // 20, 4), 2_500
+    runs, at = max(streams // 25, 4), 2_500
     task = progress.add_task("new class", total=3 * (6 * runs + 3 * runs))
     for domain in ("photo", "cartoon", "art_painting"):
         for new in features.classes(domain):
@@ -281,7 +281,7 @@ def new_class_study(features: Features, streams: int, progress: Progress) -> Non
             result = summary(first, [at] * runs, 501)
             name = features.class_names[new]
             table.add_row(domain, name, f"{result['found']:.0%}", delay(result["median"]), f"{others} of {runs}")
-        false, quiet = 0, runs * (6 if domain == "photo" else 2)
+        false, quiet = 0, runs * (4 if domain == "photo" else 1)
         for seed in range(quiet):
             rows = np.random.default_rng([seed, 1]).choice(features.pool(domain), LENGTH)
             false += bool(named(features, rows, None, range(500, LENGTH + 1, 250), seed))

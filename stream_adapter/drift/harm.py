@@ -73,7 +73,8 @@ class HarmDetector:
         Raises:
             ValueError: another value.
         """
-        if not np.isin(values, (-1, 0, 1)).all():
+        values = np.asarray(values)
+        if ((values != 0) & (np.abs(values) != 1)).any():
             raise ValueError(f"paired differences are -1, 0 or 1, got {np.setdiff1d(values, (-1, 0, 1))[:5]}")
         signals: list[Signal] = []
         row = 0

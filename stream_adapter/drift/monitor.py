@@ -30,6 +30,7 @@ from stream_adapter.drift.settings import DriftSettings
 
 SPEAKS_FOR = 0.25  # the least probability with which an event is listed as speaking for a class
 _LISTED = 20  # event ids in an alarm
+_RUN = 64  # events in a row that are tested, or left out
 _REMEMBERED = 1_000  # events that spoke for a class without anchors
 
 
@@ -125,7 +126,9 @@ class DriftMonitor:
         unlabelled = np.where(has_anchor, 0.0, zero_shot)
         self._spoke.extend((event_ids[row], int(c)) for row, c in np.argwhere(unlabelled >= SPEAKS_FOR).tolist())
 
-        sampled = np.arange(-self._seen % self._sample_every, len(vectors), self._sample_every)
+        # Whole runs of events: a test costs little more for a run than for a single event.
+        numbers = self._seen + np.arange(len(vectors))
+        sampled = np.flatnonzero(numbers // _RUN % self._sample_every == 0)
         inputs = (vectors, zero_shot, novelty)
         for ((kind, group), detector), values in zip(self._by_traffic.items(), inputs, strict=True):
             for signal in detector.observe(values[sampled]):
@@ -134,8 +137,8 @@ class DriftMonitor:
                 ids = tuple(self._novel_ids) if kind == "novelty" else latest
                 alarms.append(_alarm(kind, name, type(detector).__name__, signal, ids))
         confidence = zero_shot.max(axis=1)  # (B,)
-        far = nearest_cosine < self._far_cosine
-        for group, rows in (("near", np.flatnonzero(~far)), ("far", np.flatnonzero(far))):
+        far = nearest_cosine[sampled] < self._far_cosine
+        for group, rows in (("near", sampled[~far]), ("far", sampled[far])):
             alarms += self._observe_series(
                 "confidence", group, confidence[rows], [event_ids[row] for row in rows.tolist()]
             )

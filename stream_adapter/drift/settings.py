@@ -18,8 +18,8 @@ class DriftSettings:
         alpha: probability of ever raising a false alarm, for each question on its own.
         min_labels: labels below which there is no number, only "not enough evidence".
         reference_events: events in the reference windows of embeddings, label mix and novelty.
-        sample_every: embeddings, label mix and novelty are tested on every so many events; 2 halves their cost and
-            doubles their delay, which is tens of events.
+        sample_every: what needs no label is tested on one in so many runs of 64 events; 2 halves its cost and adds 64
+            events at most to its delay, which is tens of events.
         far_cosine: an event is far from every anchor when its nearest one is below this cosine.
         adwin_delta: δ of ADWIN; an error probability per comparison, not per stream.
         mode: whether the guard acts.
