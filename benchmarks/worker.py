@@ -1,6 +1,6 @@
 """How close the whole worker comes to the encoder alone: pictures a second, and where the time goes.
 
-    python benchmarks/worker.py [--pictures 320] [--batch 64] [--model vit-b-16 | small]
+    python benchmarks/worker.py [--pictures 96] [--batch 32] [--rounds 3] [--model vit-b-16 | small]
 
 Both run in this process on the same pictures at the same batch size, encoder, worker, encoder, so that a machine whose
 speed drifts shows itself. The worker reads a folder, decodes, encodes, predicts, learns from every third picture and
@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from PIL import Image
@@ -82,8 +83,9 @@ def write_pictures(number: int, folder: Path) -> list[bytes]:
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=320)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--pictures", type=int, default=96)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", choices=["vit-b-16", "small"], default="vit-b-16" if DATA.exists() else "small")
     arguments = parser.parse_args()
     configure_logs("warning", "human")
@@ -104,37 +106,40 @@ def main() -> None:
         def whole_worker() -> tuple[float, dict[str, float]]:
             shutil.rmtree(folder / "results", ignore_errors=True)
             with open_worker(config) as worker:
+                worker.restore()
                 started = time.perf_counter()
                 worker.run()
                 seconds = time.perf_counter() - started
                 registry = worker.metrics.registry
-                stages = {
+                stages = {"all": seconds} | {
                     stage: registry.get_sample_value("stream_adapter_stage_seconds_sum", {"stage": stage}) or 0.0
                     for stage in STAGES
                 }
             return len(prepared) / seconds, stages
 
         floors = [encoder_alone()]
-        rates = []
-        for _ in range(2):
-            rate, stages = whole_worker()
-            rates.append(rate)
+        runs = []
+        for _ in range(arguments.rounds):
+            runs.append(whole_worker())
             floors.append(encoder_alone())
 
-    table = Table(title=f"{arguments.model}, batch {arguments.batch}, {len(pictures)} pictures")
-    table.add_column("")
-    table.add_column("pictures/s", justify="right")
-    table.add_column("share of the encoder's rate around it", justify="right")
-    for position, rate in enumerate(floors):
-        table.add_row("encoder alone", f"{rate:.2f}", "")
-        if position < len(rates):
-            around = (floors[position] + floors[position + 1]) / 2
-            table.add_row("whole worker", f"{rates[position]:.2f}", f"{rates[position] / around:.1%}")
+    table = Table(title=f"{arguments.model}, batch {arguments.batch}, {len(pictures)} pictures a run")
+    for column in ("", "pictures/s", "of the encoder's rate before and after", "share of the time in the encoder"):
+        table.add_column(column, justify="right" if column else "left")
+    for position, floor in enumerate(floors):
+        table.add_row("encoder alone", f"{floor:.2f}", "", "")
+        if position < len(runs):
+            rate, stages = runs[position]
+            around = (floor + floors[position + 1]) / 2
+            busy = stages["encode"] / stages["all"]
+            table.add_row("whole worker", f"{rate:.2f}", f"{rate / around:.1%}", f"{busy:.1%}")
+    ratio = median(rate for rate, _ in runs) / median(floors)
+    table.add_row("median, worker to encoder", "", f"{ratio:.1%}", "")
     Console().print(table)
     shares = Table(title="Seconds by stage in the last run of the worker")
     for column in ("stage", "seconds"):
         shares.add_column(column)
-    for stage, seconds in stages.items():
+    for stage, seconds in runs[-1][1].items():
         shares.add_row(stage, f"{seconds:.2f}")
     Console().print(shares)
 

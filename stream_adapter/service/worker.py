@@ -88,19 +88,21 @@ class Worker:
         self._housekeeping: Future[None] | None = None
         self._lag_due_at = 0.0
         self._stopping = False
+        self._restored = False
 
     def stop(self) -> None:
         """Ask the loop to drain and return; safe from a signal handler or another thread."""
         self._stopping = True
 
     def run(self) -> None:
-        """Restore, then work until `stop` or the end of the input; then drain and commit.
+        """Restore where that was not done, then work until `stop` or the end of the input; then drain and commit.
 
         Raises:
             StreamAdapterError: whatever ended the worker; nothing uncommitted was lost, it is read again.
         """
         try:
-            self._restore()
+            if not self._restored:
+                self.restore()
             while not self._stopping and not self._finished:
                 self._turn()
             self._drain()
@@ -111,13 +113,20 @@ class Worker:
     def _finished(self) -> bool:
         return self._source.exhausted and not self._under_way and not len(self._batcher)
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
+        """Read the anchors back and warm the model up, so that the first event is not the slow one.
+
+        Raises:
+            TransportError: the anchors cannot be read.
+            FingerprintMismatch: they come from another encoder.
+        """
         started = self._clock()
         for changes in self._changelog.restore():
             self._processor.apply(changes)
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
             self._health.progress()
         self._processor.warm_up()
+        self._restored = True
         self._health.set("restored", True)
         self._health.set("model_warm", True)
         anchors = self._processor.adapter.n_anchors
