@@ -1,0 +1,112 @@
+"""The commands' functions on the file transport; on Kafka they are tested in `tests/integration/test_worker.py`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream_adapter.config import Config, parse
+from stream_adapter.errors import AnchorError, TransportError, UndecodableImage, UnknownLabel
+from stream_adapter.events import AnchorRecord, image_event_headers, round_through_float16
+from stream_adapter.operations import anchors, dead_letters, showing
+from stream_adapter.transport.base import Commit, Partition, Record
+from stream_adapter.transport.dead_letters import dead_letter
+from stream_adapter.transport.files import FileSink, FileSource
+from stream_adapter.transport.recorded import from_line, to_line
+
+HEADERS = image_event_headers(source="/test", id="1", content_type="image/jpeg")
+ORIGINALS = [Record(Partition("images", 2), offset, 5, b"key", b"\xff%d" % offset, HEADERS) for offset in range(3)]
+
+
+def anchor(number: int, label: str) -> AnchorRecord:
+    vector = np.random.default_rng(number).normal(size=8).astype(np.float32)
+    return AnchorRecord(
+        anchor_id=f"{number:02x}" * 16,
+        vector=round_through_float16(vector / np.linalg.norm(vector)),
+        label=label,
+        event_time_ms=number,
+        event_source="/test",
+        event_id=str(number),
+        topic="images",
+        partition=0,
+        offset=number,
+        fingerprint="f",
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A worker's output with three anchors and three dead letters."""
+    (tmp_path / "input.jsonl").write_bytes(b"".join(map(to_line, ORIGINALS)))
+    config = parse(
+        "transport: files\nencoder: {model: m, pretrained: p}\nvocabulary: {classes: [cat, dog]}\n"
+        f"files: {{input: {tmp_path}/input.jsonl, output: {tmp_path}/results}}"
+    )
+    errors = [UndecodableImage("not an image"), UndecodableImage("truncated"), UnknownLabel("no class")]
+    assert config.files is not None
+    sink = FileSink(config.files, FileSource(config.files))
+    letters = [dead_letter(record, error) for record, error in zip(ORIGINALS, errors, strict=True)]
+    learned = [anchor(1, "cat").to_record("w"), anchor(2, "dog").to_record("w"), anchor(3, "cat").to_record("w")]
+    sink.commit(Commit([*letters, *learned]))
+    sink.close()
+    return config
+
+
+def test_letters_are_listed_with_origin_stage_and_reason(config: Config) -> None:
+    letters = list(dead_letters.read_letters(config))
+    assert [(letter.origin, letter.stage, letter.reason) for letter in letters] == [
+        ("images-2@0", "decode", "not an image"),
+        ("images-2@1", "decode", "truncated"),
+        ("images-2@2", "label", "no class"),
+    ]
+
+
+def test_replay_writes_the_originals_as_a_recording(config: Config) -> None:
+    assert dead_letters.replay(config) == {"sent": 3}
+    assert config.files is not None
+    lines = (config.files.output / "replay.jsonl").read_bytes().splitlines()
+    assert [from_line(line) for line in lines] == ORIGINALS
+
+
+def test_replay_of_one_stage_passes_over_the_others(config: Config) -> None:
+    assert dead_letters.replay(config, stage="label") == {"sent": 1, "passed over": 2}
+
+
+def test_anchors_are_read_found_and_deleted(config: Config) -> None:
+    assert [found.label for found in anchors.read_anchors(config).values()] == ["cat", "dog", "cat"]
+    assert list(anchors.read_anchors(config, label="dog")) == ["02" * 16]
+    assert anchors.find_anchor(config, "03").event_id == "3"
+    anchors.delete_anchors(config, anchors.choose_anchors(config, ["01"], label="dog"))
+    assert list(anchors.read_anchors(config)) == ["03" * 16]
+
+
+def test_an_id_must_name_one_anchor(config: Config) -> None:
+    with pytest.raises(AnchorError, match="no anchor has an id that begins with 'ff'"):
+        anchors.find_anchor(config, "ff")
+    with pytest.raises(AnchorError, match="3 anchors"):
+        anchors.choose_anchors(config, ["0"], label=None)
+    assert len(anchors.read_anchors(config)) == 3
+
+
+def test_anchors_are_not_deleted_under_a_running_worker(config: Config) -> None:
+    assert config.files is not None
+    running = FileSink(config.files, FileSource(config.files))
+    with pytest.raises(TransportError, match="another worker writes"):
+        anchors.delete_anchors(config, anchors.choose_anchors(config, ["01"], label=None))
+    running.close()
+
+
+def test_what_programs_read_is_one_json_object_a_line(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    showing.show_anchors(list(anchors.read_anchors(config).values()), limit=2, as_json=True)
+    showing.show_anchor(anchors.find_anchor(config, "01"), as_json=True)
+    showing.show_letters(list(dead_letters.read_letters(config)), limit=50, as_json=True)
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [document.get("event_id") for document in documents[:3]] == ["2", "3", "1"]
+    assert len(documents[2]["vector"]) == 8
+    assert documents[3]["reason"] == "not an image"
+
+
+def test_what_people_read_says_how_much_is_not_shown(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    showing.show_letters(list(dead_letters.read_letters(config)), limit=2, as_json=False)
+    assert "3 dead letters, the newest 2 shown" in capsys.readouterr().out

@@ -1,0 +1,77 @@
+"""Exit status and messages of the command line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from stream_adapter import __version__
+from stream_adapter.cli import main
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["stream-adapter", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_a_valid_file_is_said_to_be_valid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "validate", ROOT / "configs" / "default.yaml") == 0
+    assert "valid" in capsys.readouterr().out
+
+
+def test_every_problem_of_a_bad_file_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("encoder: {model: m}\nbatch: {max_batch: 0}\ncolour: red\n")
+    assert run(monkeypatch, "validate", file) == 2
+    shown = capsys.readouterr().err
+    for key in ("encoder", "vocabulary", "batch.max_batch", "colour"):
+        assert f"- {key}:" in shown
+    assert "4 problems" in shown
+
+
+def test_an_expected_error_is_one_message_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "worker.yaml"
+    file.write_text(
+        "transport: files\nencoder: {model: no-such-model, pretrained: x}\nvocabulary: {classes: [a, b]}\n"
+        f"files: {{input: {tmp_path}, output: {tmp_path}/results}}\nservice: {{http: false}}\n"
+    )
+    assert run(monkeypatch, "run", file) == 1
+    shown = capsys.readouterr().err
+    assert "error: open_clip knows no model 'no-such-model'" in shown
+    assert "Traceback" not in shown
+
+
+def test_wrong_usage_is_status_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "anchors", "delete", ROOT / "configs" / "demo.yaml") == 2
+    assert run(monkeypatch, "no-such-command") == 2
+
+
+def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_classes_build_writes_a_file_that_a_worker_can_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model = "${STREAM_ADAPTER_PACKAGE}/demo/model/small-clip"
+    encoder = f"encoder: {{model: small-clip, model_config_file: '{model}.json', pretrained: '{model}.safetensors'}}\n"
+    first, second = tmp_path / "classes.yaml", tmp_path / "worker.yaml"
+    first.write_text(encoder + "vocabulary: {classes: [red circle, blue star], templates: simple}\n")
+    assert run(monkeypatch, "classes", "build", first, "--output", tmp_path / "classes.npz") == 0
+    second.write_text(encoder + "vocabulary: {vectors: classes.npz}\n")
+
+    from stream_adapter.config import load
+    from stream_adapter.encode.loading import load_models
+
+    built, loaded = load(first), load(second)
+    _, by_text_tower = load_models(built.encoder, built.vocabulary)
+    _, by_file = load_models(loaded.encoder, loaded.vocabulary)
+    assert by_file.class_names == ("red circle", "blue star")
+    assert by_file.hash == by_text_tower.hash
