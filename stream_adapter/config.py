@@ -121,7 +121,7 @@ class RefitConfig(Section):
     steps: PositiveInt = 100
     learning_rate: PositiveFloat = 1e-3
     rho: Annotated[float, Field(ge=0.0)] = 1e4
-    max_anchors: PositiveInt = 2_048
+    max_anchors: PositiveInt = 1_024
 
 
 class AdapterConfig(Section):

@@ -125,9 +125,8 @@ class Processor:
         self._teacher.maintain(self._clock())
 
     def warm_up(self) -> None:
-        """Run the model once and fit the restored anchors, so that the first event is not the slow one."""
+        """Run the model once, so that the first event is not the slow one."""
         self._encoder.warm_up()
-        self._teacher.maintain(self._clock())
 
     def _explain(
         self, event: ImageEvent, answer: AdapterPrediction, row: int, timings_ms: dict[str, float]

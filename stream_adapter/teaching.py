@@ -198,4 +198,4 @@ class Teacher:
 
 
 def _anchor(record: AnchorRecord) -> Anchor:
-    return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms, origin=record)
+    return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms)

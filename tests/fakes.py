@@ -1,6 +1,6 @@
 """Fakes for unit tests of the package's own logic; everything with a real counterpart is tested on that elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def make_processor(
     metrics: Metrics | None = None,
     reject_unknown_labels: bool = True,
     limit: DeadLetterLimit | None = None,
-    clock: FakeClock | None = None,
+    clock: Callable[[], float] | None = None,
     refit_every: int = 4,
     encoder: Any = None,
 ) -> Processor:

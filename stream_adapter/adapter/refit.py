@@ -139,6 +139,8 @@ class Refitting:
         self._in_flight = 0
         self._oldest_s: float | None = None
         self._running: Future[Fitted] | None = None
+        self._started_s = 0.0
+        self._resting_until_s = float("-inf")
 
     @property
     def changes(self) -> int:
@@ -156,16 +158,19 @@ class Refitting:
             BaseException: whatever the fit raised.
         """
         finished = self._collect()
+        if finished is not None:
+            self._resting_until_s = now_s + (now_s - self._started_s)
         if self._changes and self._oldest_s is None:
             self._oldest_s = now_s
         if self._running is None and self._is_due(now_s):
             self._in_flight, self._changes, self._oldest_s = self._changes, 0, None
+            self._started_s = now_s
             self._running = (self._inline or executor).submit(solve, problem())
             finished = self._collect() or finished
         return finished
 
     def _is_due(self, now_s: float) -> bool:
-        if self._oldest_s is None:
+        if self._oldest_s is None or now_s < self._resting_until_s:
             return False
         return self._changes >= self._every or now_s - self._oldest_s >= self._max_age_s
 

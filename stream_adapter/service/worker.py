@@ -114,7 +114,7 @@ class Worker:
         return self._source.exhausted and not self._under_way and not len(self._batcher)
 
     def restore(self) -> None:
-        """Read the anchors back and warm the model up, so that the first event is not the slow one.
+        """Read the anchors back, fit the maps to them, and warm the model up: the first event is like any other.
 
         Raises:
             TransportError: the anchors cannot be read.
@@ -126,6 +126,11 @@ class Worker:
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
             self._health.progress()
         self._processor.warm_up()
+        # Ready means: it answers as the workers that wrote these anchors do, so the maps must be fitted to them first.
+        while self._processor.adapter.changes_since_fit:
+            self._processor.apply(())
+            self._health.progress()
+            time.sleep(_POLL_WHILE_BUSY_S)
         self._restored = True
         self._health.set("restored", True)
         self._health.set("model_warm", True)

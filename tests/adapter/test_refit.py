@@ -126,8 +126,8 @@ def test_enough_changes_are_fitted_at_once_and_few_ones_when_they_are_old() -> N
     assert fitted is not None
     assert fitted.taken_at_s == 3.0
     counted.refitting.changed(10)
-    counted.maintain(3.2)
-    assert counted.taken == [3.0, 3.2]
+    counted.maintain(3.3)
+    assert counted.taken == [3.0, 3.3]
 
 
 def test_without_changes_nothing_is_ever_fitted() -> None:
@@ -143,14 +143,29 @@ def test_changes_during_a_fit_wait_for_it_and_count_from_when_they_came() -> Non
     counted.maintain(0.0)
     counted.refitting.changed(3)
     counted.maintain(1.0)
-    counted.maintain(50.0)
     assert (counted.taken, counted.refitting.changes) == ([0.0], 13)
     counted.executor.run()
-    assert counted.maintain(51.0) is not None  # and the next one starts at once: its oldest change is 50 s old
-    assert (counted.taken, counted.refitting.changes) == ([0.0, 51.0], 3)
+    assert counted.maintain(1.25) is not None
+    counted.maintain(2.75)
+    assert (counted.taken, counted.refitting.changes) == ([0.0], 3)
+    counted.maintain(3.0)  # the oldest of them came two seconds ago
+    assert (counted.taken, counted.refitting.changes) == ([0.0, 3.0], 3)
     counted.executor.run()
-    counted.maintain(52.0)
+    counted.maintain(4.0)
     assert counted.refitting.changes == 0
+
+
+def test_after_a_fit_it_rests_for_as_long_as_the_fit_took() -> None:
+    counted = Counted()
+    counted.refitting.changed(10)
+    counted.maintain(0.0)
+    counted.refitting.changed(10)
+    counted.executor.run()
+    assert counted.maintain(4.0) is not None
+    counted.maintain(7.5)
+    assert counted.taken == [0.0]
+    counted.maintain(8.0)
+    assert counted.taken == [0.0, 8.0]
 
 
 def test_without_a_background_the_result_is_there_at_once() -> None:

@@ -29,7 +29,7 @@ class Rig:
         self.changelog = MemoryAnchorChangelog(restored)
         self.metrics = Metrics()
         self.health = Health(60.0, time.monotonic)
-        self.processor = make_processor(metrics=self.metrics, encoder=encoder)
+        self.processor = make_processor(metrics=self.metrics, encoder=encoder, clock=time.monotonic)
         self.worker = Worker(
             source=source,
             sink=self.sink,
@@ -197,6 +197,7 @@ def test_it_restores_before_it_is_ready_and_follows_what_others_write() -> None:
     thread = rig.run_in_thread()
     wait_for(lambda: not rig.health.missing)
     assert rig.processor.adapter.n_anchors == 1
+    assert rig.processor.adapter.fit_number == 1, "ready before the maps were fitted to what was restored"
     assert rig.metrics.registry.get_sample_value("stream_adapter_restored_anchors") == 1
     rig.changelog.write(written[1])
     wait_for(lambda: rig.processor.adapter.n_anchors == 2)
