@@ -17,15 +17,7 @@ def start_demo(output: Path, *options: str, servers: str = "") -> subprocess.Pop
     environment = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
     if servers:
         environment["KAFKA_BOOTSTRAP_SERVERS"] = servers
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
-        # A test run in the background of a script ignores SIGINT, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def descendants(pid: int) -> set[int]:
