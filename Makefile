@@ -5,8 +5,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OUTPUT ?= demo-output
+STREAMS ?= 1000
 
-.PHONY: help setup demo test check lint format types unit integration benchmarks clean
+.PHONY: help setup demo test check lint format types unit integration benchmarks drift-study clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,7 +47,10 @@ format: setup ## Let ruff format and fix
 	$(BIN)/ruff format .
 
 benchmarks: setup ## Print what things cost, side by side
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/encode.py benchmarks/adapter.py benchmarks/worker.py; do $(BIN)/python $$file || exit 1; done
+
+drift-study: setup ## Simulate the drift detectors on STREAMS streams; ends with one line of JSON
+	$(BIN)/python benchmarks/drift_study.py --streams $(STREAMS)
 
 clean: ## Remove what was built, but not .venv
 	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)
