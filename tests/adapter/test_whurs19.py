@@ -3,12 +3,12 @@
 WHU-RS19 aerial scenes, CLIP ViT-B/32: 10 of the 19 classes are labelled with 1, 4 or 16 pictures each, all 19 are
 candidates, everything beyond the first 16 pictures of a class is tested. Means of 5 draws of classes and pictures.
 
-The table does not say which draws it is the mean of, nor its steps (200 is taken for the row without a number), and that
-matters: over 20 draws the standard deviation of a mean of 5 is 0.7 to 1.2 points for H and 1.2 to 2.4 for the gain on
-labelled classes. **This protocol was picked among about ten, after looking, because it comes closest to the table**, so
-the test guards the implementation against change; it is no independent confirmation of the figures. With other draws H
-came out between 0.1 below and 1.5 above the table at 200 steps, and at 60 steps and one shot, where Adam is still on
-its way back from overshooting, between 0.4 and 3.3 below it.
+The table does not say which draws it is the mean of, nor its steps (200 is taken for the row without a number), and
+that matters: over 20 draws the standard deviation of a mean of 5 is 0.7 to 1.2 points for H and 1.2 to 2.4 for the gain
+on labelled classes. **This protocol was picked among about ten, after looking, because it comes closest to the table**,
+so the test guards the implementation against change; it is no independent confirmation of the figures. With other
+draws H came out between 0.1 below and 1.5 above the table at 200 steps, and at 60 steps and one shot, where Adam is
+still on its way back from overshooting, between 0.4 and 3.3 below it.
 """
 
 import numpy as np
