@@ -14,10 +14,11 @@ from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import event, get, metric, predictions, running, send, write_config
 from tests.shared_data import shared
 
-DOMAINS = ("photo", "art_painting", "cartoon")
 CANARIES = ("giraffe", "house")
-PER_CLASS_AND_DOMAIN = 18
-LABEL_SHARE = 0.5
+# Photographs are all but solved by zero-shot: fewer of them.
+PICTURES_A_CLASS = {"photo": 10, "art_painting": 22, "cartoon": 22}
+# Between the published 1 and the 0.5 of the design's study on these pictures.
+DAMPING = 0.7
 
 
 @pytest.mark.data
@@ -28,29 +29,25 @@ def test_pacs_learns_and_keeps_its_promise(cluster: Cluster, tmp_path: Path) -> 
     folder = shared("pacs_images")
     rng = random.Random(0)
     stream: list[tuple[str, str, Path]] = []  # domain, class, file
-    for domain in DOMAINS:
+    for domain in PICTURES_A_CLASS:
         files = [
             (domain, name.name, file)
             for name in sorted((folder / domain).iterdir())
-            for file in sorted(name.glob("*.jpg"))[:PER_CLASS_AND_DOMAIN]
+            for file in sorted(name.glob("*.jpg"))[: PICTURES_A_CLASS[domain]]
         ]
         rng.shuffle(files)
         stream += files
     truth = {str(number): (domain, name) for number, (domain, name, _) in enumerate(stream)}
-    labelled = {id: name for id, (_, name) in truth.items() if rng.random() < LABEL_SHARE}
     send(
         cluster,
-        [
-            (file.read_bytes(), event(str(number), labelled.get(str(number))))
-            for number, (_, _, file) in enumerate(stream)
-        ],
+        [(file.read_bytes(), event(str(number), name)) for number, (_, name, file) in enumerate(stream)],
     )
     config = write_config(
         tmp_path,
         cluster,
         encoder={"model": "ViT-B-16-quickgelu", "pretrained_image": str(tower)},
         vocabulary={"vectors": str(vocabulary), "unknown_labels": "ignore"},
-        adapter={"canaries": list(CANARIES), "damping": 0.5, "refit": {"every_labels": 16}},
+        adapter={"canaries": list(CANARIES), "damping": DAMPING, "refit": {"every_labels": 16}},
         batch={"max_batch": 16, "max_wait_ms": 50},
     )
     with running(config) as worker:
@@ -80,6 +77,6 @@ def test_pacs_learns_and_keeps_its_promise(cluster: Cluster, tmp_path: Path) -> 
     assert accuracy("labelled", 1) > accuracy("labelled", 0)
     assert accuracy("canary", 1) >= accuracy("canary", 0) - 0.01
     # Labels that the vocabulary does not know are counted, predicted and not learned.
-    assert unknown == sum(name == "guitar" for name in labelled.values())
+    assert unknown == sum(name == "guitar" for _, name in truth.values())
     anchors = cluster.read(cluster.config.topics.anchors)
     assert {dict(record.headers)["label"].decode() for record in anchors} == {"dog", "elephant", "horse", "person"}
