@@ -1,6 +1,6 @@
 """The adapter: unit image vectors and labels in, adapted probabilities out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -16,7 +16,8 @@ from stream_adapter.adapter.net_effect import NetEffect
 from stream_adapter.adapter.pruning import Pruner
 from stream_adapter.adapter.refit import FitProblem, Refitting, nothing_fitted, settings_hash, take_part
 from stream_adapter.adapter.results import AdapterPrediction, ForgetResult, IndexStatistics, LearnResult, Removed
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.share import EVERYTHING, Share
+from stream_adapter.adapter.store import AnchorStore, Offer
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
 
@@ -102,28 +103,33 @@ class Adapter:
             version=self.version,
         )
 
-    def learn(self, anchors: Sequence[Anchor]) -> LearnResult:
+    def learn(self, anchors: Sequence[Anchor], share: Share = EVERYTHING) -> LearnResult:
         """Take anchors in, in this order, then prune to the budgets. All are checked before anything changes.
+
+        Args:
+            anchors: may be empty: then it only prunes.
+            share: the anchors that may be pruned here; others that have to go are left to whoever decides about them.
 
         Raises:
             AnchorError: a vector is not finite, not unit or of the wrong length; nothing was learned.
         """
-        if not anchors:
-            return LearnResult()
-        stored, halves = as_stored(self._checked(anchors))
         effect = NetEffect()
-        for index, anchor in enumerate(anchors):
-            if anchor.label in self._config.canaries:
-                effect.ignored(anchor.anchor_id, "canary")
-            elif anchor.label not in self._class_names:
-                effect.ignored(anchor.anchor_id, "unknown label")
-            else:
-                effect.offered(anchor, self._store.offer(anchor, stored[index], halves[index]))
+        self._offer(anchors, self._store.offer, effect)
         for victim in self._pruner.victims():
-            effect.pruned(victim, self._store.remove(self._store.id_of(victim.row)))
-        self._index.remove(np.array(effect.gone, np.int64))
-        self._index.add(np.array(effect.new, np.int64))
-        self._refitting.changed(len(effect.gone) + len(effect.new))
+            if share.holds(self._store.keys[self._store.slots_of(np.array([victim.row]))])[0]:
+                effect.pruned(victim, self._store.remove(self._store.id_of(victim.row)))
+        self._changed(effect)
+        return effect.result()
+
+    def follow(self, anchors: Sequence[Anchor]) -> LearnResult:
+        """Take in anchors that were decided on elsewhere: of one id the largest stamp stays; nothing is pruned.
+
+        Raises:
+            AnchorError: as `learn`.
+        """
+        effect = NetEffect()
+        self._offer(anchors, self._store.put, effect)
+        self._changed(effect)
         return effect.result()
 
     def forget(self, anchor_ids: Sequence[str]) -> ForgetResult:
@@ -155,6 +161,10 @@ class Adapter:
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""
         return self._store.anchors()
+
+    def anchor(self, anchor_id: str) -> Anchor | None:
+        """One live anchor; None where there is none of this id."""
+        return self._store.get(anchor_id)
 
     @property
     def n_anchors(self) -> int:
@@ -195,6 +205,28 @@ class Adapter:
     def index_statistics(self) -> IndexStatistics:
         """How the search for nearest anchors is doing."""
         return self._index.statistics
+
+    def _offer(
+        self,
+        anchors: Sequence[Anchor],
+        to: Callable[[Anchor, NDArray[np.float32], NDArray[np.float16]], Offer],
+        effect: NetEffect,
+    ) -> None:
+        if not anchors:
+            return
+        stored, halves = as_stored(self._checked(anchors))
+        for index, anchor in enumerate(anchors):
+            if anchor.label in self._config.canaries:
+                effect.ignored(anchor.anchor_id, "canary")
+            elif anchor.label not in self._class_names:
+                effect.ignored(anchor.anchor_id, "unknown label")
+            else:
+                effect.offered(anchor, to(anchor, stored[index], halves[index]))
+
+    def _changed(self, effect: NetEffect) -> None:
+        self._index.remove(np.array(effect.gone, np.int64))
+        self._index.add(np.array(effect.new, np.int64))
+        self._refitting.changed(len(effect.gone) + len(effect.new))
 
     def _nearness(self, neighbours: Neighbours) -> Tensor:
         """exp(−γ · distance to the nearest anchor) of each row on its own: float32 (B,), 0 without anchors."""

@@ -1,10 +1,13 @@
 """What the adapter answers: predictions as arrays, and what became of the anchors that it was given."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream_adapter.adapter.anchors import Anchor
 
 IgnoredReason = Literal["repeated", "outdated", "canary", "unknown label"]
 RemovedReason = Literal["corrected", "class budget", "total budget", "forgotten"]
@@ -94,6 +97,7 @@ class LearnResult:
         folded: exact duplicates of a live anchor with the same label.
         ignored: anchors without effect.
         removed: ids that are gone: replaced by another id, or pruned.
+        before: every anchor that was there before and is changed or gone, as it was, by id.
     """
 
     added: tuple[str, ...] = ()
@@ -101,6 +105,7 @@ class LearnResult:
     folded: tuple[Folded, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     removed: tuple[Removed, ...] = ()
+    before: Mapping[str, Anchor] = field(default_factory=dict)
 
     @property
     def written(self) -> tuple[str, ...]:
