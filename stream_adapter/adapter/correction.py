@@ -2,7 +2,7 @@
 
     base        p = softmax(τ z'·t'_c + 2 log a_c)          z', t' of LLU, a the classes' aliveness
     residual    R_i = target_i − p(a_i), on labelled classes; Δ(z) = Σ_i w_i R_i over the nearest anchors
-    labelled    P(labelled | z), from the base's mass and the novelty of z (`open_set.py`), less `protection`
+    labelled    P(labelled | z), from masses and the novelty of z (`open_set.py`), less `protection` in log-odds
     answer      P(labelled | z) · norm(max(p + Δ, 0)) over the labelled classes,
                 (1 − P(labelled | z)) · norm(p) over the others: how they share what is theirs is the base's alone
 
@@ -75,6 +75,7 @@ class AnchorReadings:
         rest: float32 (n,), logsumexp of all other logits; -inf where there are none.
         trust: what the labels are taken for, by label.
         examples: int64 (e,), the anchors that are examples for the open set.
+        example_logits: float32 (2, e, C), theirs, with the maps and without.
         novelty: float32 (2, e), theirs beside all other anchors, and beside those of other classes.
     """
 
@@ -85,11 +86,16 @@ class AnchorReadings:
     rest: Tensor
     trust: LabelTrust
     examples: Tensor
+    example_logits: Tensor
     novelty: Tensor
 
 
 def read_anchors(
-    anchors: AllAnchors, trust: LabelTrust, logits_of: Callable[[Tensor], Tensor], local: LocalSettings
+    anchors: AllAnchors,
+    trust: LabelTrust,
+    logits_of: Callable[[Tensor], Tensor],
+    zero_shot_logits_of: Callable[[Tensor], Tensor],
+    local: LocalSettings,
 ) -> AnchorReadings:
     """Read all anchors: a pure function.
 
@@ -97,6 +103,7 @@ def read_anchors(
         anchors: at least one.
         trust: of their labels, as class indices.
         logits_of: logits (b, C) under the maps of anchors (b, d).
+        zero_shot_logits_of: the same without the maps.
         local: settings of local kernel ridge.
     """
     vectors, classes = torch.from_numpy(anchors.vectors), torch.from_numpy(anchors.classes)
@@ -108,8 +115,11 @@ def read_anchors(
     top_classes, top_logits, rest = (torch.cat(column) for column in zip(*parts, strict=True))
     taking_part = torch.from_numpy(anchors.taking_part)
     examples = taking_part[:: max(1, -(-len(taking_part) // _LEFT_OUT))]  # an even choice
+    example_logits = torch.stack([model(vectors[examples]).cpu() for model in (logits_of, zero_shot_logits_of)])
     novelty = _left_out_novelty(vectors, classes, examples, local)
-    return AnchorReadings(anchors.rows, classes, top_classes, top_logits, rest, trust, examples, novelty)
+    return AnchorReadings(
+        anchors.rows, classes, top_classes, top_logits, rest, trust, examples, example_logits, novelty
+    )
 
 
 def _left_out_novelty(vectors: Tensor, classes: Tensor, examples: Tensor, local: LocalSettings) -> Tensor:
@@ -156,6 +166,10 @@ class Correction:
         # Twice: a class that is hardly there gets less of the mass, and keeps less of what it got.
         self._log_prior = torch.from_numpy(2.0 * np.log(self.aliveness)).float()  # (C,)
         self._is_labelled = torch.from_numpy(labelled)  # (C,)
+        alive = self._log_prior.exp()
+        self._zero_shot_sums = torch.stack(
+            [alive.where(self._is_labelled, 0.0), alive.masked_fill(self._is_labelled, 0.0)], dim=1
+        )  # (C, 2)
         self._places = np.empty(0, np.int64)
         self._rows = np.empty(0, np.int64)
         self._residual_classes = torch.empty(0, 0, dtype=torch.int64)
@@ -172,11 +186,12 @@ class Correction:
         at = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
         return np.where(self._rows[at] == rows, self._places[at], -1)
 
-    def probabilities(self, logits: Tensor, places: Tensor, fit: LocalFit) -> Tensor:
+    def probabilities(self, logits: Tensor, zero_shot: Tensor, places: Tensor, fit: LocalFit) -> Tensor:
         """The answer, float32 (B, C).
 
         Args:
             logits: float32 (B, C), τ z'·t'; used up.
+            zero_shot: float32 (B, C), probabilities of the untouched model.
             places: int64 (B, k), the nearest anchors as `known` gives them; anything where the weight is 0.
             fit: the local systems around the events.
         """
@@ -188,11 +203,15 @@ class Correction:
         shares = (fit.weights[:, :, None] * self._residual_values[places]).flatten(1)
         corrected = torch.maximum(labelled.scatter_add(1, columns, shares), labelled.mul_(_SMALLEST))  # (B, C)
         kept, mass = unlabelled.sum(dim=1, keepdim=True), corrected.sum(dim=1, keepdim=True)  # (B, 1), (B, 1)
+        sums = zero_shot @ self._zero_shot_sums  # (B, 2): labelled, unlabelled as far as they are alive
+        odds = sums.clamp_(min=_SMALLEST).log_()
         weights = self.open_set
-        odds = weights.mass * ((1.0 - kept).clamp(min=_SMALLEST).log() - kept.clamp(min=_SMALLEST).log())
-        odds += weights.novelty * fit.novelty[:, None] + weights.offset - self._settings.protection
-        share = torch.where(kept > 0.0, odds.sigmoid(), 1.0)  # P(labelled | z) (B, 1)
+        share = weights.zero_shot_mass * (odds[:, :1] - odds[:, 1:])  # (B, 1)
+        share += weights.mass * ((1.0 - kept).clamp(min=_SMALLEST).log() - kept.clamp(min=_SMALLEST).log())
+        share += weights.novelty * fit.novelty[:, None] + weights.offset - self._settings.protection
         tiny = torch.finfo(torch.float32).tiny
+        # P(labelled | z); nobody gets a share who has no mass to spread it over.
+        share = torch.where(kept > tiny, share.sigmoid_() * (mass > tiny), 1.0)
         return corrected.mul_(share / mass.clamp(min=tiny)).add_(unlabelled.mul_((1.0 - share) / kept.clamp(min=tiny)))
 
     def _take_in(self, readings: AnchorReadings) -> None:
@@ -207,7 +226,15 @@ class Correction:
         self._residual_classes = torch.cat([readings.trust.classes, classes.gather(1, top.indices)], dim=1)  # (n, r)
         self._residual_values = torch.cat([readings.trust.values, -top.values], dim=1)  # (n, r)
         if self.labelled.sum() > 1:
-            at = readings.examples
-            own = (base[at] * (classes[at] == readings.classes[at][:, None])).sum(dim=1)
-            columns = (of_labelled[at].sum(dim=1), own, *readings.novelty, readings.trust.trust[at])
-            self.open_set = calibrate(LeftOut(*(column.double().numpy() for column in columns)))
+            self.open_set = self._calibrated(readings)
+
+    def _calibrated(self, readings: AnchorReadings) -> OpenSet:
+        base = (readings.example_logits + self._log_prior).softmax(dim=2)  # (2, e, C)
+        own = readings.classes[readings.examples].expand(2, -1)[:, :, None]  # (2, e, 1)
+        columns = (
+            base @ self._is_labelled.float(),  # (2, e)
+            base.gather(2, own)[:, :, 0],  # (2, e)
+            readings.novelty,
+            readings.trust.trust[readings.examples],
+        )
+        return calibrate(LeftOut(*(column.double().numpy() for column in columns)))
