@@ -28,7 +28,8 @@ _RESIDUALS = 8  # most probable labelled classes whose residuals an anchor keeps
 _BLOCK = 2_048  # anchors whose logits are held at a time
 _LEFT_OUT = 512  # anchors that are examples for the open set
 _LEFT_OUT_BLOCK = 64  # of them whose cosines with all anchors are held at a time
-_SMALLEST = 1e-6  # share of its base probability that is left to a labelled class; also of a mass in log-odds
+_SMALLEST = 1e-6  # of a mass in log-odds
+_FLOOR = 1e-9  # of a class's probability before the groups get their shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +167,8 @@ class Correction:
         # Twice: a class that is hardly there gets less of the mass, and keeps less of what it got.
         self._log_prior = torch.from_numpy(2.0 * np.log(self.aliveness)).float()  # (C,)
         self._is_labelled = torch.from_numpy(labelled)  # (C,)
-        alive = self._log_prior.exp()
-        self._zero_shot_sums = torch.stack(
-            [alive.where(self._is_labelled, 0.0), alive.masked_fill(self._is_labelled, 0.0)], dim=1
-        )  # (C, 2)
+        self._groups = torch.stack([self._is_labelled, ~self._is_labelled], dim=1).float()  # (C, 2)
+        self._alive_groups = self._groups * self._log_prior.exp()[:, None]  # (C, 2)
         self._places = np.empty(0, np.int64)
         self._rows = np.empty(0, np.int64)
         self._residual_classes = torch.empty(0, 0, dtype=torch.int64)
@@ -195,24 +194,18 @@ class Correction:
             places: int64 (B, k), the nearest anchors as `known` gives them; anything where the weight is 0.
             fit: the local systems around the events.
         """
-        base = logits.add_(self._log_prior).softmax(dim=1)  # (B, C)
-        unlabelled = base.masked_fill(self._is_labelled, 0.0)  # (B, C)
-        labelled = base - unlabelled  # (B, C)
+        answer = logits.add_(self._log_prior).softmax(dim=1)  # (B, C): the base
         # The residuals of all k anchors, class by class: (B, k · r).
         columns = self._residual_classes[places].flatten(1)
-        shares = (fit.weights[:, :, None] * self._residual_values[places]).flatten(1)
-        corrected = torch.maximum(labelled.scatter_add(1, columns, shares), labelled.mul_(_SMALLEST))  # (B, C)
-        kept, mass = unlabelled.sum(dim=1, keepdim=True), corrected.sum(dim=1, keepdim=True)  # (B, 1), (B, 1)
-        sums = zero_shot @ self._zero_shot_sums  # (B, 2): labelled, unlabelled as far as they are alive
-        odds = sums.clamp_(min=_SMALLEST).log_()
-        weights = self.open_set
-        share = weights.zero_shot_mass * (odds[:, :1] - odds[:, 1:])  # (B, 1)
-        share += weights.mass * ((1.0 - kept).clamp(min=_SMALLEST).log() - kept.clamp(min=_SMALLEST).log())
-        share += weights.novelty * fit.novelty[:, None] + weights.offset - self._settings.protection
-        tiny = torch.finfo(torch.float32).tiny
-        # P(labelled | z); nobody gets a share who has no mass to spread it over.
-        share = torch.where(kept > tiny, share.sigmoid_() * (mass > tiny), 1.0)
-        return corrected.mul_(share / mass.clamp(min=tiny)).add_(unlabelled.mul_((1.0 - share) / kept.clamp(min=tiny)))
+        residuals = (fit.weights[:, :, None] * self._residual_values[places]).flatten(1)
+        answer.scatter_add_(1, columns, residuals).clamp_(min=_FLOOR)
+        mass, kept = (answer @ self._groups).split_with_sizes((1, 1), dim=1)  # (B, 1) of labelled, of unlabelled
+        zero_shot_odds = (zero_shot @ self._alive_groups).clamp_(min=_SMALLEST).log_()  # (B, 2)
+        odds = self.open_set.mass * ((1.0 - kept).clamp(min=_SMALLEST).log() - kept.clamp(min=_SMALLEST).log())
+        odds += self.open_set.zero_shot_mass * (zero_shot_odds[:, :1] - zero_shot_odds[:, 1:])
+        odds += self.open_set.novelty * fit.novelty[:, None] + (self.open_set.offset - self._settings.protection)
+        share = torch.where(kept > 0.0, odds.sigmoid_(), 1.0)  # P(labelled | z)
+        return answer.mul_(torch.where(self._is_labelled, share / mass, (1.0 - share) / kept.clamp(min=_FLOOR)))
 
     def _take_in(self, readings: AnchorReadings) -> None:
         """Residuals and open set from the anchors' base probabilities under this traffic."""
