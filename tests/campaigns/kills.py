@@ -230,12 +230,12 @@ class Campaign:
 
 def _differences(survivors: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
     """Where an answer depends on the partition, and so the worker, that a probe went to, or on being a fresh one."""
-    found = []
-    for name, said in survivors.items():
-        for other in (survivors.get(name.partition("-")[0] + "-0"), fresh.get(name)):
-            if not _alike(said, other):
-                found.append(f"probe {name}: {said} and {other}")
-    return found
+    return [
+        f"probe {name}: {said} and {other}"
+        for name, said in survivors.items()
+        for other in (survivors.get(name.partition("-")[0] + "-0"), fresh.get(name))
+        if not _alike(said, other)
+    ]
 
 
 def _alike(one: Any, other: Any) -> bool:
