@@ -1,0 +1,7 @@
+"""State on the disk: files of which nothing is believed unchecked, and the folder where a worker keeps them."""
+
+from stream_adapter.snapshots.folder import SnapshotFolder
+from stream_adapter.snapshots.snapshot import Snapshot
+from stream_adapter.snapshots.snapshotter import Snapshotter, Take, Written
+
+__all__ = ["Snapshot", "SnapshotFolder", "Snapshotter", "Take", "Written"]
