@@ -160,6 +160,9 @@ class KafkaConfig(Section):
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    transactional_id: str | None = None
+    transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
     session_timeout_ms: PositiveInt = 45_000
     max_poll_interval_ms: PositiveInt = 300_000
     security: dict[str, str | int | bool] = {}

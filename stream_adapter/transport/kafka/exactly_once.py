@@ -118,7 +118,7 @@ class ExactlyOnce:
         producer = self._connection.producer(
             transactional_id=self._transactional_id,
             # The broker aborts a dead worker's transaction after this; until then readers wait behind it.
-            transaction_timeout_ms=int(self._connection.deadline_s * 1000),
+            transaction_timeout_ms=self._connection.config.transaction_timeout_ms,
         )
         try:
             with self._connection.errors_of(f"cannot begin transactions as {self._transactional_id!r}"):

@@ -106,6 +106,11 @@ class KafkaSource:
         return self._ownership.visible
 
     @property
+    def partition_count(self) -> int:
+        """How many partitions the topic has, as of the last metadata."""
+        return len(self._consumer.partitions_for_topic(self._topic))
+
+    @property
     def exhausted(self) -> bool:
         """Never: a topic has no end."""
         return False
