@@ -1,6 +1,7 @@
 """Lists of strings as arrays: what a file of arrays without pickle needs to hold them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,7 @@ def unpack_repeated(name: str, arrays: Arrays) -> list[str]:
     return [distinct[code] for code in codes.tolist()]
 
 
-def array_of(arrays: Arrays, name: str, *dtypes: type[np.generic], dimensions: int = 1) -> NDArray[np.generic]:
+def array_of(arrays: Arrays, name: str, *dtypes: type[np.generic], dimensions: int = 1) -> NDArray[Any]:
     """The array of this name, if it is of one of these types and has so many dimensions.
 
     Raises:

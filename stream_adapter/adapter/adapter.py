@@ -1,6 +1,6 @@
 """The adapter: unit image vectors and labels in, adapted probabilities out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream_adapter.adapter.anchors import Anchor, as_stored, check_vectors
+from stream_adapter.adapter.graph import Graph
 from stream_adapter.adapter.index import make_index
 from stream_adapter.adapter.latent_update import FitSettings, gates
 from stream_adapter.adapter.neighbours import Neighbours
@@ -17,9 +18,11 @@ from stream_adapter.adapter.pruning import Pruner
 from stream_adapter.adapter.refit import FitProblem, Refitting, nothing_fitted, settings_hash, take_part
 from stream_adapter.adapter.results import AdapterPrediction, ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.share import EVERYTHING, Share
+from stream_adapter.adapter.state import AdapterState, restored_store, unconfirmed_of
 from stream_adapter.adapter.store import AnchorStore, Offer
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
+from stream_adapter.packing import Arrays
 
 
 class Adapter:
@@ -157,6 +160,28 @@ class Adapter:
         if fitted is not None:
             self._fitted = fitted
             self._fit_number += 1
+
+    def save_state(
+        self, unconfirmed: Mapping[str, Anchor | None] | None = None, *, graph: bool = False
+    ) -> AdapterState:
+        """Copy the anchors, and the graph where it is asked for; another thread may pack it. See `AdapterState`."""
+        return AdapterState.of(self._store, self._index.graph if graph else None, self._config.canaries, unconfirmed)
+
+    def load_state(self, arrays: Arrays) -> None:
+        """Take over what `AdapterState.arrays` packed in place of what is there; `maintain` fits the maps to it.
+
+        Raises:
+            SnapshotError: the arrays do not fit together, or not to the vocabulary; nothing has changed.
+        """
+        unconfirmed, settled = unconfirmed_of(arrays)
+        anchors = self._config.anchors
+        self._store = restored_store(arrays, self._store.class_names, self._texts.shape[1], self._config.canaries)
+        graph = Graph.restored(arrays, self._store, anchors, self._config.seed)
+        self._index = make_index(self._store, anchors, self._config.seed, graph)
+        self._pruner = Pruner(self._store, anchors.budget, anchors.budget_per_class)
+        self._refitting.changed(len(self._store))
+        self.forget(unconfirmed)
+        self.follow(settled)
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""
