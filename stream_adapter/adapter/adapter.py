@@ -1,6 +1,6 @@
 """The adapter: unit image vectors and labels in, adapted probabilities out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -18,7 +18,7 @@ from stream_adapter.adapter.pruning import Pruner
 from stream_adapter.adapter.refit import FitProblem, Refitting, nothing_fitted, settings_hash, take_part
 from stream_adapter.adapter.results import AdapterPrediction, ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.share import EVERYTHING, Share
-from stream_adapter.adapter.state import AdapterState, restored_store, unconfirmed_of
+from stream_adapter.adapter.state import StateCopy, restored_store, unconfirmed_of
 from stream_adapter.adapter.store import AnchorStore, Offer
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
@@ -161,11 +161,9 @@ class Adapter:
             self._fitted = fitted
             self._fit_number += 1
 
-    def save_state(
-        self, unconfirmed: Mapping[str, Anchor | None] | None = None, *, graph: bool = False
-    ) -> AdapterState:
-        """Copy the anchors, and the graph where it is asked for; another thread may pack it. See `AdapterState`."""
-        return AdapterState.of(self._store, self._index.graph if graph else None, self._config.canaries, unconfirmed)
+    def copy_state(self) -> StateCopy:
+        """Begin to copy the state; whoever wants it at once calls `finish`, see `StateCopy`."""
+        return StateCopy(self._store, self._index.graph, self._config.canaries)
 
     def load_state(self, arrays: Arrays) -> None:
         """Take over what `AdapterState.arrays` packed in place of what is there; `maintain` fits the maps to it.

@@ -4,7 +4,7 @@ What is saved is the store, and what follows from it alone and takes long to mak
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,25 +23,29 @@ _ROWS_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class StoreCopy:
-    """A store as it was at one moment: 30 ms for 100,000 anchors of 512 numbers, and nothing in it is shared.
+class AdapterState:
+    """All that an adapter held at one moment, made by `StateCopy`; nothing in it is shared with the adapter.
 
     Attributes:
         class_names: the vocabulary.
+        canaries: classes whose anchors were not taken in.
         ids: n ids.
-        vectors: float32 (n, d), as stored.
+        vectors: float32 (n, d), as stored, in parts: what was copied in the background, and what came later.
         classes: int64 (n,), class indices.
         times: int64 (n,), event times.
         rows: int64 (n,), row ids.
         origins: n origins.
         shapes: n digests of the float16 vectors.
         next_row: the next row id.
-        digest: of the whole.
+        digest: of all anchors.
+        graph: the graph over them; None where there was none, or it was not asked for.
+        unconfirmed: anchors that are to be changed after a restore: to what, or to nothing.
     """
 
     class_names: Sequence[str]
+    canaries: Collection[str]
     ids: Sequence[str]
-    vectors: NDArray[np.float32]
+    vectors: Sequence[NDArray[np.float32]]
     classes: NDArray[np.int64]
     times: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -49,14 +53,82 @@ class StoreCopy:
     shapes: Sequence[bytes]
     next_row: int
     digest: str
+    graph: GraphCopy | None
+    unconfirmed: Mapping[str, Anchor | None]
 
-    @classmethod
-    def of(cls, store: AnchorStore) -> "StoreCopy":
-        """Copy a store; by the thread that owns it."""
-        return cls(
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The state as arrays, for `Adapter.load_state`; any thread may call it."""
+        vectors = np.concatenate(self.vectors)  # (n, d)
+        halves, shapes = vectors.astype(np.float16), b"".join(self.shapes)
+        # Float16 is half the size, and gives back the same bits but for some short vectors (at d = 16, 1 of 600):
+        # renormalising moved a number by more than half a float16 step.
+        lossless = b"".join(hash_of(row.tobytes()) for row in halves) == shapes
+        columns = AnchorColumns(
+            ids=self.ids,
+            labels=[self.class_names[index] for index in self.classes.tolist()],
+            vectors=halves if lossless else vectors,
+            times=self.times,
+            origins=self.origins,
+        )
+        settled = [anchor for anchor in self.unconfirmed.values() if anchor is not None]
+        return {
+            **columns.arrays("store"),
+            "store.rows": self.rows,
+            "store.next_row": np.array([self.next_row], np.int64),
+            "store.shapes": np.frombuffer(shapes, np.uint8).reshape(-1, DIGEST_BYTES),
+            "store.digest": np.frombuffer(bytes.fromhex(self.digest), np.uint8),
+            **pack_strings("learnable", _learnable(self.class_names, self.canaries)),
+            **pack_strings("unconfirmed", list(self.unconfirmed)),
+            **AnchorColumns.of(settled, vectors.shape[1]).arrays("settled"),
+            **(self.graph.arrays(self.rows) if self.graph is not None else {}),
+        }
+
+
+class StateCopy:
+    """A copy of an adapter's state in the making, while the adapter goes on.
+
+    Vectors are nearly all there is to copy, and the vector of a row id never changes; only its slot does. So they are
+    copied by slot in the background, whatever moves meanwhile, and `finish` repeats the slots that have another row
+    id now. What is copied is the state at `finish`.
+
+    Args:
+        store: the anchors. They belong to the thread that calls everything here but `run`.
+        graph: the graph over them.
+        canaries: classes whose anchors are not taken in.
+    """
+
+    def __init__(self, store: AnchorStore, graph: Graph | None, canaries: Collection[str]) -> None:
+        self._store = store
+        self._graph = graph
+        self._canaries = canaries
+        self._source = store.vectors
+        self._rows = store.rows.copy()
+        self._vectors: NDArray[np.float32] | None = None
+
+    def run(self) -> None:
+        """Copy the vectors; in any thread."""
+        self._vectors = self._source.copy()
+
+    def finish(self, *, unconfirmed: Mapping[str, Anchor | None] | None = None, graph: bool = False) -> AdapterState:
+        """Copy the rest, and the vectors where `run` has not.
+
+        Args:
+            unconfirmed: anchors that are to be changed after a restore: to what, or to nothing.
+            graph: copy the graph too. That takes longer than everything else, and saves building it after a restore.
+        """
+        if self._vectors is None:
+            self.run()
+        assert self._vectors is not None
+        store = self._store
+        known = min(len(store), len(self._rows))
+        vectors = self._vectors[:known]
+        moved = np.flatnonzero(store.rows[:known] != self._rows[:known])
+        vectors[moved] = store.vectors[moved]
+        return AdapterState(
             class_names=store.class_names,
+            canaries=self._canaries,
             ids=list(store.ids),
-            vectors=store.vectors.copy(),
+            vectors=(vectors, store.vectors[known:].copy()),
             classes=store.classes.copy(),
             times=store.times.copy(),
             rows=store.rows.copy(),
@@ -64,70 +136,9 @@ class StoreCopy:
             shapes=list(store._shapes),
             next_row=store._next_row,
             digest=store.digest,
+            graph=self._graph.copy() if graph and self._graph is not None else None,
+            unconfirmed=dict(unconfirmed or {}),
         )
-
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """The copy as arrays; in float16, at half the size, where that loses nothing."""
-        halves = self.vectors.astype(np.float16)  # (n, d)
-        shapes = b"".join(self.shapes)
-        # Renormalising moves short vectors by more than half a float16 step now and then: 1 of 600 at d = 16.
-        lossless = b"".join(hash_of(row.tobytes()) for row in halves) == shapes
-        columns = AnchorColumns(
-            ids=self.ids,
-            labels=[self.class_names[index] for index in self.classes.tolist()],
-            vectors=halves if lossless else self.vectors,
-            times=self.times,
-            origins=self.origins,
-        )
-        return {
-            **columns.arrays("store"),
-            "store.rows": self.rows,
-            "store.next_row": np.array([self.next_row], np.int64),
-            "store.shapes": np.frombuffer(shapes, np.uint8).reshape(-1, DIGEST_BYTES),
-            "store.digest": np.frombuffer(bytes.fromhex(self.digest), np.uint8),
-        }
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class AdapterState:
-    """All that an adapter held at one moment; made by `Adapter.save_state`, packed by whoever writes it.
-
-    Attributes:
-        store: the anchors.
-        canaries: classes whose anchors were not taken in.
-        graph: the graph over them, which takes four times as long to copy as the anchors; None where there was none, or
-            it was not asked for: then it is built anew after a restore.
-        unconfirmed: anchors that are to be changed after a restore: to what, or to nothing.
-    """
-
-    store: StoreCopy
-    canaries: Collection[str] = ()
-    graph: GraphCopy | None = None
-    unconfirmed: Mapping[str, Anchor | None] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls,
-        store: AnchorStore,
-        graph: Graph | None,
-        canaries: Collection[str],
-        unconfirmed: Mapping[str, Anchor | None] | None,
-    ) -> "AdapterState":
-        """Copy it; by the thread that owns the adapter."""
-        return cls(
-            StoreCopy.of(store), tuple(canaries), None if graph is None else graph.copy(), dict(unconfirmed or {})
-        )
-
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """The state as arrays, for `Adapter.load_state`; may be called by any thread."""
-        settled = [anchor for anchor in self.unconfirmed.values() if anchor is not None]
-        return {
-            **self.store.arrays(),
-            **pack_strings("learnable", _learnable(self.store.class_names, self.canaries)),
-            **pack_strings("unconfirmed", list(self.unconfirmed)),
-            **AnchorColumns.of(settled, self.store.vectors.shape[1]).arrays("settled"),
-            **(self.graph.arrays(self.store.rows) if self.graph is not None else {}),
-        }
 
 
 def restored_store(

@@ -2,6 +2,6 @@
 
 from stream_adapter.snapshots.folder import SnapshotFolder
 from stream_adapter.snapshots.snapshot import Snapshot
-from stream_adapter.snapshots.snapshotter import Snapshotter, Take, Written
+from stream_adapter.snapshots.snapshotter import Begin, Copying, Snapshotter, Written
 
-__all__ = ["Snapshot", "SnapshotFolder", "Snapshotter", "Take", "Written"]
+__all__ = ["Begin", "Copying", "Snapshot", "SnapshotFolder", "Snapshotter", "Written"]

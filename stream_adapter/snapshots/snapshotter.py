@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -13,8 +14,18 @@ from stream_adapter.snapshots.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
 
-# Called by the thread that owns the state: copies it, and returns what makes a snapshot of the copy, anywhere.
-Take = Callable[[], Callable[[], Snapshot]]
+
+class Copying(Protocol):
+    """A copy of the state in the making."""
+
+    def run(self) -> None:
+        """Copy what can be copied while the state goes on changing; in the background."""
+
+    def finish(self) -> Callable[[], Snapshot]:
+        """Copy the rest, in the thread that owns the state; what is returned packs it, in the background."""
+
+
+Begin = Callable[[], Copying]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +42,16 @@ class Written:
 
 
 class Snapshotter:
-    """Takes a snapshot every so often: copied by the thread that owns the state, packed and written by another.
+    """Takes a snapshot every so often, and keeps the thread that owns the state for as short as can be.
+
+    That thread begins and finishes the copy; copying the bulk, packing and writing are done in the background.
 
     A snapshot that fails (a full disk) does not end the worker: the topic has everything, only the next start will
     take longer. It is logged, reported, and tried again after the same interval.
 
     Args:
         folder: where to.
-        every_s: seconds between two snapshots, from one copy to the next.
+        every_s: seconds from the beginning of one snapshot to that of the next.
         executor: packs and writes, one snapshot at a time.
         now_s: when the worker started, by the caller's monotonic clock.
         written: told of a snapshot that is complete.
@@ -61,50 +74,59 @@ class Snapshotter:
         self._written = written
         self._failed = failed
         self._due_at_s = now_s + every_s
-        self._running: Future[Written] | None = None
-        self._running_since_s = now_s
+        self._copying: Copying | None = None
+        self._copied: Future[None] | None = None
+        self._saved: Future[Written] | None = None
+        self._taken_at_s = now_s
         self._newest_s: float | None = None
 
-    def turn(self, now_s: float, take: Take) -> None:
-        """Report what was finished and begin what is due; called between batches by the thread that owns the state.
+    def turn(self, now_s: float, begin: Begin) -> None:
+        """Go on with what the background has finished, or begin what is due; between batches, by the state's owner.
 
         Args:
             now_s: the caller's monotonic clock, in seconds.
-            take: copies the state; called at once if a snapshot is due and none is being written.
+            begin: called if a snapshot is due and none is under way.
 
         Raises:
-            BaseException: whatever `take` raised, or packing that did not end in a `SnapshotError`.
+            BaseException: whatever copying raised, or packing that did not end in a `SnapshotError`.
         """
-        if self._running is not None:
-            if not self._running.done():
-                return
-            self._report(self._running)
-            self._running = None
-        if now_s >= self._due_at_s:
+        if self._copying is not None and self._copied is not None:
+            if self._copied.done():
+                self._copied.result()
+                self._taken_at_s = now_s
+                self._saved = self._executor.submit(self._save, self._copying.finish())
+                self._copying = self._copied = None
+        elif self._saved is not None:
+            if self._saved.done():
+                saved, self._saved = self._saved, None
+                self._report(saved)
+        elif now_s >= self._due_at_s:
             self._due_at_s = now_s + self._every_s
-            self._running_since_s = now_s
-            self._running = self._executor.submit(self._write, take())
+            self._copying = begin()
+            self._copied = self._executor.submit(self._copying.run)
 
-    def finish(self, now_s: float, take: Take) -> None:
-        """Wait for the snapshot that is being written, then write a last one; for the end of a worker.
+    def finish(self, now_s: float, begin: Begin) -> None:
+        """Finish the snapshot that is under way, then take a last one; for the end of a worker.
 
         Raises:
             BaseException: as `turn`.
         """
-        if self._running is not None:
-            self._running.exception()  # waits
+        self._complete(now_s, begin)
         self._due_at_s = now_s
-        self.turn(now_s, take)
-        if self._running is not None:
-            self._running.exception()
-            self._report(self._running)
-            self._running = None
+        self.turn(now_s, begin)
+        self._complete(now_s, begin)
+
+    def _complete(self, now_s: float, begin: Begin) -> None:
+        self._due_at_s = float("inf")
+        while (under_way := self._copied or self._saved) is not None:
+            under_way.exception()  # waits
+            self.turn(now_s, begin)
 
     def age_s(self, now_s: float) -> float | None:
-        """Seconds since the state was copied that the newest complete snapshot holds; None before the first."""
+        """Seconds since the newest complete snapshot was the state; None before the first."""
         return None if self._newest_s is None else now_s - self._newest_s
 
-    def _write(self, pack: Callable[[], Snapshot]) -> Written:
+    def _save(self, pack: Callable[[], Snapshot]) -> Written:
         started = time.perf_counter()
         size = self._folder.save(pack())
         return Written(time.perf_counter() - started, size)
@@ -116,5 +138,5 @@ class Snapshotter:
             log.warning("could not write a snapshot", error=str(error))
             self._failed(error)
             return
-        self._newest_s = self._running_since_s
+        self._newest_s = self._taken_at_s
         self._written(written)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors import Anchor, Origin
 from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.state import AdapterState, StoreCopy, restored_store
+from stream_adapter.adapter.state import AdapterState, StateCopy, restored_store
 from stream_adapter.adapter.store import AnchorStore
 from stream_adapter.config import AdapterConfig, AnchorsConfig, RefitConfig
 from stream_adapter.errors import SnapshotError
@@ -47,7 +47,7 @@ def everything(store: AnchorStore) -> list[tuple[object, ...]]:
 
 
 def saved(store: AnchorStore) -> Arrays:
-    return AdapterState(StoreCopy.of(store)).arrays()
+    return StateCopy(store, None, ()).finish().arrays()
 
 
 def test_a_store_comes_back_with_rows_and_digest() -> None:
@@ -84,12 +84,36 @@ def test_a_restored_store_goes_on_as_the_other_does(changes: list[tuple[bool, in
 def test_a_copy_shares_nothing_with_the_store() -> None:
     store = store_of(some_anchors(50))
     before = everything(store)
-    copied = AdapterState(StoreCopy.of(store))
+    copied = StateCopy(store, None, ()).finish()
     for number in range(50):
         store.remove(f"0-{number}")
     for anchor in some_anchors(70, seed=1):
         put(store, anchor)
     assert everything(restored_store(copied.arrays(), CLASSES, D, ())) == before
+
+
+@settings(max_examples=60, deadline=None)
+@given(*[st.lists(st.tuples(st.booleans(), st.integers(0, 200)), max_size=80)] * 2)
+def test_a_copy_that_is_made_while_the_store_goes_on_is_the_state_at_its_end(
+    before: list[tuple[bool, int]], after: list[tuple[bool, int]]
+) -> None:
+    """Anchors come, go and move to other slots before and after the background has copied the vectors."""
+    store, anchors = store_of(some_anchors(40)), some_anchors(201)
+
+    def go_on(changes: list[tuple[bool, int]]) -> None:
+        for is_put, number in changes:
+            if is_put:
+                put(store, anchors[number])
+            elif anchors[number].anchor_id in store:
+                store.remove(anchors[number].anchor_id)
+
+    copying = StateCopy(store, None, ())
+    go_on(before)
+    copying.run()
+    go_on(after)
+    found = restored_store(copying.finish().arrays(), CLASSES, D, ())
+    assert everything(found) == everything(store)
+    assert found.digest == store.digest
 
 
 def test_an_empty_store_comes_back() -> None:
@@ -175,7 +199,7 @@ def reloaded(state: AdapterState, index: Any = "exact", **changes: Any) -> Adapt
 
 def test_a_restored_adapter_answers_bit_for_bit_as_the_other() -> None:
     one = adapter_of(count=60)
-    other = reloaded(one.save_state())
+    other = reloaded(one.copy_state().finish())
     for adapter in (one, other):
         adapter.maintain(InlineExecutor(), 0.0)
     assert other.anchors_digest == one.anchors_digest
@@ -189,7 +213,9 @@ def test_what_was_not_confirmed_is_as_the_changelog_has_it() -> None:
     one = adapter_of(count=30)
     first, second, third, *_ = one.anchors()
     corrected = Anchor(second.anchor_id, second.vector, "owl" if second.label != "owl" else "cat", second.event_time_ms)
-    other = reloaded(one.save_state({first.anchor_id: None, second.anchor_id: corrected, "never there": None}))
+    other = reloaded(
+        one.copy_state().finish(unconfirmed={first.anchor_id: None, second.anchor_id: corrected, "never there": None})
+    )
     assert other.anchor(first.anchor_id) is None
     assert (found := other.anchor(second.anchor_id)) is not None and found.label == corrected.label
     assert other.anchor(third.anchor_id) is not None
@@ -201,7 +227,7 @@ def test_what_was_not_confirmed_is_as_the_changelog_has_it() -> None:
 def test_a_state_that_is_refused_changes_nothing() -> None:
     adapter = adapter_of(count=12)
     digest = adapter.anchors_digest
-    arrays = adapter_of(count=20).save_state().arrays()
+    arrays = adapter_of(count=20).copy_state().finish().arrays()
     del arrays["store.rows"]
     with pytest.raises(SnapshotError):
         adapter.load_state(arrays)
@@ -209,14 +235,14 @@ def test_a_state_that_is_refused_changes_nothing() -> None:
 
 
 def test_the_budget_holds_after_a_restore() -> None:
-    other = reloaded(adapter_of(count=60).save_state(), budget=30)
+    other = reloaded(adapter_of(count=60).copy_state().finish(), budget=30)
     assert len(other.learn([]).removed) == 30
 
 
 def test_a_saved_graph_answers_at_once_and_as_before() -> None:
     one = adapter_of("hnsw", 600)
     one.forget([anchor.anchor_id for anchor in list(one.anchors())[:150]])
-    other = reloaded(one.save_state(graph=True), "hnsw")
+    other = reloaded(one.copy_state().finish(graph=True), "hnsw")
     assert (other.index_statistics.kind, other.index_statistics.live, other.index_statistics.tombstones) == (
         "hnsw", 450, 150,
     )  # fmt: skip
@@ -231,9 +257,9 @@ def test_a_saved_graph_answers_at_once_and_as_before() -> None:
 @pytest.mark.parametrize("kept", [True, False])
 def test_without_a_graph_that_fits_exact_search_answers_until_one_is_built(kept: bool) -> None:
     one = adapter_of("hnsw", 600)
-    other = reloaded(one.save_state(graph=kept), "hnsw", hnsw_m=24)  # another M than the saved graph's
+    other = reloaded(one.copy_state().finish(graph=kept), "hnsw", hnsw_m=24)  # another M than the saved graph's
     assert other.index_statistics.kind == "exact"
-    expected = reloaded(one.save_state()).predict(QUERIES).neighbour_ids
+    expected = reloaded(one.copy_state().finish()).predict(QUERIES).neighbour_ids
     np.testing.assert_array_equal(other.predict(QUERIES).neighbour_ids, expected)
     executor = HeldExecutor()
     other.maintain(executor, 0.0)
@@ -262,7 +288,7 @@ def test_without_a_graph_that_fits_exact_search_answers_until_one_is_built(kept:
 def test_a_graph_that_does_not_fit_is_left_and_the_anchors_are_not(damage: Callable[[Arrays], None]) -> None:
     one = adapter_of("hnsw", 300)
     one.forget([anchor.anchor_id for anchor in list(one.anchors())[:20]])
-    arrays = one.save_state(graph=True).arrays()
+    arrays = one.copy_state().finish(graph=True).arrays()
     damage(arrays)
     other = adapter_of("hnsw")
     other.load_state(arrays)
