@@ -128,6 +128,18 @@ def topics_create(
     typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
 
 
+@topics_app.command("check")
+def topics_check(file: ConfigFile, as_json: AsJson = False) -> None:
+    """Compare the topics with what the worker needs. Exit status 1 when something must be repaired."""
+    from stream_adapter.operations import showing
+    from stream_adapter.transport.kafka.topic_check import check_topics
+
+    found = check_topics(config.load(file), str(file))
+    showing.show_findings(found, as_json=as_json)
+    if any(finding.severity == "error" for finding in found):
+        raise typer.Exit(1)
+
+
 @classes_app.command("build")
 def classes_build(
     file: ConfigFile,

@@ -1,7 +1,8 @@
-"""Anchors and dead letters on a terminal: tables for people, JSON lines for programs."""
+"""Anchors, dead letters and faults of topics on a terminal: tables for people, JSON lines for programs."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.table import Table
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
 from stream_adapter.operations.dead_letters import Letter
+from stream_adapter.transport.kafka.topic_check import Finding
 
 
 def show_anchors(anchors: Sequence[AnchorRecord], limit: int, *, as_json: bool) -> None:
@@ -46,6 +48,21 @@ def show_letters(letters: Sequence[Letter], limit: int, *, as_json: bool) -> Non
         return
     rows = [(letter.origin, letter.stage, letter.key, str(letter.bytes), letter.reason) for letter in newest]
     _print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
+
+
+def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """What is wrong with the topics, the worst first."""
+    worst_first = sorted(findings, key=lambda finding: finding.severity != "error")
+    if as_json:
+        _print_lines([asdict(finding) for finding in worst_first])
+        return
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    for finding in worst_first:
+        console.print(f"{finding.severity}: topic {finding.topic}: {finding.what} is {finding.found}: {finding.why}")
+        if finding.repair:
+            console.print(f"    {finding.repair}")
+    errors = sum(finding.severity == "error" for finding in findings)
+    console.print(f"{errors} errors, {len(findings) - errors} warnings")
 
 
 def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:
