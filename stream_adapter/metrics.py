@@ -72,6 +72,9 @@ class Metrics:
         )
         self.refits = Counter("refits", "Refits of the maps that were swapped in.", **made)
         self.refit_age = Gauge("refit_age_seconds", "Seconds since the maps in use were swapped in.", **made)
+        self.unfitted = Gauge(
+            "unfitted_changes", "Changes of the anchors that the maps in use do not know yet.", **made
+        )
         self.index_recall = Gauge("index_recall_ratio", "Recall of the index against exact search, sampled.", **made)
 
         self.lag = Gauge("consumer_lag", "Records not yet read.", ["topic", "partition"], **made)

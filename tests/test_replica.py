@@ -188,6 +188,18 @@ def test_whoever_decides_about_an_anchor_writes_it_again_when_an_older_record_ca
     assert worker.replica.reassert(EVERYTHING) == []
 
 
+def test_so_it_does_when_the_older_record_is_its_own() -> None:
+    worker = Worker("me", adapter_of(10))
+    _, ours = worker.replica.learn([record("a", "dog", time=1)], EVERYTHING)
+    newer = record("a", "cat", time=9)
+    worker.replica.follow(changes_of([newer.to_record("x"), *ours], "me"))
+    found = worker.adapter.anchor("a")
+    assert found is not None and found.label == "cat"
+    (again,) = worker.replica.reassert(EVERYTHING)
+    (change,) = changes_of([again], "me")
+    assert isinstance(change.content, AnchorRecord) and change.content.label == "cat"
+
+
 def test_another_encoders_anchor_stops_the_worker() -> None:
     foreign = AnchorRecord("a", VECTORS[0], "cat", 0, "/s", "a", "images", 0, 0, "other-encoder")
     with pytest.raises(FingerprintMismatch, match="other-encoder"):
