@@ -1,16 +1,20 @@
 """Anchors, dead letters and faults of topics on a terminal: tables for people, JSON lines for programs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
 from stream_adapter.operations.dead_letters import Letter
+from stream_adapter.operations.history import PastState
 from stream_adapter.transport.kafka.topic_check import Finding
 
 
@@ -37,6 +41,28 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
         table.add_row(name, str(value))
     Console().print(table)
+
+
+def show_export(state: PastState, output: Path) -> None:
+    """What was exported, and whether it is sure to be all that there was."""
+    labels = len({anchor.label for anchor in state.anchors.values()})
+    until = ", ".join(f"{number}:{offset}" for number, offset in sorted(state.offsets.items()))
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{len(state.anchors)} anchors of {labels} classes, {state.topic} up to {until}, written to {output}")
+    if not state.whole:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(
+            f"warning: {state.topic} was compacted since: anchors that counted then and were changed or deleted "
+            "afterwards may be missing. Nothing is compacted for `min.compaction.lag.ms`, see `topics check`"
+        )
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on the error output; what is yielded is told how much is done."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def show_letters(letters: Sequence[Letter], limit: int, *, as_json: bool) -> None:

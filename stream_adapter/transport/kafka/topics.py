@@ -162,6 +162,11 @@ def delete_retention_ms(connection: Connection, name: str) -> int | None:
     return _number(connection, name, "delete.retention.ms")
 
 
+def min_compaction_lag_ms(connection: Connection, name: str) -> int | None:
+    """For how long nothing of a compacted topic is compacted, in milliseconds; None where the worker may not ask."""
+    return _number(connection, name, "min.compaction.lag.ms")
+
+
 def _number(connection: Connection, name: str, setting: str) -> int | None:
     admin = connection.admin()
     try:
