@@ -81,6 +81,12 @@ class Metrics:
         self.assigned = Gauge("assigned_partitions", "Input partitions that this worker owns.", **made)
         self.ready = Gauge("ready", "1 when restored, warm and assigned.", **made)
         self.restored_anchors = Gauge("restored_anchors", "Anchors read back since the start.", **made)
+        self.snapshot_age = Gauge("snapshot_age_seconds", "Seconds since the newest snapshot was the state.", **made)
+        self.snapshots = Counter("snapshots", "Snapshots, by what became of them.", ["outcome"], **made)
+        self.snapshot_seconds = Histogram(
+            "snapshot_seconds", "Seconds that packing and writing a snapshot took.", buckets=_SECONDS, **made
+        )
+        self.snapshot_bytes = Gauge("snapshot_bytes", "Size of the newest snapshot.", **made)
         self.build = Info("build", "Version, encoder fingerprint and vocabulary hash.", **made)
 
         # A series that exists from the start shows a zero instead of a gap.
