@@ -198,6 +198,14 @@ class FilesConfig(Section):
     labels: bool = True
 
 
+class SnapshotsConfig(Section):
+    """A worker's state on the disk, so that a start need not read the whole anchors topic."""
+
+    folder: FilePath | None = None
+    every_s: PositiveFloat = 60.0
+    keep: PositiveInt = 2
+
+
 class DeadLetterLimit(Section):
     """When too many events are bad, the worker stops instead of dead-lettering a whole topic."""
 
@@ -228,6 +236,7 @@ class Config(Section):
     batch: BatchConfig = BatchConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
+    snapshots: SnapshotsConfig = SnapshotsConfig()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
 

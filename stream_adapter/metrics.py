@@ -72,12 +72,21 @@ class Metrics:
         )
         self.refits = Counter("refits", "Refits of the maps that were swapped in.", **made)
         self.refit_age = Gauge("refit_age_seconds", "Seconds since the maps in use were swapped in.", **made)
+        self.unfitted = Gauge(
+            "unfitted_changes", "Changes of the anchors that the maps in use do not know yet.", **made
+        )
         self.index_recall = Gauge("index_recall_ratio", "Recall of the index against exact search, sampled.", **made)
 
         self.lag = Gauge("consumer_lag", "Records not yet read.", ["topic", "partition"], **made)
         self.assigned = Gauge("assigned_partitions", "Input partitions that this worker owns.", **made)
         self.ready = Gauge("ready", "1 when restored, warm and assigned.", **made)
         self.restored_anchors = Gauge("restored_anchors", "Anchors read back since the start.", **made)
+        self.snapshot_age = Gauge("snapshot_age_seconds", "Seconds since the newest snapshot was the state.", **made)
+        self.snapshots = Counter("snapshots", "Snapshots, by what became of them.", ["outcome"], **made)
+        self.snapshot_seconds = Histogram(
+            "snapshot_seconds", "Seconds that packing and writing a snapshot took.", buckets=_SECONDS, **made
+        )
+        self.snapshot_bytes = Gauge("snapshot_bytes", "Size of the newest snapshot.", **made)
         self.build = Info("build", "Version, encoder fingerprint and vocabulary hash.", **made)
 
         # A series that exists from the start shows a zero instead of a gap.

@@ -75,10 +75,10 @@ class Replica:
         because_of = {change.previous_id: change.anchor_id for change in result.replaced}
         outputs = [by_id[anchor_id].to_record(self._writer) for anchor_id in result.written]
         for removed in result.removed:
-            if removed.anchor_id in result.before or removed.anchor_id in self._in_flight:
-                cause = by_id.get(because_of.get(removed.anchor_id, ""))
-                source = Partition(cause.topic, cause.partition) if cause is not None else None
-                outputs.append(anchor_tombstone(removed.anchor_id, self._writer, source))
+            # Also for one that came and went within this batch: then its label has left a trace.
+            cause = by_id.get(because_of.get(removed.anchor_id, ""))
+            source = Partition(cause.topic, cause.partition) if cause is not None else None
+            outputs.append(anchor_tombstone(removed.anchor_id, self._writer, source))
         for output in outputs:
             self._wrote(output, result.before.get(_id(output)))
         self._count(result.removed)

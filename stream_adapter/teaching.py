@@ -129,6 +129,7 @@ class Teacher:
         self._adapter.maintain(self._background, now_s)
         metrics = self._metrics
         metrics.refits.inc(self._adapter.fit_number - fits_before)
+        metrics.unfitted.set(self._adapter.changes_since_fit)
         metrics.anchors.set(self._adapter.n_anchors)
         metrics.set_digest(self._adapter.anchors_digest)
         metrics.seen_classes.set(int(self._adapter.has_anchor.sum()))

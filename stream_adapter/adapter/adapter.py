@@ -14,6 +14,7 @@ from stream_adapter.adapter.checks import check_vocabulary, checked_vectors
 from stream_adapter.adapter.class_presence import ClassPresence
 from stream_adapter.adapter.correction import CorrectionSettings
 from stream_adapter.adapter.fitting import FitProblem, Fitted, nothing_fitted, settings_hash, take_problem, under
+from stream_adapter.adapter.graph import Graph
 from stream_adapter.adapter.index import make_index
 from stream_adapter.adapter.latent_update import FitSettings
 from stream_adapter.adapter.local_residual import LocalSettings
@@ -23,8 +24,10 @@ from stream_adapter.adapter.pruning import Pruner
 from stream_adapter.adapter.refit import Refitting
 from stream_adapter.adapter.results import AdapterPrediction, ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.share import EVERYTHING, Share
+from stream_adapter.adapter.state import StateCopy, restored_store, unconfirmed_of
 from stream_adapter.adapter.store import AnchorStore, Offer
 from stream_adapter.config import AdapterConfig
+from stream_adapter.packing import Arrays
 
 
 class Adapter:
@@ -206,6 +209,26 @@ class Adapter:
         if fitted is not None:
             self._fit_number += fitted.maps is not self._fitted.maps
             self._fitted = fitted
+
+    def copy_state(self) -> StateCopy:
+        """Begin to copy the state; whoever wants it at once calls `finish`, see `StateCopy`."""
+        return StateCopy(self._store, self._index.graph, self._config.canaries)
+
+    def load_state(self, arrays: Arrays) -> None:
+        """Take over what `AdapterState.arrays` packed in place of what is there; `maintain` fits the maps to it.
+
+        Raises:
+            SnapshotError: the arrays do not fit together, or not to the vocabulary; nothing has changed.
+        """
+        unconfirmed, settled = unconfirmed_of(arrays)
+        anchors = self._config.anchors
+        self._store = restored_store(arrays, self._store.class_names, self._texts.shape[1], self._config.canaries)
+        graph = Graph.restored(arrays, self._store, anchors, self._config.seed)
+        self._index = make_index(self._store, anchors, self._config.seed, graph)
+        self._pruner = Pruner(self._store, anchors.budget, anchors.budget_per_class)
+        self._refitting.changed(len(self._store))
+        self.forget(unconfirmed)
+        self.follow(settled)
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""

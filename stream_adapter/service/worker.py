@@ -23,8 +23,9 @@ from stream_adapter.transport.changelog import Changelog
 
 log = structlog.get_logger(__name__)
 
-# One batch is computed, one is decoded ahead of it: more would only add latency.
-_BATCHES_UNDER_WAY = 2
+# One batch is computed and one is decoded ahead of it. Two more keep the compute thread busy while the loop waits for a
+# commit; then they are committed together. More would only add latency.
+_BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
 _POLL_WHILE_IDLE_S = 0.1
 _LAG_EVERY_S = 1.0
