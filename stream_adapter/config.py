@@ -129,6 +129,7 @@ class PresenceConfig(Section):
 
     window: PositiveInt = 2_000
     kappa: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
+    every_s: PositiveFloat = 5.0
 
 
 class ResidualConfig(Section):

@@ -126,6 +126,11 @@ class Adapter:
         self._presence.mark_labelled(numbers)
 
     @property
+    def window(self) -> int:
+        """How many events the window of traffic holds at most."""
+        return self._config.presence.window
+
+    @property
     def observed(self) -> int:
         """Events observed so far; the next one gets this number."""
         return self._presence.seen
