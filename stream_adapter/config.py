@@ -146,7 +146,7 @@ class AdapterConfig(Section):
     method: Literal["ours", "llu"] = "ours"
     gamma: PositiveFloat = 10.0
     damping: Fraction = 0.5
-    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.0
+    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
     seed: int = 0
     canaries: tuple[str, ...] = ()
     anchors: AnchorsConfig = AnchorsConfig()
