@@ -8,6 +8,7 @@
     ├── AnchorError            an anchor is unknown, not finite, not unit or of the wrong length
     ├── TransportError         the broker, topic or file cannot be used
     │   └── Fenced             another worker took over this worker's identity
+    ├── EvaluationError        features, methods or options of an evaluation cannot be used
     ├── DeadLetterLimitExceeded  too large a share of recent events is bad; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
@@ -63,6 +64,10 @@ class TransportError(StreamAdapterError):
 
 class Fenced(TransportError):
     """Another worker took over this worker's identity."""
+
+
+class EvaluationError(StreamAdapterError):
+    """Features, methods or options of an evaluation cannot be used."""
 
 
 class DeadLetterLimitExceeded(StreamAdapterError):

@@ -1,0 +1,44 @@
+"""The methods that are compared, by name."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from stream_adapter.errors import EvaluationError
+from stream_adapter.evaluate.methods.base import Batch, Lessons, Method, Probabilities, Task
+from stream_adapter.evaluate.methods.knn import NearestNeighbours
+from stream_adapter.evaluate.methods.last_label import LastLabel
+from stream_adapter.evaluate.methods.tip_adapter import TipAdapter
+from stream_adapter.evaluate.methods.worker_adapter import WorkerAdapter
+from stream_adapter.evaluate.methods.zero_shot import ZeroShot
+
+BASELINE = "last-label"
+"""Run beside whatever is asked for wherever there is a stream: accuracy says little without it."""
+
+METHODS: dict[str, Callable[[Task], Method]] = {
+    "zero-shot": ZeroShot,
+    "llu": partial(WorkerAdapter, method="llu"),
+    "tip-adapter": TipAdapter,
+    "knn": NearestNeighbours,
+    "ours": WorkerAdapter,
+    BASELINE: LastLabel,
+}
+
+
+def check_methods(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each once.
+
+    Raises:
+        EvaluationError: one of them is no method; names the nearest ones.
+    """
+    for name in names:
+        if name not in METHODS:
+            near = difflib.get_close_matches(name, METHODS, n=2, cutoff=0.5)
+            advice = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(METHODS)}"
+            raise EvaluationError(f"unknown method {name!r}; {advice}")
+    if not names:
+        raise EvaluationError(f"no method was named; known are {', '.join(METHODS)}")
+    return tuple(dict.fromkeys(names))
+
+
+__all__ = ["BASELINE", "METHODS", "Batch", "Lessons", "Method", "Probabilities", "Task", "check_methods"]
