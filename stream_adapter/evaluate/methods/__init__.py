@@ -5,9 +5,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from stream_adapter.errors import EvaluationError
+from stream_adapter.evaluate.methods.anytime import AnytimeCl
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Method, Probabilities, Task
+from stream_adapter.evaluate.methods.kernel_ridge import KernelRidge
 from stream_adapter.evaluate.methods.knn import NearestNeighbours
 from stream_adapter.evaluate.methods.last_label import LastLabel
+from stream_adapter.evaluate.methods.lsa import LabelShiftAware
+from stream_adapter.evaluate.methods.rail import Rail
+from stream_adapter.evaluate.methods.ranpac import RanPac
+from stream_adapter.evaluate.methods.slda import StreamingLda
+from stream_adapter.evaluate.methods.stata import StatA
 from stream_adapter.evaluate.methods.tip_adapter import TipAdapter
 from stream_adapter.evaluate.methods.worker_adapter import WorkerAdapter
 from stream_adapter.evaluate.methods.zero_shot import ZeroShot
@@ -20,6 +27,13 @@ METHODS: dict[str, Callable[[Task], Method]] = {
     "llu": partial(WorkerAdapter, method="llu"),
     "tip-adapter": TipAdapter,
     "knn": NearestNeighbours,
+    "slda": StreamingLda,
+    "ranpac": RanPac,
+    "rail": Rail,
+    "anytime": AnytimeCl,
+    "kernel-ridge": KernelRidge,
+    "lsa": LabelShiftAware,
+    "stata": StatA,
     "ours": WorkerAdapter,
     BASELINE: LastLabel,
 }
