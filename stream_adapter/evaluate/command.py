@@ -1,6 +1,5 @@
 """What the `evaluate` commands do: read, run with a progress bar, report."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.embedding import embed
 from stream_adapter.evaluate.features import Features, read_features, save_features
 from stream_adapter.evaluate.methods import BASELINE, check_methods
-from stream_adapter.evaluate.report import REFERENCE, document, show, write_json
+from stream_adapter.evaluate.page import render
+from stream_adapter.evaluate.report import REFERENCE, document, show, write_json, write_text
 from stream_adapter.evaluate.running import Evaluation, Settings, run_all
 
 
@@ -41,12 +41,12 @@ class Request:
     html: Path | None
 
 
-def evaluate(request: Request, make_settings: Callable[[], Settings], console: Console, progress: Console) -> None:
+def evaluate(request: Request, settings: Settings, console: Console, progress: Console) -> None:
     """Run a protocol and report.
 
     Args:
         request: data, methods, and where the report goes.
-        make_settings: the protocol's settings.
+        settings: the protocol's.
         console: gets the table.
         progress: gets the progress bar.
 
@@ -54,7 +54,6 @@ def evaluate(request: Request, make_settings: Callable[[], Settings], console: C
         ConfigError: the configuration is not valid.
         EvaluationError: data, methods or settings cannot be used.
     """
-    settings = make_settings()
     asked = check_methods(parts(request.methods))
     always = (REFERENCE, BASELINE) if settings.protocol == "stream" else (REFERENCE,)
     for path in (request.json, request.html, request.save_features):
@@ -76,6 +75,8 @@ def evaluate(request: Request, make_settings: Callable[[], Settings], console: C
     report = document(evaluation, runs)
     if request.json is not None:
         write_json(request.json, report)
+    if request.html is not None:
+        write_text(request.html, render(evaluation, runs, report))
     show(evaluation, runs, console)
 
 

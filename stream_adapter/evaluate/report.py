@@ -90,33 +90,31 @@ def show(evaluation: Evaluation, runs: list[Run], console: Console) -> None:
     for shots in sorted({row.shots for row in found}, key=lambda value: value or 0):
         for domain in dict.fromkeys(row.domain for row in found):
             chosen = [row for row in found if row.shots == shots and row.domain == domain]
-            console.print(_table(evaluation, chosen, shots, domain))
+            for groups in evaluation.settings.tables:
+                console.print(_table(evaluation, [row for row in chosen if row.group in groups], shots, domain))
 
 
 def percent(row: Row) -> str:
-    """Accuracy with its interval, in %."""
+    """Accuracy in %, with the larger half of its interval."""
     interval = row.accuracy
     if math.isnan(interval.mean):
         return "–"
-    if interval.low == interval.high:
-        return f"{100 * interval.mean:.1f}"
-    return f"{100 * interval.mean:.1f} [dim]({100 * interval.low:.1f}–{100 * interval.high:.1f})[/dim]"
+    half = max(interval.high - interval.mean, interval.mean - interval.low)
+    return f"{100 * interval.mean:.1f}" + (f" [dim]±{100 * half:.1f}[/dim]" if half > 0.0 else "")
 
 
 def _table(evaluation: Evaluation, chosen: list[Row], shots: int | None, domain: str) -> Table:
     where = f", {domain}" if domain != ALL else ""
-    which = f", {shots} shots" if shots is not None else ""
+    which = f", {shots} per class" if shots is not None else ""
     seeds = f"{evaluation.seeds} seed{'s' if evaluation.seeds > 1 else ''}"
-    table = Table(
-        title=f"{evaluation.features.name}{where}{which}: accuracy in %, {seeds} (95 % interval); ECE in %",
-        title_justify="left",
-    )
+    table = Table(title=f"{evaluation.features.name}{where}{which}", title_justify="left", caption_justify="left")
+    table.caption = f"accuracy in % (95 % interval over {seeds}), ECE in %"
     groups = list(dict.fromkeys(row.group for row in chosen))
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     for group in groups:
-        table.add_column(group, justify="right")
+        table.add_column(group, justify="right", no_wrap=True)
         if any(not math.isnan(row.mean("ece")) for row in chosen if row.group == group):
-            table.add_column("ECE", justify="right")
+            table.add_column("ECE", justify="right", no_wrap=True)
     for method in evaluation.methods:
         cells = [method]
         for group in groups:
@@ -140,6 +138,8 @@ def _row(row: Row, reference: Row | None) -> dict[str, Any]:
     shown["accuracy"] = {name: _number(getattr(row.accuracy, name)) for name in ("mean", "low", "high")}
     for name in ("ece", "nll", "brier"):
         shown[name] = _number(row.mean(name))
+    if not math.isnan(row.mean("windowed")):
+        shown["windowed"], shown["faded"] = _number(row.mean("windowed")), _number(row.mean("faded"))
     if reference is not None:
         shown["before"] = {name: _number(reference.mean(name)) for name in ("accuracy", "ece", "nll", "brier")}
     shown["per_seed"] = [_figures(figures) for figures in row.per_seed]

@@ -2,16 +2,22 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.class_presence import ClassKind
-from stream_adapter.evaluate.scores import Answers, calibration_error
+from stream_adapter.evaluate.scores import Answers, calibration_error, faded, windowed
 
 ALL = "all"
 """The domain under which all domains are counted together."""
+
+WINDOW = 200
+"""Events in the window of windowed accuracy."""
+
+FADING = 0.995
+"""Fading factor of faded accuracy: the newest 200 events or so count."""
 
 _NAN = float("nan")
 
@@ -26,6 +32,8 @@ class Figures:
         ece: expected calibration error, 0..1.
         nll: mean negative log-likelihood.
         brier: mean Brier score, 0..2.
+        windowed: accuracy over the newest `WINDOW` events, at the end of a stream.
+        faded: accuracy with weights that fade by `FADING` per event, at the end of a stream.
     """
 
     events: int
@@ -33,10 +41,12 @@ class Figures:
     ece: float = _NAN
     nll: float = _NAN
     brier: float = _NAN
+    windowed: float = _NAN
+    faded: float = _NAN
 
     @classmethod
     def of(cls, answers: Answers) -> "Figures":
-        """The figures of these answers, all of which have a truth."""
+        """The figures of these answers, all of which have a truth, in whatever order."""
         if not len(answers):
             return cls(0, _NAN)
         return cls(
@@ -46,6 +56,15 @@ class Figures:
             float(answers.nll.mean()),
             float(answers.brier.mean()),
         )
+
+    @classmethod
+    def of_stream(cls, answers: Answers) -> "Figures":
+        """As `of`, for answers in the order of a stream."""
+        figures = cls.of(answers)
+        if not len(answers):
+            return figures
+        recent = windowed(answers.hits, WINDOW)[-1], faded(answers.hits, FADING)[-1]
+        return replace(figures, windowed=float(recent[0]), faded=float(recent[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +128,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over seeds with its 95 % interval (Student's t), cut at 0 and 1; with one seed all three are the same."""
+    """A mean over seeds with its 95 % interval (Student's t); with one seed all three are the same."""
 
     mean: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Interval":
-        """The interval of values of which at least one is not nan."""
+    def of(cls, values: Sequence[float], least: float = 0.0) -> "Interval":
+        """The interval of the values that are not nan, cut at `least` and 1; nan where there is none."""
         known = [value for value in values if not math.isnan(value)]
         if not known:
             return cls(_NAN, _NAN, _NAN)
@@ -126,7 +145,7 @@ class Interval:
             return cls(mean, mean, mean)
         variance = sum((value - mean) ** 2 for value in known) / (len(known) - 1)
         half = t_quantile(len(known) - 1) * math.sqrt(variance / len(known))
-        return cls(mean, max(mean - half, 0.0), min(mean + half, 1.0))
+        return cls(mean, max(mean - half, least), min(mean + half, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +181,12 @@ def rows(runs: Sequence[Run]) -> list[Row]:
         for sample in run.outcome.samples:
             key = (run.method, sample.group, sample.domain, sample.shots)
             cells.setdefault(key, {})[run.seed] = sample.figures
-    return [
-        Row(*key, Interval.of([cell[seed].accuracy for seed in sorted(cell)]), tuple(cell[s] for s in sorted(cell)))
-        for key, cell in cells.items()
-    ]
+    found = []
+    for key, cell in cells.items():
+        per_seed = tuple(cell[seed] for seed in sorted(cell))
+        least = -1.0 if key[1] == "forgetting" else 0.0  # a task may be better in the end than ever before
+        found.append(Row(*key, Interval.of([figures.accuracy for figures in per_seed], least), per_seed))
+    return found
 
 
 def by_domain(members: NDArray[np.bool_], domains: NDArray[np.str_]) -> Iterator[tuple[str, NDArray[np.bool_]]]:

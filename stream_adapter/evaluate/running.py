@@ -15,10 +15,10 @@ from stream_adapter.evaluate.results import Outcome, Run
 
 
 class Settings(Protocol):
-    """The settings of a protocol, which run it."""
+    """The settings of a protocol, which run it; `tables` has the groups that are shown side by side."""
 
     protocol: ClassVar[str]
-    groups: ClassVar[tuple[str, ...]]
+    tables: ClassVar[tuple[tuple[str, ...], ...]]
 
     def size(self, features: Features) -> int:
         """About how many events one run predicts."""

@@ -44,7 +44,7 @@ class StreamSettings:
     """
 
     protocol: ClassVar[str] = "stream"
-    groups: ClassVar[tuple[str, ...]] = ("labelled", "canary")
+    tables: ClassVar[tuple[tuple[str, ...], ...]] = (("labelled", "canary"),)
 
     label_rate: float = 0.3
     canaries: float | tuple[str, ...] = 0.3
@@ -85,7 +85,7 @@ class StreamSettings:
         scored = plan.truth != UNKNOWN
         is_canary = scored & plan.canary[plan.truth]
         samples = [
-            Sample(group, domain, Figures.of(answers[rows]))
+            Sample(group, domain, Figures.of_stream(answers[rows]))
             for group, members in (("labelled", scored & ~is_canary), ("canary", is_canary))
             for domain, rows in by_domain(members, features.domains[plan.rows])
         ]

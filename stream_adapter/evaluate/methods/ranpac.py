@@ -3,7 +3,7 @@
     h = max(0, z W_rand), W_rand ~ N(0, 1);  W = (HᵀH + λI)⁻¹ HᵀY;  scores = h W
 
 λ is the one of a grid that predicts events best which were not learned from, in squared error, as published. There it
-is chosen once per task on a fifth of the task's data; a stream has no tasks, so here it is 1 for the first 32 labels and
+is chosen once per task on a fifth of the task's data; a stream has no tasks, so it is 1 for the first 32 labels and is
 chosen again whenever their number has grown fourfold, on the labels that are about to be learned. M is 2,000 where the
 paper has 10,000: a solve costs M³. Scores are made probabilities by clipping at zero and dividing by the sum; the
 published method has no answer for a class without labels.
