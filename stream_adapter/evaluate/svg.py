@@ -7,6 +7,7 @@ from html import escape
 
 _WIDTH, _HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 40
+_CHARACTER, _LINE = 6.2, 12.0  # about the size of a label's text
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Plot:
         self._title = title
         self._x, self._y = x, y
         self._marks: list[str] = []
+        self._labels: list[tuple[float, float, float]] = []  # left, right, height of those that are placed
 
     def line(self, series: Series) -> None:
         """A line, broken where y is nan."""
@@ -87,9 +89,20 @@ class Plot:
         across, up = self._across(x), self._up(y)
         self._marks.append(f'<circle class="point {style}" cx="{across:.1f}" cy="{up:.1f}" r="5">{_tip(name)}</circle>')
         if label is not None:
-            aside, end = (-8, "end") if across > 0.7 * _WIDTH else (8, "start")
-            place = f'x="{across + aside:.1f}" y="{up + 4:.1f}" text-anchor="{end}"'
+            before = across > 0.7 * _WIDTH
+            beside = across - 8 if before else across + 8
+            place = f'x="{beside:.1f}" y="{self._free(beside, up + 4, label, before=before):.1f}"'
+            place += f' text-anchor="{"end" if before else "start"}"'
             self._marks.append(f'<text class="label" {place}>{escape(label)}</text>')
+
+    def _free(self, beside: float, height: float, label: str, *, before: bool) -> float:
+        """The height for a label, further down where others are in the way already."""
+        width = _CHARACTER * len(label)
+        left, right = (beside - width, beside) if before else (beside, beside + width)
+        while any(left < high and low < right and abs(height - h) < _LINE for low, high, h in self._labels):
+            height += _LINE
+        self._labels.append((left, right, height))
+        return height
 
     def segment(self, style: str, start: tuple[float, float], end: tuple[float, float]) -> None:
         """A straight line between two points."""
