@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from stream_adapter.evaluate.methods import Task
+from stream_adapter.evaluate.methods.anytime import DECAY, PLAIN, AnytimeCl
+from stream_adapter.evaluate.methods.zero_shot import ZeroShot
+from tests.evaluate.data import make_features
+from tests.evaluate.methods.small import TASK, teach
+
+FEATURES = make_features(180)
+
+
+def test_running_accuracy_is_a_plain_mean_first_and_fades_later() -> None:
+    method = AnytimeCl(TASK)
+    for hit in (1.0, 0.0, 0.0, 1.0):
+        method._count(1, np.array([hit, 1.0]))
+    assert method._right[:, 1].tolist() == [0.5, 1.0]
+    for _ in range(PLAIN - 4):
+        method._count(1, np.array([0.5, 1.0]))
+    assert method._right[0, 1] == pytest.approx(0.5)
+    method._count(1, np.array([1.0, 1.0]))
+    assert method._right[0, 1] == pytest.approx(DECAY * 0.5 + (1 - DECAY))
+
+
+def test_the_mixture_by_hand() -> None:
+    method = AnytimeCl(Task(FEATURES.vocabulary))
+    teach(method, FEATURES.vectors[:60], FEATURES.labels[:60].tolist())
+    method._right[0], method._right[1] = 0.9, 0.3
+    untouched = ZeroShot(Task(FEATURES.vocabulary)).predict(FEATURES.vectors[60:])
+    tuned = method._tuned(FEATURES.vectors[60:])
+    np.testing.assert_allclose(method.predict(FEATURES.vectors[60:]), 0.75 * tuned + 0.25 * untouched, atol=1e-6)
+
+
+def test_what_zero_shot_takes_for_a_class_without_labels_is_left_alone() -> None:
+    method = AnytimeCl(Task(FEATURES.vocabulary))
+    known = FEATURES.labels[:90] < 3
+    teach(method, FEATURES.vectors[:90][known], FEATURES.labels[:90][known].tolist())
+    untouched = ZeroShot(Task(FEATURES.vocabulary)).predict(FEATURES.vectors[90:])
+    outside = untouched.argmax(axis=1) >= 3
+    assert 0 < outside.sum() < 90
+    np.testing.assert_array_equal(method.predict(FEATURES.vectors[90:])[outside], untouched[outside])
+    assert (method._tuned(FEATURES.vectors[90:])[:, 3:] == 0).all()
