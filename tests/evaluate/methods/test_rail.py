@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from stream_adapter.evaluate.methods import Task
 from stream_adapter.evaluate.methods.rail import FUSION, PENALTY, WIDTH, Rail
@@ -40,4 +41,4 @@ def test_elsewhere_it_is_the_published_mixture() -> None:
 
 
 def test_the_scaled_penalty_keeps_the_kernel_of_the_published_width() -> None:
-    assert PENALTY / WIDTH == 0.1 / 15_000
+    assert pytest.approx(0.1 / 15_000) == PENALTY / WIDTH

@@ -16,10 +16,8 @@ def test_scores_are_the_ridge_regression_on_relu_features_as_published() -> None
     # The same regression in its dual form: scores = K_test (K + λI)⁻¹ Y, with λ = 1 so early in the stream.
     one_hot = np.eye(6)[features.labels[:24]]
     scores = tests @ hidden.T @ np.linalg.solve((hidden @ hidden.T).astype(np.float64) + np.eye(24), one_hot)
-    scores = np.maximum(scores, 0)
-    np.testing.assert_allclose(
-        method.predict(features.vectors[24:]), scores / scores.sum(axis=1, keepdims=True), atol=1e-3
-    )
+    expected = np.maximum(scores, 0) / np.maximum(scores, 0).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(method.predict(features.vectors[24:]), expected, atol=1e-3)
 
 
 def test_lambda_is_chosen_from_the_grid_as_labels_come_in() -> None:
