@@ -1,9 +1,15 @@
 """Which anchors a worker decides about, when several hold the same ones."""
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def key_of(anchor_id: str) -> int:
+    """A 64-bit hash of an anchor's id: an order, and a division into shares, that all workers agree on."""
+    return int.from_bytes(hashlib.blake2b(anchor_id.encode(), digest_size=8).digest(), "big")
 
 
 class Share(NamedTuple):
@@ -21,9 +27,13 @@ class Share(NamedTuple):
     of: int
 
     def holds(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Which anchors are in the share: uint64 (n,), hashes of their ids -> bool (n,)."""
+        """Which anchors are in the share: uint64 (n,), their `key_of` -> bool (n,)."""
         numbers = (keys % np.uint64(self.of)).astype(np.int64)
         return np.isin(numbers, np.fromiter(self.partitions, np.int64, len(self.partitions)))
+
+    def holds_id(self, anchor_id: str) -> bool:
+        """Whether the anchor of this id is in the share."""
+        return key_of(anchor_id) % self.of in self.partitions
 
 
 EVERYTHING = Share(frozenset({0}), 1)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors import Anchor, Origin
+from stream_adapter.adapter.share import key_of
 from stream_adapter.errors import AnchorError
 
 _DIGEST_BYTES = 16
@@ -250,7 +251,7 @@ class AnchorStore:
         self._vectors[slot] = stored
         self._classes[slot] = class_index
         self._times[slot] = anchor.event_time_ms
-        self._keys[slot] = int.from_bytes(_hash(anchor.anchor_id.encode())[:8], "big")
+        self._keys[slot] = key_of(anchor.anchor_id)
         self._rows[slot] = row
         self._folds[slot] = 0
         self._ids.append(anchor.anchor_id)

@@ -11,17 +11,20 @@ from stream_adapter.events.image import (
     parse_image_event,
 )
 from stream_adapter.events.prediction import ClassScore, Neighbour, Prediction, Versions
+from stream_adapter.events.presence import PRESENCE_PREFIX, PresenceRecord
 
 __all__ = [
     "EMBEDDING",
     "EVENT_TYPE",
     "IMAGE_TYPES",
+    "PRESENCE_PREFIX",
     "STRUCTURED",
     "AnchorRecord",
     "ClassScore",
     "ImageEvent",
     "Neighbour",
     "Prediction",
+    "PresenceRecord",
     "Versions",
     "anchor_tombstone",
     "image_event_headers",

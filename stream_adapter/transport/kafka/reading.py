@@ -51,6 +51,24 @@ class TopicReader:
         self._consumer.assign(self._partitions)
         self._beyond_the_end: list[Record] = []
 
+    def seek(self, offsets: Mapping[int, int]) -> bool:
+        """Begin at these offsets, by partition, and in other partitions at their beginning.
+
+        Returns:
+            False, and nothing is changed, where the topic has not so many records, or has deleted some from there on.
+
+        Raises:
+            TransportError: the topic cannot be read.
+        """
+        wanted = {TopicPartition(self._topic, number): offset for number, offset in offsets.items()}
+        ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
+        begins = self._connection.retried(f"cannot find the beginning of topic {self._topic!r}", self._begins)
+        if any(at not in ends or not begins[at] <= offset <= ends[at] for at, offset in wanted.items()):
+            return False
+        for at in self._partitions:
+            self._consumer.seek(at, wanted.get(at, begins[at]))
+        return True
+
     def portions(self) -> Iterator[list[Record]]:
         """The records up to the end of the topic as it is now, each partition in order, in portions.
 
@@ -62,6 +80,9 @@ class TopicReader:
             TransportError: the topic cannot be read, or gave nothing for the connection's deadline.
         """
         deadline_s = self._connection.deadline_s
+        waiting, self._beyond_the_end = self._beyond_the_end, []
+        if waiting:
+            yield waiting
         ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
         progress_at, positions = time.monotonic(), self._positions()
         while any((positions[at] or 0) < end for at, end in ends.items()):
@@ -117,6 +138,11 @@ class TopicReader:
 
     def _ends(self, timeout_ms: int) -> dict[TopicPartition, int]:
         return self._consumer.end_offsets(self._partitions, timeout_ms=timeout_ms)  # type: ignore[no-any-return]
+
+    def _begins(self, timeout_ms: int) -> dict[TopicPartition, int]:
+        return self._consumer.beginning_offsets(  # type: ignore[no-any-return]
+            self._partitions, timeout_ms=timeout_ms
+        )
 
     def _positions(self) -> dict[TopicPartition, int | None]:
         def ask(_: int) -> dict[TopicPartition, int | None]:

@@ -127,6 +127,21 @@ def require_topics(connection: Connection, names: Iterable[str]) -> dict[str, in
     return {name: len(found[name]["partitions"]) for name in wanted}
 
 
+def topic_identity(connection: Connection, name: str) -> str:
+    """The topic's id (KIP-516): one that is deleted and made anew has another; its name where brokers give no ids.
+
+    Raises:
+        TransportError: no broker answers.
+    """
+    admin = connection.admin()
+    try:
+        with connection.errors_of(f"cannot look up topic {name!r}"):
+            (topic,) = admin.describe_topics([name])
+    finally:
+        admin.close()
+    return str(topic.get("topic_id", name))
+
+
 def max_message_bytes(connection: Connection, name: str) -> int | None:
     """The largest record batch that the topic takes, in bytes; None where the worker may not ask."""
     admin = connection.admin()
