@@ -4,13 +4,16 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.results import AdapterPrediction
+from stream_adapter.adapter.share import EVERYTHING, Share
 from stream_adapter.batching import Batcher
 from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit, FilesConfig, RefitConfig
 from stream_adapter.drift.prequential import PrequentialAccuracy
@@ -18,7 +21,7 @@ from stream_adapter.encode.base import Prepared, Vectors, check_vector
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import METHODS, Task
 from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, plan_stream, turns
-from stream_adapter.events import EMBEDDING, image_event_headers
+from stream_adapter.events import EMBEDDING, ImageEvent, image_event_headers
 from stream_adapter.metrics import Metrics
 from stream_adapter.processor import Processor
 from stream_adapter.reading import Reader
@@ -26,9 +29,9 @@ from stream_adapter.service.health import Health
 from stream_adapter.service.worker import Worker
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport import dead_letters
-from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.files import FileSink, FileSource
-from stream_adapter.transport.memory import MemoryAnchorChangelog
+from stream_adapter.transport.memory import MemoryChangelog
 from stream_adapter.transport.recorded import to_line
 from tests.evaluate.data import make_features
 
@@ -39,6 +42,33 @@ ADAPTER = AdapterConfig(
     refit=RefitConfig(background=False, every_labels=8, max_age_s=1e9, steps=50, rho=10.0),
 )
 SETTINGS = StreamSettings(events=240, batch=16, label_rate=0.4, label_noise=0.1)
+
+
+# Batches between two hearings of the traffic: one second of the evaluation's clock.
+HEARD_EVERY = 4
+
+
+class ObservingTeacher(Teacher):
+    """A teacher that takes in the traffic as well, and hears what it says once a second of the evaluation's clock."""
+
+    def __init__(self, adapter: Adapter, *arguments: Any, **options: Any) -> None:
+        super().__init__(adapter, *arguments, **options)
+        self.observed = adapter
+        self.batches = 0
+
+    def teach(
+        self,
+        events: Sequence[ImageEvent],
+        vectors: NDArray[np.float32],
+        answer: AdapterPrediction,
+        share: Share = EVERYTHING,
+    ) -> list[OutRecord]:
+        self.observed.observe(answer.zero_shot, np.array([event.label is not None for event in events]))
+        outputs = super().teach(events, vectors, answer, share)
+        self.batches += 1
+        if self.batches % HEARD_EVERY == 0:
+            self.observed.hear("evaluate", self.observed.evidence())
+        return outputs
 
 
 class VectorsOnly:
@@ -80,14 +110,15 @@ def record_stream(path: Path, features: Features, plan: StreamPlan) -> None:
     path.write_bytes(b"".join(lines))
 
 
-def run_worker(config: FilesConfig, features: Features, canaries: tuple[str, ...], batch: int) -> list[dict[str, Any]]:
+def run_worker(
+    config: FilesConfig, features: Features, adapter_config: AdapterConfig, batch: int
+) -> list[dict[str, Any]]:
     """A worker on the file transport, until its input ends: the predictions it wrote."""
     vocabulary, metrics, encoder = features.vocabulary, Metrics(), VectorsOnly(features.vocabulary.d)
     names = vocabulary.class_names
-    adapter = Adapter(
-        vocabulary.text_vectors, names, vocabulary.logit_scale, ADAPTER.model_copy(update={"canaries": canaries})
-    )
-    teacher = Teacher(
+    canaries = adapter_config.canaries
+    adapter = Adapter(vocabulary.text_vectors, names, vocabulary.logit_scale, adapter_config)
+    teacher = ObservingTeacher(
         adapter,
         names,
         canaries=canaries,
@@ -113,7 +144,7 @@ def run_worker(config: FilesConfig, features: Features, canaries: tuple[str, ...
     Worker(
         source=source,
         sink=sink,
-        changelog=MemoryAnchorChangelog(()),
+        changelog=MemoryChangelog(),
         processor=processor,
         batcher=Batcher(batch, 1e9, time.monotonic),
         metrics=metrics,
@@ -125,16 +156,19 @@ def run_worker(config: FilesConfig, features: Features, canaries: tuple[str, ...
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_worker_on_files_and_evaluate_predict_the_same(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("adapts_by", "seed"), [("ours", 0), ("ours", 1), ("llu", 0)])
+def test_a_worker_on_files_and_evaluate_predict_the_same(
+    tmp_path: Path, adapts_by: Literal["ours", "llu"], seed: int
+) -> None:
     features = make_features()
     plan = plan_stream(features, SETTINGS, seed)
     record_stream(tmp_path / "stream.jsonl", features, plan)
     canaries = tuple(np.array(features.vocabulary.class_names)[plan.canary].tolist())
     config = FilesConfig(input=tmp_path / "stream.jsonl", format="recorded", output=tmp_path / "results")
-    written = run_worker(config, features, canaries, SETTINGS.batch)
+    adapter = ADAPTER.model_copy(update={"canaries": canaries, "method": adapts_by})
+    written = run_worker(config, features, adapter, SETTINGS.batch)
 
-    method = METHODS["ours"](Task(features.vocabulary, canaries, seed, ADAPTER))
+    method = METHODS["ours"](Task(features.vocabulary, canaries, seed, adapter))
     predicted = []
     for batch, lessons, _ in turns(features, plan, SETTINGS):
         predicted.append(method.predict(batch.vectors))

@@ -24,7 +24,7 @@ BASELINE = "last-label"
 
 METHODS: dict[str, Callable[[Task], Method]] = {
     "zero-shot": ZeroShot,
-    "llu": partial(WorkerAdapter, method="llu"),
+    "llu": partial(WorkerAdapter, published_llu=True),
     "tip-adapter": TipAdapter,
     "knn": NearestNeighbours,
     "slda": StreamingLda,
