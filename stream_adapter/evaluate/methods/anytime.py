@@ -1,15 +1,16 @@
-"""AnytimeCL: a tuned and an untouched model, mixed by how often each was right on the class that it predicts.
+"""AnytimeCL: a tuned and an untouched model, mixed class by class by how often each was right on that class.
 
-    p = α p_tuned + (1 − α) p0,   α = c_tuned(y_tuned) / (c_tuned(y_tuned) + c_0(y_0)),   y = argmax of each
+    p_y ∝ α_y p_tuned,y + (1 − α_y) p0_y,   α_y = (1 − o) c_tuned(y) / ((1 − o) c_tuned(y) + c_0(y))
 
-c(y) is a running accuracy on labels of class y, each counted before the tuned model learns it: a plain mean over the
-first 100, then an exponential one with decay 0.99. A class without labels has c_tuned = 0; where neither model's answer
-has labels, p = p0. The tuned model is trained with each label on a batch of 32, the new one and others drawn evenly
-over the classes, by cross-entropy over the classes that have labels and an extra logit "other", which is also to be the
-answer once the true class is taken out (weight 0.1); AdamW, learning rate 6e-4, weight decay 0.05. All as published.
+p_tuned is over all classes; o is the probability of an extra logit "other" beside them. c(y) is a model's running
+accuracy among the classes that have labels, on labels of class y, each counted before it is trained on: a plain mean
+over the first 100, then an exponential one with decay 0.99. A class without labels has α = 0. The tuned model is
+trained with each label on a batch of 32, the new one and others drawn evenly over the classes, by cross-entropy over the
+classes that have labels and "other", which is also to be the answer once the true class is taken out (weight 0.1);
+AdamW, learning rate 6e-4, weight decay 0.05. All as in the published code.
 
 What differs: the published method tunes the last transformer block; vectors have none, so a residual linear map
-z' = norm(z + V z), V = 0 at the start, takes its place. p_tuned is over the classes with labels.
+z' = norm(z + V z), V = 0 at the start, takes its place.
 
 Reference: Zhu, Gong, Hoiem, *Anytime Continual Learning for Open Vocabulary Classification*, ECCV 2024,
 arXiv 2409.08518.
@@ -22,7 +23,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from stream_adapter.evaluate.draws import generator
-from stream_adapter.evaluate.methods.base import LabelsOnly, Memory, Probabilities, Task, zero_shot_probabilities
+from stream_adapter.evaluate.methods.base import (
+    LabelsOnly,
+    Memory,
+    Probabilities,
+    Task,
+    shares,
+    zero_shot_probabilities,
+)
 
 BATCH = 32
 LEARNING_RATE = 6e-4
@@ -48,26 +56,26 @@ class AnytimeCl(LabelsOnly):
         self._counts = np.zeros(classes, np.int64)
 
     def predict(self, vectors: NDArray[np.float32]) -> Probabilities:
-        """The mixture, each event by its own α."""
+        """The mixture, each class by its own α."""
         untouched = zero_shot_probabilities(vectors, self._task)  # (B, C)
         if not len(self._memory):
             return untouched
-        tuned = self._tuned(vectors)  # (B, C)
-        trust_tuned = self._right[0, tuned.argmax(axis=1)]  # (B,)
-        trust_untouched = self._right[1, untouched.argmax(axis=1)]  # (B,)
-        both = trust_tuned + trust_untouched
-        # Where zero-shot's answer has no labels, nothing is known against it: it is trusted fully.
-        unknown = self._counts[untouched.argmax(axis=1)] == 0
-        share = np.where(unknown | (both == 0.0), 0.0, trust_tuned / np.where(both == 0.0, 1.0, both))[:, None]
-        return np.asarray(share * tuned + (1.0 - share) * untouched, np.float32)
+        tuned, other = self._tuned(vectors)  # (B, C), (B, 1)
+        trust = (1.0 - other) * self._right[0]  # (B, C)
+        alpha = trust / np.maximum(trust + self._right[1], 1e-8)
+        return shares(alpha * tuned + (1.0 - alpha) * untouched, untouched)
 
     def learn(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
-        """For each label: count who was right, then one step."""
-        untouched = zero_shot_probabilities(vectors, self._task)  # (n, C)
+        """For each label: count who is right among the classes with labels, then one step."""
         for row, label in enumerate(classes.tolist()):
-            tuned = self._tuned(vectors[row : row + 1]) if len(self._memory) else untouched[row : row + 1]
-            self._count(label, np.array([tuned[0].argmax() == label, untouched[row].argmax() == label], np.float64))
-            self._memory.add(vectors[row : row + 1], classes[row : row + 1])
+            vector = vectors[row : row + 1]  # (1, d)
+            self._memory.add(vector, classes[row : row + 1])
+            seen = np.unique(self._memory.classes)  # (S,)
+            with torch.no_grad():
+                tuned = self._logits(torch.from_numpy(vector), seen)[0, :-1].numpy()  # (S,)
+            untouched = vector[0] @ self._task.texts[seen].T  # (S,)
+            hits = [seen[scores.argmax()] == label for scores in (tuned, untouched)]
+            self._count(label, np.array(hits, np.float64))
             self._step()
 
     def _count(self, label: int, hits: NDArray[np.float64]) -> None:
@@ -76,19 +84,17 @@ class AnytimeCl(LabelsOnly):
         self._right[:, label] = keep * self._right[:, label] + (1.0 - keep) * hits
         self._counts[label] += 1
 
-    def _tuned(self, vectors: NDArray[np.float32]) -> Probabilities:
-        """The tuned model's probabilities (B, C), 0 for classes without labels."""
-        seen = np.flatnonzero(np.bincount(self._memory.classes, minlength=len(self._texts)))  # (S,)
+    def _tuned(self, vectors: NDArray[np.float32]) -> tuple[Probabilities, NDArray[np.float32]]:
+        """The tuned model's probabilities over all classes (B, C), and that of "other" beside them (B, 1)."""
         with torch.no_grad():
-            probabilities = self._logits(torch.from_numpy(vectors), seen).softmax(dim=1)[:, :-1]  # (B, S)
-        answer = np.zeros((len(vectors), len(self._texts)), np.float32)
-        answer[:, seen] = (probabilities / probabilities.sum(dim=1, keepdim=True).clamp_min(1e-12)).numpy()
-        return answer
+            logits = self._logits(torch.from_numpy(vectors), np.arange(len(self._texts)))  # (B, C + 1)
+            other = logits.softmax(dim=1)[:, -1:]
+            return logits[:, :-1].softmax(dim=1).numpy(), other.numpy()
 
-    def _logits(self, vectors: Tensor, seen: NDArray[np.int64]) -> Tensor:
-        """Logits (B, S + 1): of the classes with labels, and "other"."""
+    def _logits(self, vectors: Tensor, classes: NDArray[np.int64]) -> Tensor:
+        """Logits (B, K + 1): of these classes (K,), and "other"."""
         adapted = normalize(vectors + vectors @ self._map.T, dim=1)  # (B, d)
-        known = self._task.scale * adapted @ self._texts[torch.from_numpy(seen)].T  # (B, S)
+        known = self._task.scale * adapted @ self._texts[torch.from_numpy(classes)].T  # (B, K)
         return torch.cat([known, self._other.expand(len(vectors), 1)], dim=1)
 
     def _step(self) -> None:
