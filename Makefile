@@ -6,8 +6,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OUTPUT ?= demo-output
 STREAMS ?= 1000
+KILLS ?= 200
+WORKERS ?= 3
+BROKER_RESTARTS ?= 0
+ZOMBIES ?= 0
 
-.PHONY: help setup demo test check lint format types unit integration benchmarks drift-study clean
+.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,7 +51,11 @@ format: setup ## Let ruff format and fix
 	$(BIN)/ruff format .
 
 benchmarks: setup ## Print what things cost, side by side
-	for file in benchmarks/encode.py benchmarks/adapter.py benchmarks/worker.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/encode.py benchmarks/adapter.py benchmarks/worker.py benchmarks/restore.py; do $(BIN)/python $$file || exit 1; done
+
+kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; ends with one line of JSON
+	@$(BIN)/python -m tests.campaigns.kills --kills $(KILLS) --workers $(WORKERS) \
+		--broker-restarts $(BROKER_RESTARTS) --zombies $(ZOMBIES)
 
 drift-study: setup ## Simulate the drift detectors on STREAMS streams; ends with one line of JSON
 	$(BIN)/python benchmarks/drift_study.py --streams $(STREAMS)

@@ -124,15 +124,34 @@ class RefitConfig(Section):
     max_anchors: PositiveInt = 1_024
 
 
-class AdapterConfig(Section):
-    """Localized Latent Updates: gate, anchors, refit."""
+class PresenceConfig(Section):
+    """Which classes count as being in the traffic, though nobody labels them."""
 
+    window: PositiveInt = 2_000
+    kappa: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
+
+
+class ResidualConfig(Section):
+    """Local kernel ridge regression on what the maps leave."""
+
+    neighbours: PositiveInt = 16
+    beta: PositiveFloat = 3.0
+    ridge: PositiveFloat = 0.1
+
+
+class AdapterConfig(Section):
+    """How predictions are adapted: method, gate, anchors, refit, traffic."""
+
+    method: Literal["ours", "llu"] = "ours"
     gamma: PositiveFloat = 10.0
-    damping: Fraction = 1.0
+    damping: Fraction = 0.5
+    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.0
     seed: int = 0
     canaries: tuple[str, ...] = ()
     anchors: AnchorsConfig = AnchorsConfig()
     refit: RefitConfig = RefitConfig()
+    presence: PresenceConfig = PresenceConfig()
+    residual: ResidualConfig = ResidualConfig()
 
 
 class BatchConfig(Section):
@@ -160,6 +179,9 @@ class KafkaConfig(Section):
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    transactional_id: str | None = None
+    transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
     session_timeout_ms: PositiveInt = 45_000
     max_poll_interval_ms: PositiveInt = 300_000
     security: dict[str, str | int | bool] = {}
@@ -174,6 +196,14 @@ class FilesConfig(Section):
     format: Literal["auto", "folder", "manifest", "recorded"] = "auto"
     output: FilePath
     labels: bool = True
+
+
+class SnapshotsConfig(Section):
+    """A worker's state on the disk, so that a start need not read the whole anchors topic."""
+
+    folder: FilePath | None = None
+    every_s: PositiveFloat = 60.0
+    keep: PositiveInt = 2
 
 
 class DeadLetterLimit(Section):
@@ -206,6 +236,7 @@ class Config(Section):
     batch: BatchConfig = BatchConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
+    snapshots: SnapshotsConfig = SnapshotsConfig()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
 

@@ -43,6 +43,10 @@ class Metrics:
             **made,
         )
 
+        self.aborted_commits = Counter(
+            "aborted_commits", "Transactions that were undone and tried again, or left to a new owner.", **made
+        )
+
         self.predictions = Counter("predictions", "Predictions that became durable.", **made)
         self.dead_letters = Counter("dead_letters", "Events written to the dead letters.", ["stage"], **made)
         self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
@@ -53,6 +57,10 @@ class Metrics:
         )
 
         self.anchors = Gauge("anchors", "Anchors in the store.", **made)
+        self.anchors_digest = Gauge(
+            "anchors_digest", "48 bits of the digest of all anchors: equal on workers that hold the same ones.", **made
+        )
+        self.anchors_followed = Counter("anchors_followed", "Changes of anchors that others wrote.", **made)
         self.anchors_removed = Counter("anchors_removed", "Anchors removed, by reason.", ["reason"], **made)
         self.seen_classes = Gauge("seen_classes", "Classes that have anchors.", **made)
         self.gate = Histogram("gate", "Gate of a prediction: how much of the update applied.", buckets=_SHARES, **made)
@@ -64,12 +72,21 @@ class Metrics:
         )
         self.refits = Counter("refits", "Refits of the maps that were swapped in.", **made)
         self.refit_age = Gauge("refit_age_seconds", "Seconds since the maps in use were swapped in.", **made)
+        self.unfitted = Gauge(
+            "unfitted_changes", "Changes of the anchors that the maps in use do not know yet.", **made
+        )
         self.index_recall = Gauge("index_recall_ratio", "Recall of the index against exact search, sampled.", **made)
 
         self.lag = Gauge("consumer_lag", "Records not yet read.", ["topic", "partition"], **made)
         self.assigned = Gauge("assigned_partitions", "Input partitions that this worker owns.", **made)
         self.ready = Gauge("ready", "1 when restored, warm and assigned.", **made)
         self.restored_anchors = Gauge("restored_anchors", "Anchors read back since the start.", **made)
+        self.snapshot_age = Gauge("snapshot_age_seconds", "Seconds since the newest snapshot was the state.", **made)
+        self.snapshots = Counter("snapshots", "Snapshots, by what became of them.", ["outcome"], **made)
+        self.snapshot_seconds = Histogram(
+            "snapshot_seconds", "Seconds that packing and writing a snapshot took.", buckets=_SECONDS, **made
+        )
+        self.snapshot_bytes = Gauge("snapshot_bytes", "Size of the newest snapshot.", **made)
         self.build = Info("build", "Version, encoder fingerprint and vocabulary hash.", **made)
 
         # A series that exists from the start shows a zero instead of a gap.
@@ -96,6 +113,10 @@ class Metrics:
         finally:
             in_progress.dec(items)
             self.stage_seconds.labels(stage=name).observe(time.perf_counter() - started)
+
+    def set_digest(self, digest: str) -> None:
+        """Show as much of a hex digest as a double holds without rounding."""
+        self.anchors_digest.set(int(digest[:12], 16))
 
     def set_lag(self, lag: Mapping[Partition, int]) -> None:
         """Replace the lag of all partitions; one that moved to another worker disappears here."""

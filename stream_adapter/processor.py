@@ -4,38 +4,50 @@ It predicts first and learns second (prequential), so every label is also an hon
 Kafka, no files, no clock but the one it is given.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.results import AdapterPrediction
+from stream_adapter.adapter.share import EVERYTHING, Share
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.events import ClassScore, ImageEvent, Neighbour, Prediction, Versions
 from stream_adapter.metrics import Metrics
 from stream_adapter.reading import ReadBatch, Reader
 from stream_adapter.teaching import Teacher
-from stream_adapter.transport.base import Commit, Partition, Record
-from stream_adapter.transport.changelog import AnchorChange
+from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
+from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a finished batch leaves: what to commit, and what to count once it is durable."""
+    """What a finished batch leaves: what to commit, and what to count once it is durable.
+
+    Attributes:
+        commit: outputs and positions.
+        refused: the partition of every dead letter, and the stage that refused the event.
+    """
 
     commit: Commit
-    predictions: int
-    dead_letters: Counter[str]
+    refused: tuple[tuple[Partition, str], ...] = ()
+
+    def without(self, partitions: Set[Partition]) -> tuple["Outcome", list[OutRecord]]:
+        """The same without what comes from these partitions' events, and the outputs that it leaves out."""
+        kept = [output for output in self.commit.outputs if output.source not in partitions]
+        dropped = [output for output in self.commit.outputs if output.source in partitions]
+        positions = {at: to for at, to in self.commit.positions.items() if at not in partitions}
+        refused = tuple((at, stage) for at, stage in self.refused if at not in partitions)
+        return Outcome(Commit(kept, positions), refused), dropped
 
     def report(self, metrics: Metrics) -> None:
         """Count what became durable."""
-        metrics.predictions.inc(self.predictions)
-        for stage, number in self.dead_letters.items():
-            metrics.dead_letters.labels(stage=stage).inc(number)
+        metrics.predictions.inc(sum(output.channel == "predictions" for output in self.commit.outputs))
+        for _, stage in self.refused:
+            metrics.dead_letters.labels(stage=stage).inc()
 
 
 class Processor:
@@ -82,8 +94,12 @@ class Processor:
         """Read a batch and start to decode its pictures; does not wait for them."""
         return self._reader.read(records)
 
-    def finish(self, batch: ReadBatch) -> Outcome:
+    def finish(self, batch: ReadBatch, share: Share = EVERYTHING) -> Outcome:
         """Take a batch through the rest of its journey.
+
+        Args:
+            batch: from `prepare`.
+            share: the anchors that this worker decides about.
 
         Raises:
             DeadLetterLimitExceeded: too large a share of recent events is bad.
@@ -102,27 +118,39 @@ class Processor:
             for stage, start, end in zip(("decode_wait", "encode", "predict"), times, times[1:], strict=False)
         }
         predictions = [self._explain(event, answer, row, timings_ms) for row, event in enumerate(events)]
-        anchors = self._teacher.teach(events, vectors, answer)
+        anchors = self._teacher.teach(events, vectors, answer, share)
         self._teacher.maintain(self._clock())
         self._metrics.batch_events.observe(len(batch.records))
 
         self._limit.observe(good=len(events), bad=[error for _, error in refused])
         outputs = [
-            *(shown.to_record(event.record.key) for shown, event in zip(predictions, events, strict=True)),
+            *(shown.to_record(event.record) for shown, event in zip(predictions, events, strict=True)),
             *anchors,
             *(dead_letter(record, error) for record, error in refused),
         ]
-        stages = Counter(error.stage for _, error in refused)
-        return Outcome(Commit(outputs, _next_offsets(batch.records)), len(predictions), stages)
+        stages = tuple((record.partition, error.stage) for record, error in refused)
+        return Outcome(Commit(outputs, _next_offsets(batch.records)), stages)
 
-    def apply(self, changes: Sequence[AnchorChange]) -> None:
-        """Take in anchors and deletions that others wrote; with none, only let finished refits swap in.
+    def apply(self, changes: Sequence[Change], share: Share | None = None) -> Outcome:
+        """Follow the changelog; without changes, only let finished refits swap in.
+
+        Args:
+            changes: what the changelog says, in its order.
+            share: the anchors that this worker decides about; None while it has no place among the workers yet.
+
+        Returns:
+            What is to be written because of it, without positions; mostly nothing.
 
         Raises:
             FingerprintMismatch: an anchor comes from another encoder.
         """
-        self._teacher.apply(changes)
+        outputs = self._teacher.apply(changes, share)
         self._teacher.maintain(self._clock())
+        return Outcome(Commit(outputs))
+
+    def undo(self, outputs: Iterable[OutRecord]) -> None:
+        """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
+        self._teacher.undo(outputs)
 
     def warm_up(self) -> None:
         """Run the model once, so that the first event is not the slow one."""

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.anchors import Anchor
-from stream_adapter.adapter.results import AdapterPrediction, LearnResult, Removed
+from stream_adapter.adapter.results import AdapterPrediction
+from stream_adapter.adapter.share import EVERYTHING, Share
 from stream_adapter.drift.prequential import PrequentialAccuracy
-from stream_adapter.errors import FingerprintMismatch
-from stream_adapter.events import AnchorRecord, ImageEvent, anchor_tombstone
+from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, ImageEvent
 from stream_adapter.metrics import GROUPS, MODELS, Metrics
+from stream_adapter.replica import Replica
 from stream_adapter.transport.base import OutRecord
-from stream_adapter.transport.changelog import AnchorChange
+from stream_adapter.transport.changelog import Change
 
 # Labelled events remembered, so that one that is delivered again is neither scored nor taught twice, even where its
 # anchor was pruned or forgotten meanwhile. About 200 bytes each.
@@ -31,7 +31,7 @@ class Teacher:
         canaries: classes whose labels are scored and never learned.
         accuracy: prequential accuracy of adapted and zero-shot.
         fingerprint: the encoder whose vectors the adapter holds.
-        writer: names this process in what is written to the anchors topic.
+        writer: names this process in what is written to the changelog.
         background: runs refits and index rebuilds.
         metrics: labels, accuracy, anchors.
     """
@@ -53,13 +53,17 @@ class Teacher:
         self._canaries = frozenset(canaries)
         self._accuracy = accuracy
         self._fingerprint = fingerprint
-        self._writer = writer
         self._background = background
         self._metrics = metrics
+        self._replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics)
         self._labels_seen: OrderedDict[str, str] = OrderedDict()  # anchor id -> label
 
     def teach(
-        self, events: Sequence[ImageEvent], vectors: NDArray[np.float32], answer: AdapterPrediction
+        self,
+        events: Sequence[ImageEvent],
+        vectors: NDArray[np.float32],
+        answer: AdapterPrediction,
+        share: Share = EVERYTHING,
     ) -> list[OutRecord]:
         """Score the labelled events of a batch, then learn them.
 
@@ -67,9 +71,10 @@ class Teacher:
             events: B events, labelled or not.
             vectors: float32 (B, d), unit.
             answer: what was predicted for them.
+            share: the anchors that this worker decides about.
 
         Returns:
-            What the anchors topic must be told.
+            What the changelog must be told.
         """
         lessons: list[int] = []
         tests: list[int] = []
@@ -85,27 +90,38 @@ class Teacher:
                 lessons.append(row)
                 if known is None:  # a correction is no test: the adapter has seen this very picture
                     tests.append(row)
-                self._remember(event)
+                self._remember(event.anchor_id, event.label)
         self._score(events, answer, tests)
-        return self._learn(events, vectors, lessons)
+        return self._learn(events, vectors, lessons, share)
 
-    def apply(self, changes: Sequence[AnchorChange]) -> None:
-        """Take in anchors and deletions that others wrote, in their order.
+    def apply(self, changes: Sequence[Change], share: Share | None = None) -> list[OutRecord]:
+        """Follow the changelog, in its order.
+
+        Args:
+            changes: what it says.
+            share: the anchors that this worker decides about; None while it has no place among the workers yet.
+
+        Returns:
+            What the changelog must be told in turn: what is over the budgets, and what an older record replaced.
 
         Raises:
             FingerprintMismatch: an anchor comes from another encoder.
         """
-        learned: list[Anchor] = []
-        for change in changes:
-            if isinstance(change, AnchorRecord):
-                self._check_fingerprint(change)
-                learned.append(_anchor(change))
-            else:
-                # What came before the deletion must be there to be deleted.
-                self._take_in(learned)
-                learned = []
-                self._count_removed(self._adapter.forget([change.anchor_id]).removed)
-        self._take_in(learned)
+        anchors = [change for change in changes if not change.key.startswith(PRESENCE_PREFIX)]
+        self._metrics.anchors_followed.inc(self._replica.follow(anchors))
+        for change in anchors:
+            if isinstance(change.content, AnchorRecord) and not change.own:
+                self._remember(change.key, change.content.label)
+        if share is None:
+            return []
+        return self._replica.reassert(share) + self._replica.learn([], share)[1]
+
+    def undo(self, outputs: Iterable[OutRecord]) -> None:
+        """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
+        outputs = [output for output in outputs if output.channel == "anchors"]
+        for output in outputs:
+            self._labels_seen.pop((output.key or b"").decode(), None)
+        self._replica.undo(outputs)
 
     def maintain(self, now_s: float) -> None:
         """Swap in what the background finished, start what is due, and show the adapter's state."""
@@ -113,7 +129,9 @@ class Teacher:
         self._adapter.maintain(self._background, now_s)
         metrics = self._metrics
         metrics.refits.inc(self._adapter.fit_number - fits_before)
+        metrics.unfitted.set(self._adapter.changes_since_fit)
         metrics.anchors.set(self._adapter.n_anchors)
+        metrics.set_digest(self._adapter.anchors_digest)
         metrics.seen_classes.set(int(self._adapter.has_anchor.sum()))
         if self._adapter.fitted_at_s is not None:
             metrics.refit_age.set(now_s - self._adapter.fitted_at_s)
@@ -121,9 +139,8 @@ class Teacher:
         if recall is not None:
             metrics.index_recall.set(recall)
 
-    def _remember(self, event: ImageEvent) -> None:
-        assert event.label is not None
-        self._labels_seen[event.anchor_id] = event.label
+    def _remember(self, anchor_id: str, label: str) -> None:
+        self._labels_seen[anchor_id] = label
         if len(self._labels_seen) > _REMEMBERED_LABELS:
             self._labels_seen.popitem(last=False)
 
@@ -145,32 +162,21 @@ class Teacher:
                     self._metrics.accuracy.labels(group=group, model=model).set(value)
 
     def _learn(
-        self, events: Sequence[ImageEvent], vectors: NDArray[np.float32], rows: Sequence[int]
+        self, events: Sequence[ImageEvent], vectors: NDArray[np.float32], rows: Sequence[int], share: Share
     ) -> list[OutRecord]:
-        records: dict[str, AnchorRecord] = {}
+        lessons: list[AnchorRecord] = []
         with self._metrics.stage("learn", len(rows)):
             for row in rows:
                 if events[row].label in self._canaries:
                     self._metrics.labels.labels(outcome="canary").inc()
                 else:
-                    record = self._anchor_record(events[row], vectors[row])
-                    records[record.anchor_id] = record
-            result = self._take_in([_anchor(record) for record in records.values()])
-        written = [records[anchor_id].to_record(self._writer) for anchor_id in result.written]
-        return written + [anchor_tombstone(removed.anchor_id, self._writer) for removed in result.removed]
-
-    def _take_in(self, anchors: Sequence[Anchor]) -> LearnResult:
-        result = self._adapter.learn(anchors)
+                    lessons.append(self._anchor_record(events[row], vectors[row]))
+            result, outputs = self._replica.learn(lessons, share)
         outcomes = Counter(ignored.reason.replace(" ", "_") for ignored in result.ignored)
         outcomes.update(learned=len(result.added), corrected=len(result.replaced), folded=len(result.folded))
         for outcome, number in outcomes.items():
             self._metrics.labels.labels(outcome=outcome).inc(number)
-        self._count_removed(result.removed)
-        return result
-
-    def _count_removed(self, removed: Sequence[Removed]) -> None:
-        for anchor in removed:
-            self._metrics.anchors_removed.labels(reason=anchor.reason.replace(" ", "_")).inc()
+        return outputs
 
     def _anchor_record(self, event: ImageEvent, vector: NDArray[np.float32]) -> AnchorRecord:
         assert event.label is not None
@@ -187,15 +193,3 @@ class Teacher:
             offset=event.record.offset,
             fingerprint=self._fingerprint,
         )
-
-    def _check_fingerprint(self, record: AnchorRecord) -> None:
-        if record.fingerprint != self._fingerprint:
-            raise FingerprintMismatch(
-                f"anchor {record.anchor_id} was made by encoder {record.fingerprint}, this worker runs "
-                f"{self._fingerprint}; use the encoder that made the anchors, or a new anchors topic "
-                "(`kafka.topics.anchors`) for the new encoder"
-            )
-
-
-def _anchor(record: AnchorRecord) -> Anchor:
-    return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms)

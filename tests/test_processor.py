@@ -13,7 +13,7 @@ from stream_adapter.events import AnchorRecord
 from stream_adapter.metrics import Metrics
 from stream_adapter.processor import Outcome, Processor
 from stream_adapter.transport.base import Partition, Record
-from stream_adapter.transport.changelog import AnchorDeletion
+from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import undo
 from tests.events.test_prediction import VALIDATOR
 from tests.fakes import D, headers, make_processor, picture, unit
@@ -95,7 +95,7 @@ def test_seen_twice_teaches_and_scores_once() -> None:
 def test_a_forgotten_anchor_does_not_come_back_with_a_repeated_event() -> None:
     processor = make_processor()
     (anchor,) = outputs(run(processor, picture("dog", 1, "dog")), "anchors")
-    processor.apply([AnchorDeletion(anchor.key.decode())])
+    processor.apply([Change(anchor.key.decode(), None)])
     assert processor.adapter.n_anchors == 0
     assert outputs(run(processor, picture("dog", 1, "dog")), "anchors") == []
     assert processor.adapter.n_anchors == 0
@@ -204,13 +204,18 @@ def test_anchors_of_another_encoder_stop_the_worker() -> None:
     (anchor,) = outputs(run(processor, picture("dog", 1, "dog")), "anchors")
     foreign = tuple((name, b"other" if name == "fingerprint" else text) for name, text in anchor.headers)
     with pytest.raises(FingerprintMismatch, match=r"other.*fake-encoder.*kafka\.topics\.anchors"):
-        processor.apply([AnchorRecord.from_record(anchor.key, anchor.value, foreign)])
+        processor.apply([Change(anchor.key.decode(), AnchorRecord.from_record(anchor.key, anchor.value, foreign))])
 
 
 def test_what_one_worker_learned_another_one_knows() -> None:
     teacher, pupil = make_processor(refit_every=1), make_processor(refit_every=1)
     written = outputs(run(teacher, *(picture("dog", n, "dog") for n in range(5))), "anchors")
-    pupil.apply([AnchorRecord.from_record(record.key, record.value, record.headers) for record in written])
+    pupil.apply(
+        [
+            Change(record.key.decode(), AnchorRecord.from_record(record.key, record.value, record.headers))
+            for record in written
+        ]
+    )
     assert pupil.adapter.anchors_digest == teacher.adapter.anchors_digest
     probe = picture("cat", 77)
     assert predictions(run(pupil, probe))[0]["top"] == predictions(run(teacher, probe))[0]["top"]
@@ -220,9 +225,9 @@ def test_changes_are_applied_in_their_order() -> None:
     processor = make_processor()
     (first,) = outputs(run(make_processor(), picture("dog", 1, "dog")), "anchors")
     anchor = AnchorRecord.from_record(first.key, first.value, first.headers)
-    processor.apply([anchor, AnchorDeletion(anchor.anchor_id)])
+    processor.apply([Change(anchor.anchor_id, anchor), Change(anchor.anchor_id, None)])
     assert processor.adapter.n_anchors == 0
-    processor.apply([AnchorDeletion(anchor.anchor_id), anchor])
+    processor.apply([Change(anchor.anchor_id, None), Change(anchor.anchor_id, anchor)])
     assert processor.adapter.n_anchors == 1
 
 

@@ -1,37 +1,47 @@
 """The adapter: unit image vectors and labels in, adapted probabilities out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stream_adapter.adapter.anchors import Anchor, as_stored, check_vectors
+from stream_adapter.adapter.answering import Answering
+from stream_adapter.adapter.checks import check_vocabulary, checked_vectors
+from stream_adapter.adapter.class_presence import ClassPresence
+from stream_adapter.adapter.correction import CorrectionSettings
+from stream_adapter.adapter.fitting import FitProblem, Fitted, nothing_fitted, settings_hash, take_problem, under
+from stream_adapter.adapter.graph import Graph
 from stream_adapter.adapter.index import make_index
-from stream_adapter.adapter.latent_update import FitSettings, gates
-from stream_adapter.adapter.neighbours import Neighbours
+from stream_adapter.adapter.latent_update import FitSettings
+from stream_adapter.adapter.local_residual import LocalSettings
 from stream_adapter.adapter.net_effect import NetEffect
+from stream_adapter.adapter.presence_evidence import ClassKind, HeardEvidence, PresenceEvidence
 from stream_adapter.adapter.pruning import Pruner
-from stream_adapter.adapter.refit import FitProblem, Refitting, nothing_fitted, settings_hash, take_part
+from stream_adapter.adapter.refit import Refitting
 from stream_adapter.adapter.results import AdapterPrediction, ForgetResult, IndexStatistics, LearnResult, Removed
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.share import EVERYTHING, Share
+from stream_adapter.adapter.state import StateCopy, restored_store, unconfirmed_of
+from stream_adapter.adapter.store import AnchorStore, Offer
 from stream_adapter.config import AdapterConfig
-from stream_adapter.errors import AnchorError, VocabularyError
+from stream_adapter.packing import Arrays
 
 
 class Adapter:
-    """Localized Latent Updates over a live set of anchors. Owned by one thread; does no I/O and reads no clock.
+    """Learns from a live set of anchors and from the traffic. Owned by one thread; does no I/O and reads no clock.
 
-    One batch goes `predict`, `learn`, `maintain`, in this order. `maintain` is also called while nothing arrives, so
-    that the last labels are fitted within `refit.max_age_s`.
+    One batch goes `predict`, `observe`, `learn`, `maintain`, in this order. What the traffic says takes effect when it
+    is heard: about once a second `hear(slot, evidence())`, and what other workers publish in the same way. `maintain`
+    is also called while nothing arrives, so that the last labels are fitted within `refit.max_age_s`.
 
     Args:
         text_vectors: float32 (C, d), unit; one per class.
         class_names: C distinct names, in the order of `text_vectors`.
         logit_scale: the model's logit scale (100 for CLIP).
-        config: gate, anchors, refit, canaries, seed.
+        config: method, gate, anchors, refit, traffic, canaries, seed.
         device: where fits and maps are computed, as torch names it.
 
     Raises:
@@ -47,7 +57,7 @@ class Adapter:
         *,
         device: str = "cpu",
     ) -> None:
-        _check_vocabulary(text_vectors, class_names, config.canaries)
+        check_vocabulary(text_vectors, class_names, config.canaries)
         text_vectors = np.array(text_vectors, np.float32)  # (C, d), a copy
         self._config = config
         self._class_names = frozenset(class_names)
@@ -60,14 +70,26 @@ class Adapter:
             learning_rate=config.refit.learning_rate,
             rho=config.refit.rho,
         )
+        ours = config.method == "ours"
+        local = LocalSettings(config.residual.neighbours, config.residual.beta, config.residual.ridge)
+        self._correction_settings = CorrectionSettings(local, config.presence.kappa, config.protection)
+        self._neighbours = max(config.anchors.neighbours, local.neighbours if ours else 0)
         self._settings_hash = settings_hash(
-            text_vectors, tuple(class_names), self._fit_settings, config.gamma, config.refit.max_anchors
+            text_vectors,
+            tuple(class_names),
+            self._fit_settings,
+            config.gamma,
+            config.refit.max_anchors,
+            self._correction_settings if ours else None,
         )
+        self._answering = Answering(self._texts, self._fit_settings, config, local if ours else None)
+        self._presence = ClassPresence(len(class_names), config.presence.window)
+        self._heard = HeardEvidence(len(class_names))
         self._store = AnchorStore(class_names, text_vectors.shape[1])
         self._index = make_index(self._store, config.anchors, config.seed)
         self._pruner = Pruner(self._store, config.anchors.budget, config.anchors.budget_per_class)
         self._refitting = Refitting(config.refit)
-        self._fitted = nothing_fitted(self._texts, self._store.digest)
+        self._fitted = nothing_fitted(self._texts, self._store.digest, self._correction_settings)
         self._fit_number = 0
 
     def predict(self, vectors: NDArray[np.float32]) -> AdapterPrediction:
@@ -81,49 +103,85 @@ class Adapter:
         """
         vectors = np.ascontiguousarray(vectors, np.float32)
         check_vectors(vectors, self._texts.shape[1], "row {} of the batch".format)
-        neighbours = self._index.query(vectors, self._config.anchors.neighbours)
-        nearness = self._nearness(neighbours)  # (B,)
-        gate = self._config.damping * nearness
-        images = torch.from_numpy(vectors).to(self._device)
-        zero_shot = self._probabilities(images, self._texts)  # (B, C)
-        adapted = self._adapted(images, gate.to(self._device), zero_shot)  # (B, C)
-        explained = torch.maximum(zero_shot.amax(dim=1).cpu(), nearness)  # by a class's text or by an anchor
-        slots = self._store.slots_of(neighbours.rows)  # (B, k)
-        return AdapterPrediction(
-            zero_shot=zero_shot.cpu().numpy(),
-            adapted=adapted.cpu().numpy(),
-            gate=gate.numpy(),
-            novelty=(1.0 - explained).clamp(0.0, 1.0).numpy(),
-            neighbour_rows=neighbours.rows,
-            neighbour_ids=self._ids(slots),
-            neighbour_classes=self._store.classes_at(slots),
-            neighbour_cosines=neighbours.cosines,
-            has_anchor=self.has_anchor,
-            version=self.version,
-        )
+        neighbours = self._index.query(vectors, self._neighbours)
+        return self._answering.predict(vectors, neighbours, self._store, self._fitted, self.version)
 
-    def learn(self, anchors: Sequence[Anchor]) -> LearnResult:
+    def observe(self, zero_shot: NDArray[np.float32], labelled: NDArray[np.bool_]) -> None:
+        """Take a batch into this process's window of traffic; called after `predict` and before `learn`.
+
+        Predictions depend on what was heard (`hear`), and on nothing of the window directly.
+
+        Args:
+            zero_shot: float32 (B, C), as `predict` gave it.
+            labelled: bool (B,), whether a label that may be learned came with the event: none of a canary's.
+        """
+        self._presence.observe(zero_shot, labelled)
+
+    def mark_labelled(self, numbers: NDArray[np.int64]) -> None:
+        """Labels that came late: the events' numbers as counted by `observed`; those that left the window are ignored.
+
+        Args:
+            numbers: int64 (n,).
+        """
+        self._presence.mark_labelled(numbers)
+
+    @property
+    def observed(self) -> int:
+        """Events observed so far; the next one gets this number."""
+        return self._presence.seen
+
+    def evidence(self) -> PresenceEvidence:
+        """What the own window says now, exactly as it survives the wire."""
+        return self._presence.evidence().rounded()
+
+    def hear(self, slot: str, evidence: PresenceEvidence | None) -> None:
+        """Take the newest evidence of a worker slot, the own one included; None forgets the slot.
+
+        Raises:
+            ValueError: evidence about another number of classes.
+        """
+        if self._heard.hear(slot, evidence):
+            self._refitting.evidence_changed()
+
+    def window_arrays(self) -> dict[str, NDArray[np.float32] | NDArray[np.bool_]]:
+        """The own window, oldest event first: `beliefs` float32 (n, C), `labelled` bool (n,)."""
+        return self._presence.arrays()
+
+    def restore_window(self, beliefs: NDArray[np.float32], labelled: NDArray[np.bool_]) -> None:
+        """Start over with a window that `window_arrays` handed out.
+
+        Raises:
+            ValueError: the arrays do not fit this vocabulary or each other.
+        """
+        self._presence.restore(beliefs, labelled)
+
+    def learn(self, anchors: Sequence[Anchor], share: Share = EVERYTHING) -> LearnResult:
         """Take anchors in, in this order, then prune to the budgets. All are checked before anything changes.
+
+        Args:
+            anchors: may be empty: then it only prunes.
+            share: the anchors that may be pruned here; others that have to go are left to whoever decides about them.
 
         Raises:
             AnchorError: a vector is not finite, not unit or of the wrong length; nothing was learned.
         """
-        if not anchors:
-            return LearnResult()
-        stored, halves = as_stored(self._checked(anchors))
         effect = NetEffect()
-        for index, anchor in enumerate(anchors):
-            if anchor.label in self._config.canaries:
-                effect.ignored(anchor.anchor_id, "canary")
-            elif anchor.label not in self._class_names:
-                effect.ignored(anchor.anchor_id, "unknown label")
-            else:
-                effect.offered(anchor, self._store.offer(anchor, stored[index], halves[index]))
+        self._offer(anchors, self._store.offer, effect)
         for victim in self._pruner.victims():
-            effect.pruned(victim, self._store.remove(self._store.id_of(victim.row)))
-        self._index.remove(np.array(effect.gone, np.int64))
-        self._index.add(np.array(effect.new, np.int64))
-        self._refitting.changed(len(effect.gone) + len(effect.new))
+            if share.holds(self._store.keys[self._store.slots_of(np.array([victim.row]))])[0]:
+                effect.pruned(victim, self._store.remove(self._store.id_of(victim.row)))
+        self._changed(effect)
+        return effect.result()
+
+    def follow(self, anchors: Sequence[Anchor]) -> LearnResult:
+        """Take in anchors that were decided on elsewhere: of one id the largest stamp stays; nothing is pruned.
+
+        Raises:
+            AnchorError: as `learn`.
+        """
+        effect = NetEffect()
+        self._offer(anchors, self._store.put, effect)
+        self._changed(effect)
         return effect.result()
 
     def forget(self, anchor_ids: Sequence[str]) -> ForgetResult:
@@ -147,14 +205,38 @@ class Adapter:
             BaseException: whatever a background fit or rebuild raised.
         """
         self._index.maintain(executor)
-        fitted = self._refitting.maintain(executor, now_s, lambda: self._problem(now_s))
+        fitted = self._refitting.maintain(executor, now_s, lambda: self._problem(now_s), self._adjusted)
         if fitted is not None:
+            self._fit_number += fitted.maps is not self._fitted.maps
             self._fitted = fitted
-            self._fit_number += 1
+
+    def copy_state(self) -> StateCopy:
+        """Begin to copy the state; whoever wants it at once calls `finish`, see `StateCopy`."""
+        return StateCopy(self._store, self._index.graph, self._config.canaries)
+
+    def load_state(self, arrays: Arrays) -> None:
+        """Take over what `AdapterState.arrays` packed in place of what is there; `maintain` fits the maps to it.
+
+        Raises:
+            SnapshotError: the arrays do not fit together, or not to the vocabulary; nothing has changed.
+        """
+        unconfirmed, settled = unconfirmed_of(arrays)
+        anchors = self._config.anchors
+        self._store = restored_store(arrays, self._store.class_names, self._texts.shape[1], self._config.canaries)
+        graph = Graph.restored(arrays, self._store, anchors, self._config.seed)
+        self._index = make_index(self._store, anchors, self._config.seed, graph)
+        self._pruner = Pruner(self._store, anchors.budget, anchors.budget_per_class)
+        self._refitting.changed(len(self._store))
+        self.forget(unconfirmed)
+        self.follow(settled)
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""
         return self._store.anchors()
+
+    def anchor(self, anchor_id: str) -> Anchor | None:
+        """One live anchor; None where there is none of this id."""
+        return self._store.get(anchor_id)
 
     @property
     def n_anchors(self) -> int:
@@ -173,12 +255,28 @@ class Adapter:
 
     @property
     def version(self) -> str:
-        """Which maps answer: a function of the anchors at the fit, the vocabulary and the settings alone."""
-        return f"{self._fitted.anchors}-{self._fitted.digest[:12]}-{self._settings_hash}"
+        """What answers: a function of the anchors at the fit, the evidence in force, vocabulary and settings alone."""
+        fit = f"{self._fitted.anchors}-{self._fitted.digest[:12]}-{self._settings_hash}"
+        return fit if self._config.method == "llu" else f"{fit}-{self.presence.digest[:8]}"
+
+    @property
+    def presence(self) -> PresenceEvidence:
+        """The evidence in force: the sum over the slots when the last correction was made."""
+        return self._fitted.correction.evidence
+
+    @property
+    def kinds(self) -> list[ClassKind]:
+        """What each of the C classes is taken for by predictions now."""
+        return list(self._fitted.correction.kinds)
+
+    @property
+    def aliveness(self) -> NDArray[np.float64]:
+        """How alive each class is taken to be: float64 (C,) in (0, 1], 1 for labelled and present classes."""
+        return self._fitted.correction.aliveness.copy()
 
     @property
     def fit_number(self) -> int:
-        """How many fits were swapped in so far."""
+        """How many fits of the maps were swapped in so far."""
         return self._fit_number
 
     @property
@@ -188,7 +286,7 @@ class Adapter:
 
     @property
     def changes_since_fit(self) -> int:
-        """Anchors added, replaced or removed that the current maps do not know yet."""
+        """Anchors added, replaced or removed, and evidence heard, that predictions do not know yet."""
         return self._refitting.changes
 
     @property
@@ -196,68 +294,38 @@ class Adapter:
         """How the search for nearest anchors is doing."""
         return self._index.statistics
 
-    def _nearness(self, neighbours: Neighbours) -> Tensor:
-        """exp(−γ · distance to the nearest anchor) of each row on its own: float32 (B,), 0 without anchors."""
-        if not len(self._store):
-            return torch.zeros(len(neighbours.cosines))
-        return gates(torch.from_numpy(neighbours.cosines[:, 0].copy()), self._config.gamma, damping=1.0)
+    def _offer(
+        self,
+        anchors: Sequence[Anchor],
+        to: Callable[[Anchor, NDArray[np.float32], NDArray[np.float16]], Offer],
+        effect: NetEffect,
+    ) -> None:
+        if not anchors:
+            return
+        stored, halves = as_stored(checked_vectors(anchors, self._texts.shape[1]))
+        for index, anchor in enumerate(anchors):
+            if anchor.label in self._config.canaries:
+                effect.ignored(anchor.anchor_id, "canary")
+            elif anchor.label not in self._class_names:
+                effect.ignored(anchor.anchor_id, "unknown label")
+            else:
+                effect.offered(anchor, to(anchor, stored[index], halves[index]))
 
-    def _adapted(self, images: Tensor, gate: Tensor, zero_shot: Tensor) -> Tensor:
-        """Adapted probabilities (B, C) of images (B, d), given their gates (B,) and zero-shot probabilities (B, C)."""
-        if not len(self._store) or not self._fit_number:
-            return zero_shot.clone()
-        return self._probabilities(self._fitted.maps.image(images, gate), self._fitted.text_vectors)
-
-    def _probabilities(self, images: Tensor, texts: Tensor) -> Tensor:
-        """softmax(τ · z·t): (B, d), (C, d) -> (B, C)."""
-        return (self._fit_settings.logit_scale * images @ texts.T).softmax(dim=1)
-
-    def _ids(self, slots: NDArray[np.int64]) -> NDArray[np.object_]:
-        ids = np.full(slots.shape, None, np.object_)  # (B, k)
-        known = self._store.ids
-        ids.ravel()[:] = [known[slot] if slot >= 0 else None for slot in slots.ravel().tolist()]
-        return ids
-
-    def _checked(self, anchors: Sequence[Anchor]) -> NDArray[np.float32]:
-        """The anchors' vectors, float32 (n, d)."""
-        dimension = self._texts.shape[1]
-        for anchor in anchors:
-            if anchor.vector.shape != (dimension,):
-                raise AnchorError(
-                    f"anchor {anchor.anchor_id}: the vector has shape {anchor.vector.shape}, expected ({dimension},); "
-                    "was it made by this encoder?"
-                )
-        vectors = np.stack([anchor.vector for anchor in anchors]).astype(np.float32, copy=False)
-        check_vectors(vectors, dimension, lambda index: f"anchor {anchors[index].anchor_id}")
-        return vectors
+    def _changed(self, effect: NetEffect) -> None:
+        self._index.remove(np.array(effect.gone, np.int64))
+        self._index.add(np.array(effect.new, np.int64))
+        self._refitting.changed(len(effect.gone) + len(effect.new))
 
     def _problem(self, now_s: float) -> FitProblem:
-        slots = take_part(self._store, self._config.refit.max_anchors)
-        return FitProblem(
-            vectors=self._store.vectors[slots],
-            classes=self._store.classes[slots],
-            text_vectors=self._texts,
-            labelled=self.has_anchor,
-            gamma=self._config.gamma,
-            settings=self._fit_settings,
-            anchors=len(self._store),
-            digest=self._store.digest,
+        return take_problem(
+            self._store,
+            self._texts,
+            self._fit_settings,
+            self._correction_settings,
+            self._heard.total,
+            config=self._config,
             taken_at_s=now_s,
         )
 
-
-def _check_vocabulary(text_vectors: NDArray[np.float32], class_names: Sequence[str], canaries: Sequence[str]) -> None:
-    if text_vectors.ndim != 2 or len(text_vectors) != len(class_names) or not len(class_names):
-        raise VocabularyError(
-            f"text vectors have shape {text_vectors.shape}, expected ({len(class_names)}, d): one per class"
-        )
-    if len(set(class_names)) < len(class_names):
-        twice = sorted({name for name in class_names if list(class_names).count(name) > 1})
-        raise VocabularyError(f"class names must be distinct; more than once: {', '.join(twice)}")
-    missing = sorted(set(canaries) - set(class_names))
-    if missing:
-        raise VocabularyError(f"canaries that are not in the vocabulary: {', '.join(missing)}")
-    try:
-        check_vectors(text_vectors, text_vectors.shape[1], lambda index: f"class {class_names[index]!r}")
-    except AnchorError as error:
-        raise VocabularyError(str(error)) from error
+    def _adjusted(self) -> Callable[[], Fitted]:
+        return partial(under, self._fitted, self._heard.total, self._correction_settings)

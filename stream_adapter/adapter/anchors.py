@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,33 @@ from numpy.typing import NDArray
 from stream_adapter.errors import AnchorError
 
 UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The labelled event that an anchor comes from.
+
+    Attributes:
+        event_source: its CloudEvents source.
+        event_id: its CloudEvents id.
+        topic: where it was read.
+        partition: the partition there.
+        offset: the offset there.
+    """
+
+    event_source: str = ""
+    event_id: str = ""
+    topic: str = ""
+    partition: int = 0
+    offset: int = 0
+
+
+class Stamp(NamedTuple):
+    """When a label was given: of two for the same anchor the larger one counts, whichever arrives first."""
+
+    event_time_ms: int
+    partition: int
+    offset: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -20,14 +48,19 @@ class Anchor:
         vector: float32 (d,), unit length. Whatever is given, the adapter keeps its float16 rounding (see `as_stored`).
         label: the class name.
         event_time_ms: when the event happened, milliseconds since the epoch; newer labels win over older ones.
-        origin: where it came from, for people and for the wire form. Carried along, never read here.
+        origin: where it came from. Partition and offset decide between labels of the same time.
     """
 
     anchor_id: str
     vector: NDArray[np.float32]
     label: str
     event_time_ms: int
-    origin: object = None
+    origin: Origin = Origin()
+
+    @property
+    def stamp(self) -> Stamp:
+        """What decides between two labels."""
+        return Stamp(self.event_time_ms, self.origin.partition, self.origin.offset)
 
 
 def check_vectors(vectors: NDArray[np.float32], dimension: int, name: Callable[[int], str]) -> None:

@@ -7,73 +7,17 @@ traffic can. Over a window of zero-shot probabilities p0:
   outputs of a classifier to new a priori probabilities*, Neural Computation 14, 2002): r_ic ∝ p0_ic π_c,
   π_c = (Σ_i r_ic + 1) / (n + C);
 - evidence for a class without anchors: e_c = max(0, mean of r_c − mean of r_c over the labelled events). What the
-  labelled events put on such a class is known to be false, so only the excess speaks for it;
-- aliveness: 1 for labelled classes, else min(1, (n e_c + 1) / (κ (n + C))).
-"""
+  labelled events put on such a class is known to be false, so only the excess speaks for it.
 
-from dataclasses import dataclass
-from typing import Literal
+What follows from the evidence is in `presence_evidence.py`.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
-ClassKind = Literal["labelled", "present", "dormant"]
+from stream_adapter.adapter.presence_evidence import ClassKind, PresenceEvidence
 
-
-@dataclass(frozen=True, eq=False, slots=True)
-class PresenceEvidence:
-    """What a window says about the classes; evidence of several workers adds up.
-
-    Attributes:
-        events: n, events in the window.
-        labelled_events: how many of them have a label.
-        shares: float64 (C,), π: each class's estimated share of the traffic.
-        excess: float64 (C,), n e_c: events' worth of evidence that the class is there.
-        confusion: float64 (C,), mean of r_c² over the labelled events: how often they are taken for c, wrongly where c
-            has no anchors.
-        witnesses: int64 (C,), different events that say c (r_c ≥ ½); the same picture sent again is one witness.
-            Counted only where there is an event's worth of evidence, 0 elsewhere.
-    """
-
-    events: int
-    labelled_events: int
-    shares: NDArray[np.float64]
-    excess: NDArray[np.float64]
-    confusion: NDArray[np.float64]
-    witnesses: NDArray[np.int64]
-
-    def __add__(self, other: "PresenceEvidence") -> "PresenceEvidence":
-        """Two windows' evidence together."""
-        events = self.events + other.events
-        weight = self.events / events if events else 0.5
-        labelled_events = self.labelled_events + other.labelled_events
-        labelled_weight = self.labelled_events / labelled_events if labelled_events else 0.5
-        return PresenceEvidence(
-            events,
-            labelled_events,
-            weight * self.shares + (1.0 - weight) * other.shares,
-            self.excess + other.excess,
-            labelled_weight * self.confusion + (1.0 - labelled_weight) * other.confusion,
-            self.witnesses + other.witnesses,
-        )
-
-    def aliveness(self, has_anchor: NDArray[np.bool_], kappa: float = 0.002) -> NDArray[np.float64]:
-        """How alive each class is: float64 (C,) in (0, 1], 1 for labelled and for present classes.
-
-        Args:
-            has_anchor: bool (C,), the labelled classes.
-            kappa: κ, the share of the traffic from which on a class counts as present.
-        """
-        alive = np.minimum(1.0, (self.excess + 1.0) / (kappa * (self.events + len(self.excess))))
-        return np.where(has_anchor, 1.0, alive)
-
-    def kinds(self, has_anchor: NDArray[np.bool_], kappa: float = 0.002) -> list[ClassKind]:
-        """What each of the C classes is taken for; without any events all but the labelled ones are dormant."""
-        present = (self.aliveness(has_anchor, kappa) >= 1.0) & (self.events > 0)
-        names: list[ClassKind] = []
-        for labelled, alive in zip(has_anchor.tolist(), present.tolist(), strict=True):
-            names.append("labelled" if labelled else "present" if alive else "dormant")
-        return names
+__all__ = ["ClassKind", "ClassPresence", "PresenceEvidence"]
 
 
 class ClassPresence:
@@ -159,7 +103,14 @@ class ClassPresence:
         return {"beliefs": self._beliefs[order], "labelled": self._labelled[order]}
 
     def restore(self, beliefs: NDArray[np.float32], labelled: NDArray[np.bool_]) -> None:
-        """Start over with a window that `arrays` handed out."""
+        """Start over with a window that `arrays` handed out.
+
+        Raises:
+            ValueError: the arrays do not fit this vocabulary or each other.
+        """
+        expected = (len(labelled), self._beliefs.shape[1])
+        if beliefs.shape != expected:
+            raise ValueError(f"beliefs have shape {beliefs.shape}, expected {expected}: one row for each of `labelled`")
         self._seen = 0
         self.observe(beliefs, labelled)
 

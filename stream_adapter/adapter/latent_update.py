@@ -86,7 +86,9 @@ def blend(vectors: Tensor, weight: Tensor, bias: Tensor, gate: Tensor) -> Tensor
 
 
 @torch.no_grad()
-def fit(vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSettings) -> Maps:
+def fit(
+    vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSettings, trust: Tensor | None = None
+) -> Maps:
     """Fit both maps to anchors, from identity: a pure function of its arguments, row order included.
 
     The same arguments give the same bits on the same machine with the same number of torch threads.
@@ -96,6 +98,7 @@ def fit(vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSet
         classes: int64 (n,), their classes as rows of `text_vectors`.
         text_vectors: float32 (S, d), unit, of the classes that have anchors and no others.
         settings: see `FitSettings`.
+        trust: float32 (n,) in [0, 1], each anchor's weight in the cross-entropy; None for 1.
     """
     start = identity_maps(vectors.shape[1], vectors.device)
     if len(text_vectors) < 2 or settings.damping == 0.0:
@@ -104,13 +107,20 @@ def fit(vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSet
     maps = Maps(start.weight.clone().requires_grad_(), start.bias.clone().requires_grad_())
     optimiser = torch.optim.Adam(maps, lr=settings.learning_rate, amsgrad=True, fused=True)
     for _ in range(settings.steps):
-        maps.weight.grad, maps.bias.grad = gradient(maps, vectors, classes, text_vectors, settings)
+        maps.weight.grad, maps.bias.grad = gradient(maps, vectors, classes, text_vectors, settings, trust)
         optimiser.step()
     return Maps(maps.weight.detach(), maps.bias.detach())
 
 
 @torch.no_grad()
-def gradient(maps: Maps, vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSettings) -> Maps:
+def gradient(
+    maps: Maps,
+    vectors: Tensor,
+    classes: Tensor,
+    text_vectors: Tensor,
+    settings: FitSettings,
+    trust: Tensor | None = None,
+) -> Maps:
     """Gradient of the fit's loss, in closed form: a third to half the time of autograd's, which keeps every step.
 
     Args:
@@ -119,6 +129,7 @@ def gradient(maps: Maps, vectors: Tensor, classes: Tensor, text_vectors: Tensor,
         classes: as for `fit`.
         text_vectors: as for `fit`.
         settings: as for `fit`.
+        trust: as for `fit`.
     """
     image = _Blend(vectors, maps.weight[0], maps.bias[0], settings.damping)
     text = _Blend(text_vectors, maps.weight[1], maps.bias[1], settings.damping)
@@ -126,6 +137,8 @@ def gradient(maps: Maps, vectors: Tensor, classes: Tensor, text_vectors: Tensor,
     errors = (settings.logit_scale * image.blended @ text.blended.T).softmax(dim=1)  # (n, S)
     errors[torch.arange(len(classes), device=classes.device), classes] -= 1.0
     errors *= settings.logit_scale / len(classes)
+    if trust is not None:
+        errors *= trust[:, None]
 
     identity = torch.eye(vectors.shape[1], device=vectors.device)
     dimension = vectors.shape[1]

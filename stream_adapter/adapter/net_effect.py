@@ -11,10 +11,12 @@ class NetEffect:
 
     Attributes:
         gone: row ids of anchors that were live before and are not any more.
+        before: those anchors as they were, by id.
     """
 
     def __init__(self) -> None:
         self.gone: list[int] = []
+        self.before: dict[str, Anchor] = {}
         self._new: dict[str, int] = {}
         self._replaced: dict[str, tuple[Replaced, ...]] = {}
         self._folded: list[Folded] = []
@@ -40,7 +42,8 @@ class NetEffect:
             self._removed.pop(anchor_id, None)
             if offer.displaced:
                 self._replaced[anchor_id] = tuple(
-                    Replaced(anchor_id, gone.anchor_id, anchor.label, gone.label) for gone in offer.displaced
+                    Replaced(anchor_id, gone.anchor.anchor_id, anchor.label, gone.anchor.label)
+                    for gone in offer.displaced
                 )
         elif offer.twin is not None:
             self._folded.append(Folded(anchor_id, offer.twin))
@@ -59,10 +62,13 @@ class NetEffect:
             folded=tuple(self._folded),
             ignored=tuple(self._ignored),
             removed=tuple(Removed(anchor_id, reason) for anchor_id, reason in self._removed.items()),
+            before=self.before,
         )
 
     def _left(self, displaced: Displaced, reason: RemovedReason) -> None:
-        if self._new.pop(displaced.anchor_id, None) is None:
+        anchor_id = displaced.anchor.anchor_id
+        if self._new.pop(anchor_id, None) is None:
             self.gone.append(displaced.row)
-        self._replaced.pop(displaced.anchor_id, None)
-        self._removed[displaced.anchor_id] = reason
+            self.before[anchor_id] = displaced.anchor
+        self._replaced.pop(anchor_id, None)
+        self._removed[anchor_id] = reason

@@ -1,10 +1,14 @@
 """What the adapter answers: predictions as arrays, and what became of the anchors that it was given."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream_adapter.adapter.anchors import Anchor
+from stream_adapter.adapter.presence_evidence import ClassKind
 
 IgnoredReason = Literal["repeated", "outdated", "canary", "unknown label"]
 RemovedReason = Literal["corrected", "class budget", "total budget", "forgotten"]
@@ -12,7 +16,9 @@ RemovedReason = Literal["corrected", "class budget", "total budget", "forgotten"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class AdapterPrediction:
-    """Predictions for a batch of B image vectors over C classes, with k neighbours each. All arrays are the caller's.
+    """Predictions for a batch of B image vectors over C classes, with k neighbours each.
+
+    Arrays with a row for each event are the caller's.
 
     Attributes:
         zero_shot: float32 (B, C), probabilities of the untouched model.
@@ -24,6 +30,8 @@ class AdapterPrediction:
         neighbour_classes: int64 (B, k), their class indices, -1 where padded.
         neighbour_cosines: float32 (B, k), their cosines with the picture, -inf where padded.
         has_anchor: bool (C,), which classes had anchors when this was predicted.
+        kinds: C long, what each class was taken for. Shared between predictions: not to be changed, as the next one.
+        aliveness: float64 (C,) in (0, 1], how alive each class was taken to be.
         version: the adapter's version when this was predicted.
     """
 
@@ -36,6 +44,8 @@ class AdapterPrediction:
     neighbour_classes: NDArray[np.int64]
     neighbour_cosines: NDArray[np.float32]
     has_anchor: NDArray[np.bool_]
+    kinds: Sequence[ClassKind]
+    aliveness: NDArray[np.float64]
     version: str
 
 
@@ -94,6 +104,7 @@ class LearnResult:
         folded: exact duplicates of a live anchor with the same label.
         ignored: anchors without effect.
         removed: ids that are gone: replaced by another id, or pruned.
+        before: every anchor that was there before and is changed or gone, as it was, by id.
     """
 
     added: tuple[str, ...] = ()
@@ -101,6 +112,7 @@ class LearnResult:
     folded: tuple[Folded, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     removed: tuple[Removed, ...] = ()
+    before: Mapping[str, Anchor] = field(default_factory=dict)
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -8,20 +8,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors import Anchor
+from stream_adapter.adapter.anchors import Anchor, Origin
+from stream_adapter.adapter.share import key_of
 from stream_adapter.errors import AnchorError
 
-_DIGEST_BYTES = 16
+DIGEST_BYTES = 16
 _SMALLEST_CAPACITY = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Displaced:
-    """An anchor that had to go for another one."""
+    """An anchor that had to go: its row, and all that it was."""
 
     row: int
-    anchor_id: str
-    label: str
+    anchor: Anchor
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Offer:
     Attributes:
         row: row id of the new anchor.
         twin: id of the exact duplicate that it was folded into.
-        refused: `repeated`, the same event with the same label, or `outdated`, a newer label is known.
+        refused: `repeated`, the same event with the same label, or `outdated`, a label with a larger stamp is known.
         displaced: anchors that had to go, whichever of the three it was.
     """
 
@@ -46,14 +46,15 @@ class AnchorStore:
 
     A slot may move, so the outside names anchors by their row id: int64, counting up, never used twice.
 
-    Rules, so that an event teaches once and the newest label wins:
+    What is taught here comes by `offer`, so that an event teaches once and the newest label wins:
 
-    - the same id with the same label has no effect; with another label it replaces (a correction) unless its time is
-      older. At equal times the later arrival wins: a correction may well carry the time of what it corrects;
+    - the same id with the same label has no effect; with another label it replaces (a correction) unless its stamp is
+      smaller;
     - another id with exactly the same float16 vector is folded (counted, nothing is added) if the label is the same; if
-      the labels differ the newer (time, then id) stays.
+      the labels differ the one with the larger stamp, then id, stays.
 
-    What order the anchors come in does not matter to what is stored as long as no two share an id or a vector.
+    What was decided elsewhere comes by `put`: of one id the largest stamp stays, and nothing is folded. So what is
+    stored is the same wherever the same records were put, in whatever order.
 
     Args:
         class_names: the vocabulary; anchors carry an index into it.
@@ -72,11 +73,11 @@ class AnchorStore:
         self._rows = np.empty(0, np.int64)
         self._folds = np.empty(0, np.int64)
         self._ids: list[str] = []
-        self._origins: list[object] = []
+        self._origins: list[Origin] = []
         self._shapes: list[bytes] = []  # digest of the float16 vector
         self._slot_of_row: dict[int, int] = {}
         self._row_of_id: dict[str, int] = {}
-        self._row_of_shape: dict[bytes, int] = {}
+        self._rows_of_shape: dict[bytes, list[int]] = {}
         self._counts = np.zeros(len(self._class_names), np.int64)
         self._digest = 0
 
@@ -85,6 +86,11 @@ class AnchorStore:
 
     def __contains__(self, anchor_id: object) -> bool:
         return anchor_id in self._row_of_id
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The vocabulary."""
+        return self._class_names
 
     @property
     def vectors(self) -> NDArray[np.float32]:
@@ -129,7 +135,7 @@ class AnchorStore:
     @property
     def digest(self) -> str:
         """Hex digest of the set of (id, label, float16 vector, time); the order of arrival does not matter."""
-        return self._digest.to_bytes(_DIGEST_BYTES, "big").hex()
+        return self._digest.to_bytes(DIGEST_BYTES, "big").hex()
 
     def offer(self, anchor: Anchor, stored: NDArray[np.float32], half: NDArray[np.float16]) -> Offer:
         """Take an anchor in, by the rules above.
@@ -140,28 +146,47 @@ class AnchorStore:
             half: float16 (d,), from `as_stored`.
         """
         displaced: list[Displaced] = []
-        known = self._row_of_id.get(anchor.anchor_id)
+        known = self.get(anchor.anchor_id)
         if known is not None:
-            slot = self._slot_of_row[known]
-            if self._label(slot) == anchor.label:
+            if known.label == anchor.label:
                 return Offer(refused="repeated")
-            if anchor.event_time_ms < self._times[slot]:
+            if anchor.stamp < known.stamp:
                 return Offer(refused="outdated")
             displaced.append(self.remove(anchor.anchor_id))
 
-        shape = _hash(half.tobytes())
-        twin = self._row_of_shape.get(shape)
-        if twin is not None:
-            slot = self._slot_of_row[twin]
-            twin_id = self._ids[slot]
-            if self._label(slot) == anchor.label:
-                self._folds[slot] += 1
-                return Offer(twin=twin_id, displaced=tuple(displaced))
-            if (anchor.event_time_ms, anchor.anchor_id) < (int(self._times[slot]), twin_id):
-                return Offer(refused="outdated", displaced=tuple(displaced))
-            displaced.append(self.remove(twin_id))
+        shape = hash_of(half.tobytes())
+        twins = [self.anchor(self._slot_of_row[row]) for row in self._rows_of_shape.get(shape, ())]
+        same = next((twin.anchor_id for twin in twins if twin.label == anchor.label), None)
+        if same is not None:
+            self._folds[self._slot_of_row[self._row_of_id[same]]] += 1
+            return Offer(twin=same, displaced=tuple(displaced))
+        if any((anchor.stamp, anchor.anchor_id) < (twin.stamp, twin.anchor_id) for twin in twins):
+            return Offer(refused="outdated", displaced=tuple(displaced))
+        displaced += [self.remove(twin.anchor_id) for twin in twins]
 
         return Offer(row=self._append(anchor, stored, shape), displaced=tuple(displaced))
+
+    def put(self, anchor: Anchor, stored: NDArray[np.float32], half: NDArray[np.float16]) -> Offer:
+        """Take an anchor in that was decided on elsewhere; arguments as for `offer`.
+
+        At equal stamps the later arrival wins: stamps repeat only where the input topic was made anew.
+        """
+        shape = hash_of(half.tobytes())
+        known = self.get(anchor.anchor_id)
+        if known is None:
+            return Offer(row=self._append(anchor, stored, shape))
+        if anchor.stamp < known.stamp:
+            return Offer(refused="outdated")
+        slot = self._slot_of_row[self._row_of_id[anchor.anchor_id]]
+        if (anchor.stamp, anchor.label, shape) == (known.stamp, known.label, self._shapes[slot]):
+            return Offer(refused="repeated")
+        gone = self.remove(anchor.anchor_id)
+        return Offer(row=self._append(anchor, stored, shape), displaced=(gone,))
+
+    def get(self, anchor_id: str) -> Anchor | None:
+        """The anchor of this id, None where there is none."""
+        row = self._row_of_id.get(anchor_id)
+        return None if row is None else self.anchor(self._slot_of_row[row])
 
     def remove(self, anchor_id: str) -> Displaced:
         """Delete one anchor.
@@ -173,10 +198,13 @@ class AnchorStore:
         if row is None:
             raise AnchorError(f"there is no anchor {anchor_id!r}")
         slot = self._slot_of_row.pop(row)
-        gone = Displaced(row, anchor_id, self._label(slot))
+        gone = Displaced(row, self.anchor(slot))
         self._counts[self._classes[slot]] -= 1
-        self._digest = (self._digest - self._member(slot)) % (1 << 8 * _DIGEST_BYTES)
-        del self._row_of_shape[self._shapes[slot]]
+        self._digest = (self._digest - self._member(slot)) % (1 << 8 * DIGEST_BYTES)
+        alike = self._rows_of_shape[self._shapes[slot]]
+        alike.remove(row)
+        if not alike:
+            del self._rows_of_shape[self._shapes[slot]]
 
         last = self._size - 1
         for column in (self._vectors, self._classes, self._times, self._keys, self._rows, self._folds):
@@ -228,7 +256,7 @@ class AnchorStore:
         self._vectors[slot] = stored
         self._classes[slot] = class_index
         self._times[slot] = anchor.event_time_ms
-        self._keys[slot] = int.from_bytes(_hash(anchor.anchor_id.encode())[:8], "big")
+        self._keys[slot] = key_of(anchor.anchor_id)
         self._rows[slot] = row
         self._folds[slot] = 0
         self._ids.append(anchor.anchor_id)
@@ -236,17 +264,15 @@ class AnchorStore:
         self._shapes.append(shape)
         self._slot_of_row[row] = slot
         self._row_of_id[anchor.anchor_id] = row
-        self._row_of_shape[shape] = row
+        self._rows_of_shape.setdefault(shape, []).append(row)
         self._counts[class_index] += 1
         self._size += 1
         self._next_row += 1
-        self._digest = (self._digest + self._member(slot)) % (1 << 8 * _DIGEST_BYTES)
+        self._digest = (self._digest + self._member(slot)) % (1 << 8 * DIGEST_BYTES)
         return row
 
     def _member(self, slot: int) -> int:
-        """One anchor's summand in the digest; sums do not depend on their order and can be taken back."""
-        fields = (self._ids[slot], self._label(slot), self._shapes[slot].hex(), str(self._times[slot]))
-        return int.from_bytes(_hash("\0".join(fields).encode()), "big")
+        return member_of(self._ids[slot], self._label(slot), self._shapes[slot], int(self._times[slot]))
 
     def _grow(self) -> None:
         capacity = max(_SMALLEST_CAPACITY, 2 * len(self._rows))
@@ -257,5 +283,11 @@ class AnchorStore:
             setattr(self, name, grown)
 
 
-def _hash(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+def member_of(anchor_id: str, label: str, shape: bytes, event_time_ms: int) -> int:
+    """One anchor's summand in the digest; sums do not depend on their order and can be taken back."""
+    return int.from_bytes(hash_of("\0".join((anchor_id, label, shape.hex(), str(event_time_ms))).encode()), "big")
+
+
+def hash_of(content: bytes) -> bytes:
+    """What a float16 vector is recognised by."""
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()

@@ -12,11 +12,13 @@ from stream_adapter.events.image import (
     parse_image_event,
 )
 from stream_adapter.events.prediction import ClassScore, Neighbour, Prediction, Versions
+from stream_adapter.events.presence import PRESENCE_PREFIX, PresenceRecord
 
 __all__ = [
     "EMBEDDING",
     "EVENT_TYPE",
     "IMAGE_TYPES",
+    "PRESENCE_PREFIX",
     "STRUCTURED",
     "AnchorRecord",
     "ClassScore",
@@ -24,6 +26,7 @@ __all__ = [
     "ImageEvent",
     "Neighbour",
     "Prediction",
+    "PresenceRecord",
     "Versions",
     "anchor_tombstone",
     "image_event_headers",

@@ -6,7 +6,7 @@ import numpy as np
 
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.headers import decode_headers, format_time, parse_time
-from stream_adapter.transport.base import Headers, OutRecord
+from stream_adapter.transport.base import Headers, OutRecord, Partition
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +37,16 @@ class AnchorRecord:
     offset: int
     fingerprint: str
 
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """As `Anchor.stamp`: of two records of the same anchor the larger one counts, whichever was written last."""
+        return self.event_time_ms, self.partition, self.offset
+
     def to_record(self, writer: str) -> OutRecord:
         """The record for the compacted anchors topic.
 
         Args:
-            writer: names the process that writes, so that it can skip its own records when it reads the topic.
+            writer: names the process that writes, so that it knows its own records when it reads the topic.
         """
         headers = {
             "label": self.label,
@@ -59,6 +64,7 @@ class AnchorRecord:
             self.anchor_id.encode(),
             self.vector.astype("<f2").tobytes(),
             tuple((name, value.encode()) for name, value in headers.items()),
+            source=Partition(self.topic, self.partition),
         )
 
     @classmethod
@@ -71,12 +77,14 @@ class AnchorRecord:
         fields = decode_headers(headers)
         try:
             halves = np.frombuffer(value, dtype="<f2").astype(np.float32)  # (d,)
-            norm = float(np.linalg.norm(halves))
-            if key is None or not np.isfinite(norm) or abs(norm - 1.0) > 1e-2:
-                raise ValueError(f"key {key!r} with a vector of norm {norm}")
+            norm = np.linalg.norm(
+                halves, axis=-1, keepdims=True
+            )  # (1,); in this form as `round_through_float16` has it
+            if key is None or not abs(norm[0] - 1.0) <= 1e-2:
+                raise ValueError(f"key {key!r} with a vector of norm {norm[0]}")
             return cls(
                 anchor_id=key.decode(),
-                vector=round_through_float16(halves),
+                vector=halves / norm,
                 label=fields["label"],
                 event_time_ms=parse_time(fields["event_time"], default_ms=0),
                 event_source=fields["event_source"],
@@ -104,6 +112,12 @@ def round_through_float16(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(halves / np.linalg.norm(halves, axis=-1, keepdims=True).astype(np.float32))
 
 
-def anchor_tombstone(anchor_id: str, writer: str) -> OutRecord:
-    """The record that deletes an anchor from the compacted topic."""
-    return OutRecord("anchors", anchor_id.encode(), None, (("writer", writer.encode()),))
+def anchor_tombstone(key: str, writer: str, source: Partition | None = None) -> OutRecord:
+    """The record that deletes an anchor, or a worker slot's presence, from the compacted topic.
+
+    Args:
+        key: an anchor's id, or `PresenceRecord.key`.
+        writer: who deletes.
+        source: the input partition of the event because of which it goes, where there is one.
+    """
+    return OutRecord("anchors", key.encode(), None, (("writer", writer.encode()),), source=source)

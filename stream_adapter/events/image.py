@@ -52,8 +52,13 @@ class ImageEvent:
         Being derived and not drawn, it is the same when an event is delivered again, so a repeated write to the
         anchors topic is harmless.
         """
-        identity = json.dumps([self.source, self.id], ensure_ascii=False).encode()
-        return hashlib.blake2b(identity, digest_size=16).hexdigest()
+        return anchor_id_of(self.source, self.id)
+
+
+def anchor_id_of(source: str, id: str) -> str:
+    """The id of the anchor that the event of this CloudEvents source and id becomes, see `ImageEvent.anchor_id`."""
+    identity = json.dumps([source, id], ensure_ascii=False).encode()
+    return hashlib.blake2b(identity, digest_size=16).hexdigest()
 
 
 def parse_image_event(record: Record) -> ImageEvent:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream_adapter.events.headers import format_time
-from stream_adapter.transport.base import OutRecord
+from stream_adapter.transport.base import OutRecord, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +114,11 @@ class Prediction:
             "timings_ms": {stage: round(milliseconds, 3) for stage, milliseconds in self.timings_ms.items()},
         }
 
-    def to_record(self, key: bytes | None) -> OutRecord:
-        """The record for the predictions topic, under the image event's own key."""
+    def to_record(self, event: Record) -> OutRecord:
+        """The record for the predictions topic, under the key of the image event's own record."""
         value = json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False).encode()
-        return OutRecord("predictions", key, value, (("content-type", b"application/json"),))
+        headers = (("content-type", b"application/json"),)
+        return OutRecord("predictions", event.key, value, headers, source=event.partition)
 
 
 def _round(number: float) -> float:

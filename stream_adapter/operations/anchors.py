@@ -24,11 +24,14 @@ def read_anchors(config: Config, label: str | None = None) -> dict[str, AnchorRe
     """
     anchors: dict[str, AnchorRecord] = {}
     with contextlib.closing(open_changelog(config, WRITER)) as changelog:
-        for changes in changelog.restore():
+        for changes in changelog.read_to_end():
             for change in changes:
-                anchors.pop(change.anchor_id, None)
-                if isinstance(change, AnchorRecord):
-                    anchors[change.anchor_id] = change
+                known = anchors.get(change.key)
+                if known and isinstance(change.content, AnchorRecord) and change.content.stamp < known.stamp:
+                    continue  # an older label that was written later; whoever holds the newer one writes it again
+                anchors.pop(change.key, None)
+                if isinstance(change.content, AnchorRecord):
+                    anchors[change.key] = change.content
     return {anchor.anchor_id: anchor for anchor in anchors.values() if label is None or anchor.label == label}
 
 

@@ -43,3 +43,7 @@ def configure_logs(level: str, form: Literal["auto", "human", "json"]) -> None:
     # The libraries' own chatter is about their insides; their warnings are not.
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
     logging.getLogger("stream_adapter").setLevel(level.upper())
+    # Reported as an unknown error hundreds of times a second: another worker's transaction is still open, wait for it.
+    logging.getLogger("kafka.coordinator.consumer").addFilter(
+        lambda record: "UnstableOffsetCommitError" not in record.getMessage()
+    )

@@ -7,25 +7,25 @@ and the decoding pool works on the next.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import structlog
 
+from stream_adapter.adapter.share import Share
 from stream_adapter.batching import Batcher
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.metrics import Metrics
-from stream_adapter.processor import Outcome, Processor
+from stream_adapter.processor import Processor
 from stream_adapter.service.health import Health
-from stream_adapter.transport.base import Sink, Source
-from stream_adapter.transport.changelog import AnchorChangelog
+from stream_adapter.service.pipeline import Pipeline
+from stream_adapter.transport.base import Partition, Sink, Source
+from stream_adapter.transport.changelog import Changelog
 
 log = structlog.get_logger(__name__)
 
-# One batch is computed, one is decoded ahead of it: more would only add latency.
-_BATCHES_UNDER_WAY = 2
+# One batch is computed and one is decoded ahead of it. Two more keep the compute thread busy while the loop waits for a
+# commit; then they are committed together. More would only add latency.
+_BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
 _POLL_WHILE_IDLE_S = 0.1
 _LAG_EVERY_S = 1.0
@@ -35,21 +35,13 @@ class DrainBudgetExceeded(StreamAdapterError):
     """Batches under way at shutdown were not finished within `service.drain_s`."""
 
 
-@dataclass(slots=True)
-class _UnderWay:
-    """A batch that was handed to the compute thread."""
-
-    future: Future[Outcome]
-    closed_at: float
-
-
 class Worker:
     """Runs a processor between a source and a sink until it is told to stop or the source is exhausted.
 
     Args:
         source: where records come from.
         sink: where results go.
-        changelog: what others learned.
+        changelog: the anchors as they were written, by this worker and by others.
         processor: the journey of a batch.
         batcher: when a batch closes.
         metrics: stage "commit", lag, readiness; public, for whoever runs the worker in its own process.
@@ -64,7 +56,7 @@ class Worker:
         *,
         source: Source,
         sink: Sink,
-        changelog: AnchorChangelog,
+        changelog: Changelog,
         processor: Processor,
         batcher: Batcher,
         metrics: Metrics,
@@ -74,7 +66,6 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
-        self._sink = sink
         self._changelog = changelog
         self._processor = processor
         self._batcher = batcher
@@ -83,9 +74,15 @@ class Worker:
         self._drain_s = drain_s
         self._supervise = supervise
         self._clock = clock
-        self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
-        self._under_way: deque[_UnderWay] = deque()
-        self._housekeeping: Future[None] | None = None
+        self._pipeline = Pipeline(
+            sink=sink,
+            processor=processor,
+            metrics=metrics,
+            progress=health.progress,
+            poll=self._poll_nothing,
+            clock=clock,
+        )
+        self._assigned: frozenset[Partition] = frozenset()
         self._lag_due_at = 0.0
         self._stopping = False
         self._restored = False
@@ -107,11 +104,11 @@ class Worker:
                 self._turn()
             self._drain()
         finally:
-            self._compute.shutdown(wait=False, cancel_futures=True)
+            self._pipeline.close()
 
     @property
     def _finished(self) -> bool:
-        return self._source.exhausted and not self._under_way and not len(self._batcher)
+        return self._source.exhausted and not self._pipeline.batches and not len(self._batcher)
 
     def restore(self) -> None:
         """Read the anchors back, fit the maps to them, and warm the model up: the first event is like any other.
@@ -121,7 +118,7 @@ class Worker:
             FingerprintMismatch: they come from another encoder.
         """
         started = self._clock()
-        for changes in self._changelog.restore():
+        for changes in self._changelog.read_to_end():
             self._processor.apply(changes)
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
             self._health.progress()
@@ -143,58 +140,57 @@ class Worker:
         self._read()
         if self._batcher.due or (self._source.exhausted and len(self._batcher)):
             self._hand_over()
-        self._commit_finished()
+        self._pipeline.commit_finished()
         self._keep_house()
-        if not self._under_way:
+        if not self._pipeline.batches:
             self._health.progress()
 
     def _read(self) -> None:
-        busy = len(self._under_way) >= _BATCHES_UNDER_WAY
+        busy = self._pipeline.batches >= _BATCHES_UNDER_WAY
         (self._source.pause if busy else self._source.resume)()
-        if self._under_way:
+        if self._pipeline.batches:
             timeout_s = _POLL_WHILE_BUSY_S
         elif len(self._batcher):
             timeout_s = self._batcher.remaining_wait_s
         else:
             timeout_s = _POLL_WHILE_IDLE_S
         records = self._source.poll(self._batcher.room, timeout_s)
-        assigned = self._source.assigned
-        self._batcher.keep_only(assigned)
-        self._batcher.add(record for record in records if record.partition in assigned)
-        self._health.set("partitions_assigned", bool(assigned))
+        self._look_at_assignment()
+        self._batcher.add(record for record in records if record.partition in self._assigned)
+        self._health.set("partitions_assigned", bool(self._assigned))
         self.metrics.ready.set(not self._health.missing)
         if self._clock() >= self._lag_due_at:
             self._lag_due_at = self._clock() + _LAG_EVERY_S
             self.metrics.set_lag(self._source.lag())
 
-    def _hand_over(self) -> None:
-        if len(self._under_way) >= _BATCHES_UNDER_WAY:
-            return
-        prepared = self._processor.prepare(self._batcher.take())
-        future = self._compute.submit(self._processor.finish, prepared)
-        self._under_way.append(_UnderWay(future, self._clock()))
+    def _look_at_assignment(self) -> None:
+        """After every poll: drop what belongs to others now, and know what the former owner of a partition learned."""
+        assigned, before = self._source.assigned, self._assigned
+        self._batcher.keep_only(assigned)
+        self._pipeline.keep_only(assigned)
+        self._assigned = assigned
+        if assigned - before:
+            for changes in self._changelog.read_to_end():
+                self._pipeline.follow(changes, self._share)
 
-    def _commit_finished(self) -> None:
-        """Commit, in order, what the compute thread has finished; its errors surface here."""
-        while self._under_way and self._under_way[0].future.done():
-            batch = self._under_way.popleft()
-            outcome = batch.future.result()
-            with self.metrics.stage("commit", len(outcome.commit.outputs)):
-                self._sink.commit(outcome.commit)
-            outcome.report(self.metrics)
-            self.metrics.batch_latency.observe(self._clock() - batch.closed_at)
-            self._health.progress()
+    def _poll_nothing(self) -> None:
+        """Keep the place in the group, without reading on."""
+        self._source.poll(0, _POLL_WHILE_BUSY_S)
+        self._look_at_assignment()
+
+    @property
+    def _share(self) -> Share:
+        return Share(frozenset(at.number for at in self._assigned), self._source.partition_count)
+
+    def _hand_over(self) -> None:
+        if self._pipeline.batches < _BATCHES_UNDER_WAY:
+            self._pipeline.take(self._batcher.take(), self._share)
 
     def _keep_house(self) -> None:
-        """Between batches: take in what other workers and commands wrote, swap in refits and rebuilt indexes."""
-        if self._housekeeping is not None:
-            if not self._housekeeping.done():
-                return
-            self._housekeeping.result()
-            self._housekeeping = None
+        """Between batches: follow the changelog, swap in refits and rebuilt indexes."""
         changes = self._changelog.poll()
-        if changes or not self._under_way:
-            self._housekeeping = self._compute.submit(self._processor.apply, changes)
+        if changes or not len(self._pipeline):
+            self._pipeline.follow(changes, self._share)
 
     def _drain(self) -> None:
         """Finish and commit what is under way; records that were only read are left for the next owner.
@@ -203,14 +199,14 @@ class Worker:
             DrainBudgetExceeded: the budget ran out first.
         """
         deadline = self._clock() + self._drain_s
-        log.info("draining", batches=len(self._under_way), unread=len(self._batcher))
+        log.info("draining", batches=self._pipeline.batches, unread=len(self._batcher))
         self._source.pause()
-        while self._under_way:
-            self._source.poll(1, _POLL_WHILE_BUSY_S)
-            self._commit_finished()
+        while len(self._pipeline):
+            self._poll_nothing()
+            self._pipeline.commit_finished()
             if self._clock() > deadline:
                 raise DrainBudgetExceeded(
-                    f"{len(self._under_way)} batches were not finished within `service.drain_s` = {self._drain_s} s; "
+                    f"{self._pipeline.batches} batches were not finished within `service.drain_s` = {self._drain_s} s; "
                     "their events are read again after the next start. Raise the budget or lower `batch.max_batch`"
                 )
         log.info("drained")

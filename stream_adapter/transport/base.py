@@ -60,6 +60,8 @@ class OutRecord:
         value: the payload; None deletes the key in a compacted output.
         headers: names and raw values.
         timestamp_ms: milliseconds since the epoch, or None for the time of writing.
+        source: the input partition of the event that it comes from, None where no single event is behind it. An output
+            whose partition moved to another worker must not be written here.
     """
 
     channel: str
@@ -67,6 +69,7 @@ class OutRecord:
     value: bytes | None
     headers: Headers = ()
     timestamp_ms: int | None = None
+    source: Partition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,8 @@ class Commit:
 class CommitAborted(TransportError):
     """An exactly-once commit was undone as a whole: no output is visible, no position was recorded.
 
-    The sink is ready for the next commit. Whoever processed the batch rewinds the source to the batch's first offsets
-    and processes the events again, or stops and lets its successor do that.
+    The sink is ready for the next commit. Whoever processed the batch commits it again, without what belongs to
+    partitions that moved away meanwhile, or stops and lets its successor process the events again.
     """
 
 
@@ -125,6 +128,10 @@ class Source(Protocol):
         reads them again. A partition that came back is missing here after at least one `poll`, so that nobody who
         looks after each one misses the change.
         """
+
+    @property
+    def partition_count(self) -> int:
+        """How many partitions the input has, whoever owns them."""
 
     @property
     def exhausted(self) -> bool:

@@ -1,64 +1,89 @@
-"""The anchors as they were written: restored at the start, followed while the worker runs."""
+"""The changelog: anchors and presence as they were written, restored at the start, followed while the worker runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events import AnchorRecord
+from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, PresenceRecord
 from stream_adapter.transport.base import Record
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class AnchorDeletion:
-    """An anchor that is no more.
+class Change:
+    """One record of the changelog.
 
     Attributes:
-        anchor_id: which one.
+        key: an anchor's id, or a worker slot's key (see `PresenceRecord.key`).
+        content: what holds for the key from here on; None: it is deleted.
+        own: whether this very process wrote it.
+        partition: the changelog's partition.
+        offset: its place there.
     """
 
-    anchor_id: str
+    key: str
+    content: AnchorRecord | PresenceRecord | None
+    own: bool = False
+    partition: int = 0
+    offset: int = 0
 
 
-AnchorChange = AnchorRecord | AnchorDeletion
+class Changelog(Protocol):
+    """The state of the model, and what happens to it. Used by one thread."""
 
+    def read_to_end(self) -> Iterator[Sequence[Change]]:
+        """All changes up to the end as it is now, oldest first for each key, in portions.
 
-class AnchorChangelog(Protocol):
-    """The state of the model, and what others do to it. Used by one thread."""
-
-    def restore(self) -> Iterator[Sequence[AnchorChange]]:
-        """All changes up to now, oldest first, in portions; to be read to its end before the first `poll`.
+        The first call restores, from the beginning or from where `go_on_from` set it. A later one catches up.
 
         Raises:
             TransportError: the changelog cannot be read.
         """
 
-    def poll(self) -> Sequence[AnchorChange]:
-        """What others wrote since, in order; never waits, and leaves out what this process wrote itself.
+    def poll(self) -> Sequence[Change]:
+        """What was written since, in order, what this process wrote included; never waits.
 
         Raises:
             TransportError: the changelog cannot be read.
+        """
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """For each partition the place after the last change that was delivered; where none was, it may be missing."""
+
+    @property
+    def identity(self) -> str:
+        """Changes when the changelog was deleted and made anew: positions in the old one mean nothing then."""
+
+    def go_on_from(self, positions: Mapping[int, int]) -> bool:
+        """Begin at these positions; to be called before anything else.
+
+        Returns:
+            False where the changelog does not have them; it then begins at its beginning.
         """
 
     def close(self) -> None:
         """Release all handles."""
 
 
-def change_of(record: Record) -> AnchorChange | None:
-    """The change that a record of the anchors topic is; None for one that is neither anchor nor deletion.
+def change_of(record: Record, writer: str = "") -> Change | None:
+    """The change that a record of the anchors topic is; None for one that is neither anchor nor presence nor deletion.
 
     Such a record is somebody's mistake and is logged: it must not keep every worker from starting.
+
+    Args:
+        record: as it was read.
+        writer: who reads; what has this writer's name is its own.
     """
     try:
-        if record.value is None:
-            if record.key is None:
-                raise MalformedEvent("neither key nor value")
-            return AnchorDeletion(record.key.decode())
-        return AnchorRecord.from_record(record.key, record.value, record.headers)
+        if record.key is None:
+            raise MalformedEvent("it has no key")
+        key = record.key.decode()
+        return Change(key, _content(key, record), _writer_of(record) == writer, record.partition.number, record.offset)
     except (MalformedEvent, UnicodeDecodeError) as error:
         log.warning(
             "skipped a record that is no anchor",
@@ -69,6 +94,13 @@ def change_of(record: Record) -> AnchorChange | None:
         return None
 
 
-def writer_of(record: Record) -> str | None:
-    """Who wrote a record of the anchors topic."""
+def _content(key: str, record: Record) -> AnchorRecord | PresenceRecord | None:
+    if record.value is None:
+        return None
+    if key.startswith(PRESENCE_PREFIX):
+        return PresenceRecord.from_record(key, record.value)
+    return AnchorRecord.from_record(record.key, record.value, record.headers)
+
+
+def _writer_of(record: Record) -> str | None:
     return next((value.decode(errors="replace") for name, value in record.headers if name == "writer"), None)

@@ -42,7 +42,9 @@ def dead_letter(record: Record, error: EventError) -> OutRecord:
     )
     reasons = tuple((name, text.encode("utf-8", "replace")) for name, text in zip(HEADER_NAMES, texts, strict=True))
     timestamp_ms = record.timestamp_ms if record.timestamp_ms >= 0 else None
-    return OutRecord("dead_letters", record.key, record.value, record.headers + reasons, timestamp_ms)
+    return OutRecord(
+        "dead_letters", record.key, record.value, record.headers + reasons, timestamp_ms, source=record.partition
+    )
 
 
 def without_value(letter: OutRecord, max_bytes: int) -> OutRecord:

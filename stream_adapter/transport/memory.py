@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from stream_adapter.transport.base import Commit, Headers, OutRecord, Partition, Record
-from stream_adapter.transport.changelog import AnchorChange
+from stream_adapter.transport.changelog import Change, change_of
 
 IMAGES = Partition("images", 0)
 
@@ -87,6 +87,11 @@ class MemorySource:
         return frozenset(self._assigned)
 
     @property
+    def partition_count(self) -> int:
+        """How many partitions there are, owned or not."""
+        return len(self._logs)
+
+    @property
     def exhausted(self) -> bool:
         """Whether everything was delivered and nothing more may come."""
         return not self._endless and not any(self.lag().values())
@@ -132,32 +137,63 @@ class MemorySink:
         self.closed = True
 
 
-class MemoryAnchorChangelog:
-    """A changelog that restores what it is given at the start, and delivers what others "write" meanwhile.
+class MemoryChangelog:
+    """A changelog that delivers what is there at the start, then what is written, as a topic does.
 
     Args:
         written: what is there already, oldest first.
+        sink: where the worker commits; what it writes there comes back, as `writer`'s own.
+        writer: the worker's name in what it writes.
     """
 
-    def __init__(self, written: Iterable[AnchorChange] = ()) -> None:
-        self._written = list(written)
-        self._new: list[AnchorChange] = []
+    def __init__(self, written: Iterable[Change] = (), sink: MemorySink | None = None, writer: str = "") -> None:
+        self._changes = list(written)
+        self._sink = sink
+        self._writer = writer
+        self._echoed = 0
+        self._next = 0
+        self.identity = "memory"
         self.closed = False
 
-    def write(self, change: AnchorChange) -> None:
-        """A change by somebody else; the next `poll` delivers it."""
-        self._new.append(change)
+    def write(self, change: Change) -> None:
+        """A change by somebody else."""
+        self._take_echoes()
+        self._changes.append(change)
 
-    def restore(self) -> Iterator[Sequence[AnchorChange]]:
-        """What was there at the start, as one portion."""
-        if self._written:
-            yield self._written
+    def read_to_end(self) -> Iterator[Sequence[Change]]:
+        """What follows, as one portion."""
+        changes = self.poll()
+        if changes:
+            yield changes
 
-    def poll(self) -> Sequence[AnchorChange]:
-        """What was written since the last call."""
-        new, self._new = self._new, []
+    def poll(self) -> Sequence[Change]:
+        """What was written since."""
+        self._take_echoes()
+        new = self._changes[self._next :]
+        self._next = len(self._changes)
         return new
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """How many changes were delivered."""
+        return {0: self._next}
+
+    def go_on_from(self, positions: Mapping[int, int]) -> bool:
+        """Begin after so many changes."""
+        if positions.get(0, 0) > len(self._changes):
+            return False
+        self._next = positions.get(0, 0)
+        return True
 
     def close(self) -> None:
         """Remember that it was closed."""
         self.closed = True
+
+    def _take_echoes(self) -> None:
+        written = self._sink.records["anchors"] if self._sink is not None else []
+        for output in written[self._echoed :]:
+            record = Record(Partition("anchors", 0), len(self._changes), 0, output.key, output.value, output.headers)
+            change = change_of(record, self._writer)
+            if change is not None:
+                self._changes.append(change)
+        self._echoed = len(written)

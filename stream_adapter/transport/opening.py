@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from stream_adapter.config import Config
 from stream_adapter.transport.base import Commit, OutRecord, Sink, Source
-from stream_adapter.transport.changelog import AnchorChangelog
-from stream_adapter.transport.files import FileAnchorChangelog, FileSink, FileSource
-from stream_adapter.transport.kafka import KafkaAnchorChangelog, KafkaSink, KafkaSource, write_outputs
+from stream_adapter.transport.changelog import Changelog
+from stream_adapter.transport.files import FileChangelog, FileSink, FileSource
+from stream_adapter.transport.kafka import KafkaChangelog, KafkaSink, KafkaSource, write_outputs
 
 
 def open_transport(config: Config, stack: contextlib.ExitStack) -> tuple[Source, Sink]:
@@ -30,16 +30,16 @@ def open_transport(config: Config, stack: contextlib.ExitStack) -> tuple[Source,
     return file_source, file_sink
 
 
-def open_changelog(config: Config, writer: str) -> AnchorChangelog:
-    """The anchors as they were written; what `writer` wrote is left out while following.
+def open_changelog(config: Config, writer: str) -> Changelog:
+    """The anchors as they were written; `writer` is who reads, and knows its own records by the name.
 
     Raises:
         TransportError: the broker does not answer, the topic is missing, or the file cannot be read.
     """
     if config.transport == "kafka":
-        return KafkaAnchorChangelog(config.kafka, writer=writer)
+        return KafkaChangelog(config.kafka, writer=writer)
     assert config.files is not None
-    return FileAnchorChangelog(config.files)
+    return FileChangelog(config.files, writer)
 
 
 def write_anchor_records(config: Config, records: Sequence[OutRecord]) -> None:

@@ -41,6 +41,11 @@ def offer(store: AnchorStore, anchor: Anchor) -> Offer:
     return store.offer(anchor, stored[0], halves[0])
 
 
+def put(store: AnchorStore, anchor: Anchor) -> Offer:
+    stored, halves = as_stored(anchor.vector[None])
+    return store.put(anchor, stored[0], halves[0])
+
+
 def store_of(anchors: Sequence[Anchor], class_names: Sequence[str], dimension: int) -> AnchorStore:
     store = AnchorStore(class_names, dimension)
     for anchor in anchors:

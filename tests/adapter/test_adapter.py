@@ -29,6 +29,7 @@ def confused(count: int, label: int, seed: int, towards: int) -> NDArray[np.floa
 
 
 def make(**config: Any) -> Adapter:
+    config = {"method": "llu", "damping": 1.0, **config}
     config["refit"] = {"background": False, "every_labels": 1, "steps": 100, **config.get("refit", {})}
     return Adapter(TEXTS, CLASSES, 100.0, AdapterConfig(**config))
 

@@ -18,7 +18,7 @@ POOL = random_unit(60, D, seed=3)
 def prune(store: AnchorStore, pruner: Pruner) -> set[str]:
     victims = pruner.victims()
     assert len({victim.row for victim in victims}) == len(victims)
-    return {store.remove(store.id_of(victim.row)).anchor_id for victim in victims}
+    return {store.remove(store.id_of(victim.row)).anchor.anchor_id for victim in victims}
 
 
 def pool_anchors(labels: list[int]) -> list[Anchor]:

@@ -1,3 +1,4 @@
+import random
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -5,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.anchors import Anchor, as_stored
+from stream_adapter.adapter.anchors import Anchor, Origin, as_stored
 from stream_adapter.adapter.store import AnchorStore
 from stream_adapter.errors import AnchorError
-from tests.adapter.anchor_sets import anchors_of, offer, random_unit, store_of
+from tests.adapter.anchor_sets import anchors_of, offer, put, random_unit, store_of
 
 CLASSES = ("cat", "dog", "horse")
 D = 8
@@ -54,7 +55,7 @@ def test_the_store_agrees_with_a_dictionary(operations: list[tuple[str, int, str
         before = set(model.live)
         if isinstance(operation, str):
             if operation in before:
-                assert store.remove(operation).anchor_id == operation
+                assert store.remove(operation).anchor.anchor_id == operation
                 del model.live[operation]
             else:
                 with pytest.raises(AnchorError, match=f"no anchor '{operation}'"):
@@ -66,7 +67,7 @@ def test_the_store_agrees_with_a_dictionary(operations: list[tuple[str, int, str
             assert (outcome.row is not None) == (expected == "added")
             assert (outcome.twin is not None) == (expected == "folded")
             assert outcome.refused == (expected if expected in ("repeated", "outdated") else None)
-            displaced = {gone.anchor_id for gone in outcome.displaced}
+            displaced = {gone.anchor.anchor_id for gone in outcome.displaced}
             still_there = set(model.live) - ({anchor_id} if expected == "added" else set())
             assert displaced == before - still_there
             if outcome.row is not None:
@@ -119,6 +120,64 @@ def test_of_contradicting_labels_for_one_vector_the_newest_wins_in_any_order(one
     assert last_label(one) == last_label(other) == [("id-horse", "horse")]
 
 
+STAMPED = st.builds(
+    lambda anchor_id, vector, label, time, partition: Anchor(
+        anchor_id, VECTORS[vector], label, time, Origin(partition=partition, offset=vector * 10 + CLASSES.index(label))
+    ),
+    st.sampled_from("abc"),
+    st.integers(0, 4),
+    st.sampled_from(CLASSES),
+    st.integers(0, 2),
+    st.integers(0, 2),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(STAMPED, max_size=20), st.randoms(use_true_random=False))
+def test_what_is_put_is_the_same_in_any_order_and_the_largest_stamp_stays(
+    anchors: list[Anchor], random: random.Random
+) -> None:
+    one, other = AnchorStore(CLASSES, D), AnchorStore(CLASSES, D)
+    expected: dict[str, Anchor] = {}
+    for anchor in anchors:
+        put(one, anchor)
+        if anchor.anchor_id not in expected or anchor.stamp >= expected[anchor.anchor_id].stamp:
+            expected[anchor.anchor_id] = anchor
+    shuffled = list(anchors)
+    random.shuffle(shuffled)
+    for anchor in shuffled:
+        put(other, anchor)
+    assert one.digest == other.digest == store_put(list(expected.values())).digest
+    assert {anchor.anchor_id: anchor.stamp for anchor in one.anchors()} == {
+        anchor_id: anchor.stamp for anchor_id, anchor in expected.items()
+    }
+
+
+def store_put(anchors: list[Anchor]) -> AnchorStore:
+    store = AnchorStore(CLASSES, D)
+    for anchor in anchors:
+        put(store, anchor)
+    return store
+
+
+def test_an_anchor_of_a_smaller_stamp_is_outdated_and_the_same_one_again_is_repeated() -> None:
+    newer = Anchor("a", VECTORS[0], "cat", 5, Origin(partition=1, offset=3))
+    store = store_put([newer])
+    assert put(store, Anchor("a", VECTORS[1], "dog", 5, Origin(partition=0, offset=9))).refused == "outdated"
+    assert put(store, newer).refused == "repeated"
+    replaced = put(store, Anchor("a", VECTORS[0], "cat", 5, Origin(partition=1, offset=4)))
+    assert [gone.anchor.stamp.offset for gone in replaced.displaced] == [3]
+
+
+def test_what_was_put_twice_over_is_found_whichever_of_the_two_goes() -> None:
+    store = store_put([Anchor("a", VECTORS[0], "cat", 1), Anchor("b", VECTORS[0], "cat", 2)])
+    assert len(store) == 2
+    store.remove("a")
+    assert offer(store, Anchor("c", VECTORS[0], "cat", 3)).twin == "b"
+    store.remove("b")
+    assert offer(store, Anchor("c", VECTORS[0], "cat", 3)).row is not None
+
+
 @pytest.mark.parametrize("change", ["id", "label", "vector", "time"])
 def test_the_digest_depends_on_every_field(change: str) -> None:
     base = Anchor("a", VECTORS[0], "cat", 1)
@@ -146,10 +205,10 @@ def test_exact_duplicates_are_counted_by_the_anchor_they_are_folded_into() -> No
 
 
 def test_the_origin_is_carried_along_and_vectors_given_out_are_copies() -> None:
-    origin = object()
+    origin = Origin("/camera", "7", "images", 3, 21)
     store = store_of([Anchor("a", VECTORS[0], "cat", 1, origin)], CLASSES, D)
     anchor = store.anchor(0)
-    assert anchor.origin is origin
+    assert anchor.origin == origin
     anchor.vector[:] = 0.0
     assert np.linalg.norm(store.vectors[0]) == pytest.approx(1.0)
 

@@ -56,7 +56,9 @@ class Scenes:
     def accuracies(self, steps: int, shots: int, seed: int) -> NDArray[np.float64]:
         """Zero-shot and adapted accuracy on labelled and unlabelled classes in %: (2, 2)."""
         labelled, pictures = self.draw(seed)
-        config = AdapterConfig(refit=RefitConfig(background=False, every_labels=1, steps=steps))
+        config = AdapterConfig(
+            method="llu", damping=1.0, refit=RefitConfig(background=False, every_labels=1, steps=steps)
+        )
         adapter = Adapter(self.texts, self.class_names, self.logit_scale, config)
         adapter.learn(
             [

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_adapter.events import ClassScore, Neighbour, Prediction, Versions
+from stream_adapter.transport.base import Partition, Record
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "prediction.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
@@ -35,7 +36,7 @@ predictions = st.builds(
 
 @given(predictions)
 def test_the_wire_form_fits_the_schema(prediction: Prediction) -> None:
-    record = prediction.to_record(b"key")
+    record = prediction.to_record(Record(Partition("images", 0), 0, 0, b"key", b""))
     assert (record.channel, record.key) == ("predictions", b"key")
     assert record.value is not None
     VALIDATOR.validate(json.loads(record.value))
@@ -55,4 +56,4 @@ def test_a_number_that_is_none_is_refused_and_not_written_as_nan() -> None:
         "s", "i", 0, (ClassScore("a", float("nan"), 0.5),), "a", None, 0.0, (), False, 0.0, Versions("e", "v", "a"), {}
     )
     with pytest.raises(ValueError, match="not JSON compliant"):
-        prediction.to_record(None)
+        prediction.to_record(Record(Partition("images", 0), 0, 0, None, b""))

@@ -13,7 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from stream_adapter.config import KafkaConfig, KafkaTopics
 from stream_adapter.transport.base import Commit, CommitAborted, OutRecord, Partition, Record
-from stream_adapter.transport.kafka import Delivery, KafkaSink, KafkaSource
+from stream_adapter.transport.kafka import KafkaSink, KafkaSource
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topics import create_topics, topic_specs
 
@@ -34,6 +34,7 @@ class Cluster:
             bootstrap_servers=bootstrap_servers,
             topics=KafkaTopics(**{role: f"{role}-{unique}" for role in roles}),
             group_id=f"group-{unique}",
+            delivery="at_least_once",
             session_timeout_ms=6_000,
             max_poll_interval_ms=10_000,
             consumer={"fetch_max_wait_ms": 100},
@@ -107,14 +108,12 @@ def poll_until(source: KafkaSource, number: int, *, timeout_s: float = 30.0) -> 
 class Member(threading.Thread):
     """A worker's loop in a thread of its own: members of one group must not wait for each other in one thread."""
 
-    def __init__(
-        self, config: KafkaConfig, *, copy: bool = False, paused: bool = False, delivery: Delivery = "at_least_once"
-    ) -> None:
+    def __init__(self, config: KafkaConfig, *, copy: bool = False, paused: bool = False) -> None:
         super().__init__(daemon=True)
         self._records: list[Record] = []
         self._copy = copy
         self._source = KafkaSource(config)
-        self._sink = KafkaSink(self._source, delivery=delivery)
+        self._sink = KafkaSink(self._source)
         self._jobs: queue.SimpleQueue[tuple[Callable[[KafkaSource, KafkaSink], Any], Future[Any]]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._failure: BaseException | None = None

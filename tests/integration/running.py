@@ -29,7 +29,7 @@ CANARY = "blue star"
 
 def write_config(folder: Path, cluster: Cluster, **sections: Mapping[str, Any]) -> Path:
     """A configuration on the bundled small CLIP and the cluster's topics; `sections` replace or add whole sections."""
-    kafka = cluster.config.model_dump(mode="json")
+    kafka = cluster.config.model_dump(mode="json") | {"delivery": "exactly_once"}
     document: dict[str, Any] = {
         "encoder": {"model": MODEL_NAME, "model_config_file": str(CONFIG), "pretrained": str(WEIGHTS)},
         "vocabulary": {"classes": list(CLASSES), "templates": "simple"},

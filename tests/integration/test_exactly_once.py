@@ -17,8 +17,8 @@ def values(cluster: Cluster, *, committed_only: bool = True) -> list[bytes]:
 
 def test_outputs_and_positions_become_visible_together(cluster: Cluster) -> None:
     cluster.put(b"%d" % n for n in range(10))
-    source = KafkaSource(cluster.config)
-    sink = KafkaSink(source, delivery="exactly_once")
+    source = KafkaSource(cluster.but(delivery="exactly_once"))
+    sink = KafkaSink(source)
     for _ in range(2):
         sink.commit(commit_of(poll_until(source, 5)))
     sink.commit(Commit([OutRecord("anchors", b"k", None)]))  # no positions
@@ -31,8 +31,8 @@ def test_outputs_and_positions_become_visible_together(cluster: Cluster) -> None
 
 def test_what_cannot_be_written_leaves_nothing_behind(cluster: Cluster) -> None:
     cluster.put(b"%d" % n for n in range(4))
-    source = KafkaSource(cluster.config)
-    sink = KafkaSink(source, delivery="exactly_once")
+    source = KafkaSource(cluster.but(delivery="exactly_once"))
+    sink = KafkaSink(source)
     commit = commit_of(poll_until(source, 4))
     large = OutRecord("predictions", b"k", bytes(2 * 2**20))
     with pytest.raises(TransportError, match=r"1 of 5 outputs .*raise the topic's `max\.message\.bytes`") as caught:
@@ -47,8 +47,8 @@ def test_what_cannot_be_written_leaves_nothing_behind(cluster: Cluster) -> None:
 
 def test_after_an_abort_the_batch_can_be_processed_again(cluster: Cluster) -> None:
     cluster.put(b"%d" % n for n in range(4))
-    source = KafkaSource(cluster.config)
-    sink = KafkaSink(source, delivery="exactly_once")
+    source = KafkaSource(cluster.but(delivery="exactly_once"))
+    sink = KafkaSink(source)
     records = poll_until(source, 4)
     started = {record.partition: record.offset for record in reversed(records)}
     source.rewind(started)
@@ -62,11 +62,12 @@ def test_after_an_abort_the_batch_can_be_processed_again(cluster: Cluster) -> No
 
 def test_a_second_worker_with_the_same_identity_fences_the_first(cluster: Cluster) -> None:
     cluster.put(b"%d" % n for n in range(4))
-    source = KafkaSource(cluster.config)
-    first = KafkaSink(source, delivery="exactly_once", transactional_id=cluster.config.group_id)
+    identity = {"delivery": "exactly_once", "transactional_id": cluster.config.group_id}
+    source = KafkaSource(cluster.but(**identity))
+    first = KafkaSink(source)
     records = poll_until(source, 4)
-    other = KafkaSource(cluster.but(group_id=cluster.config.group_id + "-other"))
-    second = KafkaSink(other, delivery="exactly_once", transactional_id=cluster.config.group_id)
+    other = KafkaSource(cluster.but(group_id=cluster.config.group_id + "-other", **identity))
+    second = KafkaSink(other)
     with pytest.raises(Fenced, match="another worker took over the identity"):
         first.commit(commit_of(records))
     assert values(cluster) == [] and cluster.committed() == {0: None, 1: None}
@@ -75,7 +76,7 @@ def test_a_second_worker_with_the_same_identity_fences_the_first(cluster: Cluste
 
 def test_a_batch_whose_partition_moved_is_undone_as_a_whole(cluster: Cluster) -> None:
     cluster.put(b"%d" % n for n in range(10))
-    a = Member(cluster.config, delivery="exactly_once")
+    a = Member(cluster.but(delivery="exactly_once"))
     wait_for(lambda: len(a.records) == 10)
     a.do(lambda source, _: source.pause())
     b = Member(cluster.config, paused=True)
@@ -101,8 +102,8 @@ def test_a_batch_whose_partition_moved_is_undone_as_a_whole(cluster: Cluster) ->
 
 def test_a_member_that_fell_out_of_the_group_commits_nothing(cluster: Cluster) -> None:
     cluster.put(b"%d" % n for n in range(4))
-    source = KafkaSource(cluster.but(max_poll_interval_ms=1_000, session_timeout_ms=1_000))
-    sink = KafkaSink(source, delivery="exactly_once")
+    source = KafkaSource(cluster.but(delivery="exactly_once", max_poll_interval_ms=1_000, session_timeout_ms=1_000))
+    sink = KafkaSink(source)
     records = poll_until(source, 4)
     time.sleep(3.0)
     with pytest.raises(CommitAborted):
@@ -118,7 +119,7 @@ from stream_adapter.transport.kafka import KafkaSink, KafkaSource
 from tests.integration.cluster import commit_of
 
 source = KafkaSource(KafkaConfig.model_validate_json(sys.argv[1]))
-sink = KafkaSink(source, delivery="exactly_once")
+sink = KafkaSink(source)
 while True:
     records = source.poll(3, 0.1)
     sink.commit(commit_of(records))
@@ -129,7 +130,7 @@ while True:
 @pytest.mark.slow
 def test_a_worker_that_is_killed_again_and_again_writes_every_output_once(cluster: Cluster) -> None:
     cluster.put(b"%d" % n for n in range(150))
-    config = cluster.but(group_instance_id="only")
+    config = cluster.but(delivery="exactly_once", group_instance_id="only")
     for commits in (3, 8, 14, 60):
         worker = subprocess.Popen(
             [sys.executable, "-c", COPY_ALL, config.model_dump_json()], stdout=subprocess.PIPE, text=True

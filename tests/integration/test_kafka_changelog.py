@@ -6,8 +6,8 @@ from kafka import KafkaProducer
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.events import AnchorRecord, anchor_tombstone, round_through_float16
-from stream_adapter.transport.changelog import AnchorChange, AnchorDeletion
-from stream_adapter.transport.kafka import KafkaAnchorChangelog, write_outputs
+from stream_adapter.transport.changelog import Change
+from stream_adapter.transport.kafka import KafkaChangelog, write_outputs
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topics import TopicSpec, create_topics
 from tests.integration.cluster import Cluster, wait_for
@@ -18,20 +18,21 @@ def anchor(number: int, label: str = "cat") -> AnchorRecord:
     return AnchorRecord(f"{number:032x}", vector, label, 1_000, "/s", str(number), "images", 0, number, "fp")
 
 
-def state(changes: list[AnchorChange]) -> dict[str, str]:
+def state(changes: list[Change]) -> dict[str, str]:
     """What is there after these changes: label by anchor."""
     labels: dict[str, str] = {}
     for change in changes:
-        if isinstance(change, AnchorDeletion):
-            labels.pop(change.anchor_id, None)
+        if change.content is None:
+            labels.pop(change.key, None)
         else:
-            labels[change.anchor_id] = change.label
+            assert isinstance(change.content, AnchorRecord)
+            labels[change.key] = change.content.label
     return labels
 
 
-def restored(config: KafkaConfig) -> list[AnchorChange]:
-    changelog = KafkaAnchorChangelog(config, writer="reader")
-    changes = [change for portion in changelog.restore() for change in portion]
+def restored(config: KafkaConfig) -> list[Change]:
+    changelog = KafkaChangelog(config, writer="reader")
+    changes = [change for portion in changelog.read_to_end() for change in portion]
     changelog.close()
     return changes
 
@@ -50,8 +51,9 @@ def test_the_last_word_about_each_anchor_is_restored(cluster: Cluster) -> None:
     assert len(changes) == len(outputs)
     labels = state(changes)
     assert len(labels) == 2_499 and labels[anchor(7).anchor_id] == "dog" and anchor(8).anchor_id not in labels
-    assert isinstance(changes[0], AnchorRecord)
-    np.testing.assert_array_equal(changes[0].vector, anchor(0).vector)
+    first = changes[0].content
+    assert isinstance(first, AnchorRecord)
+    np.testing.assert_array_equal(first.vector, anchor(0).vector)
 
 
 def test_gaps_that_compaction_leaves_do_not_end_or_hang_the_restore(cluster: Cluster) -> None:
@@ -80,17 +82,42 @@ def test_gaps_that_compaction_leaves_do_not_end_or_hang_the_restore(cluster: Clu
     assert labels == {anchor(n).anchor_id: "round 19" for n in range(50, 100)} | {anchor(999).anchor_id: "cat"}
 
 
-def test_what_others_write_is_followed_and_what_this_process_writes_is_not(cluster: Cluster) -> None:
+def test_what_is_written_is_followed_and_what_this_process_wrote_is_told_apart(cluster: Cluster) -> None:
     write_outputs(cluster.config, [anchor(1).to_record("me")])
-    changelog = KafkaAnchorChangelog(cluster.config, writer="me")
-    assert len(next(iter(changelog.restore()))) == 1, "of what it wrote before, everything is restored"
+    changelog = KafkaChangelog(cluster.config, writer="me")
+    assert [change.own for change in next(iter(changelog.read_to_end()))] == [True]
     assert list(changelog.poll()) == []
     write_outputs(cluster.config, [anchor(2).to_record("me"), anchor(3).to_record("other")])
     write_outputs(cluster.config, [anchor_tombstone(anchor(1).anchor_id, "other")])
-    changes: list[AnchorChange] = []
-    wait_for(lambda: changes.extend(changelog.poll()) or len(changes) >= 2)
-    assert state(changes) == {anchor(3).anchor_id: "cat"} and changes[1] == AnchorDeletion(anchor(1).anchor_id)
+    changes: list[Change] = []
+    wait_for(lambda: changes.extend(changelog.poll()) or len(changes) >= 3)
+    assert state(changes) == {anchor(2).anchor_id: "cat", anchor(3).anchor_id: "cat"}
+    assert [(change.key, change.own) for change in changes] == [
+        (anchor(2).anchor_id, True),
+        (anchor(3).anchor_id, False),
+        (anchor(1).anchor_id, False),
+    ]
     changelog.close()
+
+
+def test_a_reader_goes_on_where_another_one_was_and_catches_up_again_and_again(cluster: Cluster) -> None:
+    write_outputs(cluster.config, [anchor(n).to_record("w") for n in range(5)])
+    first = KafkaChangelog(cluster.config, writer="a")
+    assert sum(map(len, first.read_to_end())) == 5 and list(first.read_to_end()) == []
+    write_outputs(cluster.config, [anchor(n).to_record("w") for n in range(5, 8)])
+    assert [change.key for portion in first.read_to_end() for change in portion] == [
+        anchor(n).anchor_id for n in range(5, 8)
+    ]
+    second = KafkaChangelog(cluster.config, writer="b")
+    assert not second.go_on_from({0: 99}) and not second.go_on_from({7: 0})
+    assert second.go_on_from({0: 6}) and second.positions == {0: 6}
+    assert [change.key for portion in second.read_to_end() for change in portion] == [
+        anchor(n).anchor_id for n in (6, 7)
+    ]
+    assert second.positions == first.positions == {0: 8}
+    assert second.identity == first.identity
+    for changelog in (first, second):
+        changelog.close()
 
 
 @pytest.mark.parametrize("end", ["aborted", "open"])

@@ -6,7 +6,7 @@ from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import VALUE_OMITTED, dead_letter, undo
-from stream_adapter.transport.kafka import Delivery, KafkaSink, KafkaSource, read_topic
+from stream_adapter.transport.kafka import KafkaSink, KafkaSource, read_topic
 from tests.integration.cluster import Cluster, Member, close, commit_of, poll_until, wait_for
 
 OUTAGE_S = 3.0
@@ -78,11 +78,11 @@ def test_a_dead_letter_that_is_too_large_for_its_topic_goes_without_its_value(cl
 
 def test_a_broker_that_restarts_during_commits_is_waited_for(local_kafka: LocalKafka) -> None:
     """At least once and exactly once, side by side because a restart takes seconds."""
-    deliveries: tuple[Delivery, ...] = ("at_least_once", "exactly_once")
+    deliveries = ("at_least_once", "exactly_once")
     clusters = {delivery: Cluster(local_kafka.bootstrap_servers) for delivery in deliveries}
     for cluster in clusters.values():
         cluster.put(b"%d" % n for n in range(600))
-    members = {delivery: Member(clusters[delivery].config, copy=True, delivery=delivery) for delivery in deliveries}
+    members = {delivery: Member(clusters[delivery].but(delivery=delivery), copy=True) for delivery in deliveries}
     wait_for(lambda: all(member.records for member in members.values()), what="a first batch each")
     local_kafka.restart()
     for delivery, member in members.items():

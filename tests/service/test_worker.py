@@ -11,8 +11,8 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
 from stream_adapter.service.worker import DrainBudgetExceeded, Worker
 from stream_adapter.transport.base import Partition
-from stream_adapter.transport.changelog import AnchorDeletion
-from stream_adapter.transport.memory import MemoryAnchorChangelog, MemorySink, MemorySource
+from stream_adapter.transport.changelog import Change
+from stream_adapter.transport.memory import MemoryChangelog, MemorySink, MemorySource
 from tests.fakes import FakeEncoder, make_processor, picture
 
 ZERO, ONE = Partition("images", 0), Partition("images", 1)
@@ -26,7 +26,7 @@ class Rig:
     ) -> None:
         self.source = source
         self.sink = MemorySink()
-        self.changelog = MemoryAnchorChangelog(restored)
+        self.changelog = MemoryChangelog(restored, self.sink, writer="test")
         self.metrics = Metrics()
         self.health = Health(60.0, time.monotonic)
         self.processor = make_processor(metrics=self.metrics, encoder=encoder, clock=time.monotonic)
@@ -188,7 +188,7 @@ def test_it_restores_before_it_is_ready_and_follows_what_others_write() -> None:
     other.source.add(**picture("cat", 2, "cat"))
     other.worker.run()
     written = [
-        AnchorRecord.from_record(record.key, record.value or b"", record.headers)
+        Change((record.key or b"").decode(), AnchorRecord.from_record(record.key, record.value or b"", record.headers))
         for record in other.sink.records["anchors"]
     ]
     source = MemorySource(endless=True)
@@ -201,7 +201,7 @@ def test_it_restores_before_it_is_ready_and_follows_what_others_write() -> None:
     assert rig.metrics.registry.get_sample_value("stream_adapter_restored_anchors") == 1
     rig.changelog.write(written[1])
     wait_for(lambda: rig.processor.adapter.n_anchors == 2)
-    rig.changelog.write(AnchorDeletion(written[0].anchor_id))
+    rig.changelog.write(Change(written[0].key, None))
     wait_for(lambda: rig.processor.adapter.n_anchors == 1)
     rig.worker.stop()
     thread.join(10)

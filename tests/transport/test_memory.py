@@ -1,15 +1,16 @@
 import pytest
 
 from stream_adapter.errors import TransportError
+from stream_adapter.events import anchor_tombstone
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Sink, Source
-from stream_adapter.transport.changelog import AnchorChangelog, AnchorDeletion
-from stream_adapter.transport.memory import IMAGES, MemoryAnchorChangelog, MemorySink, MemorySource
+from stream_adapter.transport.changelog import Change, Changelog
+from stream_adapter.transport.memory import IMAGES, MemoryChangelog, MemorySink, MemorySource
 
 
 def test_the_twins_keep_the_protocols() -> None:
     source: Source = MemorySource()
     sink: Sink = MemorySink()
-    changelog: AnchorChangelog = MemoryAnchorChangelog()
+    changelog: Changelog = MemoryChangelog()
     assert source and sink and changelog
 
 
@@ -57,8 +58,13 @@ def test_the_sink_keeps_commits_and_fails_once() -> None:
 
 
 def test_the_changelog_restores_first_and_follows_then() -> None:
-    changelog = MemoryAnchorChangelog([AnchorDeletion("a")])
-    assert list(changelog.restore()) == [[AnchorDeletion("a")]]
+    sink = MemorySink()
+    changelog = MemoryChangelog([Change("a", None)], sink, writer="w")
+    assert list(changelog.read_to_end()) == [[Change("a", None)]]
     assert changelog.poll() == []
-    changelog.write(AnchorDeletion("b"))
-    assert changelog.poll() == [AnchorDeletion("b")] and changelog.poll() == []
+    changelog.write(Change("b", None))
+    sink.commit(Commit([anchor_tombstone("c", "w")]))
+    assert changelog.poll() == [Change("b", None), Change("c", None, own=True, offset=2)]
+    assert changelog.poll() == [] and changelog.positions == {0: 3}
+    assert changelog.go_on_from({0: 2}) and [change.key for change in changelog.poll()] == ["c"]
+    assert not changelog.go_on_from({0: 9})

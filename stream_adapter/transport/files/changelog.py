@@ -1,11 +1,13 @@
-"""`FileAnchorChangelog`: the anchors that earlier runs left in the output folder."""
+"""`FileChangelog`: the anchors that this run and earlier ones left in the output folder."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 
 from stream_adapter.config import FilesConfig
 from stream_adapter.errors import MalformedEvent, TransportError
-from stream_adapter.transport.changelog import AnchorChange, change_of
+from stream_adapter.transport.changelog import Change, change_of
 from stream_adapter.transport.files.recording import whole_lines
 from stream_adapter.transport.files.sink import ANCHORS
 from stream_adapter.transport.recorded import from_line
@@ -13,34 +15,70 @@ from stream_adapter.transport.recorded import from_line
 _PORTION = 1_000
 
 
-class FileAnchorChangelog:
-    """Reads `anchors.jsonl` at the start; nobody else writes to it, so nothing comes later.
+class FileChangelog:
+    """Reads `anchors.jsonl`, in which only this process writes while it runs. Its positions are line numbers.
 
     Args:
         config: names the output folder.
+        writer: the `writer` of what this process writes.
     """
 
-    def __init__(self, config: FilesConfig) -> None:
+    def __init__(self, config: FilesConfig, writer: str) -> None:
         self._path = config.output / ANCHORS
+        self._writer = writer
+        self._lines = 0
+        self._bytes = 0
 
-    def restore(self) -> Iterator[Sequence[AnchorChange]]:
-        """All changes, oldest first; see `AnchorChangelog.restore`."""
+    def read_to_end(self) -> Iterator[Sequence[Change]]:
+        """All changes that follow, oldest first; see `Changelog.read_to_end`."""
         if not self._path.exists():
             return
-        numbered = enumerate(whole_lines(self._path), 1)
-        while portion := list(islice(numbered, _PORTION)):
-            read = (self._change(number, line) for number, line in portion)
-            yield [change for change in read if change is not None]
+        lines = whole_lines(self._path, self._bytes)
+        while portion := list(islice(lines, _PORTION)):
+            yield self._changes(portion)
 
-    def poll(self) -> Sequence[AnchorChange]:
-        """Nothing."""
-        return ()
+    def poll(self) -> Sequence[Change]:
+        """What was committed since; see `Changelog.poll`."""
+        if not self._path.exists() or self._path.stat().st_size <= self._bytes:
+            return ()
+        return self._changes(list(whole_lines(self._path, self._bytes)))
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """The lines that were read, as those of one partition."""
+        return {0: self._lines}
+
+    @property
+    def identity(self) -> str:
+        """A hash of the first line: another run's file begins differently."""
+        first = next(_lines(self._path), b"")
+        return hashlib.blake2b(first, digest_size=8).hexdigest() if first else ""
+
+    def go_on_from(self, positions: Mapping[int, int]) -> bool:
+        """Begin after so many lines; see `Changelog.go_on_from`."""
+        wanted = positions.get(0, 0)
+        skipped = [len(line) for line in islice(_lines(self._path), wanted)]
+        if len(skipped) < wanted:
+            return False
+        self._lines, self._bytes = wanted, sum(skipped)
+        return True
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _change(self, number: int, line: bytes) -> AnchorChange | None:
-        try:
-            return change_of(from_line(line))
-        except MalformedEvent as error:
-            raise TransportError(f"{self._path} line {number} is not a recorded record: {error}") from error
+    def _changes(self, lines: Sequence[bytes]) -> list[Change]:
+        changes = []
+        for line in lines:
+            self._lines += 1
+            self._bytes += len(line)
+            try:
+                change = change_of(from_line(line), self._writer)
+            except MalformedEvent as error:
+                raise TransportError(f"{self._path} line {self._lines} is not a recorded record: {error}") from error
+            if change is not None:
+                changes.append(change)
+        return changes
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    return whole_lines(path) if path.exists() else iter(())

@@ -58,14 +58,15 @@ class RecordedInput:
         return whole_lines(self._path)
 
 
-def whole_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, without a last one that was torn.
+def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
+    """The lines of a file from byte `start` on, without a last one that was torn.
 
     Raises:
         TransportError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:
+            file.seek(start)
             for line in file:
                 if line.endswith(b"\n") or _is_record(line):
                     yield line

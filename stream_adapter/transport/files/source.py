@@ -85,6 +85,11 @@ class FileSource:
         return frozenset({self._input.partition})
 
     @property
+    def partition_count(self) -> int:
+        """One: a file is read by one worker."""
+        return 1
+
+    @property
     def exhausted(self) -> bool:
         """Whether everything was delivered."""
         return self._next >= len(self._input)

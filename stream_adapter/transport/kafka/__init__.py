@@ -1,15 +1,14 @@
 """Kafka topics as source, sink and changelog, and what commands need of them."""
 
-from stream_adapter.transport.kafka.changelog import KafkaAnchorChangelog
+from stream_adapter.transport.kafka.changelog import KafkaChangelog
 from stream_adapter.transport.kafka.producing import Progress, produce, write_outputs
 from stream_adapter.transport.kafka.reading import read_topic
-from stream_adapter.transport.kafka.sink import Delivery, KafkaSink
+from stream_adapter.transport.kafka.sink import KafkaSink
 from stream_adapter.transport.kafka.source import KafkaSource
 from stream_adapter.transport.kafka.topics import TopicSpec, ensure_topics, topic_specs
 
 __all__ = [
-    "Delivery",
-    "KafkaAnchorChangelog",
+    "KafkaChangelog",
     "KafkaSink",
     "KafkaSource",
     "Progress",

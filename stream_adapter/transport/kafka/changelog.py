@@ -1,22 +1,24 @@
-"""`KafkaAnchorChangelog`: the compacted anchors topic, read by every worker as a whole."""
+"""`KafkaChangelog`: the compacted anchors topic, read by every worker as a whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from stream_adapter.config import KafkaConfig
-from stream_adapter.transport.changelog import AnchorChange, change_of, writer_of
+from stream_adapter.transport.base import Record
+from stream_adapter.transport.changelog import Change, change_of
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.reading import TopicReader
+from stream_adapter.transport.kafka.topics import topic_identity
 
 
-class KafkaAnchorChangelog:
+class KafkaChangelog:
     """Reads the whole anchors topic, outside of any group.
 
     Args:
         config: connection and topics.
-        writer: the `writer` that this process puts into what it writes; must be unique to the process, because what it
-            wrote is left out while following (not while restoring).
+        writer: the `writer` that this process puts into what it writes; must be unique to the process, because it knows
+            its own records by it.
         start_timeout_s: seconds to wait for a first answer from the cluster.
-        deadline_s: seconds without progress until `restore` gives up.
+        deadline_s: seconds without progress until `read_to_end` gives up.
 
     Raises:
         TransportError: no broker answers, or the topic does not exist.
@@ -27,18 +29,45 @@ class KafkaAnchorChangelog:
     ) -> None:
         connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
         self._reader = TopicReader(connection, config.topics.anchors)
+        self._identity = topic_identity(connection, config.topics.anchors)
         self._writer = writer
+        self._positions: dict[int, int] = {}
 
-    def restore(self) -> Iterator[Sequence[AnchorChange]]:
-        """All changes up to the end of the topic as it is now; see `AnchorChangelog.restore`."""
+    def read_to_end(self) -> Iterator[Sequence[Change]]:
+        """All changes up to the end of the topic as it is now; see `Changelog.read_to_end`."""
         for records in self._reader.portions():
-            yield [change for change in map(change_of, records) if change is not None]
+            yield self._changes(records)
 
-    def poll(self) -> Sequence[AnchorChange]:
-        """What others wrote since; see `AnchorChangelog.poll`."""
-        foreign = (record for record in self._reader.new() if writer_of(record) != self._writer)
-        return [change for change in map(change_of, foreign) if change is not None]
+    def poll(self) -> Sequence[Change]:
+        """What was written since; see `Changelog.poll`."""
+        return self._changes(self._reader.new())
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """For each partition the offset after the last record that was delivered."""
+        return dict(self._positions)
+
+    @property
+    def identity(self) -> str:
+        """The topic's id: a topic that is deleted and made anew has another one."""
+        return self._identity
+
+    def go_on_from(self, positions: Mapping[int, int]) -> bool:
+        """Begin at these offsets; see `Changelog.go_on_from`."""
+        if not self._reader.seek(positions):
+            return False
+        self._positions = dict(positions)
+        return True
 
     def close(self) -> None:
         """Release the consumer."""
         self._reader.close()
+
+    def _changes(self, records: Iterable[Record]) -> list[Change]:
+        changes = []
+        for record in records:
+            self._positions[record.partition.number] = record.offset + 1
+            change = change_of(record, self._writer)
+            if change is not None:
+                changes.append(change)
+        return changes

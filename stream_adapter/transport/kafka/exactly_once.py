@@ -94,12 +94,18 @@ class ExactlyOnce:
 
     def _transact(self, producer: KafkaProducer, commit: Commit) -> None:
         producer.begin_transaction()
-        self._writer.send(producer, commit.outputs)
+        sending = self._writer.start(producer, commit.outputs)
+        try:
+            with self._connection.errors_of("cannot commit a transaction"):
+                if commit.positions:  # while the outputs are on their way: that saves one of three waits
+                    offsets = {
+                        TopicPartition(*at): OffsetAndMetadata(to, "", -1) for at, to in commit.positions.items()
+                    }
+                    metadata = self._source.group_metadata()
+                    self._within_deadline(lambda: producer.send_offsets_to_transaction(offsets, metadata))
+        finally:
+            sending.wait()
         with self._connection.errors_of("cannot commit a transaction"):
-            if commit.positions:
-                offsets = {TopicPartition(*at): OffsetAndMetadata(to, "", -1) for at, to in commit.positions.items()}
-                metadata = self._source.group_metadata()
-                self._within_deadline(lambda: producer.send_offsets_to_transaction(offsets, metadata))
             self._within_deadline(producer.commit_transaction)
 
     def _find_out(self, positions: Mapping[Partition, int], error: Exception) -> None:
@@ -118,7 +124,7 @@ class ExactlyOnce:
         producer = self._connection.producer(
             transactional_id=self._transactional_id,
             # The broker aborts a dead worker's transaction after this; until then readers wait behind it.
-            transaction_timeout_ms=int(self._connection.deadline_s * 1000),
+            transaction_timeout_ms=self._connection.config.transaction_timeout_ms,
         )
         try:
             with self._connection.errors_of(f"cannot begin transactions as {self._transactional_id!r}"):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from kafka import OffsetAndMetadata, TopicPartition
 
@@ -51,18 +52,68 @@ class TopicReader:
         self._consumer.assign(self._partitions)
         self._beyond_the_end: list[Record] = []
 
-    def portions(self) -> Iterator[list[Record]]:
+    def seek(self, offsets: Mapping[int, int]) -> bool:
+        """Begin at these offsets, by partition, and in other partitions at their beginning.
+
+        Returns:
+            False, and nothing is changed, where the topic has not so many records, or has deleted some from there on.
+
+        Raises:
+            TransportError: the topic cannot be read.
+        """
+        wanted = {TopicPartition(self._topic, number): offset for number, offset in offsets.items()}
+        ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
+        begins = self._connection.retried(f"cannot find the beginning of topic {self._topic!r}", self._begins)
+        if any(at not in ends or not begins[at] <= offset <= ends[at] for at, offset in wanted.items()):
+            return False
+        for at in self._partitions:
+            self._consumer.seek(at, wanted.get(at, begins[at]))
+        return True
+
+    def ends(self) -> dict[int, int]:
+        """For each partition the offset after its last committed record.
+
+        Raises:
+            TransportError: the topic cannot be read.
+        """
+        ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
+        return {at.partition: end for at, end in ends.items()}
+
+    def ends_at(self, time_ms: int) -> dict[int, int]:
+        """For each partition the offset of the first record that is later than this, or of its end as it is now.
+
+        Raises:
+            TransportError: the topic cannot be read.
+        """
+
+        def ask(timeout_ms: int) -> Any:
+            return self._consumer.offsets_for_times(dict.fromkeys(self._partitions, time_ms + 1), timeout_ms=timeout_ms)
+
+        found = self._connection.retried(f"cannot look up a time in topic {self._topic!r}", ask)
+        later = {at.partition: first.offset for at, first in found.items() if first is not None}
+        return {**self.ends(), **later}
+
+    def portions(self, until: Mapping[int, int] | None = None) -> Iterator[list[Record]]:
         """The records up to the end of the topic as it is now, each partition in order, in portions.
 
         From the beginning, or from the committed place where there is one.
 
         The end is a position, not a number of records: compaction and transactions leave gaps in the offsets.
 
+        Args:
+            until: for some partitions, an offset at which to end earlier.
+
         Raises:
             TransportError: the topic cannot be read, or gave nothing for the connection's deadline.
         """
         deadline_s = self._connection.deadline_s
+        waiting, self._beyond_the_end = self._beyond_the_end, []
+        if waiting:
+            yield waiting
         ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
+        for number, end in (until or {}).items():
+            at = TopicPartition(self._topic, number)
+            ends[at] = min(end, ends[at])
         progress_at, positions = time.monotonic(), self._positions()
         while any((positions[at] or 0) < end for at, end in ends.items()):
             polled = self._poll(_POLL_MS)
@@ -117,6 +168,11 @@ class TopicReader:
 
     def _ends(self, timeout_ms: int) -> dict[TopicPartition, int]:
         return self._consumer.end_offsets(self._partitions, timeout_ms=timeout_ms)  # type: ignore[no-any-return]
+
+    def _begins(self, timeout_ms: int) -> dict[TopicPartition, int]:
+        return self._consumer.beginning_offsets(  # type: ignore[no-any-return]
+            self._partitions, timeout_ms=timeout_ms
+        )
 
     def _positions(self) -> dict[TopicPartition, int | None]:
         def ask(_: int) -> dict[TopicPartition, int | None]:

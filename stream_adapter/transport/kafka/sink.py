@@ -1,7 +1,7 @@
 """`KafkaSink`: predictions, anchors and dead letters to their topics, and the consumed positions with them."""
 
 import uuid
-from typing import Literal, Protocol
+from typing import Protocol
 
 from kafka import KafkaProducer
 
@@ -11,8 +11,6 @@ from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
 from stream_adapter.transport.kafka.source import KafkaSource
 from stream_adapter.transport.kafka.topics import max_message_bytes, require_topics
 from stream_adapter.transport.kafka.writing import Writer, topics_by_channel
-
-Delivery = Literal["at_least_once", "exactly_once"]
 
 
 class KafkaSink:
@@ -25,27 +23,24 @@ class KafkaSink:
     Used by the thread that uses the source.
 
     Args:
-        source: reads what is committed here; shares its cluster, topic names and deadline.
-        delivery: the guarantee.
-        transactional_id: for `exactly_once`, this worker's identity towards Kafka: the same after a restart, different
-            from every other worker's; a second one with the same identity fences the first. By default it is made of
-            the group's and the member's names, or drawn for a member without a name.
+        source: reads what is committed here; shares its cluster, topics, deadline and `kafka.delivery`.
+            `kafka.transactional_id` is this worker's identity towards Kafka: the same after a restart, different from
+            every other worker's; a second one with the same identity fences the first. By default it is made of the
+            group's and the member's names, or drawn for a member without a name.
 
     Raises:
         TransportError: no broker answers, or an output topic does not exist.
     """
 
-    def __init__(
-        self, source: KafkaSource, *, delivery: Delivery = "at_least_once", transactional_id: str | None = None
-    ) -> None:
+    def __init__(self, source: KafkaSource) -> None:
         connection = source.connection
         topics = topics_by_channel(connection.config.topics)
         require_topics(connection, topics.values())
         writer = Writer(connection, topics, max_message_bytes(connection, topics["dead_letters"]))
         self._how: _Delivery
-        if delivery == "exactly_once":
+        if connection.config.delivery == "exactly_once":
             member = connection.config.group_instance_id or uuid.uuid4().hex
-            identity = transactional_id or f"{connection.config.group_id}-{member}"
+            identity = connection.config.transactional_id or f"{connection.config.group_id}-{member}"
             self._how = ExactlyOnce(source, writer, identity)
         else:
             self._how = _AtLeastOnce(source, writer)

@@ -6,12 +6,12 @@ from functools import partial
 
 import structlog
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
-from kafka.structs import ConsumerGroupMetadata
+from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.kafka.assigning import StickyAssignor
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.ownership import Ownership
 from stream_adapter.transport.kafka.polling import Poller
@@ -44,6 +44,7 @@ class KafkaSource:
         require_topics(self._connection, [self._topic])
         self._ownership = Ownership()
         self._uncommitted: dict[Partition, int] = {}
+        self._member_id = ""
         self._paused = False
         self._probe_every_s = min(_PROBE_EVERY_S, deadline_s / 4)
         self._answered_at = self._probe_due_at = time.monotonic()
@@ -56,7 +57,7 @@ class KafkaSource:
             session_timeout_ms=config.session_timeout_ms,
             max_poll_interval_ms=config.max_poll_interval_ms,
             heartbeat_interval_ms=heartbeat_ms,
-            partition_assignment_strategy=[CooperativeStickyAssignor],
+            partition_assignment_strategy=[StickyAssignor],
         )
         self._poller = Poller(self._consumer, self._connection, self._topic)
         with self._connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
@@ -78,7 +79,7 @@ class KafkaSource:
                 self.resume()
         self._ownership.poll_begins()
         polled = self._poller.poll(max(1, max_records), timeout_s)
-        records = self._keep(polled)
+        records = [] if self._was_expelled() else self._keep(polled)
         self._settle()
         self._notice_outage(bool(records))
         return records
@@ -104,6 +105,11 @@ class KafkaSource:
     def assigned(self) -> frozenset[Partition]:
         """The partitions that this worker owns now."""
         return self._ownership.visible
+
+    @property
+    def partition_count(self) -> int:
+        """How many partitions the topic has, as of the last metadata."""
+        return len(self._consumer.partitions_for_topic(self._topic))
 
     @property
     def exhausted(self) -> bool:
@@ -185,6 +191,34 @@ class KafkaSource:
         for at in gone:
             self._uncommitted.pop(at, None)
         log.info("partitions gone", reason=reason, partitions=sorted(map(str, gone)))
+
+    def _was_expelled(self) -> bool:
+        """Whether this worker lost its place in the group and has a new one, or none yet; then it begins anew there.
+
+        kafka-python tells the listener of a loss only where it knows of it before it joins again. Where the group says
+        so in answer to the join, it goes on where it was, though others have read on meanwhile.
+        """
+        place = self._consumer.group_metadata()
+        if not self._member_id or place.member_id == self._member_id:
+            self._member_id = place.member_id
+            return False
+        assignment = [Partition(*at) for at in self._consumer.assignment()]
+        self._on_gone(map(TopicPartition._make, assignment), "expelled")
+        if place.state == MemberState.STABLE:
+            self._member_id = place.member_id
+            self._begin_at_committed(assignment)
+            self._on_assigned(map(TopicPartition._make, assignment))
+        return True
+
+    def _begin_at_committed(self, partitions: Iterable[Partition]) -> None:
+        committed = self.committed(partitions)
+        for at in partitions:
+            if at in committed:
+                self._consumer.seek(TopicPartition(*at), committed[at])
+            elif self._connection.config.auto_offset_reset == "earliest":
+                self._consumer.seek_to_beginning(TopicPartition(*at))
+            else:
+                self._consumer.seek_to_end(TopicPartition(*at))
 
     def _keep(self, polled: Mapping[TopicPartition, list[Record]]) -> list[Record]:
         """The polled records, without those of partitions that left and came back within this poll.

@@ -16,6 +16,37 @@ from stream_adapter.transport.kafka.connection import Connection
 _BATCH_OVERHEAD = 512
 
 
+class Sending:
+    """Outputs on their way.
+
+    Attributes:
+        pending: topic and future of each that was handed over.
+        failures: topic and cause of those that were not.
+    """
+
+    def __init__(self, connection: Connection, producer: KafkaProducer, total: int) -> None:
+        self.pending: list[tuple[str, Any]] = []
+        self.failures: list[tuple[str, Exception]] = []
+        self._connection = connection
+        self._producer = producer
+        self._total = total
+
+    def wait(self) -> None:
+        """Wait until all replicas have them; errors as `Writer.send`."""
+        failures = self.failures
+        # Everything that was handed over is waited for, whatever failed: none of it may arrive later by surprise.
+        try:
+            self._producer.flush(timeout=self._connection.deadline_s + 5.0)
+        except KafkaTimeoutError as error:
+            failures += [(topic, error) for topic, future in self.pending if not future.is_done]
+        failures += [(topic, future.exception) for topic, future in self.pending if future.is_done and future.failed()]
+        if failures:
+            topic, cause = failures[0]
+            unwritten = self._total - sum(future.is_done and future.succeeded() for _, future in self.pending)
+            what = f"{unwritten} of {self._total} outputs were not written, the first failed for topic {topic!r}"
+            raise self._connection.error_of(what, cause) from cause
+
+
 class Writer:
     """Sends outputs to the topics of their channels.
 
@@ -46,26 +77,19 @@ class Writer:
             TransportError: some were not taken; the message names the first with its topic and cause.
             Fenced: another producer has this one's identity.
         """
-        pending: list[tuple[str, Any]] = []
-        failures: list[tuple[str, Exception]] = []
+        self.start(producer, outputs).wait()
+
+    def start(self, producer: KafkaProducer, outputs: Sequence[OutRecord]) -> "Sending":
+        """Hand the outputs to the producer, without waiting for them."""
+        sending = Sending(self._connection, producer, len(outputs))
         for output in outputs:
             topic = self._topics[output.channel]
             try:
-                pending.append((topic, self._send_one(producer, topic, output)))
+                sending.pending.append((topic, self._send_one(producer, topic, output)))
             except (KafkaError, ValueError) as error:  # ValueError: neither key nor value
-                failures.append((topic, error))
+                sending.failures.append((topic, error))
                 break
-        # Everything that was handed over is waited for, whatever failed: none of it may arrive later by surprise.
-        try:
-            producer.flush(timeout=self._connection.deadline_s + 5.0)
-        except KafkaTimeoutError as error:
-            failures += [(topic, error) for topic, future in pending if not future.is_done]
-        failures += [(topic, future.exception) for topic, future in pending if future.is_done and future.failed()]
-        if failures:
-            topic, cause = failures[0]
-            unwritten = len(outputs) - sum(future.is_done and future.succeeded() for _, future in pending)
-            what = f"{unwritten} of {len(outputs)} outputs were not written, the first failed for topic {topic!r}"
-            raise self._connection.error_of(what, cause) from cause
+        return sending
 
     def _send_one(self, producer: KafkaProducer, topic: str, output: OutRecord) -> Any:
         if output.channel == "dead_letters" and self._dead_letter_bytes is not None:

@@ -13,9 +13,9 @@ from stream_adapter.config import FilesConfig
 from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.events import AnchorRecord, anchor_tombstone, round_through_float16
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record, Sink
-from stream_adapter.transport.changelog import AnchorDeletion
+from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import dead_letter, undo
-from stream_adapter.transport.files import FileAnchorChangelog, FileSink, FileSource
+from stream_adapter.transport.files import FileChangelog, FileSink, FileSource
 from stream_adapter.transport.files import sink as sink_module
 from stream_adapter.transport.recorded import from_line, to_line
 
@@ -55,9 +55,9 @@ def test_outputs_go_to_their_files_and_can_be_read_back(config: FilesConfig) -> 
     assert undo(letter) == original
     anchors = list(map(from_line, (config.output / "anchors.jsonl").open("rb")))
     assert [(record.offset, record.timestamp_ms) for record in anchors] == [(0, 1500), (1, 1500)]
-    (changes,) = FileAnchorChangelog(config).restore()
-    assert isinstance(changes[0], AnchorRecord) and changes[0].label == "cat"
-    assert changes[1] == AnchorDeletion(anchor(1).anchor_id)
+    (changes,) = FileChangelog(config, "me").read_to_end()
+    assert isinstance(changes[0].content, AnchorRecord) and changes[0].content.label == "cat"
+    assert changes[1] == Change(anchor(1).anchor_id, None, offset=1)
 
 
 def test_dead_letters_can_be_an_input(config: FilesConfig) -> None:

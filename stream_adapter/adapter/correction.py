@@ -1,0 +1,213 @@
+"""The correction: what is taken from anchors and traffic, beyond the maps, to answer an event.
+
+    base        p = softmax(τ z'·t'_c + 2 log a_c)          z', t' of LLU, a the classes' aliveness
+    residual    R_i = target_i − p(a_i), on labelled classes; Δ(z) = Σ_i w_i R_i over the nearest anchors
+    labelled    P(labelled | z), from the base's mass and the novelty of z (`open_set.py`), less `protection`
+    answer      P(labelled | z) · norm(max(p + Δ, 0)) over the labelled classes,
+                (1 − P(labelled | z)) · norm(p) over the others: how they share what is theirs is the base's alone
+
+It comes in two parts. `AnchorReadings` cost a pass over all anchors and depend on these alone; `Correction` adds what
+the traffic says, from a few numbers an anchor, and is made anew whenever that changes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stream_adapter.adapter.label_trust import LabelTrust
+from stream_adapter.adapter.local_residual import LocalFit, LocalSettings, nearest_fit
+from stream_adapter.adapter.open_set import LeftOut, OpenSet, calibrate
+from stream_adapter.adapter.presence_evidence import ClassKind, PresenceEvidence
+
+_TOP = 32  # logits kept of an anchor: of the others' mass only the sum
+_RESIDUALS = 8  # most probable labelled classes whose residuals an anchor keeps, besides those that it teaches
+_BLOCK = 2_048  # anchors whose logits are held at a time
+_LEFT_OUT = 512  # anchors that are examples for the open set
+_LEFT_OUT_BLOCK = 64  # of them whose cosines with all anchors are held at a time
+_SMALLEST = 1e-6  # share of its base probability that is left to a labelled class; also of a mass in log-odds
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionSettings:
+    """What a correction depends on besides anchors and evidence.
+
+    Attributes:
+        local: of local kernel ridge.
+        kappa: κ, the share of the traffic from which on a class counts as present.
+        protection: log-odds taken from labelled classes in favour of all others.
+    """
+
+    local: LocalSettings
+    kappa: float
+    protection: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AllAnchors:
+    """Every anchor, in an order that all workers agree on: what a correction needs and the maps do not.
+
+    Attributes:
+        vectors: float32 (n, d).
+        classes: int64 (n,), class indices.
+        rows: int64 (n,), row ids.
+        taking_part: int64 (m,), those that enter the fit.
+    """
+
+    vectors: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    taking_part: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AnchorReadings:
+    """What n anchors say before the traffic is asked.
+
+    Attributes:
+        rows: int64 (n,), row ids: by these an anchor is found.
+        classes: int64 (n,), their labels.
+        top_classes: int64 (n, t), the classes of the largest logits under the maps.
+        top_logits: float32 (n, t), those logits.
+        rest: float32 (n,), logsumexp of all other logits; -inf where there are none.
+        trust: what the labels are taken for, by label.
+        examples: int64 (e,), the anchors that are examples for the open set.
+        novelty: float32 (2, e), theirs beside all other anchors, and beside those of other classes.
+    """
+
+    rows: NDArray[np.int64]
+    classes: Tensor
+    top_classes: Tensor
+    top_logits: Tensor
+    rest: Tensor
+    trust: LabelTrust
+    examples: Tensor
+    novelty: Tensor
+
+
+def read_anchors(
+    anchors: AllAnchors, trust: LabelTrust, logits_of: Callable[[Tensor], Tensor], local: LocalSettings
+) -> AnchorReadings:
+    """Read all anchors: a pure function.
+
+    Args:
+        anchors: at least one.
+        trust: of their labels, as class indices.
+        logits_of: logits (b, C) under the maps of anchors (b, d).
+        local: settings of local kernel ridge.
+    """
+    vectors, classes = torch.from_numpy(anchors.vectors), torch.from_numpy(anchors.classes)
+    parts = []
+    for start in range(0, len(vectors), _BLOCK):
+        logits = logits_of(vectors[start : start + _BLOCK]).cpu()  # (b, C)
+        top = logits.topk(min(_TOP, logits.shape[1]), dim=1)
+        parts.append((top.indices, top.values, logits.scatter_(1, top.indices, -torch.inf).logsumexp(dim=1)))
+    top_classes, top_logits, rest = (torch.cat(column) for column in zip(*parts, strict=True))
+    taking_part = torch.from_numpy(anchors.taking_part)
+    examples = taking_part[:: max(1, -(-len(taking_part) // _LEFT_OUT))]  # an even choice
+    novelty = _left_out_novelty(vectors, classes, examples, local)
+    return AnchorReadings(anchors.rows, classes, top_classes, top_logits, rest, trust, examples, novelty)
+
+
+def _left_out_novelty(vectors: Tensor, classes: Tensor, examples: Tensor, local: LocalSettings) -> Tensor:
+    """Novelty of some anchors (e,) with themselves and with their whole classes left out: float32 (2, e)."""
+    parts = []
+    for start in range(0, len(examples), _LEFT_OUT_BLOCK):
+        part = examples[start : start + _LEFT_OUT_BLOCK]
+        same = classes[part][:, None] == classes[None]  # (b, n)
+        alone = nearest_fit(vectors[part], vectors, local, without=part)[1].novelty
+        parts.append(torch.stack([alone, nearest_fit(vectors[part], vectors, local, mask=same)[1].novelty]))
+    return torch.cat(parts, dim=1)
+
+
+class Correction:
+    """Answers events; immutable.
+
+    Attributes:
+        evidence: of the traffic.
+        labelled: bool (C,), the classes that have anchors.
+        aliveness: float64 (C,).
+        kinds: what each class is taken for.
+        open_set: how the labelled classes' share is decided.
+
+    Args:
+        readings: of the anchors; None without any.
+        labelled: bool (C,).
+        evidence: of the traffic.
+        settings: see `CorrectionSettings`.
+    """
+
+    def __init__(
+        self,
+        readings: AnchorReadings | None,
+        labelled: NDArray[np.bool_],
+        evidence: PresenceEvidence,
+        settings: CorrectionSettings,
+    ) -> None:
+        self.evidence = evidence
+        self.labelled = labelled
+        self.aliveness = evidence.aliveness(labelled, settings.kappa)
+        self.kinds: list[ClassKind] = evidence.kinds(labelled, settings.kappa)
+        self.open_set = OpenSet()
+        self._settings = settings
+        # Twice: a class that is hardly there gets less of the mass, and keeps less of what it got.
+        self._log_prior = torch.from_numpy(2.0 * np.log(self.aliveness)).float()  # (C,)
+        self._is_labelled = torch.from_numpy(labelled)  # (C,)
+        self._places = np.empty(0, np.int64)
+        self._rows = np.empty(0, np.int64)
+        self._residual_classes = torch.empty(0, 0, dtype=torch.int64)
+        self._residual_values = torch.empty(0, 0)
+        if readings is not None:
+            self._places = np.argsort(readings.rows)
+            self._rows = readings.rows[self._places]
+            self._take_in(readings)
+
+    def known(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Int64, shaped as `rows`: places of anchors by row id, -1 of those that came after the fit."""
+        if not len(self._rows):
+            return np.full(rows.shape, -1, np.int64)
+        at = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
+        return np.where(self._rows[at] == rows, self._places[at], -1)
+
+    def probabilities(self, logits: Tensor, places: Tensor, fit: LocalFit) -> Tensor:
+        """The answer, float32 (B, C).
+
+        Args:
+            logits: float32 (B, C), τ z'·t'; used up.
+            places: int64 (B, k), the nearest anchors as `known` gives them; anything where the weight is 0.
+            fit: the local systems around the events.
+        """
+        base = logits.add_(self._log_prior).softmax(dim=1)  # (B, C)
+        unlabelled = base.masked_fill(self._is_labelled, 0.0)  # (B, C)
+        labelled = base - unlabelled  # (B, C)
+        # The residuals of all k anchors, class by class: (B, k · r).
+        columns = self._residual_classes[places].flatten(1)
+        shares = (fit.weights[:, :, None] * self._residual_values[places]).flatten(1)
+        corrected = torch.maximum(labelled.scatter_add(1, columns, shares), labelled.mul_(_SMALLEST))  # (B, C)
+        kept, mass = unlabelled.sum(dim=1, keepdim=True), corrected.sum(dim=1, keepdim=True)  # (B, 1), (B, 1)
+        weights = self.open_set
+        odds = weights.mass * ((1.0 - kept).clamp(min=_SMALLEST).log() - kept.clamp(min=_SMALLEST).log())
+        odds += weights.novelty * fit.novelty[:, None] + weights.offset - self._settings.protection
+        share = torch.where(kept > 0.0, odds.sigmoid(), 1.0)  # P(labelled | z) (B, 1)
+        tiny = torch.finfo(torch.float32).tiny
+        return corrected.mul_(share / mass.clamp(min=tiny)).add_(unlabelled.mul_((1.0 - share) / kept.clamp(min=tiny)))
+
+    def _take_in(self, readings: AnchorReadings) -> None:
+        """Residuals and open set from the anchors' base probabilities under this traffic."""
+        classes, labelled = readings.top_classes, self._is_labelled[readings.top_classes]  # (n, t), (n, t)
+        # The classes below the top are not told apart: they are as alive as classes are on average.
+        rest = readings.rest + self._log_prior.exp().mean().log()
+        logits = torch.cat([readings.top_logits + self._log_prior[classes], rest[:, None]], dim=1)  # (n, t + 1)
+        base = logits.softmax(dim=1)[:, :-1]  # (n, t)
+        of_labelled = base * labelled
+        top = of_labelled.topk(min(_RESIDUALS, base.shape[1]), dim=1)
+        self._residual_classes = torch.cat([readings.trust.classes, classes.gather(1, top.indices)], dim=1)  # (n, r)
+        self._residual_values = torch.cat([readings.trust.values, -top.values], dim=1)  # (n, r)
+        if self.labelled.sum() > 1:
+            at = readings.examples
+            own = (base[at] * (classes[at] == readings.classes[at][:, None])).sum(dim=1)
+            columns = (of_labelled[at].sum(dim=1), own, *readings.novelty, readings.trust.trust[at])
+            self.open_set = calibrate(LeftOut(*(column.double().numpy() for column in columns)))

@@ -1,0 +1,98 @@
+"""Is an event of a labelled class at all? Learned by leaving classes out.
+
+Labels say nothing about classes that nobody labels, but each labelled class can play one: take its anchors as events
+and pretend that it had no anchors. So every anchor gives two examples, one with itself left out (known) and one with
+its whole class left out (unknown), and a logistic regression on them learns how far the base's own verdict and the
+distance from the anchors can be believed on these very data:
+
+    logit P(labelled | z) = α · log(m / (1 − m)) + ν · novelty(z) + o
+
+m is the base's probability mass of the labelled classes (of all others but the anchor's own, where that is left out),
+`novelty` is that of `local_residual.py`. A Gaussian prior around α = 1, ν = 0, o = 0, that is, around the base's own
+verdict, decides while there are few anchors. Known and unknown count alike, however rare unlabelled classes are.
+
+This is stacked generalisation (Wolpert, Neural Networks 5, 1992) across classes in place of folds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CENTRE = np.array([1.0, 0.0, 0.0])
+_STEPS = 50  # of Newton's method, which needs about 8
+_SMALLEST = 1e-6  # of a mass
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSet:
+    """The three weights; as they come, the base's own verdict.
+
+    Attributes:
+        mass: α.
+        novelty: ν.
+        offset: o.
+    """
+
+    mass: float = 1.0
+    novelty: float = 0.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LeftOut:
+    """n anchors as events, once each with itself and once with its class left out.
+
+    Attributes:
+        labelled_mass: float64 (n,), the base's mass of all labelled classes.
+        own_mass: float64 (n,), of the anchor's own class, which is part of it.
+        novelty: float64 (n,), beside all other anchors.
+        novelty_without_class: float64 (n,), beside the anchors of other classes.
+        trust: float64 (n,), how far the anchor's label is trusted: the examples' weight.
+    """
+
+    labelled_mass: NDArray[np.float64]
+    own_mass: NDArray[np.float64]
+    novelty: NDArray[np.float64]
+    novelty_without_class: NDArray[np.float64]
+    trust: NDArray[np.float64]
+
+
+def log_odds(mass: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log(m / (1 − m)), both kept off zero."""
+    odds: NDArray[np.float64] = np.log(np.maximum(mass, _SMALLEST) / np.maximum(1.0 - mass, _SMALLEST))
+    return odds
+
+
+def calibrate(examples: LeftOut, strength: float = 1.0) -> OpenSet:
+    """The weights at the maximum of the posterior; concave, so Newton's method with halved steps finds it.
+
+    Args:
+        examples: may be empty: then the prior stands.
+        strength: of the prior, in units of 1 / variance.
+    """
+    n = len(examples.trust)
+    known = np.stack([log_odds(examples.labelled_mass), examples.novelty, np.ones(n)], axis=1)  # (n, 3)
+    without = log_odds(examples.labelled_mass - examples.own_mass)
+    unknown = np.stack([without, examples.novelty_without_class, np.ones(n)], axis=1)  # (n, 3)
+    signed = np.concatenate([known, -unknown])  # (2n, 3): all of them should be positive
+    counts = np.concatenate([examples.trust, examples.trust])  # (2n,)
+
+    def objective(weights: NDArray[np.float64]) -> float:
+        off = weights - _CENTRE
+        return float(counts @ np.logaddexp(0.0, -signed @ weights) + 0.5 * strength * off @ off)
+
+    weights, value = _CENTRE, objective(_CENTRE)
+    for _ in range(_STEPS):
+        wrong = np.exp(-np.logaddexp(0.0, signed @ weights))  # σ(−x) (2n,)
+        slope = -signed.T @ (counts * wrong) + strength * (weights - _CENTRE)
+        curvature = (signed * (counts * wrong * (1.0 - wrong))[:, None]).T @ signed + strength * np.eye(3)
+        step = np.linalg.solve(curvature, slope)
+        size = 1.0
+        while size > 1e-6 and objective(weights - size * step) > value:
+            size *= 0.5
+        weights = weights - size * step
+        before, value = value, objective(weights)
+        if before - value < 1e-9 * max(abs(value), 1.0):
+            break
+    return OpenSet(*(float(weight) for weight in weights))

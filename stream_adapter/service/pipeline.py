@@ -1,0 +1,161 @@
+"""What was handed to the compute thread, in order, until it is committed."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+import structlog
+
+from stream_adapter.adapter.share import Share
+from stream_adapter.metrics import Metrics
+from stream_adapter.processor import Outcome, Processor
+from stream_adapter.transport.base import Commit, CommitAborted, OutRecord, Partition, Record, Sink
+from stream_adapter.transport.changelog import Change
+
+log = structlog.get_logger(__name__)
+
+# As long as the transport itself goes on trying.
+_RETRY_ABORTED_S = 45.0
+
+
+@dataclass(slots=True)
+class _Job:
+    """One piece of work of the compute thread.
+
+    Attributes:
+        future: its outcome.
+        partitions: whose events it is about; empty where it is about none.
+        closed_at: when its batch was closed, None where it is no batch.
+        lost: those of its partitions that moved to another worker meanwhile.
+    """
+
+    future: Future[Outcome]
+    partitions: frozenset[Partition] = frozenset()
+    closed_at: float | None = None
+    lost: set[Partition] = field(default_factory=set)
+
+
+class Pipeline:
+    """Hands work to the compute thread and commits what is finished, in the same order.
+
+    What is finished together is committed together: a transaction costs the same for one batch and for two.
+
+    A partition may move to another worker while its events are computed. The new owner reads them again, so their
+    outputs are left out of the commit and what was learned from them is taken back; the rest of the batch goes on.
+
+    Used by the loop's thread.
+
+    Args:
+        sink: where finished work goes.
+        processor: does the work, in the compute thread.
+        metrics: stage "commit", latency, what became durable.
+        progress: called when a commit is durable.
+        poll: serves the group and calls `keep_only`; called between attempts of a commit that is aborted.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        sink: Sink,
+        processor: Processor,
+        metrics: Metrics,
+        progress: Callable[[], None],
+        poll: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._sink = sink
+        self._processor = processor
+        self._metrics = metrics
+        self._progress = progress
+        self._poll = poll
+        self._clock = clock
+        self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._jobs: deque[_Job] = deque()
+
+    def __len__(self) -> int:
+        """Pieces of work that are not committed yet, batches or not."""
+        return len(self._jobs)
+
+    @property
+    def batches(self) -> int:
+        """Batches that are not committed yet."""
+        return sum(job.closed_at is not None for job in self._jobs)
+
+    def take(self, records: Sequence[Record], share: Share) -> None:
+        """Start on a batch."""
+        prepared = self._processor.prepare(records)
+        partitions = frozenset(record.partition for record in records)
+        future = self._compute.submit(self._processor.finish, prepared, share)
+        self._jobs.append(_Job(future, partitions, self._clock()))
+
+    def follow(self, changes: Sequence[Change], share: Share) -> None:
+        """Take in what the changelog says, between batches."""
+        self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, share)))
+
+    def keep_only(self, partitions: frozenset[Partition]) -> None:
+        """Leave what belongs to other partitions to their new owners."""
+        for job in self._jobs:
+            job.lost |= job.partitions - partitions
+
+    def commit_finished(self) -> None:
+        """Commit what the compute thread has finished; its errors surface here.
+
+        Raises:
+            StreamAdapterError: whatever the work or the commit raised; nothing of what failed was committed.
+        """
+        finished = list(takewhile(lambda job: job.future.done(), self._jobs))
+        if not finished:
+            return
+        outcomes = self._commit(finished)
+        for job, outcome in zip(finished, outcomes, strict=True):
+            self._jobs.remove(job)
+            outcome.report(self._metrics)
+            if job.closed_at is not None:
+                self._metrics.batch_latency.observe(self._clock() - job.closed_at)
+        self._progress()
+
+    def close(self) -> None:
+        """Let go of what was not started; what is under way ends by itself."""
+        self._compute.shutdown(wait=False, cancel_futures=True)
+
+    def _commit(self, jobs: Sequence[_Job]) -> list[Outcome]:
+        """Commit these together; returns what was committed of each."""
+        give_up_at = self._clock() + _RETRY_ABORTED_S
+        while True:
+            parts = [job.future.result().without(job.lost) for job in jobs]
+            outcomes = [outcome for outcome, _ in parts]
+            commit = _merged(outcome.commit for outcome in outcomes)
+            try:
+                if commit.outputs or commit.positions:
+                    with self._metrics.stage("commit", len(commit.outputs)):
+                        self._sink.commit(commit)
+                break
+            except CommitAborted as error:
+                if self._clock() > give_up_at:
+                    raise
+                self._metrics.aborted_commits.inc()
+                log.warning("commit aborted, trying again", error=str(error))
+                self._poll()
+        self._undo([output for _, dropped in parts for output in dropped])
+        return outcomes
+
+    def _undo(self, outputs: Sequence[OutRecord]) -> None:
+        def undo() -> Outcome:
+            self._processor.undo(outputs)
+            return Outcome(Commit(()))
+
+        if outputs:
+            log.info("left events to the new owner of their partition", outputs=len(outputs))
+            self._jobs.append(_Job(self._compute.submit(undo)))
+
+
+def _merged(commits: Iterable[Commit]) -> Commit:
+    outputs: list[OutRecord] = []
+    positions: dict[Partition, int] = {}
+    for commit in commits:
+        outputs += commit.outputs
+        positions |= commit.positions
+    return Commit(outputs, positions)

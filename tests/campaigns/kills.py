@@ -1,0 +1,315 @@
+"""Kill workers again and again in the middle of a stream, and count what was lost or doubled: `make kill-test`."""
+
+import argparse
+import contextlib
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from stream_adapter import config
+from stream_adapter.demo.broker import LocalKafka
+from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
+from stream_adapter.encode.loading import load_models
+from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.reading import TopicReader
+from stream_adapter.transport.kafka.topics import create_topics, topic_specs
+from tests.campaigns.stream import PROBE, Stream
+from tests.campaigns.verdict import Account, answers, judge
+from tests.campaigns.workers import Workers
+
+PARTITIONS = 6
+PROBES = 20
+SESSION_S = 6.0
+CLASSES = ("red circle", "blue star", "green triangle", "yellow diamond", "pink heart", "brown hexagon")
+
+
+@dataclass
+class Report:
+    """What the campaign found; `digests_equal` is about the survivors and a fresh worker, and about their answers."""
+
+    kills: int = 0
+    broker_restarts: int = 0
+    zombies: int = 0
+    events: int = 0
+    labelled: int = 0
+    lost: int = 0
+    doubled: int = 0
+    digests_equal: bool = False
+    answers_equal: bool = False
+    ended_by_themselves: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    examples: list[str] = field(default_factory=list)
+
+
+class Campaign:
+    """Workers, a broker and a stream, disturbed on purpose.
+
+    Args:
+        kafka: the broker; may be restarted.
+        folder: for logs, configurations and snapshots.
+        workers: how many.
+        rate: events a second.
+        budget: most anchors; pruning goes on most of the time.
+        seed: of the stream and the moments.
+    """
+
+    def __init__(self, kafka: LocalKafka, folder: Path, *, workers: int, rate: float, budget: int, seed: int) -> None:
+        self.report = Report()
+        self._kafka = kafka
+        self._folder = folder
+        self._rng = random.Random(seed)
+        prefix = f"campaign-{seed}-{time.time_ns()}"
+        paths = [self._configure(f"worker-{number}", prefix, budget) for number in range(workers + 1)]
+        self._fresh_config = paths.pop()
+        self._config = config.load(paths[0])
+        encoder, vocabulary = load_models(self._config.encoder, self._config.vocabulary)
+        create_topics(Connection(self._config.kafka), topic_specs(self._config.kafka.topics, partitions=PARTITIONS))
+        self._stream = Stream(
+            kafka.bootstrap_servers,
+            self._config.kafka.topics.images,
+            PARTITIONS,
+            vocabulary,
+            encoder.fingerprint,
+            rate=rate,
+            seed=seed,
+        )
+        self._probes = [self._stream.vector(number % len(CLASSES)) for number in range(PROBES)]
+        self._workers = Workers(paths, folder)
+
+    def run(self, disturb: Callable[["Campaign"], None]) -> Report:
+        """Let it run, disturb it, let it come to rest, and judge."""
+        started = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._workers.stop)
+            for number in range(len(self._workers)):
+                self._workers.start(number)
+            self._stream.start()
+            self._wait("the first predictions", lambda: self._all_metrics("predictions_total", at_least=1), 120)
+            disturb(self)
+            self._stream.stop()
+            self._wait("every event to be read", self._all_read, 180)
+            self._wait("the workers to come to rest", self._at_rest, 90)
+            survivors = self._ask("survivors-")
+            digests = self._digests()
+            self._workers.stop()
+            self.report.ended_by_themselves = self._workers.ended
+            fresh_digest, fresh = self._ask_a_fresh_worker()
+        account = Account.of(self._config.kafka)
+        lost, doubled = judge(self._config.kafka, account)
+        report = self.report
+        report.events = account.records.total()
+        report.labelled = sum(map(len, account.labels.values()))
+        report.lost, report.doubled, report.examples = len(lost), len(doubled), (lost + doubled)[:10]
+        report.digests_equal = len(digests | {fresh_digest}) == 1 and None not in digests
+        differing = _differences(survivors, fresh)
+        report.answers_equal = len(survivors) == PROBES * PARTITIONS and not differing
+        report.examples += differing[:3]
+        report.seconds = round(time.monotonic() - started, 1)
+        return report
+
+    def kill_one(self) -> None:
+        """SIGKILL to a random worker at a random moment."""
+        self._pass(self._rng.expovariate(1 / 1.5))
+        self._workers.kill(self._rng.randrange(len(self._workers)))
+        self.report.kills += 1
+
+    def restart_broker(self) -> None:
+        """SIGKILL to the broker at a random moment, and its return."""
+        self._pass(self._rng.uniform(2.0, 6.0))
+        self._kafka.kill()
+        time.sleep(self._rng.uniform(0.0, 2.0))
+        self._kafka.start()
+        self.report.broker_restarts += 1
+
+    def zombie(self) -> None:
+        """A worker stands still until its partitions and its transaction belong to others, then goes on."""
+        self._pass(self._rng.uniform(1.0, 3.0))
+        number = self._rng.randrange(len(self._workers))
+        self._workers.signal(number, signal.SIGSTOP)
+        self._pass(SESSION_S + 6.0)
+        self._workers.signal(number, signal.SIGCONT)
+        self.report.zombies += 1
+
+    def _pass(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._workers.keep_alive()
+            time.sleep(0.05)
+
+    def _wait(self, what: str, condition: Callable[[], bool], seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            self._workers.keep_alive()
+            if time.monotonic() > until:
+                self.report.examples.append(f"waited {seconds:.0f} s for {what}")
+                return
+            time.sleep(0.2)
+
+    def _all_metrics(self, name: str, at_least: float) -> bool:
+        values = [self._workers.metric(number, name) for number in range(len(self._workers))]
+        return all(value is not None and value >= at_least for value in values)
+
+    def _digests(self) -> set[float | None]:
+        return {self._workers.metric(number, "anchors_digest") for number in range(len(self._workers))}
+
+    def _at_rest(self) -> bool:
+        """Whether all have the same anchors, fitted, and that for a while."""
+        before = self._digests()
+        time.sleep(2.0)
+        fitted = {self._workers.metric(number, "unfitted_changes") for number in range(len(self._workers))}
+        return len(before) == 1 and None not in before and self._digests() == before and fitted == {0.0}
+
+    def _all_read(self) -> bool:
+        reader = TopicReader(
+            Connection(self._config.kafka), self._config.kafka.topics.images, self._config.kafka.group_id
+        )
+        try:
+            return not any(reader.portions())
+        finally:
+            reader.close()
+
+    def _ask(self, name: str) -> dict[str, Any]:
+        """The probes, sent to every partition: what each worker says about each."""
+        for number, vector in enumerate(self._probes):
+            for partition in range(PARTITIONS):
+                self._stream.probe(f"{PROBE}{name}{number}", vector, partition)
+        said: dict[str, Any] = {}
+
+        def complete() -> bool:
+            said.update(answers(self._config.kafka, PROBE + name))
+            return len(said) == PROBES * PARTITIONS
+
+        self._wait("answers to the probes", complete, 60)
+        return said
+
+    def _ask_a_fresh_worker(self) -> tuple[float | None, dict[str, Any]]:
+        fresh = Workers([self._fresh_config], self._folder / "fresh")
+        (self._folder / "fresh").mkdir(exist_ok=True)
+        self._workers, kept = fresh, self._workers
+        try:
+            fresh.start(0)
+            self._wait("the fresh worker", lambda: self._all_metrics("ready", at_least=1), 90)
+            return fresh.metric(0, "anchors_digest"), self._ask("fresh-")
+        finally:
+            fresh.stop()
+            self._workers = kept
+
+    def _configure(self, name: str, prefix: str, budget: int) -> Path:
+        topics = {role: f"{prefix}-{role}" for role in ("images", "predictions", "anchors", "dead_letters")}
+        document = {
+            "encoder": {"model": MODEL_NAME, "model_config_file": str(CONFIG), "pretrained": str(WEIGHTS)},
+            "vocabulary": {"classes": list(CLASSES), "templates": "simple"},
+            "adapter": {"anchors": {"budget": budget}, "refit": {"steps": 20}},
+            "batch": {"max_batch": 16, "max_wait_ms": 20},
+            "kafka": {
+                "bootstrap_servers": self._kafka.bootstrap_servers,
+                "topics": topics,
+                "group_id": prefix,
+                "group_instance_id": name,
+                "session_timeout_ms": int(SESSION_S * 1000),
+                "transaction_timeout_ms": 5_000,
+                "consumer": {"fetch_max_wait_ms": 100},
+            },
+            "service": {"port": 0, "log_format": "json"},
+        }
+        path = self._folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+
+def _differences(survivors: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
+    """Where an answer depends on the partition, and so the worker, that a probe went to, or on being a fresh one."""
+    return [
+        f"probe {name}: {said} and {other}"
+        for name, said in survivors.items()
+        for other in (survivors.get(name.partition("-")[0] + "-0"), fresh.get(name))
+        if not _alike(said, other)
+    ]
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Equal, but for the last of six decimals: how a product is rounded depends on what it is batched with."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) < 2.5e-6
+    return bool(one == other)
+
+
+def run_campaign(
+    kafka: LocalKafka,
+    folder: Path,
+    *,
+    kills: int = 0,
+    broker_restarts: int = 0,
+    zombies: int = 0,
+    workers: int = 3,
+    rate: float = 60.0,
+    budget: int = 300,
+    seed: int = 0,
+    progressed: Callable[[], None] = lambda: None,
+) -> Report:
+    """Disturb a stream so many times; see `Report`."""
+    campaign = Campaign(kafka, folder, workers=workers, rate=rate, budget=budget, seed=seed)
+    disturbances = (
+        [campaign.kill_one] * kills + [campaign.restart_broker] * broker_restarts + [campaign.zombie] * zombies
+    )
+    random.Random(seed).shuffle(disturbances)
+
+    def disturb(_: Campaign) -> None:
+        for one in disturbances:
+            one()
+            progressed()
+
+    return campaign.run(disturb)
+
+
+def main() -> None:
+    """Run a campaign on a broker of its own; the last line is JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--broker-restarts", type=int, default=0)
+    parser.add_argument("--zombies", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=60.0, help="events a second")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="keep logs here")
+    given = parser.parse_args()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    total = given.kills + given.broker_restarts + given.zombies
+    with contextlib.ExitStack() as stack:
+        folder = given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kill-test-")))
+        folder.mkdir(parents=True, exist_ok=True)
+        kafka = stack.enter_context(LocalKafka())
+        bar = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
+        task = bar.add_task("disturbances", total=total)
+        report = run_campaign(
+            kafka,
+            folder,
+            kills=given.kills,
+            broker_restarts=given.broker_restarts,
+            zombies=given.zombies,
+            workers=given.workers,
+            rate=given.rate,
+            seed=given.seed,
+            progressed=lambda: bar.advance(task),
+        )
+    print(json.dumps(asdict(report)))
+    sys.exit(not (report.lost == report.doubled == 0 and report.digests_equal and report.answers_equal))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What became of the events: lost, doubled, or exactly one prediction and one effect each."""
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream_adapter.config import KafkaConfig
+from stream_adapter.events.image import anchor_id_of
+from stream_adapter.transport.kafka import read_topic
+from tests.campaigns.stream import PROBE, SOURCE
+
+
+@dataclass
+class Account:
+    """What is in the images topic, probes aside.
+
+    Attributes:
+        records: how many records each event id has.
+        labels: the labels of each labelled id, in order.
+    """
+
+    records: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: KafkaConfig) -> "Account":
+        """Read it."""
+        account = cls()
+        for record in read_topic(config, config.topics.images):
+            headers = dict(record.headers)
+            event_id = headers["ce_id"].decode()
+            if not event_id.startswith(PROBE):
+                account.records[event_id] += 1
+                if "ce_label" in headers:
+                    account.labels.setdefault(event_id, []).append(headers["ce_label"].decode())
+        return account
+
+
+def judge(config: KafkaConfig, account: Account) -> tuple[list[str], list[str]]:
+    """Compare what was sent with what is in the other topics, as a reader of committed records sees them.
+
+    Returns:
+        What was lost and what was doubled, one sentence each.
+    """
+    predicted = Counter(
+        prediction["event"]["id"]
+        for prediction in map(_value, read_topic(config, config.topics.predictions))
+        if prediction["event"]["id"] in account.records
+    )
+    lost = [f"event {id}: {predicted[id]} of {n} predictions" for id, n in account.records.items() if predicted[id] < n]
+    doubled = [
+        f"event {id}: {predicted[id]} predictions of {n}" for id, n in account.records.items() if predicted[id] > n
+    ]
+
+    effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    pruned_at_once: set[bytes] = set()
+    for record in read_topic(config, config.topics.anchors):
+        headers = dict(record.headers)
+        if record.value is not None and "event_id" in headers:
+            effects[headers["event_id"].decode()][headers["label"].decode()] += 1
+        elif record.value is None and record.key is not None:
+            pruned_at_once.add(record.key)
+    for id, labels in account.labels.items():
+        # An anchor that is pruned within the batch that brings it leaves its deletion.
+        if not effects[id][labels[-1]] and anchor_id_of(SOURCE, id).encode() not in pruned_at_once:
+            lost.append(f"event {id}: its label {labels[-1]!r} had no effect")
+        doubled += [f"event {id}: label {label!r} taught {n} times" for label, n in effects[id].items() if n > 1]
+    doubled += [f"event {id} taught without a label" for id in effects.keys() - account.labels.keys()]
+    lost += [f"a dead letter: {record.key!r}" for record in read_topic(config, config.topics.dead_letters)]
+    return lost, doubled
+
+
+def answers(config: KafkaConfig, probe: str) -> dict[str, dict[str, Any]]:
+    """What was said about the events whose id begins with `probe`, by the rest of the id, without times."""
+    found = {}
+    for prediction in map(_value, read_topic(config, config.topics.predictions)):
+        if prediction["event"]["id"].startswith(probe):
+            kept = {name: prediction[name] for name in ("top", "gate", "anchors", "novelty", "versions")}
+            found[prediction["event"]["id"].removeprefix(probe)] = kept
+    return found
+
+
+def _value(record: Any) -> Any:
+    return json.loads(record.value or b"null")
