@@ -52,7 +52,8 @@ class NamedClass:
         labels: labelled events among the newest w.
         window: w, events in which it turned up.
         witnesses: u, different events of the window that speak for it.
-        share: u in the unlabelled events of the window, an estimate of its share of the traffic.
+        share: (u − 1) / w, an estimate of its share of the traffic; one is taken off because counting stopped at a
+            witness.
         p_value: p as above; its threshold was 0.01 shared by windows and classes.
         event_ids: the witnesses, newest last.
     """
@@ -225,7 +226,7 @@ class NewClassNamer:
             u = int(witnesses[-1])
             return [
                 NamedClass(
-                    index, row, n, window - unlabelled, window, u, u / unlabelled, float(p_values[k]), tuple(ids)
+                    index, row, n, window - unlabelled, window, u, (u - 1) / window, float(p_values[k]), tuple(ids)
                 )
             ]
         return []
