@@ -5,8 +5,8 @@
 p_tuned is over all classes; o is the probability of an extra logit "other" beside them. c(y) is a model's running
 accuracy among the classes that have labels, on labels of class y, each counted before it is trained on: a plain mean
 over the first 100, then an exponential one with decay 0.99. A class without labels has α = 0. The tuned model is
-trained with each label on a batch of 32, the new one and others drawn evenly over the classes, by cross-entropy over the
-classes that have labels and "other", which is also to be the answer once the true class is taken out (weight 0.1);
+trained with each label on a batch of 32, the new one and others drawn evenly over the classes, by cross-entropy over
+the classes that have labels and "other", which is also to be the answer once the true class is taken out (weight 0.1);
 AdamW, learning rate 6e-4, weight decay 0.05. All as in the published code.
 
 What differs: the published method tunes the last transformer block; vectors have none, so a residual linear map
