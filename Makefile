@@ -51,7 +51,7 @@ format: setup ## Let ruff format and fix
 	$(BIN)/ruff format .
 
 benchmarks: setup ## Print what things cost, side by side
-	for file in benchmarks/encode.py benchmarks/adapter.py benchmarks/worker.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/encode.py benchmarks/adapter.py benchmarks/worker.py benchmarks/restore.py; do $(BIN)/python $$file || exit 1; done
 
 kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; ends with one line of JSON
 	@$(BIN)/python -m tests.campaigns.kills --kills $(KILLS) --workers $(WORKERS) \

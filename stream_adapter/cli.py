@@ -130,6 +130,18 @@ def topics_create(
     typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
 
 
+@topics_app.command("check")
+def topics_check(file: ConfigFile, as_json: AsJson = False) -> None:
+    """Compare the topics with what the worker needs. Exit status 1 when something must be repaired."""
+    from stream_adapter.operations import showing
+    from stream_adapter.transport.kafka.topic_check import check_topics
+
+    found = check_topics(config.load(file), str(file))
+    showing.show_findings(found, as_json=as_json)
+    if any(finding.severity == "error" for finding in found):
+        raise typer.Exit(1)
+
+
 @classes_app.command("build")
 def classes_build(
     file: ConfigFile,
@@ -190,6 +202,44 @@ def anchors_delete(
         typer.confirm(f"Delete {len(doomed)} anchors?", abort=True)
     anchors.delete_anchors(loaded, doomed)
     typer.echo(f"deleted {len(doomed)} anchors")
+
+
+@anchors_app.command("export")
+def anchors_export(
+    file: ConfigFile,
+    output: Annotated[Path, typer.Argument(help="The file to write.")],
+    at: Annotated[
+        str | None,
+        typer.Option(help="As they were before this offset (1234, or 0:1234,1:99), or at this time (ISO 8601)."),
+    ] = None,
+) -> None:
+    """Write the anchors, as they are or as they were, into one checksummed file."""
+    from stream_adapter.operations import anchor_files, showing
+
+    showing.show_export(anchor_files.export_anchors(config.load(file), output, at), output)
+
+
+@anchors_app.command("import")
+def anchors_import(
+    file: ConfigFile,
+    input: Annotated[Path, typer.Argument(help="A file that `anchors export` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Delete anchors that are not in the file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Make the anchors what they are in a file; running workers follow within about a second."""
+    from stream_adapter.operations import anchor_files, showing
+
+    loaded = config.load(file)
+    plan = anchor_files.plan_import(loaded, input, replace=replace)
+    typer.echo(f"{plan.new} new, {plan.changed} changed, {plan.unchanged} unchanged, {plan.deleted} to delete")
+    if dry_run or not plan.records:
+        return
+    if plan.changed + plan.deleted and not yes:
+        typer.confirm(f"Change {plan.changed} and delete {plan.deleted} anchors?", abort=True)
+    with showing.progress("writing", len(plan.records)) as progress:
+        anchor_files.write_import(loaded, plan, progress)
+    typer.echo(f"{len(plan.records)} records written")
 
 
 @letters_app.command("list")

@@ -129,6 +129,7 @@ class PresenceConfig(Section):
 
     window: PositiveInt = 2_000
     kappa: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
+    every_s: PositiveFloat = 5.0
 
 
 class ResidualConfig(Section):
@@ -145,7 +146,7 @@ class AdapterConfig(Section):
     method: Literal["ours", "llu"] = "ours"
     gamma: PositiveFloat = 10.0
     damping: Fraction = 0.5
-    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.0
+    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
     seed: int = 0
     canaries: tuple[str, ...] = ()
     anchors: AnchorsConfig = AnchorsConfig()
@@ -198,6 +199,14 @@ class FilesConfig(Section):
     labels: bool = True
 
 
+class SnapshotsConfig(Section):
+    """A worker's state on the disk, so that a start need not read the whole anchors topic."""
+
+    folder: FilePath | None = None
+    every_s: PositiveFloat = 60.0
+    keep: PositiveInt = 2
+
+
 class DeadLetterLimit(Section):
     """When too many events are bad, the worker stops instead of dead-lettering a whole topic."""
 
@@ -228,6 +237,7 @@ class Config(Section):
     batch: BatchConfig = BatchConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
+    snapshots: SnapshotsConfig = SnapshotsConfig()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
 

@@ -6,6 +6,7 @@
     ├── EncoderError           the model cannot be loaded or does not fit the vocabulary
     ├── FingerprintMismatch    vectors of two different encoders were about to meet
     ├── AnchorError            an anchor is unknown, not finite, not unit or of the wrong length
+    ├── SnapshotError          a saved state cannot be written, or not be trusted
     ├── TransportError         the broker, topic or file cannot be used
     │   └── Fenced             another worker took over this worker's identity
     ├── EvaluationError        features, methods or options of an evaluation cannot be used
@@ -56,6 +57,10 @@ class FingerprintMismatch(StreamAdapterError):
 
 class AnchorError(StreamAdapterError):
     """An anchor is unknown, not finite, not unit or of the wrong length."""
+
+
+class SnapshotError(StreamAdapterError):
+    """A saved state cannot be written, is damaged, or does not fit what would be restored from it."""
 
 
 class TransportError(StreamAdapterError):

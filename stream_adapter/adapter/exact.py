@@ -48,6 +48,11 @@ class ExactNeighbours:
         """Nothing to do."""
 
     @property
+    def graph(self) -> None:
+        """There is none."""
+        return None
+
+    @property
     def statistics(self) -> IndexStatistics:
         """See `NearestAnchors.statistics`."""
         return IndexStatistics(kind="exact", live=len(self._store))

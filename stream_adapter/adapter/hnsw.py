@@ -87,6 +87,11 @@ class HnswNeighbours:
                 self._use(graph)
 
     @property
+    def graph(self) -> Graph:
+        """See `NearestAnchors.graph`."""
+        return self._graph
+
+    @property
     def statistics(self) -> IndexStatistics:
         """See `NearestAnchors.statistics`."""
         return IndexStatistics(

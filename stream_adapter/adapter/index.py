@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.exact import ExactNeighbours
-from stream_adapter.adapter.graph import GraphBuild
+from stream_adapter.adapter.graph import Graph, GraphBuild
 from stream_adapter.adapter.hnsw import HnswNeighbours
 from stream_adapter.adapter.neighbours import NearestAnchors, Neighbours
 from stream_adapter.adapter.results import IndexStatistics
@@ -22,13 +22,22 @@ GROW_AT = 30_000
 SHRINK_AT = GROW_AT // 2
 
 
-def make_index(store: AnchorStore, config: AnchorsConfig, seed: int) -> NearestAnchors:
-    """The search that `config.index` asks for, over the anchors that are in the store."""
+def make_index(store: AnchorStore, config: AnchorsConfig, seed: int, graph: Graph | None = None) -> NearestAnchors:
+    """The search that `config.index` asks for, over the anchors that are in the store; it can be used at once.
+
+    Args:
+        store: the anchors.
+        config: which search, and a graph's parameters.
+        seed: for the random levels of a graph.
+        graph: a graph that is level with the store. Where one is needed and not given, it is built in the background.
+    """
     if config.index == "exact":
         return ExactNeighbours(store)
-    if config.index == "hnsw":
-        return HnswNeighbours(store, config, seed)
-    return AutoNeighbours(store, config, seed)
+    if config.index == "auto":
+        return AutoNeighbours(store, config, seed, graph=graph if len(store) >= SHRINK_AT else None)
+    if graph is not None or not len(store):
+        return HnswNeighbours(store, config, seed, graph)
+    return AutoNeighbours(store, config, seed, grow_at=0, shrink_at=0)
 
 
 class AutoNeighbours:
@@ -45,6 +54,7 @@ class AutoNeighbours:
         *,
         grow_at: int = GROW_AT,
         shrink_at: int = SHRINK_AT,
+        graph: Graph | None = None,
     ) -> None:
         self._store = store
         self._config = config
@@ -52,7 +62,7 @@ class AutoNeighbours:
         self._grow_at = grow_at
         self._shrink_at = shrink_at
         self._exact = ExactNeighbours(store)
-        self._hnsw: HnswNeighbours | None = None
+        self._hnsw = None if graph is None else HnswNeighbours(store, config, seed, graph)
         self._first_build: GraphBuild | None = None
 
     def add(self, rows: NDArray[np.int64]) -> None:
@@ -87,6 +97,11 @@ class AutoNeighbours:
             if graph is not None:
                 self._first_build = None
                 self._hnsw = HnswNeighbours(self._store, self._config, self._seed, graph)
+
+    @property
+    def graph(self) -> Graph | None:
+        """See `NearestAnchors.graph`."""
+        return self._active.graph
 
     @property
     def statistics(self) -> IndexStatistics:

@@ -1,7 +1,7 @@
 """The store: every live anchor as arrays, the single truth from which index, maps and changelog can be rebuilt."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from stream_adapter.adapter.anchors import Anchor, Origin
 from stream_adapter.adapter.share import key_of
 from stream_adapter.errors import AnchorError
 
-_DIGEST_BYTES = 16
+DIGEST_BYTES = 16
 _SMALLEST_CAPACITY = 64
 
 
@@ -39,6 +39,10 @@ class Offer:
     twin: str | None = None
     refused: Literal["repeated", "outdated"] | None = None
     displaced: tuple[Displaced, ...] = ()
+
+
+# `AnchorStore.offer` and `AnchorStore.put`.
+TakeIn = Callable[[Anchor, NDArray[np.float32], NDArray[np.float16]], Offer]
 
 
 class AnchorStore:
@@ -88,6 +92,11 @@ class AnchorStore:
         return anchor_id in self._row_of_id
 
     @property
+    def class_names(self) -> Sequence[str]:
+        """The vocabulary."""
+        return self._class_names
+
+    @property
     def vectors(self) -> NDArray[np.float32]:
         """Float32 (n, d), a view by slot; good until the next change."""
         return self._vectors[: self._size]
@@ -130,7 +139,7 @@ class AnchorStore:
     @property
     def digest(self) -> str:
         """Hex digest of the set of (id, label, float16 vector, time); the order of arrival does not matter."""
-        return self._digest.to_bytes(_DIGEST_BYTES, "big").hex()
+        return self._digest.to_bytes(DIGEST_BYTES, "big").hex()
 
     def offer(self, anchor: Anchor, stored: NDArray[np.float32], half: NDArray[np.float16]) -> Offer:
         """Take an anchor in, by the rules above.
@@ -149,7 +158,7 @@ class AnchorStore:
                 return Offer(refused="outdated")
             displaced.append(self.remove(anchor.anchor_id))
 
-        shape = _hash(half.tobytes())
+        shape = hash_of(half.tobytes())
         twins = [self.anchor(self._slot_of_row[row]) for row in self._rows_of_shape.get(shape, ())]
         same = next((twin.anchor_id for twin in twins if twin.label == anchor.label), None)
         if same is not None:
@@ -166,7 +175,7 @@ class AnchorStore:
 
         At equal stamps the later arrival wins: stamps repeat only where the input topic was made anew.
         """
-        shape = _hash(half.tobytes())
+        shape = hash_of(half.tobytes())
         known = self.get(anchor.anchor_id)
         if known is None:
             return Offer(row=self._append(anchor, stored, shape))
@@ -195,7 +204,7 @@ class AnchorStore:
         slot = self._slot_of_row.pop(row)
         gone = Displaced(row, self.anchor(slot))
         self._counts[self._classes[slot]] -= 1
-        self._digest = (self._digest - self._member(slot)) % (1 << 8 * _DIGEST_BYTES)
+        self._digest = (self._digest - self._member(slot)) % (1 << 8 * DIGEST_BYTES)
         alike = self._rows_of_shape[self._shapes[slot]]
         alike.remove(row)
         if not alike:
@@ -263,13 +272,11 @@ class AnchorStore:
         self._counts[class_index] += 1
         self._size += 1
         self._next_row += 1
-        self._digest = (self._digest + self._member(slot)) % (1 << 8 * _DIGEST_BYTES)
+        self._digest = (self._digest + self._member(slot)) % (1 << 8 * DIGEST_BYTES)
         return row
 
     def _member(self, slot: int) -> int:
-        """One anchor's summand in the digest; sums do not depend on their order and can be taken back."""
-        fields = (self._ids[slot], self._label(slot), self._shapes[slot].hex(), str(self._times[slot]))
-        return int.from_bytes(_hash("\0".join(fields).encode()), "big")
+        return member_of(self._ids[slot], self._label(slot), self._shapes[slot], int(self._times[slot]))
 
     def _grow(self) -> None:
         capacity = max(_SMALLEST_CAPACITY, 2 * len(self._rows))
@@ -280,5 +287,11 @@ class AnchorStore:
             setattr(self, name, grown)
 
 
-def _hash(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+def member_of(anchor_id: str, label: str, shape: bytes, event_time_ms: int) -> int:
+    """One anchor's summand in the digest; sums do not depend on their order and can be taken back."""
+    return int.from_bytes(hash_of("\0".join((anchor_id, label, shape.hex(), str(event_time_ms))).encode()), "big")
+
+
+def hash_of(content: bytes) -> bytes:
+    """What a float16 vector is recognised by."""
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()

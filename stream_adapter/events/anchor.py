@@ -77,12 +77,14 @@ class AnchorRecord:
         fields = decode_headers(headers)
         try:
             halves = np.frombuffer(value, dtype="<f2").astype(np.float32)  # (d,)
-            norm = float(np.linalg.norm(halves))
-            if key is None or not np.isfinite(norm) or abs(norm - 1.0) > 1e-2:
-                raise ValueError(f"key {key!r} with a vector of norm {norm}")
+            norm = np.linalg.norm(
+                halves, axis=-1, keepdims=True
+            )  # (1,); in this form as `round_through_float16` has it
+            if key is None or not abs(norm[0] - 1.0) <= 1e-2:
+                raise ValueError(f"key {key!r} with a vector of norm {norm[0]}")
             return cls(
                 anchor_id=key.decode(),
-                vector=round_through_float16(halves),
+                vector=halves / norm,
                 label=fields["label"],
                 event_time_ms=parse_time(fields["event_time"], default_ms=0),
                 event_source=fields["event_source"],

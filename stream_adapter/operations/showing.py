@@ -1,15 +1,21 @@
-"""Anchors and dead letters on a terminal: tables for people, JSON lines for programs."""
+"""Anchors, dead letters and faults of topics on a terminal: tables for people, JSON lines for programs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
 from stream_adapter.operations.dead_letters import Letter
+from stream_adapter.operations.history import PastState
+from stream_adapter.transport.kafka.topic_check import Finding
 
 
 def show_anchors(anchors: Sequence[AnchorRecord], limit: int, *, as_json: bool) -> None:
@@ -37,6 +43,28 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
     Console().print(table)
 
 
+def show_export(state: PastState, output: Path) -> None:
+    """What was exported, and whether it is sure to be all that there was."""
+    labels = len({anchor.label for anchor in state.anchors.values()})
+    until = ", ".join(f"{number}:{offset}" for number, offset in sorted(state.offsets.items()))
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{len(state.anchors)} anchors of {labels} classes, {state.topic} up to {until}, written to {output}")
+    if not state.whole:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(
+            f"warning: {state.topic} was compacted since: anchors that counted then and were changed or deleted "
+            "afterwards may be missing. Nothing is compacted for `min.compaction.lag.ms`, see `topics check`"
+        )
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on the error output; what is yielded is told how much is done."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
 def show_letters(letters: Sequence[Letter], limit: int, *, as_json: bool) -> None:
     """The newest `limit` dead letters, newest last."""
     newest = letters[-limit:]
@@ -46,6 +74,21 @@ def show_letters(letters: Sequence[Letter], limit: int, *, as_json: bool) -> Non
         return
     rows = [(letter.origin, letter.stage, letter.key, str(letter.bytes), letter.reason) for letter in newest]
     _print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
+
+
+def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """What is wrong with the topics, the worst first."""
+    worst_first = sorted(findings, key=lambda finding: finding.severity != "error")
+    if as_json:
+        _print_lines([asdict(finding) for finding in worst_first])
+        return
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    for finding in worst_first:
+        console.print(f"{finding.severity}: topic {finding.topic}: {finding.what} is {finding.found}: {finding.why}")
+        if finding.repair:
+            console.print(f"    {finding.repair}")
+    errors = sum(finding.severity == "error" for finding in findings)
+    console.print(f"{errors} errors, {len(findings) - errors} warnings")
 
 
 def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:

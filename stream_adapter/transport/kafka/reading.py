@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from kafka import OffsetAndMetadata, TopicPartition
 
@@ -69,12 +70,38 @@ class TopicReader:
             self._consumer.seek(at, wanted.get(at, begins[at]))
         return True
 
-    def portions(self) -> Iterator[list[Record]]:
+    def ends(self) -> dict[int, int]:
+        """For each partition the offset after its last committed record.
+
+        Raises:
+            TransportError: the topic cannot be read.
+        """
+        ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
+        return {at.partition: end for at, end in ends.items()}
+
+    def ends_at(self, time_ms: int) -> dict[int, int]:
+        """For each partition the offset of the first record that is later than this, or of its end as it is now.
+
+        Raises:
+            TransportError: the topic cannot be read.
+        """
+
+        def ask(timeout_ms: int) -> Any:
+            return self._consumer.offsets_for_times(dict.fromkeys(self._partitions, time_ms + 1), timeout_ms=timeout_ms)
+
+        found = self._connection.retried(f"cannot look up a time in topic {self._topic!r}", ask)
+        later = {at.partition: first.offset for at, first in found.items() if first is not None}
+        return {**self.ends(), **later}
+
+    def portions(self, until: Mapping[int, int] | None = None) -> Iterator[list[Record]]:
         """The records up to the end of the topic as it is now, each partition in order, in portions.
 
         From the beginning, or from the committed place where there is one.
 
         The end is a position, not a number of records: compaction and transactions leave gaps in the offsets.
+
+        Args:
+            until: for some partitions, an offset at which to end earlier.
 
         Raises:
             TransportError: the topic cannot be read, or gave nothing for the connection's deadline.
@@ -84,6 +111,9 @@ class TopicReader:
         if waiting:
             yield waiting
         ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
+        for number, end in (until or {}).items():
+            at = TopicPartition(self._topic, number)
+            ends[at] = min(end, ends[at])
         progress_at, positions = time.monotonic(), self._positions()
         while any((positions[at] or 0) < end for at, end in ends.items()):
             polled = self._poll(_POLL_MS)

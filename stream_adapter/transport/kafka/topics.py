@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kafka.admin import ConfigResource
+from kafka.admin import ConfigResource, KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from stream_adapter.config import KafkaConfig, KafkaTopics
@@ -11,8 +11,9 @@ from stream_adapter.errors import TransportError
 from stream_adapter.transport.kafka.connection import Connection
 
 # The largest picture that the default configuration takes is 20 MB; a dead letter is that picture and its reasons.
-_LARGEST_PICTURE = 20 * 2**20
-_REASONS = 2**16
+LARGEST_PICTURE = 20 * 2**20
+REASONS = 2**16
+DAY_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +38,31 @@ def topic_specs(topics: KafkaTopics, *, partitions: int = 4) -> tuple[TopicSpec,
         topics: their names.
         partitions: partitions of images and predictions: the largest number of workers that can share the work.
     """
-    day_ms = 24 * 3_600_000
     return (
-        TopicSpec(topics.images, partitions, {"max.message.bytes": str(_LARGEST_PICTURE)}),
+        TopicSpec(topics.images, partitions, {"max.message.bytes": str(LARGEST_PICTURE)}),
         TopicSpec(topics.predictions, partitions),
         # The state. One partition gives every worker the same order. Small segments and an eager cleaner keep a restore
         # short: only closed segments are compacted. Deletions stay for a week, so that a worker that lagged sees them.
+        # Nothing of the last day is compacted, so that every state since can be exported; the broker's time orders it,
+        # because it only rises.
         TopicSpec(
             topics.anchors,
             1,
             {
                 "cleanup.policy": "compact",
                 "segment.bytes": str(64 * 2**20),
-                "segment.ms": str(day_ms),
+                "segment.ms": str(DAY_MS),
                 "min.cleanable.dirty.ratio": "0.2",
-                "delete.retention.ms": str(7 * day_ms),
+                "min.compaction.lag.ms": str(DAY_MS),
+                "delete.retention.ms": str(7 * DAY_MS),
+                "message.timestamp.type": "LogAppendTime",
             },
         ),
         # A dead letter has its original's time: retention by time would delete the letters of old events at once.
         TopicSpec(
             topics.dead_letters,
             1,
-            {"max.message.bytes": str(_LARGEST_PICTURE + _REASONS), "retention.ms": "-1"},
+            {"max.message.bytes": str(LARGEST_PICTURE + REASONS), "retention.ms": "-1"},
         ),
     )
 
@@ -87,11 +91,14 @@ def create_topics(connection: Connection, specs: Iterable[TopicSpec], *, replica
     admin = connection.admin()
     created = []
     try:
+        replicas = _default_replicas(admin) if replication_factor == -1 else replication_factor
+        # Of three replicas two must have a record before it counts: one broker may fail and another be restarted.
+        safe = {"min.insync.replicas": "2"} if replicas is not None and replicas >= 3 else {}
         for spec in specs:
             request = {
                 "num_partitions": spec.partitions,
                 "replication_factor": replication_factor,
-                "configs": dict(spec.settings),
+                "configs": {**safe, **spec.settings},
             }
             with connection.errors_of(f"cannot create topic {spec.name!r}"):
                 try:
@@ -144,11 +151,39 @@ def topic_identity(connection: Connection, name: str) -> str:
 
 def max_message_bytes(connection: Connection, name: str) -> int | None:
     """The largest record batch that the topic takes, in bytes; None where the worker may not ask."""
+    return _number(connection, name, "max.message.bytes")
+
+
+def delete_retention_ms(connection: Connection, name: str) -> int | None:
+    """For how long a compacted topic keeps deletions, in milliseconds; None where the worker may not ask.
+
+    A state that is older may hold keys whose deletion cannot be read any more.
+    """
+    return _number(connection, name, "delete.retention.ms")
+
+
+def min_compaction_lag_ms(connection: Connection, name: str) -> int | None:
+    """For how long nothing of a compacted topic is compacted, in milliseconds; None where the worker may not ask."""
+    return _number(connection, name, "min.compaction.lag.ms")
+
+
+def _number(connection: Connection, name: str, setting: str) -> int | None:
     admin = connection.admin()
     try:
-        answer = admin.describe_configs([ConfigResource("topic", name, ["max.message.bytes"])], config_filter="all")
-        return int(answer["topic"][name]["max.message.bytes"]["value"])
+        answer = admin.describe_configs([ConfigResource("topic", name, [setting])], config_filter="all")
+        return int(answer["topic"][name][setting]["value"])
     except (KafkaError, KeyError):
         return None
     finally:
         admin.close()
+
+
+def _default_replicas(admin: KafkaAdminClient) -> int | None:
+    """How many replicas the cluster gives a topic by default; None where the worker may not ask."""
+    try:
+        broker = str(admin.describe_cluster()["brokers"][0]["broker_id"])
+        wanted = ConfigResource("broker", broker, ["default.replication.factor"])
+        answer = admin.describe_configs([wanted], config_filter="all")
+        return int(answer["broker"][broker]["default.replication.factor"]["value"])
+    except (KafkaError, KeyError, IndexError):
+        return None

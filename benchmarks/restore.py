@@ -1,0 +1,215 @@
+"""How long a worker needs to have its anchors again: from a snapshot with a short tail, and from the topic alone.
+
+    python benchmarks/restore.py [--anchors 100000] [--classes 1000] [--tail 1000]
+
+On a real Kafka (KAFKA_BOOTSTRAP_SERVERS, or one of its own) and a real disk; vectors are made up, 512 numbers each.
+"CPU" is what this process used, over all of its threads: on a shared machine the one that repeats. The end is when the
+index answers, not when it could be asked: exact search answers from the first moment. The refit is not part of it; it
+takes as long after any restore, and `benchmarks/adapter.py` says how long.
+"""
+
+import argparse
+import contextlib
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from stream_adapter.adapter import Adapter
+from stream_adapter.config import AdapterConfig, AnchorsConfig, KafkaConfig, KafkaTopics
+from stream_adapter.demo.broker import LocalKafka
+from stream_adapter.events import AnchorRecord, round_through_float16
+from stream_adapter.metrics import Metrics
+from stream_adapter.replica import Replica
+from stream_adapter.snapshots import Snapshot, SnapshotFolder
+from stream_adapter.transport.kafka import KafkaChangelog, ensure_topics, write_outputs
+
+D = 512
+FINGERPRINT = "0123456789abcdef"
+
+
+class Clock:
+    """Measures what happens between two calls, by the wall and by this process's use of the CPU."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, float, float]] = []
+        self._last = (time.perf_counter(), time.process_time())
+
+    def lap(self, name: str) -> None:
+        """Call what happened since the last call `name`."""
+        now = (time.perf_counter(), time.process_time())
+        self.rows.append((name, now[0] - self._last[0], now[1] - self._last[1]))
+        self._last = now
+
+
+class Worker:
+    """What of a worker holds anchors."""
+
+    def __init__(self, kafka: KafkaConfig, texts: np.ndarray, budget: int) -> None:
+        config = AdapterConfig(anchors=AnchorsConfig(budget=budget, budget_per_class=budget))
+        self.adapter = Adapter(texts, [f"class {number}" for number in range(len(texts))], 100.0, config)
+        self.replica = Replica(self.adapter, fingerprint=FINGERPRINT, writer="benchmark", metrics=Metrics())
+        self.changelog = KafkaChangelog(kafka, writer="benchmark")
+
+    def read_to_end(self, background: ThreadPoolExecutor | None = None) -> int:
+        """Follow the topic to its end, building the index beside it where there is a background."""
+        number = 0
+        for changes in self.changelog.read_to_end():
+            number += len(changes)
+            self.replica.follow(changes)
+            if background is not None:
+                self.adapter._index.maintain(background)
+        return number
+
+    def build_index(self, background: ThreadPoolExecutor) -> None:
+        """Wait until the graph answers."""
+        while self.adapter.index_statistics.kind != "hnsw":
+            self.adapter._index.maintain(background)
+            time.sleep(0.01)
+
+
+def records(texts: np.ndarray, numbers: range) -> list[AnchorRecord]:
+    """Anchors around their classes' text vectors."""
+    classes = np.array(numbers) % len(texts)
+    noise = np.random.default_rng(numbers.start).normal(size=(len(numbers), D)) / np.sqrt(D)
+    vectors = texts[classes] + noise
+    vectors = round_through_float16((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32))
+    return [
+        AnchorRecord(
+            anchor_id=f"{number:032x}",
+            vector=vectors[row],
+            label=f"class {classes[row]}",
+            event_time_ms=1_700_000_000_000 + number,
+            event_source="/benchmark",
+            event_id=f"{number:012d}.jpg",
+            topic="images",
+            partition=number % 4,
+            offset=number // 4,
+            fingerprint=FINGERPRINT,
+        )
+        for row, number in enumerate(numbers)
+    ]
+
+
+def fill(kafka: KafkaConfig, texts: np.ndarray, numbers: range) -> None:
+    """Write anchors to the topic."""
+    for start in range(numbers.start, numbers.stop, 10_000):
+        portion = records(texts, range(start, min(start + 10_000, numbers.stop)))
+        write_outputs(kafka, [record.to_record("another worker") for record in portion])
+
+
+def from_topic(make: Callable[[], Worker], background: ThreadPoolExecutor) -> tuple[Worker, Clock]:
+    """Nothing but the topic."""
+    worker, clock = make(), Clock()
+    worker.read_to_end(background)
+    clock.lap("read the topic, building the index beside it")
+    worker.build_index(background)
+    clock.lap("the rest of the index")
+    return worker, clock
+
+
+def from_snapshot(
+    make: Callable[[], Worker], folder: SnapshotFolder, background: ThreadPoolExecutor
+) -> tuple[Worker, Clock]:
+    """A snapshot, and what came after it."""
+    worker, clock = make(), Clock()
+    snapshot = folder.newest(fingerprint=FINGERPRINT, changelog=worker.changelog.identity)
+    assert snapshot is not None
+    clock.lap("read the file, all checksums")
+    worker.adapter.load_state(snapshot.arrays)
+    clock.lap("restore the store" + (" and the graph" if "graph.labels" in snapshot.arrays else ""))
+    assert worker.changelog.go_on_from(snapshot.offsets)
+    tail = worker.read_to_end()
+    clock.lap(f"read the tail, {tail} records")
+    worker.build_index(background)
+    clock.lap("build the index in the background")
+    return worker, clock
+
+
+def take(worker: Worker, folder: SnapshotFolder, *, graph: bool) -> Clock:
+    """Take a snapshot, step by step."""
+    clock = Clock()
+    copying = worker.adapter.copy_state()
+    clock.lap("begin the copy (owner's thread)")
+    copying.run()
+    clock.lap("copy vectors (background)")
+    state = copying.finish(graph=graph)
+    clock.lap("finish the copy (owner's thread)")
+    arrays = state.arrays()
+    clock.lap("pack (background)")
+    offsets = worker.changelog.positions
+    size = folder.save(Snapshot(FINGERPRINT, "", 0, worker.changelog.identity, offsets, {}, arrays))
+    clock.lap(f"write {size / 1e6:.0f} MB (background)")
+    return clock
+
+
+def show(title: str, clock: Clock, until: int | None = None) -> Table:
+    """A table of laps, with their sum."""
+    table = Table("", "seconds", "CPU", title=title)
+    for name, wall, cpu in clock.rows:
+        table.add_row(name, f"{wall:.3f}", f"{cpu:.3f}")
+    table.add_section()
+    table.add_row("all", *(f"{sum(row[column] for row in clock.rows):.2f}" for column in (1, 2)))
+    if until is not None:
+        table.add_row("until it may start", *(f"{sum(row[c] for row in clock.rows[:until]):.2f}" for c in (1, 2)))
+    return table
+
+
+@contextlib.contextmanager
+def broker() -> Iterator[str]:
+    """The broker to measure on."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        yield given
+    else:
+        with LocalKafka(heap_mb=512) as kafka:
+            yield kafka.bootstrap_servers
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--anchors", type=int, default=100_000, help="above 30,000, so that there is a graph")
+    parser.add_argument("--classes", type=int, default=1_000)
+    parser.add_argument("--tail", type=int, default=1_000, help="records that came after the snapshot")
+    arguments = parser.parse_args()
+    console = Console()
+    texts = np.random.default_rng(0).normal(size=(arguments.classes, D)).astype(np.float32)
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    unique = uuid.uuid4().hex[:8]
+    topics = {role: f"{role.replace('_', '-')}-{unique}" for role in KafkaTopics.model_fields}
+
+    with broker() as servers, ThreadPoolExecutor(1) as background, tempfile.TemporaryDirectory() as scratch:
+        kafka = KafkaConfig(bootstrap_servers=servers, topics=KafkaTopics(**topics))
+        ensure_topics(kafka)
+        fill(kafka, texts, range(arguments.anchors))
+
+        def make() -> Worker:
+            return Worker(kafka, texts, 2 * arguments.anchors)
+
+        worker, clock = from_topic(make, background)
+        size = f"{worker.adapter.n_anchors:,} anchors, {arguments.classes:,} classes"
+        console.print(show(f"From the topic alone: {size}", clock, 1))
+        for graph in (False, True):
+            with SnapshotFolder(Path(scratch) / str(graph)) as folder:
+                console.print(
+                    show(f"Taking a snapshot{' with the graph' if graph else ''}", take(worker, folder, graph=graph))
+                )
+        fill(kafka, texts, range(arguments.anchors, arguments.anchors + arguments.tail))
+        worker.read_to_end()
+        for graph in (False, True):
+            with SnapshotFolder(Path(scratch) / str(graph)) as folder:
+                restored, clock = from_snapshot(make, folder, background)
+                assert restored.adapter.anchors_digest == worker.adapter.anchors_digest
+                console.print(show(f"From a snapshot{' with the graph' if graph else ''}", clock, 3))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""State on the disk: files of which nothing is believed unchecked, and the folder where a worker keeps them."""
+
+from stream_adapter.snapshots.folder import SnapshotFolder
+from stream_adapter.snapshots.snapshot import Snapshot
+from stream_adapter.snapshots.snapshotter import Begin, Copying, Snapshotter, Written
+
+__all__ = ["Begin", "Copying", "Snapshot", "SnapshotFolder", "Snapshotter", "Written"]

@@ -1,0 +1,143 @@
+"""A folder of snapshots that belongs to one worker."""
+
+import fcntl
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from stream_adapter.errors import SnapshotError
+from stream_adapter.snapshots.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+_NAME = "snapshot-{:08d}.bin"
+_NAMES = "snapshot-*.bin"
+_SET_ASIDE = ".unusable"
+
+
+class SnapshotFolder:
+    """The newest snapshots of one worker, numbered as they were written; a clock that is set back changes nothing.
+
+    The folder is locked as long as this object is open: a snapshot is one worker's place in the changelog, and two
+    that wrote here would remove each other's. A lock, and not a subfolder for each worker: where a worker finds its
+    snapshots again must be decided by whoever starts it, by a name that lasts (`${POD_NAME}`).
+
+    A snapshot that cannot be used is set aside under another name, so that it is looked at only once, and deleted when
+    the next one is complete: until then it may be worth a look, afterwards only the disk is worth something.
+
+    Args:
+        path: the folder; made where it does not exist.
+        keep: how many snapshots are kept.
+
+    Raises:
+        SnapshotError: the folder cannot be used, or another worker uses it.
+    """
+
+    def __init__(self, path: Path, keep: int = 2) -> None:
+        self._path = path
+        self._keep = keep
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = (path / ".lock").open("w")
+        except OSError as error:
+            raise SnapshotError(
+                f"cannot use the folder of snapshots {path}: {error}; see `snapshots.folder`"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise SnapshotError(
+                f"another worker keeps its snapshots in {path}; give each one its own `snapshots.folder`, such as "
+                f"{path}/${{POD_NAME}}"
+            ) from error
+        # Half a file that a killed writer left; nobody else writes here.
+        for scratch in path.glob(f".{_NAMES}.new"):
+            scratch.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def save(self, snapshot: Snapshot) -> int:
+        """Write a snapshot, then delete those that it makes superfluous; returns its size in bytes.
+
+        Raises:
+            SnapshotError: it cannot be written; the ones before it are still there.
+        """
+        numbers = self._numbers()
+        number = 1 + max(numbers, default=0)
+        size = snapshot.write(self._path / _NAME.format(number))
+        try:
+            for superfluous in sorted([*numbers, number])[: -self._keep]:
+                (self._path / _NAME.format(superfluous)).unlink(missing_ok=True)
+            for unusable in self._path.glob(f"{_NAMES}{_SET_ASIDE}"):
+                unusable.unlink(missing_ok=True)
+        except OSError as error:
+            raise SnapshotError(f"cannot delete old snapshots in {self._path}: {error.strerror or error}") from error
+        return size
+
+    def newest(self, *, fingerprint: str, changelog: str, oldest_ms: int | None = None) -> Snapshot | None:
+        """The newest snapshot that can be used; those that cannot are set aside with a line in the log.
+
+        Args:
+            fingerprint: the encoder that the worker runs.
+            changelog: the changelog that it follows, see `Snapshot.changelog`.
+            oldest_ms: how old it may be, milliseconds since the epoch. The topic forgets deletions after its
+                `delete.retention.ms`; an older state may hold anchors whose deletion cannot be read any more.
+
+        Raises:
+            SnapshotError: the folder itself cannot be used.
+        """
+        for number in sorted(self._numbers(), reverse=True):
+            try:
+                snapshot = Snapshot.read(self._path / _NAME.format(number))
+                reason = _misfit(snapshot, fingerprint, changelog, oldest_ms)
+            except SnapshotError as error:
+                reason = str(error)
+            else:
+                if reason is None:
+                    return snapshot
+            self.discard_newest(reason)
+        return None
+
+    def discard_newest(self, reason: str) -> None:
+        """Set the newest snapshot aside, so that `newest` gives the one before it.
+
+        Raises:
+            SnapshotError: the folder cannot be written.
+        """
+        path = self._path / _NAME.format(max(self._numbers()))
+        log.warning("discarded a snapshot", file=str(path), reason=reason)
+        try:
+            path.replace(path.with_name(path.name + _SET_ASIDE))
+        except OSError as error:
+            raise SnapshotError(f"cannot set {path} aside: {error.strerror or error}; delete it") from error
+
+    def close(self) -> None:
+        """Let another worker have the folder."""
+        self._lock.close()
+
+    def _numbers(self) -> list[int]:
+        numbers = (path.name.removeprefix("snapshot-").removesuffix(".bin") for path in self._path.glob(_NAMES))
+        return [int(number) for number in numbers if number.isascii() and number.isdigit()]
+
+
+def _misfit(snapshot: Snapshot, fingerprint: str, changelog: str, oldest_ms: int | None) -> str | None:
+    """Why a sound snapshot cannot be used here; None where it can."""
+    if snapshot.fingerprint != fingerprint:
+        return f"its vectors are of encoder {snapshot.fingerprint}, this worker runs {fingerprint}"
+    if snapshot.changelog != changelog:
+        return f"it is a state of changelog {snapshot.changelog!r}, this worker follows {changelog!r}"
+    if oldest_ms is not None and snapshot.created_at_ms < oldest_ms:
+        return (
+            f"it was taken {oldest_ms - snapshot.created_at_ms} ms before the oldest deletion that the topic is "
+            "sure to have"
+        )
+    return None

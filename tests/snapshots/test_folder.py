@@ -1,0 +1,136 @@
+import random
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from stream_adapter.errors import SnapshotError
+from stream_adapter.snapshots import Snapshot, SnapshotFolder
+from tests.snapshots.saving_in_a_loop import numbered, whole
+
+ROOT = Path(__file__).parents[2]
+
+
+def newest(folder: SnapshotFolder, oldest_ms: int | None = None) -> int | None:
+    """The number of the newest snapshot."""
+    found = folder.newest(fingerprint="encoder", changelog="topic", oldest_ms=oldest_ms)
+    assert found is None or whole(found)
+    return None if found is None else found.created_at_ms
+
+
+def test_the_newest_is_found_and_older_ones_go(tmp_path: Path) -> None:
+    with SnapshotFolder(tmp_path / "a" / "b", keep=2) as folder:
+        assert newest(folder) is None
+        for number in (5, 3, 4):  # a clock that is set back
+            folder.save(numbered(number))
+        assert newest(folder) == 4
+    with SnapshotFolder(tmp_path / "a" / "b", keep=2) as folder:
+        assert newest(folder) == 4
+        folder.discard_newest("a test")
+        assert newest(folder) == 3
+        folder.discard_newest("a test")
+        assert newest(folder) is None
+
+
+def test_everything_of_a_snapshot_comes_back(tmp_path: Path) -> None:
+    with SnapshotFolder(tmp_path) as folder:
+        saved = replace(numbered(7), offsets={0: 12, 3: 9}, facts={"monitor": [1, {"a": None}]})
+        size = folder.save(saved)
+        found = folder.newest(fingerprint="encoder", changelog="topic")
+    assert found is not None and size > 400_000
+    names = ("fingerprint", "vocabulary_hash", "created_at_ms", "changelog", "offsets", "facts")
+    assert all(getattr(found, name) == getattr(saved, name) for name in names)
+    assert found.arrays["array"].tolist() == [7] * 50_000
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "reason"),
+    [
+        (replace(numbered(9), fingerprint="other"), "encoder other, this worker runs encoder"),
+        (replace(numbered(9), changelog="remade"), "changelog 'remade', this worker follows 'topic'"),
+        (numbered(1), "1 ms before the oldest deletion"),
+    ],
+)
+def test_what_does_not_fit_is_passed_over_with_a_reason(tmp_path: Path, snapshot: Snapshot, reason: str) -> None:
+    with SnapshotFolder(tmp_path) as folder:
+        folder.save(numbered(8))
+        folder.save(snapshot)
+        with capture_logs() as logs:
+            assert newest(folder, oldest_ms=2) == 8
+        assert len(logs) == 1 and reason in logs[0]["reason"]
+        with capture_logs() as logs:
+            assert newest(folder, oldest_ms=2) == 8
+        assert logs == [], "looked at twice"
+
+
+def test_a_damaged_snapshot_is_passed_over_and_gone_after_the_next(tmp_path: Path) -> None:
+    with SnapshotFolder(tmp_path) as folder:
+        for number in (1, 2):
+            folder.save(numbered(number))
+        damaged = max(tmp_path.glob("snapshot-*"))
+        data = bytearray(damaged.read_bytes())
+        data[-1] ^= 1
+        damaged.write_bytes(data)
+        with capture_logs() as logs:
+            assert newest(folder) == 1
+        assert "array `array`: its checksum does not match" in logs[0]["reason"]
+        assert [path.read_bytes() for path in tmp_path.glob("*.unusable")] == [data]
+        folder.save(numbered(3))
+        assert newest(folder) == 3
+        assert list(tmp_path.glob("*.unusable")) == []
+
+
+def test_a_folder_belongs_to_one_worker(tmp_path: Path) -> None:
+    first = SnapshotFolder(tmp_path)
+    with pytest.raises(SnapshotError, match="another worker keeps its snapshots in"):
+        SnapshotFolder(tmp_path)
+    first.close()
+    SnapshotFolder(tmp_path).close()
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SnapshotError, match=r"cannot use the folder of snapshots .*/file/x"):
+        SnapshotFolder(tmp_path / "file" / "x")
+
+
+def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    for name in ("snapshot-mine.bin", "notes.txt"):
+        (tmp_path / name).write_text("mine")
+    with SnapshotFolder(tmp_path, keep=1) as folder:
+        folder.save(numbered(1))
+        folder.save(numbered(2))
+        assert newest(folder) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".lock", "notes.txt", "snapshot-00000002.bin", "snapshot-mine.bin",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_state(tmp_path: Path) -> None:
+    """Forty times; what was announced as complete is never lost, and never a mixture of two."""
+    chance = random.Random(0)
+    torn = last = 0
+    for _ in range(40):
+        command = [sys.executable, "-m", "tests.snapshots.saving_in_a_loop", str(tmp_path)]
+        writer = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        announced = [int(writer.stdout.readline())]
+        time.sleep(chance.uniform(0.0, 0.03))
+        writer.kill()
+        announced += [int(line) for line in writer.stdout.read().splitlines()]
+        writer.wait()
+        torn += bool(list(tmp_path.glob(".*.new")))
+        with SnapshotFolder(tmp_path) as folder, capture_logs() as logs:
+            found = newest(folder)
+        assert logs == [], "a snapshot under its final name was not whole"
+        # One more than announced: it was killed between the rename and the print.
+        assert found in (announced[-1], announced[-1] + 1)
+        assert announced[0] == last + 1
+        assert list(tmp_path.glob(".*.new")) == []
+        last = found
+    assert torn >= 5, "hardly any of the kills met a write"
