@@ -2,7 +2,7 @@
 
 Only what surrounds them is simulated: refits run in line, and a clock on which four batches arrive a second takes the
 place of the real one, so that runs are repeatable. As in the worker, a fit that falls due between two batches is done
-before the second one is predicted, and what the traffic says about the classes is heard once a second.
+before the second one is predicted.
 
 Settings are those of the configuration, see `docs/configuration.md`; `llu` is as published, with g = 1.
 
@@ -24,13 +24,13 @@ from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task
 from stream_adapter.events import EMBEDDING, ImageEvent
 from stream_adapter.metrics import Metrics
+from stream_adapter.shared_presence import SharedPresence
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport.base import Partition, Record
 
 _SOURCE = "evaluate"
 _INPUT = Partition(_SOURCE, 0)
 _BATCH_EVERY_S = 0.25
-_HEARD_EVERY_S = 1.0
 
 
 class WorkerAdapter:
@@ -55,13 +55,14 @@ class WorkerAdapter:
             accuracy=PrequentialAccuracy(np.isin(np.array(names), np.array(config.canaries, dtype=np.str_))),
             fingerprint=_SOURCE,
             writer=_SOURCE,
+            presence=SharedPresence(
+                self._adapter, names, slot=_SOURCE, writer=_SOURCE, every_s=config.presence.every_s
+            ),
             background=InlineExecutor(),
             metrics=Metrics(),
         )
         self._tells_kinds = config.method == "ours"
-        self._numbers: dict[int, int] = {}  # event id -> its number among the observed
         self._now_s = 0.0
-        self._hear_at_s = _HEARD_EVERY_S
         self._predicted: tuple[NDArray[np.float32], AdapterPrediction] | None = None
 
     def predict(self, vectors: NDArray[np.float32]) -> Probabilities:
@@ -76,36 +77,17 @@ class WorkerAdapter:
         events = [self._event(id, labels.get(id)) for id in batch.ids.tolist()]
         late = np.flatnonzero(~np.isin(lessons.ids, batch.ids))
         if events:
-            answer = self._answer(batch.vectors)
-            self._observe(answer, batch.ids, lessons.ids[late], np.isin(batch.ids, lessons.ids))
-            self._teacher.teach(events, batch.vectors, answer)
+            self._teacher.teach(events, batch.vectors, self._answer(batch.vectors))
         if late.size:
             again = [self._event(int(lessons.ids[row]), int(lessons.classes[row])) for row in late]
             self._teacher.teach(again, lessons.vectors[late], self._adapter.predict(lessons.vectors[late]))
         self._teacher.maintain(self._now_s)
         self._now_s += _BATCH_EVERY_S
-        if self._now_s >= self._hear_at_s:
-            self._adapter.hear(_SOURCE, self._adapter.evidence())
-            self._hear_at_s = self._now_s + _HEARD_EVERY_S
         self._teacher.maintain(self._now_s)
 
     def class_kinds(self) -> Sequence[ClassKind] | None:
         """What the full method takes each class for; None for LLU."""
         return self._adapter.kinds if self._tells_kinds else None
-
-    def _observe(
-        self,
-        answer: AdapterPrediction,
-        ids: NDArray[np.int64],
-        late: NDArray[np.int64],
-        labelled: NDArray[np.bool_],
-    ) -> None:
-        """Take a batch (B,) into the window of traffic, and the labels of earlier events that are known now."""
-        first = self._adapter.observed
-        self._numbers.update((id, first + row) for row, id in enumerate(ids.tolist()))
-        self._adapter.observe(answer.zero_shot, labelled)
-        known = [self._numbers[id] for id in late.tolist() if id in self._numbers]
-        self._adapter.mark_labelled(np.array(known, np.int64))
 
     def _answer(self, vectors: NDArray[np.float32]) -> AdapterPrediction:
         if self._predicted is not None and self._predicted[0] is vectors:
