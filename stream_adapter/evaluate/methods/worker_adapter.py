@@ -1,8 +1,8 @@
 """`ours` and `llu`: the very adapter that the worker runs, scored and taught by the worker's own `Teacher`.
 
-Only what surrounds them is simulated: refits run in line, and a clock on which four batches arrive a second takes the
+Only what surrounds them is simulated: refits run in line, and a clock on which a batch arrives every second takes the
 place of the real one, so that runs are repeatable. As in the worker, a fit that falls due between two batches is done
-before the second one is predicted.
+before the second one is predicted: with the default settings labels are in force one batch later, as for all methods.
 
 Settings are those of the configuration, see `docs/configuration.md`; `llu` is as published, with g = 1.
 
@@ -30,7 +30,7 @@ from stream_adapter.transport.base import Partition, Record
 
 _SOURCE = "evaluate"
 _INPUT = Partition(_SOURCE, 0)
-_BATCH_EVERY_S = 0.25
+_BATCH_EVERY_S = 1.0
 
 
 class WorkerAdapter:
