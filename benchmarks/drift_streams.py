@@ -30,15 +30,21 @@ class Features:
         return sorted(set(self.labels[self.pool(domain)].tolist()))
 
 
-def load_pacs() -> Features | None:
-    """The PACS vectors of the shared data folder, None where it is absent."""
+def load_features(name: str, domain: str = "all") -> Features | None:
+    """Vectors of the shared data folder, None where it is absent.
+
+    Args:
+        name: of the file, without its ending.
+        domain: what to call the only domain of a file that names none.
+    """
     folder = Path(os.environ.get("STREAM_ADAPTER_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    path = folder / "pacs_clip_vitb16.npz"
+    path = folder / f"{name}.npz"
     if not path.exists():
         return None
     with np.load(path) as data:
-        vectors, texts = (_unit(data[name].astype(np.float32)) for name in ("vectors", "text_vectors"))
-        labels, names, domains = data["labels"].astype(np.int64), data["class_names"].tolist(), data["domains"]
+        vectors, texts = (_unit(data[key].astype(np.float32)) for key in ("vectors", "text_vectors"))
+        labels, names = data["labels"].astype(np.int64), data["class_names"].tolist()
+        domains = data["domains"] if "domains" in data else np.full(len(labels), domain)
         scale = float(data["logit_scale"]) if "logit_scale" in data else 100.0
     return Features(vectors, labels, domains, names, softmax(scale * vectors @ texts.T), scale)
 

@@ -21,12 +21,14 @@ app = typer.Typer(
 classes_app = typer.Typer(help="Class names and their text vectors.", no_args_is_help=True)
 anchors_app = typer.Typer(help="Look at what was learned, and delete from it.", no_args_is_help=True)
 letters_app = typer.Typer(help="Events that could not be used.", no_args_is_help=True)
+drift_app = typer.Typer(help="What the monitors found, and what the guard did.", no_args_is_help=True)
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(classes_app, name="classes")
 app.add_typer(anchors_app, name="anchors")
 app.add_typer(letters_app, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(drift_app, name="drift")
 
 ConfigFile = Annotated[Path, typer.Argument(help="Configuration file; see configs/default.yaml.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
@@ -105,7 +107,7 @@ def record(
     file: ConfigFile,
     output: Annotated[Path, typer.Argument(help="The file to write.")],
     topic: Annotated[
-        Literal["images", "predictions", "anchors", "dead_letters"], typer.Option(help="Which topic, by role.")
+        Literal["images", "predictions", "anchors", "dead_letters", "drift"], typer.Option(help="Which topic, by role.")
     ] = "images",
 ) -> None:
     """Write a topic as it is now into a file, to be replayed on the file transport."""
@@ -268,6 +270,19 @@ def dead_letters_replay(
 
     counts = dead_letters.replay(config.load(file), stage=stage)
     typer.echo(f"sent {counts['sent']}, passed over {counts['passed over']}, unusable {counts['unusable']}")
+
+
+@drift_app.command("report")
+def drift_report(
+    file: ConfigFile,
+    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("drift.html"),
+    hours: Annotated[float, typer.Option(min=0.01, help="How far back from the newest event.")] = 24.0,
+) -> None:
+    """Write a page with plots: alarms, what the guard did, harm, accuracy, novelty, new classes and the evidence."""
+    from stream_adapter.operations.drift_report import write_drift_report
+
+    number = write_drift_report(config.load(file), output, hours=hours)
+    typer.echo(f"{number} events, written to {output}")
 
 
 def main() -> None:

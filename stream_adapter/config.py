@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
+from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -129,7 +130,7 @@ class PresenceConfig(Section):
 
     window: PositiveInt = 2_000
     kappa: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
-    every_s: PositiveFloat = 5.0
+    every_s: PositiveFloat = 1.0
 
 
 class ResidualConfig(Section):
@@ -170,6 +171,7 @@ class KafkaTopics(Section):
     predictions: str = "predictions"
     anchors: str = "anchors"
     dead_letters: str = "dead-letters"
+    drift: str = "drift"
 
 
 class KafkaConfig(Section):
@@ -238,6 +240,7 @@ class Config(Section):
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
     snapshots: SnapshotsConfig = SnapshotsConfig()
+    drift: DriftSettings = DriftSettings()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
 

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 # Below so few new events nothing can have changed that matters.
 _LEAST_EVENTS = 50
+# By so much the evidence for a class, or the number of events that it rests on, must have changed.
+_NEWS = 0.1
 # A slot that said nothing for so long is no worker any more, or one without traffic, which then starts over.
 _SILENT_S = 3_600.0
 
@@ -36,7 +38,7 @@ class SharedPresence:
         class_names: the vocabulary.
         slot: this worker's slot: a name that it keeps over restarts, where it has one.
         writer: this process's name in what it writes.
-        every_s: seconds from one record to the next.
+        every_s: least seconds from one record to the next.
     """
 
     def __init__(self, adapter: Adapter, class_names: Sequence[str], *, slot: str, writer: str, every_s: float) -> None:
@@ -49,6 +51,7 @@ class SharedPresence:
         self._number_of: OrderedDict[str, int] = OrderedDict()  # anchor id -> number in the window
         self._told_s = float("-inf")
         self._told_events = adapter.observed
+        self._told: PresenceEvidence | None = None
         self._inherited_events = 0
         self._records: dict[str, PresenceRecord] = {}
         self._heard_s: dict[str, float | None] = {}
@@ -120,10 +123,10 @@ class SharedPresence:
             return []  # what this slot said before a restart still rests on more than the new window
         self._told_s, self._told_events, self._inherited_events = now_s, self._adapter.observed, 0
         evidence = self._adapter.evidence()
-        record = PresenceRecord(self._slot, evidence.to_json(self._class_names))
-        known = self._records.get(self._slot)
-        if known is not None and known.evidence == record.evidence:
+        if self._told is not None and not _is_news(self._told, evidence):
             return []
+        self._told = evidence
+        record = PresenceRecord(self._slot, evidence.to_json(self._class_names))
         self._records[self._slot] = record
         self._adapter.hear(self._slot, evidence)
         return [record.to_record(self._writer)]
@@ -153,3 +156,11 @@ class SharedPresence:
                     self._adapter.hear(slot, None)
                     outputs.append(anchor_tombstone(key, self._writer))
         return outputs
+
+
+def _is_news(before: PresenceEvidence, now: PresenceEvidence) -> bool:
+    """Whether another record is worth its place in the topic: a busy stream would write one every second."""
+    if abs(now.events - before.events) > _NEWS * before.events:
+        return True
+    change = np.abs(now.excess - before.excess)  # (C,)
+    return bool((change > np.maximum(1.0, _NEWS * before.excess)).any())

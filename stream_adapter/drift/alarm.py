@@ -2,64 +2,60 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from stream_adapter.drift.confidence_sequence import Interval
 
 AlarmKind = Literal[
-    "harm", "accuracy", "confidence", "embedding", "label mix", "new class", "novelty", "guard lowered", "guard raised"
+    "harm", "accuracy", "confidence", "embedding", "label_mix", "new_class", "novelty", "guard", "status"
 ]
+Action = Literal["none", "lowered", "raised"]
+
+OVERALL = "overall"
+LISTED = 20
+"""Event ids in an alarm at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class DriftAlarm:
-    """Something was found, or done about it.
+    """Something was found, done about it, or, of kind "status", is to be plotted.
 
     Attributes:
-        kind: the question that was answered; "guard …" for what was done.
-        group: what it is about: "overall", a class or group name, "unseen", "seen", "near", "far".
+        kind: the question that was answered; "guard" for what was done.
+        group: what it is about: "overall", a class or group name, "unseen", "seen", "near", "far", "traffic".
         detector: the algorithm that found it.
         observed: events or labels that the finding rests on.
-        since: how many of them ago it began, at a guess; 0 where the detector cannot tell.
+        labels: how many labels it rests on; 0 where it needs none.
+        enough: whether those suffice; where not, `evidence` holds no number that needs labels, and `interval` is None.
+        since: how many of the observed ago it began, at a guess; 0 where the detector cannot tell.
         e_value: strength of the evidence where the detector has one.
         interval: where the quantity in question lies, where there is one.
         evidence: further figures.
-        event_ids: a sample of events behind it, newest last.
+        event_ids: a sample of events behind it, newest last, at most 20.
+        action: what the guard did; "none" for findings, and for everything in mode "alarm_only".
     """
 
     kind: AlarmKind
     group: str
     detector: str
     observed: int
+    labels: int = 0
+    enough: bool = True
     since: int = 0
     e_value: float | None = None
     interval: Interval | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)
     event_ids: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values, for the wire and the log."""
-        bounds = self.interval
-        return {
-            "kind": self.kind,
-            "group": self.group,
-            "detector": self.detector,
-            "observed": self.observed,
-            "since": self.since,
-            "e_value": self.e_value,
-            "interval": bounds and {"low": bounds.low, "high": bounds.high, "confidence": bounds.confidence},
-            "evidence": dict(self.evidence),
-            "event_ids": list(self.event_ids),
-        }
+    action: Action = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class DriftStatus:
-    """Where a question stands.
+    """Where a question stands, for metrics.
 
     Attributes:
         kind: the question.
-        group: what it is about.
+        group: what it is about; a fixed set: "overall", "unseen", …, configured groups and canary classes.
         observed: events or labels that the answer rests on.
         enough: whether they suffice; where not, there is no number, and silence means nothing.
         value: the figure in question; None where there is none or the evidence does not suffice.

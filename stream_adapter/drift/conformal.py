@@ -23,6 +23,7 @@ from stream_adapter.drift.restarts import RestartMixture
 _EXPONENTS = np.array([0.2, 0.5, 0.8])
 _SMALLEST = 1e-12  # a rank of exactly zero has probability zero, its bet would be infinite
 _BLOCK = 64
+_COINS = 16 * _BLOCK  # drawn at once
 
 
 class ConformalTest:
@@ -38,7 +39,8 @@ class ConformalTest:
     def __init__(self, n_scores: int, n_bins: int, *, both_tails: bool = True, streams: tuple[int, ...] = ()) -> None:
         self._both_tails = both_tails
         self._histogram = np.zeros((*streams, n_scores, n_bins), dtype=np.int64)
-        self._mixture = RestartMixture(n_scores * len(_EXPONENTS) * (1 + both_tails), _BLOCK, streams)
+        n_bets = n_scores * len(_EXPONENTS) * (1 + both_tails)
+        self._mixture = RestartMixture(np.full(n_bets, 1.0 / n_bets), _BLOCK, streams)
 
     @property
     def observed(self) -> int:
@@ -84,17 +86,15 @@ class ConformalTest:
         """(#higher + u (#equal + 1)) / (n + 1) among all events before, those of the same batch included."""
         n_rows, n_bins = len(bins), self._histogram.shape[-1]
         flat = bins.reshape(n_rows, -1)  # (B, M), M rankings side by side
-        cells = flat + np.arange(flat.shape[1]) * n_bins  # where each score falls in the flattened histograms
-        counts = self._histogram.reshape(-1)
-        higher = self.observed - np.cumsum(self._histogram, axis=-1).reshape(-1)[cells]
-        equal = counts[cells]
-        narrow = np.ascontiguousarray(flat.T, dtype=np.int16)  # (M, B); small integers compare four times as fast
-        earlier = np.tri(n_rows, k=-1, dtype=np.bool_)  # (B, B): those of the same batch
-        higher += np.count_nonzero((narrow[:, None, :] > narrow[:, :, None]) & earlier, axis=2).T
-        equal += np.count_nonzero((narrow[:, None, :] == narrow[:, :, None]) & earlier, axis=2).T
-        np.add.at(counts, cells, 1)
-        before = self.observed + np.arange(n_rows)[:, None]
-        ranks = (higher + uniforms.reshape(n_rows, -1) * (equal + 1)) / (before + 1)
+        rows, columns = np.arange(n_rows)[:, None], np.arange(flat.shape[1])
+        counts = np.zeros((n_rows + 1, flat.shape[1], n_bins), dtype=np.int64)  # what each row adds to the histograms
+        counts[0] = self._histogram.reshape(-1, n_bins)
+        counts[rows + 1, columns, flat] = 1
+        counts = counts.cumsum(axis=0)  # before each row, and after the last
+        self._histogram = counts[-1].reshape(self._histogram.shape)
+        equal = counts[rows, columns, flat]  # (B, M)
+        higher = self.observed + rows - counts[:-1].cumsum(axis=2)[rows, columns, flat]
+        ranks = (higher + uniforms.reshape(n_rows, -1) * (equal + 1)) / (self.observed + rows + 1)
         return np.asarray(ranks.reshape(bins.shape))
 
 
@@ -106,7 +106,7 @@ class ReferenceShift(ABC):
     events become the new reference.
 
     Args:
-        reference: R, events in the reference window.
+        reference: R, events in the reference window; a multiple of 64 is a little cheaper.
         alpha: probability of ever raising a false alarm, until the first true one.
         seed: for the coins that break ties.
         both_tails: whether low scores count as well as high ones.
@@ -116,7 +116,7 @@ class ReferenceShift(ABC):
     def __init__(self, *, reference: int, alpha: float, seed: int, both_tails: bool = True, n_bins: int = 32) -> None:
         if reference < 2 or not 0.0 < alpha < 1.0:
             raise ValueError(f"needs two reference events and alpha in (0, 1), got {reference} and {alpha}")
-        self._wanted = reference
+        self.reference = reference
         self._alpha = alpha
         self._seed = seed
         self._both_tails = both_tails
@@ -135,7 +135,7 @@ class ReferenceShift(ABC):
     @property
     def enough(self) -> bool:
         """Whether as many events as the reference has were tested."""
-        return self.observed >= self._wanted
+        return self.observed >= self.reference
 
     @abstractmethod
     def _fit(self, reference: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
@@ -155,9 +155,9 @@ class ReferenceShift(ABC):
         row = 0
         while row < len(values):
             if self._test is None:
-                piece = np.asarray(values[row : row + self._wanted - len(self._reference)], dtype=np.float32)
+                piece = np.asarray(values[row : row + self.reference - len(self._reference)], dtype=np.float32)
                 self._reference.extend(piece.copy())
-                if len(self._reference) == self._wanted:
+                if len(self._reference) == self.reference:
                     self._complete_reference()
                 row += len(piece)
                 continue
@@ -221,8 +221,8 @@ class ReferenceShift(ABC):
 
     def _coins_for(self, observed: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Coins of the next rows: a function of seed, episode and place, so the split into batches changes none."""
-        block, offset = divmod(observed, _BLOCK)
+        block, offset = divmod(observed, _COINS)  # a multiple of _BLOCK, which no batch crosses
         if self._coins is None or self._coins[0] != block:
-            coins = np.random.default_rng([self._seed, self._episode, block]).random((_BLOCK, shape[1]))
+            coins = np.random.default_rng([self._seed, self._episode, block]).random((_COINS, shape[1]))
             self._coins = (block, coins)
         return self._coins[1][offset : offset + shape[0]]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.drift.detector import State
 
-Mode = Literal["act", "alarm only"]
+Mode = Literal["act", "alarm_only"]
 Scope = Literal["classes", "overall"]
 OVERALL = -1
 _LOWEST = 0.2  # below this an overall damping is taken to zero: what is left of the update is not worth its risk
@@ -68,7 +68,7 @@ class Guard:
 
     Args:
         n_classes: C.
-        mode: "alarm only" decides nothing, ever.
+        mode: "alarm_only" decides nothing, ever.
         scope: what is damped.
         tolerance: ε, the harm that is accepted, as a share.
         hold: labels without harm before a step of release.
@@ -135,7 +135,7 @@ class Guard:
             difference: accuracy of what was published minus zero-shot on them.
             row: row of the batch that completed the proof.
         """
-        if self._mode == "alarm only":
+        if self._mode == "alarm_only":
             return []
         actions = []
         for subject in [OVERALL] if self._scope == "overall" else classes:

@@ -12,12 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.confidence_sequence import FRACTIONS, Interval, interval, upper_bound
+from stream_adapter.drift.confidence_sequence import Interval, interval, upper_bound
 from stream_adapter.drift.detector import Signal, State
 from stream_adapter.drift.restarts import RestartMixture, restart_weight
 
-START_EVERY = 16
+START_EVERY = 64
 """Labels between two moments at which harm may begin, as far as the test is concerned."""
+
+BETS: NDArray[np.float64] = np.array([0.05, 0.25, 0.75])
+"""Fractions of the largest safe bet. Best is (harm − ε) / (share of discordant pairs): 0.8 to 0.25 for 5 points of harm
+at 5 to 15 % discordant pairs; the small one is for lesser harm. Fewer than the confidence sequence has: each costs."""
+
+BET_WEIGHTS: NDArray[np.float64] = np.array([0.1, 0.65, 0.25])
 
 _MAX_STARTS = 128
 
@@ -25,13 +31,13 @@ _MAX_STARTS = 128
 def harm_factors(differences: NDArray[Any], tolerance: float) -> NDArray[np.float64]:
     """The bets' outcomes, float64 (B, ..., L), for differences in {−1, 0, 1} of shape (B, ...)."""
     shortfall = (-tolerance - differences[..., None]) / (1.0 + tolerance)
-    return np.asarray(1.0 + FRACTIONS * shortfall)
+    return np.asarray(1.0 + BETS * shortfall)
 
 
 class HarmDetector:
     """Alarms when the adapted model is proven worse than zero-shot by more than the tolerance.
 
-    Memory: 128 possible starts and 8 bets, 5 kB, whatever the stream's length.
+    Memory: 128 possible starts and 3 bets, 5 kB, whatever the stream's length.
 
     Args:
         tolerance: ε, the harm that is accepted, as a share (0.01 = one point of accuracy).
@@ -44,7 +50,7 @@ class HarmDetector:
         >>> detector.observe(calm)
         []
         >>> [signal.row for signal in detector.observe(np.tile([-1, 0, 0, 0], 50))]
-        [92, 144, 196]
+        [96, 160]
     """
 
     def __init__(self, tolerance: float = 0.01, alpha: float = 0.01, min_labels: int = 50) -> None:
@@ -53,7 +59,7 @@ class HarmDetector:
         self._tolerance = tolerance
         self._alpha = alpha
         self._min_labels = min_labels
-        self._mixture = RestartMixture(len(FRACTIONS), START_EVERY)
+        self._mixture = RestartMixture(BET_WEIGHTS, START_EVERY)
         self._counts = np.zeros(3, dtype=np.int64)  # losses, ties, wins
         self._starts: list[tuple[int, int, int, int]] = []  # number of the start, counts before it
 
@@ -139,7 +145,7 @@ class HarmDetector:
         Each start k has its own sequence at level α w_k, so all of them hold at once with probability 1 − α.
         """
         starts = np.array(self._starts)  # (J, 4)
-        weights = np.array([restart_weight(k) for k in starts[:, 0]])
+        weights = np.array([restart_weight(int(k), START_EVERY) for k in starts[:, 0]])
         losses, ties, wins = (self._counts - starts[:, 1:]).T  # each (J,)
         highs = upper_bound(losses, ties, wins, self._alpha * weights)
         best = int(highs.argmin())

@@ -1,129 +1,236 @@
 """Names classes of the vocabulary that turn up in the traffic although nobody labelled them: dormant → present.
 
-The evidence is the adapter's own (`adapter/class_presence.py`): n e_c, the events' worth of probability that the window
-puts on c beyond what its labelled events, which are known not to be c, lead to expect. The labelled events are a sample
-of the window, so where c is only what other classes are mistaken for, n e_c errs around zero with the variance
+**Score.** An event speaks for class c as strongly as zero-shot prefers c to all known classes together,
 
-    s_c² = n² (1/n_l − 1/n) q_c ,      q_c = E[r_c²] over events known not to be c ,
+    s_ic = ln p0_ic − ln Σ_{k known} p0_ik ,
 
-n_l labelled events among n. A class is named when n e_c ≥ T + z s_c and at least three different events say so. q_c is
-the larger of the window's and the long-run value: a rare confusion may be missing among one window's labels and still
-come in clusters. T guards against what labels cannot tell, confusions too rare to be among them; there is no proof for
-it, only the study in benchmarks/drift_study.py. Labels that are not drawn at random (a person labels what looks odd)
-weaken the argument.
+and only where s_ic ≥ 0. Names that are never in the traffic take their part of p0 from everybody and say nothing about
+c, so they are left out; a painted person to whom zero-shot gives 0.05, with 0.6 for "wall-panel" and 0.01 for all known
+classes together, speaks for "person" as clearly as a confident event does.
+
+**Test.** A class that turns up now has its strongest events now. While traffic is exchangeable, the ranks of the scores
+say nothing about time: of the k strongest events of all n, the number u that came unlabelled among the newest w is
+hypergeometric, at most as heavy-tailed as Binomial(k, r) with r = (unlabelled events among the newest w) / n (Hoeffding
+1963). Labelled events are known not to be c and count among the others. So
+
+    p = P(Binomial(k, r) ≥ u) ,   named where   p ≤ α · 2^−(k − u) · (w / n) / (4 m)
+
+for one of four windows w and one k. α is shared by the windows of each length so far (n / w), by the four lengths, and
+by the m classes that have four events with s ≥ 0 at all, the others being left out (Tarone, *A modified
+Bonferroni method for discrete data*, Biometrics 46, 1990); a k with b = k − u foreign events among its strongest gets
+2^−b of it. No threshold is fitted to data. What the test is not: valid for ever. Windows overlap and are looked at as
+they fill, and a test by betting that would hold at all times costs more evidence than the ten events there are;
+benchmarks/drift_study.py measures how often it names a class that is not there. Where people label only some kinds of
+events, r is a little off.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.class_presence import PresenceEvidence
-from stream_adapter.drift.detector import Signal, State, pack, unpack
+from stream_adapter.drift.detector import State, pack, unpack
+from stream_adapter.drift.strongest import StrongestEvents
+from stream_adapter.drift.tails import binomial_tails
 
-_MEMORY = 20_000  # events that the long-run confusion is averaged over
+_WINDOWS = (64, 128, 256, 512)
+_LEAST_EVENTS = 1_000  # of history, before anything is named
+_TESTABLE = 4  # events, without which a class is not tested and takes no part of α
+_KEPT = 16  # strongest events per class
+_ROWS = 512  # taken in at once
+
+
+@dataclass(frozen=True, slots=True)
+class NamedClass:
+    """A class that turned up.
+
+    Attributes:
+        index: the class.
+        row: row of the batch that completed the evidence.
+        events: events that the comparison rests on, n.
+        labels: labelled events among the newest w.
+        window: w, events in which it turned up.
+        witnesses: u, different events of the window that speak for it.
+        share: (u − 1) / w, an estimate of its share of the traffic; one is taken off because counting stopped at a
+            witness.
+        p_value: p as above; its threshold was 0.01 shared by windows and classes.
+        event_ids: the witnesses, newest last.
+    """
+
+    index: int
+    row: int
+    events: int
+    labels: int
+    window: int
+    witnesses: int
+    share: float
+    p_value: float
+    event_ids: tuple[str, ...]
 
 
 class NewClassNamer:
-    """Names each class once, and again only after it was gone or had anchors in between.
+    """Names each class once, and again only after it had anchors in between.
 
-    Memory: two numbers per class.
+    Memory: 2 × 16 events per class (17 bytes each) and the ids of the newest 1,024 events.
 
     Args:
         n_classes: C.
-        least_excess: T, events' worth of evidence.
-        deviations: z.
-        min_witnesses: different events that must say so; one picture that is sent again and again is no class.
-        min_labelled: labelled events in the window without which nothing is named; with few of them nothing is known
-            about confusions.
+        alpha: α.
 
     Example:
-        >>> namer = NewClassNamer(n_classes=2)
-        >>> evidence = PresenceEvidence(
-        ...     events=2_000, labelled_events=600, shares=np.array([0.99, 0.01]),
-        ...     excess=np.array([0.0, 12.0]), confusion=np.array([0.9, 0.0004]),
-        ...     witnesses=np.array([500, 9]),
-        ... )
-        >>> [(signal.subject, signal.details["excess"]) for signal in namer.observe(evidence, np.array([True, False]))]
-        [(1, 12.0)]
-        >>> namer.observe(evidence, np.array([True, False]))
+        >>> rng = np.random.default_rng(0)
+        >>> known = np.array([True, True, False])
+        >>> beliefs = lambda tops: 0.8 * np.eye(3)[tops] + 0.2 * rng.dirichlet([9, 9, 1], len(tops))
+        >>> namer = NewClassNamer(n_classes=3)
+        >>> labelled, ids = np.arange(2_000) % 3 == 0, [str(number) for number in range(2_000)]
+        >>> namer.observe(beliefs(rng.integers(0, 2, 2_000)), labelled, known, ids)
         []
+        >>> tops = np.where(np.arange(300) % 40 == 0, 2, 0)  # every fortieth event is of class 2
+        >>> (named,) = namer.observe(beliefs(tops), (tops == 0) & labelled[:300], known, ids[:300])
+        >>> named.index, named.event_ids
+        (2, ('0', '40', '80', '120'))
     """
 
-    def __init__(
-        self,
-        n_classes: int,
-        least_excess: float = 3.5,
-        deviations: float = 4.0,
-        min_witnesses: int = 3,
-        min_labelled: int = 100,
-    ) -> None:
-        self._least_excess = least_excess
-        self._deviations = deviations
-        self._min_witnesses = min_witnesses
-        self._min_labelled = min_labelled
-        self._confusion = np.zeros(n_classes)
-        self._weight = 0.0  # events behind the long-run confusion
+    def __init__(self, n_classes: int, alpha: float = 0.01) -> None:
+        if not 0.0 < alpha < 1.0:
+            raise ValueError(f"alpha must be in (0, 1), got {alpha}")
+        self._alpha = alpha
+        self._seen = 0
+        self._strongest = StrongestEvents(n_classes, _KEPT)
         self._named = np.zeros(n_classes, dtype=np.bool_)
+        # Unlabelled events before the newest ones, by number: a window's count is a difference of two.
+        self._unlabelled_before = np.zeros(_WINDOWS[-1] + _ROWS + 1, dtype=np.int64)
+        self._ids = [""] * (_WINDOWS[-1] + _ROWS)
 
     @property
     def named(self) -> NDArray[np.bool_]:
-        """Bool (C,): the classes that were named and are still there without anchors."""
+        """Bool (C,): the classes that were named and have no anchors yet."""
         return self._named.copy()
 
-    def enough(self, evidence: PresenceEvidence) -> bool:
-        """Whether there are labelled events enough to tell a class from a confusion."""
-        return evidence.labelled_events >= self._min_labelled
+    @property
+    def observed(self) -> int:
+        """Events that can be compared; fewer than were seen where the known classes changed."""
+        return self._seen - self._strongest.since
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are events enough to compare with."""
+        return self.observed >= _LEAST_EVENTS
 
     def observe(
-        self, evidence: PresenceEvidence, has_anchor: NDArray[np.bool_], new_events: int | None = None
-    ) -> list[Signal]:
-        """Look at the window as of now.
+        self,
+        zero_shot: NDArray[np.float32],
+        labelled: NDArray[np.bool_],
+        known: NDArray[np.bool_],
+        event_ids: Sequence[str],
+    ) -> list[NamedClass]:
+        """Take in all events of a batch.
 
         Args:
-            evidence: what the window says.
-            has_anchor: bool (C,); such classes are not news.
-            new_events: events since the last look, by default the window's.
-
-        Returns:
-            A signal per class that turned up; `subject` is the class.
+            zero_shot: float (B, C), probabilities of the untouched model.
+            labelled: bool (B,), whether the event has a label (which is one of a known class).
+            known: bool (C,), classes that have anchors or are declared canaries.
+            event_ids: B ids.
         """
-        if not self.enough(evidence):
-            return []
-        confusion = np.maximum(evidence.confusion, self._confusion)
-        n, n_labelled = evidence.events, evidence.labelled_events
-        noise = np.sqrt(n * (n / n_labelled - 1.0) * confusion)  # s_c
-        enough = evidence.excess >= self._least_excess + self._deviations * noise
-        there = enough & (evidence.witnesses >= self._min_witnesses) & ~has_anchor
-        self._remember(evidence, n if new_events is None else new_events)
-        fresh = np.flatnonzero(there & ~self._named)
-        # Named until the evidence is down to half: a class at the threshold must not be named at every look.
-        still = self._named & ~has_anchor & (evidence.excess >= self._least_excess / 2.0)
-        self._named = still | there
-        return [
-            Signal(
-                row=-1,
-                observed=n,
-                subject=int(index),
-                details={
-                    "excess": float(evidence.excess[index]),
-                    "noise": float(noise[index]),
-                    "share": float(evidence.shares[index]),
-                    "witnesses": float(evidence.witnesses[index]),
-                    "labels": float(n_labelled),
-                },
-            )
-            for index in fresh
-        ]
+        found: list[NamedClass] = []
+        for start in range(0, len(labelled), _ROWS):
+            rows = slice(start, start + _ROWS)
+            fresh = self._observe_rows(zero_shot[rows], labelled[rows], known, event_ids[rows])
+            found += [replace(named, row=start + named.row) for named in fresh]
+        return found
 
     def state(self) -> State:
         """Everything needed to go on."""
-        return {"confusion": pack(self._confusion), "weight": self._weight, "named": pack(self._named)}
+        return {
+            "seen": self._seen,
+            "strongest": self._strongest.state(),
+            "named": pack(self._named),
+            "unlabelled": pack(self._unlabelled_before),
+            "ids": list(self._ids),
+        }
 
     def restore(self, state: State) -> None:
         """Go on from `state`."""
-        self._confusion, self._named = unpack(state["confusion"]), unpack(state["named"])
-        self._weight = float(state["weight"])
+        self._seen = int(state["seen"])
+        self._strongest.restore(state["strongest"])
+        self._named, self._unlabelled_before = unpack(state["named"]), unpack(state["unlabelled"])
+        self._ids = [str(event_id) for event_id in state["ids"]]
 
-    def _remember(self, evidence: PresenceEvidence, new_events: int) -> None:
-        self._weight = min(self._weight + new_events, _MEMORY)
-        if self._weight:
-            self._confusion += (evidence.confusion - self._confusion) * min(new_events / self._weight, 1.0)
+    def _observe_rows(
+        self,
+        zero_shot: NDArray[np.float32],
+        labelled: NDArray[np.bool_],
+        known: NDArray[np.bool_],
+        event_ids: Sequence[str],
+    ) -> list[NamedClass]:
+        self._named &= ~known
+        first = self._seen
+        self._strongest.compare_with(known, first)
+        ring = len(self._unlabelled_before)
+        numbers = first + np.arange(len(labelled))  # (B,)
+        self._unlabelled_before[(numbers + 1) % ring] = self._unlabelled_before[first % ring] + np.cumsum(~labelled)
+        for number, event_id in zip(numbers.tolist(), event_ids, strict=True):
+            self._ids[number % len(self._ids)] = event_id
+
+        mass = np.maximum(zero_shot @ known.astype(zero_shot.dtype), np.finfo(np.float32).tiny)  # (B,)
+        # In this form the comparison needs no logarithm of B × C numbers.
+        stronger = zero_shot > mass[:, None] * self._strongest.to_beat  # (B, C)
+        rows, classes = np.nonzero(stronger & ~known)
+        scores = np.log(zero_shot[rows, classes] / mass[rows])
+        found: list[NamedClass] = []
+        for at in np.lexsort((-scores, rows)).tolist():  # an event's strongest class first
+            row, index = int(rows[at]), int(classes[at])
+            self._seen = first + row + 1
+            fresh = self._strongest.offer(index, float(scores[at]), first + row, bool(labelled[row]))
+            if fresh and not labelled[row] and not self._named[index] and self.enough:
+                found += self._test(index, row, known)
+        self._seen = first + len(labelled)
+        return found
+
+    def _test(self, index: int, row: int, known: NDArray[np.bool_]) -> list[NamedClass]:
+        """Compare class `index` as of now, shortest window first."""
+        numbers, of_labelled = self._strongest.of(index)  # (K,), strongest first
+        if len(numbers) < _TESTABLE:
+            return []
+        ring = len(self._unlabelled_before)
+        n = self.observed
+        shared = 0.0
+        for window in _WINDOWS:
+            recent = numbers >= self._seen - window
+            witnesses = np.cumsum(recent & ~of_labelled, dtype=np.int64)  # u for k = 1 .. K
+            if witnesses[-1] < _TESTABLE:
+                continue
+            unlabelled = int(
+                self._unlabelled_before[self._seen % ring] - self._unlabelled_before[(self._seen - window) % ring]
+            )
+            ratio = unlabelled / n
+            shared = shared or self._alpha / (len(_WINDOWS) * self._testable(known))
+            level = shared * window / n
+            # The least that p can be, at no cost: nothing to see in most cases.
+            if witnesses[-1] * np.log(ratio) + len(numbers) * np.log1p(-ratio) > np.log(level):
+                continue
+            foreign = np.arange(1, len(numbers) + 1) - witnesses  # k − u
+            p_values = binomial_tails(witnesses, ratio)
+            proven = np.flatnonzero((p_values <= level * 0.5**foreign) & (witnesses >= _TESTABLE))
+            if not len(proven):
+                continue
+            k = int(proven[0])
+            share_labelled = 1.0 - unlabelled / window
+            explained = int((recent & of_labelled).sum()) * (1.0 - share_labelled)
+            if explained > 0.5 * share_labelled * witnesses[-1]:
+                continue  # half of it or more is what labelled events, too, are taken for: a confusion that is new
+            ids = [self._ids[int(n) % len(self._ids)] for n in np.sort(numbers[recent & ~of_labelled])]
+            self._named[index] = True
+            self._strongest.claim(index)
+            u = int(witnesses[-1])
+            return [
+                NamedClass(
+                    index, row, n, window - unlabelled, window, u, (u - 1) / window, float(p_values[k]), tuple(ids)
+                )
+            ]
+        return []
+
+    def _testable(self, known: NDArray[np.bool_]) -> int:
+        """The m of the module's description, at least 1."""
+        return max(int((self._strongest.counts >= _TESTABLE)[~known].sum()), 1)

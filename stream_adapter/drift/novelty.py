@@ -2,8 +2,8 @@
 
 Two scores tell such an event: the maximum concept matching score is low (MCM; Ming, Cai, Gu, Sun, Li, Li, *Delving
 into out-of-distribution detection with vision-language representations*, NeurIPS 2022, arXiv 2211.13445) and the
-nearest anchor is far. They are added in units of their spread over the reference window and ranked (see `conformal`),
-upwards only.
+adapter's novelty is high: it is near to no anchor and no class is likely. They are added in units of their spread over
+the reference window and ranked (see `conformal`), upwards only.
 """
 
 from typing import Any
@@ -40,7 +40,7 @@ _LEAST_SPREAD = np.array([1e-7, 1e-2])
 class NoveltyRate(ReferenceShift):
     """Alarms when events that nothing explains become more frequent.
 
-    Distances to anchors shrink while anchors are added; that only makes it slower to alarm, never quicker.
+    Novelty shrinks while anchors are added; that only makes it slower to alarm, never quicker.
 
     Memory: 2 R floats while the reference is taken, then one histogram of 34 bins.
 
@@ -67,7 +67,7 @@ class NoveltyRate(ReferenceShift):
         """Which events are beyond 99 % of the reference: bool (B,); none while the reference is being taken.
 
         Args:
-            values: float (B, 2), MCM and distance to the nearest anchor.
+            values: float (B, 2), MCM and the adapter's novelty.
         """
         if self._test is None:
             return np.zeros(len(values), dtype=np.bool_)
@@ -84,5 +84,5 @@ class NoveltyRate(ReferenceShift):
         return fitted
 
     def _scores(self, values: NDArray[np.float32], fitted: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-        matching, distance = ((values - fitted["mean"]) / fitted["spread"]).T
-        return np.asarray(distance - matching, dtype=np.float64)[:, None]
+        matching, novelty = ((values - fitted["mean"]) / fitted["spread"]).T
+        return np.asarray(novelty - matching, dtype=np.float64)[:, None]

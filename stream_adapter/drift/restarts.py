@@ -3,14 +3,18 @@
 Let f_n ≥ 0 be a bet with E[f_n | past] ≤ 1 while nothing has changed. The product of the bets from a start j on is a
 test martingale, and so is the mixture over starts and over L different bets,
 
-    M_n = (1/L) Σ_l Σ_j w_j Π_{i=j..n} f_i^l  +  Σ_{j>n} w_j ,      Σ_j w_j = 1 .
+    M_n = Σ_l v_l Σ_j w_j Π_{i=j..n} f_i^l  +  Σ_{j>n} w_j ,      Σ_j w_j = Σ_l v_l = 1 .
 
 By Ville's inequality P(M_n ≥ 1/α for any n, ever) ≤ α, however often it is looked at. The sum over starts needs no
-list of starts: S_n = (S_{n-1} + w_n) · f_n. This is the Shiryaev–Roberts recursion of e-detectors (Shin, Ramdas,
+list of starts: S_n = (S_{n-1} + v w_n) · f_n. This is the Shiryaev–Roberts recursion of e-detectors (Shin, Ramdas,
 Rinaldo, *E-detectors: a nonparametric framework for sequential change detection*, NEJSDS 2024, arXiv 2203.03532), with
 weights that sum to one: plain e-detectors bound the average run length (1/α events, far too few here), this bounds the
-probability of ever raising a false alarm, and pays for it with 2 ln ln n + ln n more evidence for a change after n
-starts. Starts are therefore offered at every `block`-th value only.
+probability of ever raising a false alarm, and pays for it with the logarithm of the weight. Starts are offered at every
+`block`-th value only, which costs little: the sum over neighbouring starts makes up for it.
+
+The weights are a prior for the moment T of change, in values: P(T = 0) = 0.1, and P(T > t) = 0.9 / (1 + t / 10,000)
+beyond. It is nearly flat over the first ten thousand values and falls so slowly that a change after a million costs
+ln(10⁴) more evidence than one at the beginning.
 """
 
 import numpy as np
@@ -18,38 +22,42 @@ from numpy.typing import NDArray
 
 from stream_adapter.drift.detector import State, pack, unpack
 
-
-def restart_weight(start: int) -> float:
-    """Prior weight w_k of the k-th possible start, k ≥ 1: 1/log2(k + 1) − 1/log2(k + 2); they sum to one."""
-    return float(1.0 / np.log2(start + 1.0) - 1.0 / np.log2(start + 2.0))
+_AT_ONCE = 0.1
+_HORIZON = 10_000
 
 
-def weight_left(start: int) -> float:
-    """What is left for starts after the k-th: 1/log2(k + 2)."""
-    return float(1.0 / np.log2(start + 2.0))
+def restart_weight(start: int, block: int) -> float:
+    """Prior weight w_k of the k-th possible start, k ≥ 1, which lies after (k − 1) · `block` values."""
+    return _AT_ONCE if start == 1 else weight_left(start - 1, block) - weight_left(start, block)
+
+
+def weight_left(start: int, block: int) -> float:
+    """What is left for starts after the k-th: 0.9 / (1 + (k − 1) · block / 10,000)."""
+    return (1.0 - _AT_ONCE) / (1.0 + (start - 1) * block / _HORIZON)
 
 
 class RestartMixture:
     """The e-process above, for one stream or for several at once.
 
     Args:
-        n_bets: L, bets that are averaged.
+        bet_weights: float64 (L,), v, the bets' weights, which sum to one.
         block: values between two possible starts.
         streams: leading shape, () for a single stream.
 
     Example:
-        >>> mixture = RestartMixture(n_bets=1, block=4)
+        >>> mixture = RestartMixture(np.ones(1), block=4)
         >>> path = mixture.advance(np.full((3, 1), 2.0))  # three bets that doubled what was put on them
-        >>> [round(float(value), 3) for value in path]    # w_1 = 0.369 doubles, 0.631 is kept for later starts
-        [1.369, 2.107, 3.583]
+        >>> [round(float(value), 3) for value in path]    # w_1 = 0.1 doubles, 0.9 is kept for later starts
+        [1.1, 1.3, 1.7]
     """
 
-    def __init__(self, n_bets: int, block: int, streams: tuple[int, ...] = ()) -> None:
-        if n_bets < 1 or block < 1:
-            raise ValueError(f"needs at least one bet and one value per block, got {n_bets} and {block}")
+    def __init__(self, bet_weights: NDArray[np.float64], block: int, streams: tuple[int, ...] = ()) -> None:
+        if block < 1 or abs(float(np.sum(bet_weights)) - 1.0) > 1e-9:
+            raise ValueError(f"needs a value per block and weights that sum to one, got {block} and {bet_weights}")
         self.block = block
+        self._bet_weights = np.asarray(bet_weights, dtype=np.float64)
         self.observed = 0
-        self._capital = np.zeros((*streams, n_bets))
+        self._capital = np.zeros((*streams, len(bet_weights)))
         self._path = self._capital[None]  # after each row of the last batch
 
     @property
@@ -70,12 +78,12 @@ class RestartMixture:
             raise ValueError(f"got {len(factors)} rows, the next possible start is after {self.room}")
         start = self.observed // self.block + 1
         if self.observed % self.block == 0:
-            self._capital = self._capital + restart_weight(start)
+            self._capital = self._capital + restart_weight(start, self.block) * self._bet_weights
         # One running product from the old capital on, so that the split into batches changes no bit.
         path = np.cumprod(np.concatenate([self._capital[None], factors]), axis=0)[1:]
         self._path, self._capital = path, path[-1]
         self.observed += len(factors)
-        return np.asarray(path.mean(axis=-1) + weight_left(start))
+        return np.asarray(path.sum(axis=-1) + weight_left(start, self.block))
 
     def capital_after(self, row: int) -> NDArray[np.float64]:
         """Float64 (..., L): capital of each bet after a row of the last batch; the largest tells what has changed."""

@@ -1,16 +1,19 @@
-"""What can be set about drift; plain values, so that the science knows no configuration file."""
+"""What can be set about drift: the section `drift` of the configuration."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from stream_adapter.drift.guard import Mode, Scope
 
+_Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+_Count = Annotated[int, Field(ge=1)]
 
-@dataclass(frozen=True, slots=True)
-class DriftSettings:
+
+class DriftSettings(BaseModel):
     """Settings of the monitor.
 
     Attributes:
@@ -18,8 +21,7 @@ class DriftSettings:
         alpha: probability of ever raising a false alarm, for each question on its own.
         min_labels: labels below which there is no number, only "not enough evidence".
         reference_events: events in the reference windows of embeddings, label mix and novelty.
-        sample_every: what needs no label is tested on one in so many runs of 64 events; 2 halves its cost and adds 64
-            events at most to its delay, which is tens of events.
+        sample_every: embeddings, label mix, novelty and confidence are tested on one in so many runs of 64 events.
         far_cosine: an event is far from every anchor when its nearest one is below this cosine.
         adwin_delta: δ of ADWIN; an error probability per comparison, not per stream.
         mode: whether the guard acts.
@@ -27,20 +29,24 @@ class DriftSettings:
         release_labels: labels without harm before the guard lets go a step.
         groups: class groups for the question of harm, group name → class names; other classes are groups of their own.
         seed: of every random choice.
+        status_every_s: seconds between two `status` events, for whoever has a clock.
     """
 
-    tolerance: float = 0.01
-    alpha: float = 0.01
-    min_labels: int = 50
-    reference_events: int = 500
-    sample_every: int = 2
-    far_cosine: float = 0.7
-    adwin_delta: float = 1e-5
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
+    alpha: _Share = 0.01
+    min_labels: _Count = 50
+    reference_events: Annotated[int, Field(ge=32)] = 512
+    sample_every: _Count = 4
+    far_cosine: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.7
+    adwin_delta: _Share = 1e-5
     mode: Mode = "act"
     scope: Scope = "classes"
-    release_labels: int = 500
-    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    seed: int = 0
+    release_labels: _Count = 500
+    groups: dict[str, tuple[str, ...]] = {}
+    seed: Annotated[int, Field(ge=0)] = 0
+    status_every_s: Annotated[float, Field(gt=0.0)] = 60.0
 
     def groups_of(self, class_names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
         """Group names, and the group of each class, int (C,).

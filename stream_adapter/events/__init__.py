@@ -1,6 +1,7 @@
-"""What travels: image events in, predictions and anchors out, and their wire forms."""
+"""What travels: image events in, predictions, anchors and drift events out, and their wire forms."""
 
 from stream_adapter.events.anchor import AnchorRecord, anchor_tombstone, round_through_float16
+from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.image import (
     EMBEDDING,
     EVENT_TYPE,
@@ -21,6 +22,7 @@ __all__ = [
     "STRUCTURED",
     "AnchorRecord",
     "ClassScore",
+    "DriftEvent",
     "ImageEvent",
     "Neighbour",
     "Prediction",

@@ -10,7 +10,7 @@ from stream_adapter.transport.recorded import to_line
 
 
 def record_topic(
-    config: Config, role: Literal["images", "predictions", "anchors", "dead_letters"], output: Path
+    config: Config, role: Literal["images", "predictions", "anchors", "dead_letters", "drift"], output: Path
 ) -> int:
     """Write all records of a topic, as of now; returns how many.
 

@@ -1,10 +1,13 @@
 """What every detector promises, whatever it detects."""
 
 import dataclasses
+import importlib
+import inspect
 import itertools
 import json
 import pickle
-from collections.abc import Callable
+import pkgutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_adapter import drift
 from stream_adapter.drift.adwin import Adwin
 from stream_adapter.drift.detector import Detector, Signal
 from stream_adapter.drift.embedding_shift import EmbeddingShift
 from stream_adapter.drift.harm import HarmDetector
 from stream_adapter.drift.label_mix import LabelMixShift
+from stream_adapter.drift.new_class import NewClassNamer
 from stream_adapter.drift.novelty import NoveltyRate
 from stream_adapter.drift.page_hinkley import PageHinkley
 
@@ -52,18 +57,51 @@ def _beliefs(rng: np.random.Generator, rows: int, changed: bool) -> np.ndarray:
     return (0.9 * np.eye(4)[tops] + 0.1 * rng.dirichlet(np.ones(4), rows)).astype(np.float32)
 
 
-def _matching_and_distance(rng: np.random.Generator, rows: int, changed: bool) -> np.ndarray:
+def _matching_and_novelty(rng: np.random.Generator, rows: int, changed: bool) -> np.ndarray:
     return np.stack([rng.normal(0.6 if changed else 0.8, 0.05, rows), rng.normal(0.3, 0.05, rows)], axis=1)
 
 
+class _NamerOfRows(NewClassNamer):
+    """The namer, with beliefs as rows of one array: four classes, two of them known, a third of the events labelled."""
+
+    def observe(self, values: np.ndarray) -> list[Signal]:  # type: ignore[override]
+        numbers = self._seen + np.arange(len(values))
+        labelled = (numbers % 3 == 0) & (values[:, :2].max(axis=1, initial=0.0) > 0.5)
+        known = np.array([True, True, False, False])
+        found = super().observe(values.astype(np.float32), labelled, known, [str(number) for number in numbers])
+        return [Signal(one.row, one.events, since=one.window, subject=one.index) for one in found]
+
+
+def _beliefs_with_a_newcomer(rng: np.random.Generator, rows: int, changed: bool) -> np.ndarray:
+    tops = np.where(rng.random(rows) < 0.05, 2, 0) if changed else rng.integers(0, 2, rows)
+    confidence = rng.uniform(0.7, 0.9, rows)[:, None]
+    noise = rng.dirichlet([8.0, 8.0, 0.5, 0.5], rows)
+    return (confidence * np.eye(4)[tops] + (1.0 - confidence) * noise).astype(np.float32)
+
+
 CASES = {
-    "harm": Case(HarmDetector, _differences),
-    "adwin": Case(Adwin, _hits),
-    "page_hinkley": Case(PageHinkley, _hits),
-    "embedding_shift": Case(lambda: EmbeddingShift(reference=100, seed=3), _vectors),
-    "label_mix": Case(lambda: LabelMixShift(reference=100, seed=3), _beliefs),
-    "novelty": Case(lambda: NoveltyRate(reference=100, seed=3), _matching_and_distance),
+    "HarmDetector": Case(HarmDetector, _differences),
+    "Adwin": Case(Adwin, _hits),
+    "PageHinkley": Case(PageHinkley, _hits),
+    "EmbeddingShift": Case(lambda: EmbeddingShift(reference=100, seed=3), _vectors),
+    "LabelMixShift": Case(lambda: LabelMixShift(reference=100, seed=3), _beliefs),
+    "NoveltyRate": Case(lambda: NoveltyRate(reference=100, seed=3), _matching_and_novelty),
+    "NewClassNamer": Case(lambda: _NamerOfRows(4), _beliefs_with_a_newcomer, calm=1_300, changed=400),
 }
+
+
+def _detector_classes() -> Iterator[str]:
+    """Every class of the package that has what a detector has."""
+    wanted = {name for name in vars(Detector) if not name.startswith("_")}
+    for module in pkgutil.iter_modules(drift.__path__, f"{drift.__name__}."):
+        for name, kind in vars(importlib.import_module(module.name)).items():
+            own = isinstance(kind, type) and kind.__module__ == module.name and kind is not Detector
+            if own and not inspect.isabstract(kind) and wanted <= set(dir(kind)):
+                yield name
+
+
+def test_every_detector_is_tried() -> None:
+    assert set(_detector_classes()) == set(CASES)
 
 
 @pytest.fixture(params=CASES.values(), ids=list(CASES))

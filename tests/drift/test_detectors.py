@@ -74,6 +74,15 @@ def test_label_mix_names_the_class() -> None:
     assert signal.subject == 3
 
 
+def test_principal_directions_are_those_of_the_covariance() -> None:
+    rng = np.random.default_rng(0)
+    centered = (rng.standard_normal((400, 60)) * np.geomspace(10.0, 0.1, 60)).astype(np.float32)
+    centered -= centered.mean(axis=0)
+    found = EmbeddingShift()._directions(centered, 8)
+    _, exact = np.linalg.eigh(np.cov(centered, rowvar=False))
+    assert np.abs((found * exact[:, ::-1][:, :8]).sum(axis=0)) == pytest.approx(np.ones(8), abs=1e-3)
+
+
 def test_adwin_tells_before_and_after() -> None:
     rng = np.random.default_rng(0)
     detector = Adwin()
@@ -96,9 +105,9 @@ class TestNovelty:
     def test_nearer_anchors_are_no_news(self) -> None:
         rng = np.random.default_rng(0)
         detector = NoveltyRate(reference=200, seed=1)
-        matching, distance = rng.normal(0.8, 0.02, 3_000), rng.normal(0.4, 0.05, 3_000)
-        distance[1_000:] -= np.linspace(0.0, 0.3, 2_000)  # anchors are added all the time
-        assert detector.observe(np.stack([matching, distance], axis=1)) == []
+        matching, novelty = rng.normal(0.8, 0.02, 3_000), rng.normal(0.4, 0.05, 3_000)
+        novelty[1_000:] -= np.linspace(0.0, 0.3, 2_000)  # anchors are added all the time
+        assert detector.observe(np.stack([matching, novelty], axis=1)) == []
 
     def test_nothing_is_novel_while_the_reference_is_taken(self) -> None:
         detector = NoveltyRate(reference=200, seed=1)

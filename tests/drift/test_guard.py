@@ -43,7 +43,7 @@ def test_overall_goes_down_by_halves_then_to_zero() -> None:
 
 
 def test_alarm_only_changes_nothing() -> None:
-    guard = Guard(2, mode="alarm only")
+    guard = Guard(2, mode="alarm_only")
     assert guard.lower([1], labels=10, difference=-0.2, row=0) == []
     assert guard.damping.tolist() == [1.0, 1.0]
     adapted = np.array([[0.3, 0.7]], dtype=np.float32)

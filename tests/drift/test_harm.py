@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stream_adapter.drift.harm import HarmDetector, harm_factors
+from stream_adapter.drift.harm import BET_WEIGHTS, START_EVERY, HarmDetector, harm_factors
 from stream_adapter.drift.harm_groups import OVERALL, HarmByGroup, paired_differences
 from stream_adapter.drift.restarts import RestartMixture, restart_weight, weight_left
 
@@ -9,32 +9,38 @@ from stream_adapter.drift.restarts import RestartMixture, restart_weight, weight
 def test_factors_by_hand() -> None:
     # ε = 0.25, largest bet: (−ε − d)/(1 + ε) is 0.6, −0.2 and −1 for −1, 0 and 1.
     biggest = harm_factors(np.array([-1, 0, 1]), 0.25)[:, -1]
-    assert biggest == pytest.approx([1.0 + 0.9 * 0.6, 1.0 - 0.9 * 0.2, 1.0 - 0.9])
+    assert biggest == pytest.approx([1.0 + 0.75 * 0.6, 1.0 - 0.75 * 0.2, 1.0 - 0.75])
 
 
 @pytest.mark.parametrize("loss", [0.01, 0.05, 0.3])
 def test_factors_are_fair_at_the_tolerated_harm(loss: float) -> None:
     shares = np.array([loss, 1.0 - 2.0 * loss + 0.01, loss - 0.01])
-    assert shares @ harm_factors(np.array([-1, 0, 1]), 0.01) == pytest.approx(np.ones(8))
+    assert shares @ harm_factors(np.array([-1, 0, 1]), 0.01) == pytest.approx(np.ones(3))
 
 
 def test_weights_sum_to_one() -> None:
-    assert sum(restart_weight(k) for k in range(1, 501)) + weight_left(500) == pytest.approx(1.0)
+    assert sum(restart_weight(k, 64) for k in range(1, 501)) + weight_left(500, 64) == pytest.approx(1.0)
 
 
 def test_mixture_is_the_sum_over_starts() -> None:
     rng = np.random.default_rng(0)
     factors = rng.uniform(0.5, 1.6, 40)
-    mixture = RestartMixture(1, block=8)
+    mixture = RestartMixture(np.ones(1), block=8)
     path = np.concatenate([mixture.advance(factors[at : at + 8, None]) for at in range(0, 40, 8)])
     n = 29
-    expected = sum(restart_weight(k) * np.prod(factors[8 * (k - 1) : n + 1]) for k in range(1, 5)) + weight_left(4)
+    started = sum(restart_weight(k, 8) * np.prod(factors[8 * (k - 1) : n + 1]) for k in range(1, 5))
+    expected = started + weight_left(4, 8)
     assert path[n] == pytest.approx(expected)
+
+
+def test_mixture_refuses_weights_that_do_not_sum_to_one() -> None:
+    with pytest.raises(ValueError, match="sum to one"):
+        RestartMixture(np.array([0.5, 0.4]), block=4)
 
 
 def test_mixture_refuses_rows_beyond_the_next_start() -> None:
     with pytest.raises(ValueError, match="next possible start is after 4"):
-        RestartMixture(1, block=4).advance(np.ones((5, 1)))
+        RestartMixture(np.ones(1), block=4).advance(np.ones((5, 1)))
 
 
 def test_refuses_what_is_no_difference() -> None:
@@ -45,10 +51,10 @@ def test_refuses_what_is_no_difference() -> None:
 def test_false_alarms_stay_below_the_stated_share() -> None:
     """300 streams of 3,000 labels at exactly the tolerated harm; 1 % of them would be 3."""
     rng = np.random.default_rng(1)
-    mixture = RestartMixture(8, 16, (300,))
+    mixture = RestartMixture(BET_WEIGHTS, START_EVERY, (300,))
     alarmed = np.zeros(300, dtype=bool)
-    for _ in range(3_000 // 16):
-        values = rng.choice([-1, 0, 1], (16, 300), p=[0.06, 0.89, 0.05])
+    for _ in range(3_000 // START_EVERY):
+        values = rng.choice([-1, 0, 1], (START_EVERY, 300), p=[0.06, 0.89, 0.05])
         alarmed |= (mixture.advance(harm_factors(values, 0.01)) >= 100.0).any(axis=0)
     assert alarmed.sum() <= 6
 

@@ -1,0 +1,199 @@
+"""What labels say: is the adapter worse than zero-shot on unseen classes, has zero-shot changed? And what is done."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
+from stream_adapter.drift.confidence_sequence import Interval
+from stream_adapter.drift.detector import Signal, State
+from stream_adapter.drift.guard import OVERALL as ALL_CLASSES
+from stream_adapter.drift.guard import Guard, GuardAction
+from stream_adapter.drift.harm_groups import OVERALL as ALL_GROUPS
+from stream_adapter.drift.harm_groups import HarmByGroup, paired_differences
+from stream_adapter.drift.series import WatchedSeries
+from stream_adapter.drift.settings import DriftSettings
+
+_REMEMBERED = 1_000  # events that the adapter got wrong and zero-shot right
+_WINDOW = 500  # labels of a group behind the accuracies of a status
+_MODELS = ("zero_shot", "adapted", "undamped")
+
+
+class LabelMonitor:
+    """Watches the labelled events, and keeps the guard.
+
+    Args:
+        class_names: C names.
+        canary: bool (C,), classes that are never learned.
+        settings: see `DriftSettings`.
+
+    Raises:
+        ValueError: a group names an unknown class or a class twice.
+    """
+
+    def __init__(self, class_names: Sequence[str], canary: NDArray[np.bool_], settings: DriftSettings) -> None:
+        self._class_names = tuple(class_names)
+        self._canary = canary
+        self._min_labels = settings.min_labels
+        self._group_names, groups = settings.groups_of(class_names)
+        # What metrics and reports show: a set that the configuration bounds, not the vocabulary.
+        canary_groups = {self._group_names[groups[index]] for index in np.flatnonzero(canary).tolist()}
+        self._shown = frozenset(settings.groups) | canary_groups
+        self._harm = HarmByGroup(groups, settings.tolerance, settings.alpha, settings.min_labels)
+        self.guard = Guard(
+            len(class_names),
+            mode=settings.mode,
+            scope=settings.scope,
+            tolerance=settings.tolerance,
+            hold=settings.release_labels,
+        )
+        self._accuracy = {
+            group: WatchedSeries("accuracy", group, settings.adwin_delta, of_labels=True)
+            for group in ("unseen", "seen")
+        }
+        self._hits = {group: np.zeros((0, len(_MODELS)), dtype=np.bool_) for group in self._accuracy}  # newest last
+        self._harmed_ids: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
+
+    def observe(
+        self,
+        labels: NDArray[np.int64],
+        zero_shot: NDArray[np.int64],
+        adapted: NDArray[np.int64],
+        undamped: NDArray[np.int64],
+        has_anchor: NDArray[np.bool_],
+        event_ids: Sequence[str],
+    ) -> list[DriftAlarm]:
+        """Take in labelled events, in the order of their labels; then lower or release dampings.
+
+        Args:
+            labels: int (T,), true classes.
+            zero_shot: int (T,), top class of the untouched model.
+            adapted: int (T,), top class as published, after damping.
+            undamped: int (T,), top class of the adapted model before damping.
+            has_anchor: bool (C,), as of the prediction.
+            event_ids: T ids.
+        """
+        unseen = self._canary[labels] | ~has_anchor[labels]
+        hits = np.stack([top == labels for top in (zero_shot, adapted, undamped)], axis=1)  # (T, 3)
+        alarms: list[DriftAlarm] = []
+        for group, rows in (("unseen", np.flatnonzero(unseen)), ("seen", np.flatnonzero(~unseen))):
+            ids = [event_ids[row] for row in rows.tolist()]
+            alarms += self._accuracy[group].observe(hits[rows, 0].astype(np.float64), ids)
+            self._hits[group] = np.concatenate([self._hits[group], hits[rows]])[-_WINDOW:]
+        rows = np.flatnonzero(unseen)
+        self.guard.forget(np.flatnonzero(has_anchor & ~self._canary).tolist())
+        if not len(rows):
+            return alarms
+        labels = labels[rows]
+        differences = paired_differences(labels, zero_shot[rows], adapted[rows])
+        self._harmed_ids.extend((event_ids[int(rows[at])], int(labels[at])) for at in np.flatnonzero(differences < 0))
+        signals = self._harm.observe(labels, differences)
+        # Before what follows from these labels' alarms: their predictions were made under the old dampings.
+        actions = self.guard.observe(labels, paired_differences(labels, zero_shot[rows], undamped[rows]))
+        for signal in signals:
+            faulty = self._harm.classes_at_fault(signal.subject)
+            alarms.append(self._harm_alarm(signal, faulty))
+            if faulty:
+                rests_on, difference = int(signal.details["labels"]), signal.details["difference"]
+                actions += self.guard.lower(faulty, labels=rests_on, difference=difference, row=signal.row)
+                self._harm.reset(faulty)
+        return alarms + [self._guard_alarm(action) for action in actions]
+
+    def status(self) -> list[DriftStatus]:
+        """Where every question stands."""
+        lines = []
+        for group in self._harm.groups:
+            if group == ALL_GROUPS or self._group_names[group] in self._shown:
+                mean, interval = self._harm.mean(group), self._harm.interval(group)
+                name = self._name(group)
+                lines.append(DriftStatus("harm", name, self._harm.observed(group), mean is not None, mean, interval))
+        lines += [series.status() for series in self._accuracy.values()]
+        damped = int((self.guard.damping < 1.0).sum())
+        return [*lines, DriftStatus("guard", OVERALL, self._harm.observed(ALL_GROUPS), True, float(damped))]
+
+    def report(self) -> list[DriftAlarm]:
+        """Figures of kind "status" for a timeline: accuracies of the newest labels, and harm by group."""
+        reports = []
+        for group, hits in self._hits.items():
+            enough = len(hits) >= self._min_labels
+            evidence = dict(zip(_MODELS, hits.mean(axis=0).tolist(), strict=True)) if enough else {}
+            reports.append(self._status(group, "accuracy", len(hits), enough, None, evidence))
+        damping = self.guard.damping
+        for line in self.status():
+            if line.kind == "harm":
+                evidence = {} if line.value is None else {"difference": line.value}
+                if line.group == OVERALL:
+                    evidence |= {"damped": float((damping < 1.0).sum()), "lowest_damping": float(damping.min())}
+                reports.append(self._status(line.group, "harm", line.observed, line.enough, line.interval, evidence))
+        return reports
+
+    def state(self) -> State:
+        """Everything needed to go on."""
+        return {
+            "harm": self._harm.state(),
+            "guard": self.guard.state(),
+            "accuracy": {group: series.state() for group, series in self._accuracy.items()},
+            "hits": {group: hits.astype(int).tolist() for group, hits in self._hits.items()},
+            "harmed_ids": [list(pair) for pair in self._harmed_ids],
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from `state`."""
+        self._harm.restore(state["harm"])
+        self.guard.restore(state["guard"])
+        for group, series in self._accuracy.items():
+            series.restore(state["accuracy"][group])
+            self._hits[group] = np.array(state["hits"][group], dtype=np.bool_).reshape(-1, len(_MODELS))
+        self._harmed_ids = deque(((str(i), int(c)) for i, c in state["harmed_ids"]), maxlen=_REMEMBERED)
+
+    @staticmethod
+    def _status(
+        group: str, detector: str, labels: int, enough: bool, interval: Interval | None, evidence: dict[str, float]
+    ) -> DriftAlarm:
+        return DriftAlarm(
+            "status",
+            group,
+            detector,
+            observed=labels,
+            labels=labels,
+            enough=enough,
+            interval=interval,
+            evidence=evidence,
+        )
+
+    def _harm_alarm(self, signal: Signal, faulty: list[int]) -> DriftAlarm:
+        figures = dict(signal.details)
+        interval = Interval(figures.pop("low"), figures.pop("high"), figures.pop("confidence"))
+        return DriftAlarm(
+            "harm",
+            self._name(signal.subject),
+            "HarmDetector",
+            observed=signal.observed,
+            labels=int(figures.pop("labels")),
+            since=signal.since,
+            e_value=signal.e_value,
+            interval=interval,
+            evidence=figures,
+            event_ids=self._ids_of(faulty),
+        )
+
+    def _guard_alarm(self, action: GuardAction) -> DriftAlarm:
+        overall = action.subject == ALL_CLASSES
+        return DriftAlarm(
+            "guard",
+            OVERALL if overall else self._class_names[action.subject],
+            "Guard",
+            observed=action.labels,
+            labels=action.labels,
+            evidence={"before": action.before, "after": action.after, "difference": action.difference},
+            event_ids=() if overall else self._ids_of([action.subject]),
+            action=action.action,
+        )
+
+    def _name(self, group: int) -> str:
+        return OVERALL if group == ALL_GROUPS else self._group_names[group]
+
+    def _ids_of(self, classes: Sequence[int]) -> tuple[str, ...]:
+        return tuple(event_id for event_id, label in self._harmed_ids if label in classes)[-LISTED:]

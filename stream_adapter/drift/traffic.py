@@ -1,0 +1,168 @@
+"""What can be said of all events, labelled or not: have pictures, class mix or confidence changed, is something new?"""
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.drift.alarm import LISTED, OVERALL, AlarmKind, DriftAlarm, DriftStatus
+from stream_adapter.drift.conformal import ReferenceShift
+from stream_adapter.drift.detector import Signal, State
+from stream_adapter.drift.embedding_shift import EmbeddingShift
+from stream_adapter.drift.label_mix import LabelMixShift
+from stream_adapter.drift.new_class import NamedClass, NewClassNamer
+from stream_adapter.drift.novelty import NoveltyRate, maximum_concept_matching
+from stream_adapter.drift.series import WatchedSeries
+from stream_adapter.drift.settings import DriftSettings
+
+_RUN = 64  # events in a row that are tested, or left out
+
+
+class TrafficMonitor:
+    """Watches the whole stream without labels.
+
+    Args:
+        class_names: C names.
+        logit_scale: the model's logit scale.
+        settings: see `DriftSettings`.
+    """
+
+    def __init__(self, class_names: Sequence[str], logit_scale: float, settings: DriftSettings) -> None:
+        self._class_names = tuple(class_names)
+        self._logit_scale = logit_scale
+        self._far_cosine = settings.far_cosine
+        self._sample_every = settings.sample_every
+        alpha, seed, reference = settings.alpha, settings.seed, settings.reference_events
+        self._novelty = NoveltyRate(reference, alpha, seed)
+        self._shifts: dict[AlarmKind, ReferenceShift] = {
+            "embedding": EmbeddingShift(reference, alpha, seed),
+            "label_mix": LabelMixShift(reference, alpha, seed),
+            "novelty": self._novelty,
+        }
+        self._confidence = {
+            group: WatchedSeries("confidence", group, settings.adwin_delta, of_labels=False)
+            for group in ("near", "far")
+        }
+        self._namer = NewClassNamer(len(class_names), alpha)
+        self._novel_ids: deque[str] = deque(maxlen=LISTED)
+        self._novel = np.zeros(0, dtype=np.bool_)  # of the newest events that were tested
+        self._seen = 0
+
+    def observe(
+        self,
+        vectors: NDArray[np.float32],
+        zero_shot: NDArray[np.float32],
+        novelty: NDArray[np.float32],
+        nearest_cosine: NDArray[np.float32],
+        labelled: NDArray[np.bool_],
+        known: NDArray[np.bool_],
+        event_ids: Sequence[str],
+    ) -> list[DriftAlarm]:
+        """Take in all events of a batch.
+
+        Args:
+            vectors: float32 (B, d), unit.
+            zero_shot: float32 (B, C), probabilities of the untouched model.
+            novelty: float32 (B,), the adapter's.
+            nearest_cosine: float32 (B,), cosine with the nearest anchor, -inf where there is none.
+            labelled: bool (B,), whether the event came with a label.
+            known: bool (C,), classes with anchors and canaries.
+            event_ids: B ids.
+        """
+        alarms = [self._named(named) for named in self._namer.observe(zero_shot, labelled, known, event_ids)]
+        # Whole runs of events: a test costs little more for a run than for a single event.
+        numbers = self._seen + np.arange(len(vectors))
+        self._seen += len(vectors)
+        sampled = np.flatnonzero(numbers // _RUN % self._sample_every == 0)
+        if not len(sampled):
+            return alarms
+        # A view where everything is sampled, as it is with batches of 64.
+        rows = slice(None) if len(sampled) == len(vectors) else sampled
+        ids = [event_ids[row] for row in sampled.tolist()]
+        beliefs = zero_shot[rows]
+        unexplained = np.stack([maximum_concept_matching(beliefs, self._logit_scale), novelty[rows]], axis=1)
+        is_novel = self._novelty.is_novel(unexplained)
+        self._novel_ids.extend(ids[at] for at in np.flatnonzero(is_novel).tolist())
+        self._novel = np.concatenate([self._novel, is_novel])[-self._novelty.reference :]
+        for (kind, detector), values in zip(self._shifts.items(), (vectors[rows], beliefs, unexplained), strict=True):
+            for signal in detector.observe(values):
+                latest = tuple(ids[: signal.row + 1][-LISTED:])
+                alarms.append(
+                    self._shifted(kind, detector, signal, tuple(self._novel_ids) if kind == "novelty" else latest)
+                )
+        confidence = beliefs.max(axis=1)  # (b,)
+        far = nearest_cosine[rows] < self._far_cosine
+        for group, chosen in (("near", np.flatnonzero(~far)), ("far", np.flatnonzero(far))):
+            alarms += self._confidence[group].observe(confidence[chosen], [ids[at] for at in chosen.tolist()])
+        return alarms
+
+    def status(self) -> list[DriftStatus]:
+        """Where every question stands."""
+        lines = [
+            DriftStatus(kind, OVERALL, d.observed, d.enough) for kind, d in self._shifts.items() if kind != "novelty"
+        ]
+        share = float(self._novel.mean()) if self._novelty.enough else None
+        lines.append(DriftStatus("novelty", OVERALL, self._novelty.observed, self._novelty.enough, share))
+        lines += [series.status() for series in self._confidence.values()]
+        named = float(self._namer.named.sum()) if self._namer.enough else None
+        return [*lines, DriftStatus("new_class", OVERALL, self._namer.observed, self._namer.enough, named)]
+
+    def report(self) -> DriftAlarm:
+        """Figures of kind "status" for a timeline."""
+        known = {
+            str(line.kind) if line.group == OVERALL else f"{line.kind}_{line.group}": line.value
+            for line in self.status()
+            if line.value is not None
+        }
+        return DriftAlarm("status", "traffic", "TrafficMonitor", observed=self._seen, evidence=known)
+
+    def state(self) -> State:
+        """Everything needed to go on."""
+        return {
+            "shifts": {kind: detector.state() for kind, detector in self._shifts.items()},
+            "confidence": {group: series.state() for group, series in self._confidence.items()},
+            "namer": self._namer.state(),
+            "novel_ids": list(self._novel_ids),
+            "novel": self._novel.tolist(),
+            "seen": self._seen,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from `state`."""
+        for kind, detector in self._shifts.items():
+            detector.restore(state["shifts"][kind])
+        for group, series in self._confidence.items():
+            series.restore(state["confidence"][group])
+        self._namer.restore(state["namer"])
+        self._novel_ids = deque(state["novel_ids"], maxlen=LISTED)
+        self._novel = np.array(state["novel"], dtype=np.bool_)
+        self._seen = int(state["seen"])
+
+    def _shifted(self, kind: AlarmKind, detector: ReferenceShift, signal: Signal, ids: tuple[str, ...]) -> DriftAlarm:
+        return DriftAlarm(
+            kind,
+            OVERALL if signal.subject < 0 else self._class_names[signal.subject],
+            type(detector).__name__,
+            observed=signal.observed,
+            e_value=signal.e_value,
+            evidence=signal.details,
+            event_ids=ids,
+        )
+
+    def _named(self, named: NamedClass) -> DriftAlarm:
+        return DriftAlarm(
+            "new_class",
+            self._class_names[named.index],
+            "NewClassNamer",
+            observed=named.events,
+            labels=named.labels,
+            since=named.window,
+            evidence={
+                "share": named.share,
+                "witnesses": float(named.witnesses),
+                "window": float(named.window),
+                "p_value": named.p_value,
+            },
+            event_ids=named.event_ids[-LISTED:],
+        )
