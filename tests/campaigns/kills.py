@@ -223,7 +223,7 @@ class Campaign:
         return found
 
     def _configure(self, name: str, prefix: str, budget: int) -> Path:
-        topics = {role: f"{prefix}-{role}" for role in ("images", "predictions", "anchors", "dead_letters")}
+        topics = {role: f"{prefix}-{role}" for role in ("images", "predictions", "anchors", "dead_letters", "drift")}
         document = {
             "encoder": {"model": MODEL_NAME, "model_config_file": str(CONFIG), "pretrained": str(WEIGHTS)},
             "vocabulary": {"classes": list(CLASSES), "templates": "simple"},

@@ -12,7 +12,7 @@ from stream_adapter.transport.kafka.topics import DAY_MS, REASONS
 
 Severity = Literal["error", "warning"]
 
-_ROLES = ("images", "predictions", "anchors", "dead_letters")
+_ROLES = ("images", "predictions", "anchors", "dead_letters", "drift")
 # An anchor is a vector and its headers, a prediction a page of JSON; the evidence on 10,000 classes is the largest.
 _SMALL_RECORD = 2**19
 _LONG = 2**63 - 1
