@@ -20,6 +20,7 @@ from stream_adapter.config import (
     PresenceConfig,
     RefitConfig,
 )
+from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.encode.base import Prepared, Vectors, check_vector
 from stream_adapter.evaluate.features import UNKNOWN, Features
@@ -38,6 +39,7 @@ from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files import FileSink, FileSource
 from stream_adapter.transport.memory import MemoryChangelog
 from stream_adapter.transport.recorded import to_line
+from stream_adapter.watch import Watch
 from tests.evaluate.data import make_features
 
 FINGERPRINT = "made"
@@ -97,14 +99,19 @@ def run_worker(
     names = vocabulary.class_names
     canaries = adapter_config.canaries
     adapter = Adapter(vocabulary.text_vectors, names, vocabulary.logit_scale, adapter_config)
+    canary = np.isin(np.array(names), np.array(canaries))
+    watch = Watch(
+        lambda: DriftMonitor(names, vocabulary.logit_scale, canary), source="/test", status_every_s=1e9, metrics=metrics
+    )
     teacher = Teacher(
         adapter,
         names,
         canaries=canaries,
-        accuracy=PrequentialAccuracy(np.isin(np.array(names), np.array(canaries))),
+        accuracy=PrequentialAccuracy(canary),
         fingerprint=FINGERPRINT,
         writer="test",
         presence=SharedPresence(adapter, names, slot="test", writer="test", every_s=adapter_config.presence.every_s),
+        watch=watch,
         background=InlineExecutor(),
         metrics=metrics,
     )
@@ -114,6 +121,7 @@ def run_worker(
         vocabulary=vocabulary,
         adapter=adapter,
         teacher=teacher,
+        watch=watch,
         limit=dead_letters.DeadLetterLimit(DeadLetterLimit()),
         metrics=metrics,
         top_k=len(names),
