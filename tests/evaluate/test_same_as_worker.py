@@ -12,7 +12,14 @@ import pytest
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.refit import InlineExecutor
 from stream_adapter.batching import Batcher
-from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit, FilesConfig, RefitConfig
+from stream_adapter.config import (
+    AdapterConfig,
+    AnchorsConfig,
+    DeadLetterLimit,
+    FilesConfig,
+    PresenceConfig,
+    RefitConfig,
+)
 from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.encode.base import Prepared, Vectors, check_vector
@@ -36,10 +43,11 @@ from stream_adapter.watch import Watch
 from tests.evaluate.data import make_features
 
 FINGERPRINT = "made"
-# Refits by number of labels alone: the worker's clock is the real one.
+# Refits by number of labels alone, traffic heard by number of events alone: the worker's clock is the real one.
 ADAPTER = AdapterConfig(
     anchors=AnchorsConfig(neighbours=4, index="exact"),
     refit=RefitConfig(background=False, every_labels=8, max_age_s=1e9, steps=50, rho=10.0),
+    presence=PresenceConfig(every_s=1e-6),
 )
 SETTINGS = StreamSettings(events=240, batch=16, label_rate=0.4, label_noise=0.1)
 
@@ -93,10 +101,7 @@ def run_worker(
     adapter = Adapter(vocabulary.text_vectors, names, vocabulary.logit_scale, adapter_config)
     canary = np.isin(np.array(names), np.array(canaries))
     watch = Watch(
-        lambda: DriftMonitor(names, vocabulary.logit_scale, canary),
-        source="/test",
-        status_every_s=60.0,
-        metrics=metrics,
+        lambda: DriftMonitor(names, vocabulary.logit_scale, canary), source="/test", status_every_s=1e9, metrics=metrics
     )
     teacher = Teacher(
         adapter,
