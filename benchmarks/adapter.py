@@ -23,6 +23,7 @@ from rich.table import Table
 
 from stream_adapter.adapter import Adapter, Anchor
 from stream_adapter.adapter.latent_update import FitSettings, fit
+from stream_adapter.adapter.neighbours import Neighbours
 from stream_adapter.adapter.refit import InlineExecutor
 from stream_adapter.config import AdapterConfig, AnchorsConfig, RefitConfig
 
@@ -30,6 +31,7 @@ D = 512
 BATCH = 64
 CLASSES = (171, 1_000)
 INDEXES: tuple[Literal["exact", "hnsw"], ...] = ("exact", "hnsw")
+METHODS: tuple[Literal["ours", "llu"], ...] = ("ours", "llu")
 FITS = ((200, 10), (200, 171), (2_000, 10), (2_000, 171))
 STEPS = 100
 
@@ -75,11 +77,14 @@ class Stream:
         return made
 
 
-def adapter_of(stream: Stream, anchors: int, index: Literal["exact", "hnsw"], steps: int = 1) -> Adapter:
-    """An adapter full to its budget, fitted once."""
+def adapter_of(
+    stream: Stream, anchors: int, index: Literal["exact", "hnsw"], method: Literal["ours", "llu"] = "ours"
+) -> Adapter:
+    """An adapter full to its budget, fitted once, in one step: what a fit finds does not change what an event costs."""
     config = AdapterConfig(
+        method=method,
         anchors=AnchorsConfig(budget=anchors, budget_per_class=anchors, index=index, recall_sample=0.0),
-        refit=RefitConfig(background=False, every_labels=1, steps=steps),
+        refit=RefitConfig(background=False, every_labels=1, steps=1),
     )
     adapter = Adapter(stream.texts, stream.names, 100.0, config)
     adapter.learn(stream.anchors(anchors))
@@ -104,6 +109,66 @@ def predicting(sizes: list[int], rounds: int) -> Iterator[Table]:
         times = best({name: partial(adapter.predict, queries) for name, adapter in adapters.items()}, 2 * rounds)
         exact, hnsw, empty = (1e3 * times[name] / BATCH for name in ("exact", "hnsw", "empty"))
         table.add_row(f"{anchors:,}", f"{classes:,}", f"{exact:.0f}", f"{hnsw:.0f}", ratio(hnsw, exact), f"{empty:.0f}")
+    yield table
+
+
+class Found:
+    """Stands for the index: has the answer already."""
+
+    def __init__(self, answer: Neighbours) -> None:
+        self._answer = answer
+
+    def query(self, vectors: NDArray[np.float32], k: int) -> Neighbours:
+        """The same as ever."""
+        return self._answer
+
+
+def beyond_the_query(sizes: list[int], rounds: int) -> Iterator[Table]:
+    """Cost of an event without the search for its nearest anchors, by method; one core."""
+    table = Table("anchors", "classes", "zero-shot alone", *METHODS)
+    table.title = f"predict without the query, batches of {BATCH}, µs/event, one thread"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for anchors, classes in itertools.product(sizes, CLASSES):
+        stream = Stream(classes)
+        queries = stream.vectors(np.arange(BATCH) % classes)
+        adapters = {method: adapter_of(Stream(classes), anchors, "exact", method) for method in METHODS}
+        adapters["none"] = Adapter(stream.texts, stream.names, 100.0, AdapterConfig())
+        for adapter in adapters.values():
+            adapter._index = Found(adapter._index.query(queries, adapter._neighbours))  # type: ignore[assignment]
+        times = best({name: partial(adapter.predict, queries) for name, adapter in adapters.items()}, 10 * rounds)
+        costs = (f"{1e3 * times[name] / BATCH:.0f}" for name in ("none", *METHODS))
+        table.add_row(f"{anchors:,}", f"{classes:,}", *costs)
+    torch.set_num_threads(threads)
+    yield table
+
+
+def traffic(sizes: list[int]) -> Iterator[Table]:
+    """Cost of what is done in the background besides the maps, and once a second."""
+    table = Table("anchors", "classes", "read all anchors, s", "own evidence, ms", "hear it, ms", "adjust to it, ms")
+    table.title = "traffic: a full window of 2,000 events"
+    for anchors, classes in itertools.product(sizes, CLASSES):
+        stream = Stream(classes)
+        seconds = []
+        for method in METHODS:
+            started = time.perf_counter()
+            adapter = adapter_of(Stream(classes), anchors, "exact", method)
+            seconds.append(time.perf_counter() - started)
+        random = np.random.default_rng(0)
+        beliefs = random.dirichlet(np.full(classes, 0.01), 2_000).astype(np.float32)
+        adapter.observe(beliefs, random.random(2_000) < 0.3)
+        times = []
+        evidence = adapter.evidence()
+        steps: tuple[Callable[[], object], ...] = (
+            adapter.evidence,
+            partial(adapter.hear, "own", evidence),
+            partial(adapter.maintain, InlineExecutor(), 1e9),
+        )
+        for step in steps:
+            started = time.perf_counter()
+            step()
+            times.append(f"{1e3 * (time.perf_counter() - started):.0f}")
+        table.add_row(f"{anchors:,}", f"{stream.texts.shape[0]:,}", f"{seconds[0] - seconds[1]:.1f}", *times)
     yield table
 
 
@@ -157,7 +222,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="the best of so many counts")
     arguments = parser.parse_args()
     console = Console()
-    tables = (refitting(arguments.rounds), predicting(arguments.anchors, arguments.rounds), learning(arguments.anchors))
+    tables = (
+        refitting(arguments.rounds),
+        beyond_the_query(arguments.anchors, arguments.rounds),
+        traffic(arguments.anchors),
+        predicting(arguments.anchors, arguments.rounds),
+        learning(arguments.anchors),
+    )
     for table in itertools.chain(*tables):
         console.print(table)
 

@@ -45,7 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ours": {},
     "llu": {"method": "llu", "damping": 1.0},
     "no maps": {"damping": 0.0},
-    "protection -1": {"protection": -1.0},
+    "protection 0": {"protection": 0.0},
     "protection 1": {"protection": 1.0},
     "protection 2": {"protection": 2.0},
     "32 neighbours": {"residual": {"neighbours": 32}},

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from stream_adapter import __version__, config
 from stream_adapter.errors import ConfigError, StreamAdapterError
+from stream_adapter.evaluate.cli import app as evaluate_app
 
 app = typer.Typer(
     help="Keeps a frozen CLIP learning from a live stream of labelled images, without losing what it knew.",
@@ -26,6 +27,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(classes_app, name="classes")
 app.add_typer(anchors_app, name="anchors")
 app.add_typer(letters_app, name="dead-letters")
+app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(drift_app, name="drift")
 
 ConfigFile = Annotated[Path, typer.Argument(help="Configuration file; see configs/default.yaml.", show_default=False)]

@@ -130,6 +130,7 @@ class PresenceConfig(Section):
 
     window: PositiveInt = 2_000
     kappa: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
+    every_s: PositiveFloat = 1.0
 
 
 class ResidualConfig(Section):
@@ -146,7 +147,7 @@ class AdapterConfig(Section):
     method: Literal["ours", "llu"] = "ours"
     gamma: PositiveFloat = 10.0
     damping: Fraction = 0.5
-    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.0
+    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
     seed: int = 0
     canaries: tuple[str, ...] = ()
     anchors: AnchorsConfig = AnchorsConfig()

@@ -9,6 +9,7 @@
     ├── SnapshotError          a saved state cannot be written, or not be trusted
     ├── TransportError         the broker, topic or file cannot be used
     │   └── Fenced             another worker took over this worker's identity
+    ├── EvaluationError        features, methods or options of an evaluation cannot be used
     ├── DeadLetterLimitExceeded  too large a share of recent events is bad; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
@@ -68,6 +69,10 @@ class TransportError(StreamAdapterError):
 
 class Fenced(TransportError):
     """Another worker took over this worker's identity."""
+
+
+class EvaluationError(StreamAdapterError):
+    """Features, methods or options of an evaluation cannot be used."""
 
 
 class DeadLetterLimitExceeded(StreamAdapterError):

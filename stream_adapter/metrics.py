@@ -10,11 +10,13 @@ from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from stream_adapter.adapter.presence_evidence import ClassKind
 from stream_adapter.drift.prequential import Group
 from stream_adapter.transport.base import Partition
 
 STAGES = ("parse", "decode", "encode", "predict", "learn", "commit")
 GROUPS: tuple[Group, ...] = get_args(Group)
+KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -63,6 +65,7 @@ class Metrics:
         self.anchors_followed = Counter("anchors_followed", "Changes of anchors that others wrote.", **made)
         self.anchors_removed = Counter("anchors_removed", "Anchors removed, by reason.", ["reason"], **made)
         self.seen_classes = Gauge("seen_classes", "Classes that have anchors.", **made)
+        self.classes = Gauge("classes", "Classes by what they are taken for.", ["kind"], **made)
         self.gate = Histogram("gate", "Gate of a prediction: how much of the update applied.", buckets=_SHARES, **made)
         self.novelty = Histogram(
             "novelty",
@@ -113,6 +116,11 @@ class Metrics:
         finally:
             in_progress.dec(items)
             self.stage_seconds.labels(stage=name).observe(time.perf_counter() - started)
+
+    def set_kinds(self, numbers: Mapping[ClassKind, int]) -> None:
+        """Show how many classes are taken for what."""
+        for kind in KINDS:
+            self.classes.labels(kind=kind).set(numbers.get(kind, 0))
 
     def set_digest(self, digest: str) -> None:
         """Show as much of a hex digest as a double holds without rounding."""

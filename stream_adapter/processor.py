@@ -4,14 +4,14 @@ It predicts first and learns second (prequential), so every label is also an hon
 Kafka, no files, no clock but the one it is given.
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.results import AdapterPrediction
-from stream_adapter.adapter.share import EVERYTHING, Share
+from stream_adapter.adapter.share import EVERYTHING, NOTHING, Share
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.events import ClassScore, ImageEvent, Neighbour, Prediction, Versions
@@ -65,6 +65,7 @@ class Processor:
         metrics: where everything is counted.
         top_k: classes named in a prediction.
         clock: monotonic seconds.
+        saving: called between batches, to take a snapshot where one is due.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Processor:
         metrics: Metrics,
         top_k: int,
         clock: Callable[[], float],
+        saving: Callable[[], None] = lambda: None,
     ) -> None:
         self.adapter = adapter
         self._reader = reader
@@ -89,6 +91,7 @@ class Processor:
         self._metrics = metrics
         self._top_k = min(top_k, len(vocabulary.class_names))
         self._clock = clock
+        self._saving = saving
 
     def prepare(self, records: Sequence[Record]) -> ReadBatch:
         """Read a batch and start to decode its pictures; does not wait for them."""
@@ -118,24 +121,29 @@ class Processor:
             for stage, start, end in zip(("decode_wait", "encode", "predict"), times, times[1:], strict=False)
         }
         predictions = [self._explain(event, answer, row, timings_ms) for row, event in enumerate(events)]
-        anchors = self._teacher.teach(events, vectors, answer, share)
-        self._teacher.maintain(self._clock())
+        learned = self._teacher.teach(events, vectors, answer, share)
+        told = self._teacher.maintain(self._clock(), share)
+        self._saving()
         self._metrics.batch_events.observe(len(batch.records))
 
         self._limit.observe(good=len(events), bad=[error for _, error in refused])
         outputs = [
             *(shown.to_record(event.record) for shown, event in zip(predictions, events, strict=True)),
-            *anchors,
+            *learned,
+            *told,
             *(dead_letter(record, error) for record, error in refused),
         ]
         stages = tuple((record.partition, error.stage) for record, error in refused)
         return Outcome(Commit(outputs, _next_offsets(batch.records)), stages)
 
-    def apply(self, changes: Sequence[Change], share: Share | None = None) -> Outcome:
+    def apply(
+        self, changes: Sequence[Change], share: Share | None = None, positions: Mapping[int, int] | None = None
+    ) -> Outcome:
         """Follow the changelog; without changes, only let finished refits swap in.
 
         Args:
             changes: what the changelog says, in its order.
+            positions: how far it was followed with them.
             share: the anchors that this worker decides about; None while it has no place among the workers yet.
 
         Returns:
@@ -144,8 +152,12 @@ class Processor:
         Raises:
             FingerprintMismatch: an anchor comes from another encoder.
         """
-        outputs = self._teacher.apply(changes, share)
-        self._teacher.maintain(self._clock())
+        outputs = self._teacher.apply(changes, share, positions)
+        if share is None:
+            self._teacher.maintain(self._clock(), NOTHING)
+            return Outcome(Commit(()))
+        outputs += self._teacher.maintain(self._clock(), share)
+        self._saving()
         return Outcome(Commit(outputs))
 
     def undo(self, outputs: Iterable[OutRecord]) -> None:
@@ -171,7 +183,12 @@ class Processor:
             event_source=event.source,
             event_id=event.id,
             event_time_ms=event.time_ms,
-            top=tuple(ClassScore(names[c], float(adapted[c]), float(zero_shot[c])) for c in best),
+            top=tuple(
+                ClassScore(
+                    names[c], float(adapted[c]), float(zero_shot[c]), answer.kinds[c], float(answer.aliveness[c])
+                )
+                for c in best
+            ),
             zero_shot_label=names[int(zero_shot.argmax())],
             label=event.label,
             gate=float(answer.gate[row]),

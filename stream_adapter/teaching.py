@@ -1,19 +1,23 @@
 """The last leg of the journey: labels score the predictions that were made before them, then become anchors."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors import Anchor
 from stream_adapter.adapter.results import AdapterPrediction
 from stream_adapter.adapter.share import EVERYTHING, Share
 from stream_adapter.drift.prequential import PrequentialAccuracy
+from stream_adapter.errors import SnapshotError
 from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, ImageEvent
 from stream_adapter.metrics import GROUPS, MODELS, Metrics
 from stream_adapter.replica import Replica
+from stream_adapter.shared_presence import SharedPresence
+from stream_adapter.taught_state import TaughtState
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.changelog import Change
 
@@ -25,6 +29,9 @@ _REMEMBERED_LABELS = 100_000
 class Teacher:
     """Scores and teaches the adapter; belongs to the thread that owns it.
 
+    Attributes:
+        positions: how far the changelog was followed, by its partitions.
+
     Args:
         adapter: what is taught.
         classes: class names in the vocabulary's order.
@@ -32,6 +39,7 @@ class Teacher:
         accuracy: prequential accuracy of adapted and zero-shot.
         fingerprint: the encoder whose vectors the adapter holds.
         writer: names this process in what is written to the changelog.
+        presence: tells and hears what the traffic says about classes.
         background: runs refits and index rebuilds.
         metrics: labels, accuracy, anchors.
     """
@@ -45,6 +53,7 @@ class Teacher:
         accuracy: PrequentialAccuracy,
         fingerprint: str,
         writer: str,
+        presence: SharedPresence,
         background: Executor,
         metrics: Metrics,
     ) -> None:
@@ -53,10 +62,12 @@ class Teacher:
         self._canaries = frozenset(canaries)
         self._accuracy = accuracy
         self._fingerprint = fingerprint
+        self._presence = presence
         self._background = background
         self._metrics = metrics
         self._replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics)
         self._labels_seen: OrderedDict[str, str] = OrderedDict()  # anchor id -> label
+        self.positions: dict[int, int] = {}
 
     def teach(
         self,
@@ -76,6 +87,7 @@ class Teacher:
         Returns:
             What the changelog must be told.
         """
+        self._observe(events, answer)
         lessons: list[int] = []
         tests: list[int] = []
         for row, event in enumerate(events):
@@ -94,11 +106,14 @@ class Teacher:
         self._score(events, answer, tests)
         return self._learn(events, vectors, lessons, share)
 
-    def apply(self, changes: Sequence[Change], share: Share | None = None) -> list[OutRecord]:
+    def apply(
+        self, changes: Sequence[Change], share: Share | None = None, positions: Mapping[int, int] | None = None
+    ) -> list[OutRecord]:
         """Follow the changelog, in its order.
 
         Args:
             changes: what it says.
+            positions: how far it was followed with them.
             share: the anchors that this worker decides about; None while it has no place among the workers yet.
 
         Returns:
@@ -108,10 +123,12 @@ class Teacher:
             FingerprintMismatch: an anchor comes from another encoder.
         """
         anchors = [change for change in changes if not change.key.startswith(PRESENCE_PREFIX)]
+        self._presence.follow(change for change in changes if change.key.startswith(PRESENCE_PREFIX))
         self._metrics.anchors_followed.inc(self._replica.follow(anchors))
         for change in anchors:
             if isinstance(change.content, AnchorRecord) and not change.own:
                 self._remember(change.key, change.content.label)
+        self.positions |= positions or {}
         if share is None:
             return []
         return self._replica.reassert(share) + self._replica.learn([], share)[1]
@@ -123,8 +140,44 @@ class Teacher:
             self._labels_seen.pop((output.key or b"").decode(), None)
         self._replica.undo(outputs)
 
-    def maintain(self, now_s: float) -> None:
-        """Swap in what the background finished, start what is due, and show the adapter's state."""
+    @property
+    def unconfirmed(self) -> dict[str, Anchor | None]:
+        """Anchors that the changelog may not have yet, and what it has of each."""
+        return self._replica.unconfirmed
+
+    def state(self) -> TaughtState:
+        """What is known beside the anchors, for a snapshot; nothing in it changes any more."""
+        window = self._adapter.window_arrays()
+        return TaughtState(
+            labels=list(self._labels_seen.items()),
+            beliefs=np.asarray(window["beliefs"], np.float32),
+            labelled=np.asarray(window["labelled"], np.bool_),
+            presence=self._presence.state(),
+            accuracy=self._accuracy.state(),
+        )
+
+    def restore(self, state: TaughtState) -> None:
+        """Take over what `state` gave.
+
+        Raises:
+            SnapshotError: it does not fit this vocabulary.
+        """
+        try:
+            if state.beliefs.shape[1] == len(self._class_index):  # else the window is of another vocabulary
+                self._adapter.restore_window(state.beliefs, state.labelled)
+            self._presence.restore(state.presence)
+            self._accuracy.restore(state.accuracy)
+        except ValueError as error:
+            raise SnapshotError(f"what the worker knew beside its anchors cannot be used: {error}") from error
+        self._labels_seen = OrderedDict(state.labels)
+
+    def maintain(self, now_s: float, share: Share = EVERYTHING) -> list[OutRecord]:
+        """Swap in what the background finished, start what is due, and show the adapter's state.
+
+        Returns:
+            What the changelog must be told about the traffic.
+        """
+        told = self._presence.tell(now_s, share)
         fits_before = self._adapter.fit_number
         self._adapter.maintain(self._background, now_s)
         metrics = self._metrics
@@ -138,6 +191,13 @@ class Teacher:
         recall = self._adapter.index_statistics.recall
         if recall is not None:
             metrics.index_recall.set(recall)
+        metrics.set_kinds(Counter(self._adapter.kinds))
+        return told
+
+    def _observe(self, events: Sequence[ImageEvent], answer: AdapterPrediction) -> None:
+        learnable = self._class_index.keys() - self._canaries
+        labelled = np.array([event.label in learnable for event in events], np.bool_)  # (B,)
+        self._presence.observe([event.anchor_id for event in events], answer.zero_shot, labelled)
 
     def _remember(self, anchor_id: str, label: str) -> None:
         self._labels_seen[anchor_id] = label

@@ -17,6 +17,7 @@ from stream_adapter.events import image_event_headers
 from stream_adapter.metrics import Metrics
 from stream_adapter.processor import Processor
 from stream_adapter.reading import Reader
+from stream_adapter.shared_presence import SharedPresence
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.base import Headers
@@ -113,6 +114,7 @@ def make_processor(
             accuracy=PrequentialAccuracy(np.array([name == CANARY for name in CLASSES])),
             fingerprint=encoder.fingerprint,
             writer="test",
+            presence=SharedPresence(adapter, CLASSES, slot="test", writer="test", every_s=1.0),
             background=InlineExecutor(),
             metrics=metrics,
         ),

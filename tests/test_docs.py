@@ -11,6 +11,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
+from stream_adapter.adapter.presence_evidence import PresenceEvidence
 from stream_adapter.cli import app
 from stream_adapter.config import Config
 from stream_adapter.metrics import Metrics
@@ -92,8 +93,9 @@ def test_relative_links_lead_somewhere() -> None:
 
 def test_the_example_prediction_fits_the_schema() -> None:
     schema = json.loads((DOCS / "prediction.schema.json").read_text())
-    (example,) = re.findall(r"```json\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
+    example, presence = re.findall(r"```json\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
     jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(json.loads(example))
+    assert PresenceEvidence.from_json(json.loads(presence), ["giraffe"]).witnesses.tolist() == [44]
 
 
 def test_the_readme_names_both_commands() -> None:

@@ -14,7 +14,6 @@ from stream_adapter.adapter.checks import check_vocabulary, checked_vectors
 from stream_adapter.adapter.class_presence import ClassPresence
 from stream_adapter.adapter.correction import CorrectionSettings
 from stream_adapter.adapter.fitting import FitProblem, Fitted, nothing_fitted, settings_hash, take_problem, under
-from stream_adapter.adapter.graph import Graph
 from stream_adapter.adapter.index import make_index
 from stream_adapter.adapter.latent_update import FitSettings
 from stream_adapter.adapter.local_residual import LocalSettings
@@ -24,8 +23,8 @@ from stream_adapter.adapter.pruning import Pruner
 from stream_adapter.adapter.refit import Refitting
 from stream_adapter.adapter.results import AdapterPrediction, ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.share import EVERYTHING, Share
-from stream_adapter.adapter.state import StateCopy, restored_store, unconfirmed_of
-from stream_adapter.adapter.store import AnchorStore, Offer
+from stream_adapter.adapter.state import StateCopy, restored, unconfirmed_of
+from stream_adapter.adapter.store import AnchorStore, TakeIn
 from stream_adapter.config import AdapterConfig
 from stream_adapter.packing import Arrays
 
@@ -126,6 +125,11 @@ class Adapter:
         self._presence.mark_labelled(numbers)
 
     @property
+    def window(self) -> int:
+        """How many events the window of traffic holds at most."""
+        return self._config.presence.window
+
+    @property
     def observed(self) -> int:
         """Events observed so far; the next one gets this number."""
         return self._presence.seen
@@ -221,11 +225,8 @@ class Adapter:
             SnapshotError: the arrays do not fit together, or not to the vocabulary; nothing has changed.
         """
         unconfirmed, settled = unconfirmed_of(arrays)
-        anchors = self._config.anchors
-        self._store = restored_store(arrays, self._store.class_names, self._texts.shape[1], self._config.canaries)
-        graph = Graph.restored(arrays, self._store, anchors, self._config.seed)
-        self._index = make_index(self._store, anchors, self._config.seed, graph)
-        self._pruner = Pruner(self._store, anchors.budget, anchors.budget_per_class)
+        self._store, self._index = restored(arrays, self._store.class_names, self._texts.shape[1], self._config)
+        self._pruner = Pruner(self._store, self._config.anchors.budget, self._config.anchors.budget_per_class)
         self._refitting.changed(len(self._store))
         self.forget(unconfirmed)
         self.follow(settled)
@@ -294,12 +295,7 @@ class Adapter:
         """How the search for nearest anchors is doing."""
         return self._index.statistics
 
-    def _offer(
-        self,
-        anchors: Sequence[Anchor],
-        to: Callable[[Anchor, NDArray[np.float32], NDArray[np.float16]], Offer],
-        effect: NetEffect,
-    ) -> None:
+    def _offer(self, anchors: Sequence[Anchor], to: TakeIn, effect: NetEffect) -> None:
         if not anchors:
             return
         stored, halves = as_stored(checked_vectors(anchors, self._texts.shape[1]))
@@ -317,15 +313,8 @@ class Adapter:
         self._refitting.changed(len(effect.gone) + len(effect.new))
 
     def _problem(self, now_s: float) -> FitProblem:
-        return take_problem(
-            self._store,
-            self._texts,
-            self._fit_settings,
-            self._correction_settings,
-            self._heard.total,
-            config=self._config,
-            taken_at_s=now_s,
-        )
+        fit, correction, heard = self._fit_settings, self._correction_settings, self._heard.total
+        return take_problem(self._store, self._texts, fit, correction, heard, config=self._config, taken_at_s=now_s)
 
     def _adjusted(self) -> Callable[[], Fitted]:
         return partial(under, self._fitted, self._heard.total, self._correction_settings)

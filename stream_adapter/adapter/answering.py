@@ -49,19 +49,21 @@ class Answering:
         gate = self._settings.damping * nearness
         images = torch.from_numpy(vectors).to(self._texts.device)
         zero_shot = (self._settings.logit_scale * images @ self._texts.T).softmax(dim=1)  # (B, C)
+        slots = store.slots_of(neighbours.rows)  # (B, K)
         if len(store) and fitted.anchors:
-            adapted = self._adapted(images, gate.to(images.device), neighbours, store, fitted)  # (B, C)
+            adapted = self._adapted(
+                images, zero_shot, gate.to(images.device), neighbours, store.vectors, slots, fitted
+            )  # (B, C)
         else:
             adapted = zero_shot.clone()
         explained = torch.maximum(zero_shot.amax(dim=1).cpu(), nearness)  # by a class's text or by an anchor
-        rows = neighbours.rows[:, : self._told]  # (B, k)
-        slots = store.slots_of(rows)  # (B, k)
+        slots = slots[:, : self._told]  # (B, k)
         return AdapterPrediction(
             zero_shot=zero_shot.cpu().numpy(),
             adapted=adapted.cpu().numpy(),
-            gate=gate.numpy(),
+            gate=(gate if self._local is None else nearness).numpy(),
             novelty=(1.0 - explained).clamp(0.0, 1.0).numpy(),
-            neighbour_rows=rows,
+            neighbour_rows=neighbours.rows[:, : self._told],
             neighbour_ids=_ids(store, slots),
             neighbour_classes=store.classes_at(slots),
             neighbour_cosines=neighbours.cosines[:, : self._told],
@@ -77,19 +79,26 @@ class Answering:
         return gates(nearest, self._gamma, damping=1.0).where(torch.isfinite(nearest), 0.0)
 
     def _adapted(
-        self, images: Tensor, gate: Tensor, neighbours: Neighbours, store: AnchorStore, fitted: Fitted
+        self,
+        images: Tensor,
+        zero_shot: Tensor,
+        gate: Tensor,
+        neighbours: Neighbours,
+        anchors: NDArray[np.float32],
+        slots: NDArray[np.int64],
+        fitted: Fitted,
     ) -> Tensor:
-        """Adapted probabilities (B, C), for images (B, d) and the maps' shares (B,)."""
-        logits = self._settings.logit_scale * fitted.maps.image(images, gate) @ fitted.text_vectors.T  # (B, C)
+        """Adapted probabilities (B, C), given zero-shot ones, the maps' shares (B,) and neighbours' slots (B, K)."""
+        logits = fitted.maps.image(images, gate).mul_(self._settings.logit_scale) @ fitted.text_vectors.T  # (B, C)
         if self._local is None:
             return logits.softmax(dim=1)
-        rows = neighbours.rows[:, : self._local.neighbours]  # (B, k)
-        places = fitted.correction.known(rows)
+        k = self._local.neighbours
+        places = fitted.correction.known(neighbours.rows[:, :k])  # (B, k)
         # An anchor that came after the fit has no residual yet: it is as if it was not there.
-        cosines = np.where(places < 0, -np.inf, neighbours.cosines[:, : self._local.neighbours])
-        anchors = store.vectors[store.slots_of(rows)]  # (B, k, d)
-        fit = local_fit(torch.from_numpy(cosines).to(images), torch.from_numpy(anchors).to(images), self._local)
-        return fitted.correction.probabilities(logits, torch.from_numpy(places), fit)
+        cosines = np.where(places < 0, -np.inf, neighbours.cosines[:, :k])
+        near = anchors[slots[:, :k]]  # (B, k, d)
+        fit = local_fit(torch.from_numpy(cosines).to(images), torch.from_numpy(near).to(images), self._local)
+        return fitted.correction.probabilities(logits, zero_shot, torch.from_numpy(places), fit)
 
 
 def _ids(store: AnchorStore, slots: NDArray[np.int64]) -> NDArray[np.object_]:

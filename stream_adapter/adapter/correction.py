@@ -2,7 +2,7 @@
 
     base        p = softmax(τ z'·t'_c + 2 log a_c)          z', t' of LLU, a the classes' aliveness
     residual    R_i = target_i − p(a_i), on labelled classes; Δ(z) = Σ_i w_i R_i over the nearest anchors
-    labelled    P(labelled | z), from the base's mass and the novelty of z (`open_set.py`), less `protection`
+    labelled    P(labelled | z), from masses and the novelty of z (`open_set.py`), less `protection` in log-odds
     answer      P(labelled | z) · norm(max(p + Δ, 0)) over the labelled classes,
                 (1 − P(labelled | z)) · norm(p) over the others: how they share what is theirs is the base's alone
 
@@ -28,7 +28,8 @@ _RESIDUALS = 8  # most probable labelled classes whose residuals an anchor keeps
 _BLOCK = 2_048  # anchors whose logits are held at a time
 _LEFT_OUT = 512  # anchors that are examples for the open set
 _LEFT_OUT_BLOCK = 64  # of them whose cosines with all anchors are held at a time
-_SMALLEST = 1e-6  # share of its base probability that is left to a labelled class; also of a mass in log-odds
+_SMALLEST = 1e-6  # of a mass in log-odds
+_FLOOR = 1e-9  # of a class's probability before the groups get their shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class AnchorReadings:
         rest: float32 (n,), logsumexp of all other logits; -inf where there are none.
         trust: what the labels are taken for, by label.
         examples: int64 (e,), the anchors that are examples for the open set.
+        example_logits: float32 (2, e, C), theirs, with the maps and without.
         novelty: float32 (2, e), theirs beside all other anchors, and beside those of other classes.
     """
 
@@ -85,11 +87,16 @@ class AnchorReadings:
     rest: Tensor
     trust: LabelTrust
     examples: Tensor
+    example_logits: Tensor
     novelty: Tensor
 
 
 def read_anchors(
-    anchors: AllAnchors, trust: LabelTrust, logits_of: Callable[[Tensor], Tensor], local: LocalSettings
+    anchors: AllAnchors,
+    trust: LabelTrust,
+    logits_of: Callable[[Tensor], Tensor],
+    zero_shot_logits_of: Callable[[Tensor], Tensor],
+    local: LocalSettings,
 ) -> AnchorReadings:
     """Read all anchors: a pure function.
 
@@ -97,6 +104,7 @@ def read_anchors(
         anchors: at least one.
         trust: of their labels, as class indices.
         logits_of: logits (b, C) under the maps of anchors (b, d).
+        zero_shot_logits_of: the same without the maps.
         local: settings of local kernel ridge.
     """
     vectors, classes = torch.from_numpy(anchors.vectors), torch.from_numpy(anchors.classes)
@@ -108,8 +116,11 @@ def read_anchors(
     top_classes, top_logits, rest = (torch.cat(column) for column in zip(*parts, strict=True))
     taking_part = torch.from_numpy(anchors.taking_part)
     examples = taking_part[:: max(1, -(-len(taking_part) // _LEFT_OUT))]  # an even choice
+    example_logits = torch.stack([model(vectors[examples]).cpu() for model in (logits_of, zero_shot_logits_of)])
     novelty = _left_out_novelty(vectors, classes, examples, local)
-    return AnchorReadings(anchors.rows, classes, top_classes, top_logits, rest, trust, examples, novelty)
+    return AnchorReadings(
+        anchors.rows, classes, top_classes, top_logits, rest, trust, examples, example_logits, novelty
+    )
 
 
 def _left_out_novelty(vectors: Tensor, classes: Tensor, examples: Tensor, local: LocalSettings) -> Tensor:
@@ -156,6 +167,8 @@ class Correction:
         # Twice: a class that is hardly there gets less of the mass, and keeps less of what it got.
         self._log_prior = torch.from_numpy(2.0 * np.log(self.aliveness)).float()  # (C,)
         self._is_labelled = torch.from_numpy(labelled)  # (C,)
+        self._groups = torch.stack([self._is_labelled, ~self._is_labelled], dim=1).float()  # (C, 2)
+        self._alive_groups = self._groups * self._log_prior.exp()[:, None]  # (C, 2)
         self._places = np.empty(0, np.int64)
         self._rows = np.empty(0, np.int64)
         self._residual_classes = torch.empty(0, 0, dtype=torch.int64)
@@ -172,28 +185,27 @@ class Correction:
         at = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
         return np.where(self._rows[at] == rows, self._places[at], -1)
 
-    def probabilities(self, logits: Tensor, places: Tensor, fit: LocalFit) -> Tensor:
+    def probabilities(self, logits: Tensor, zero_shot: Tensor, places: Tensor, fit: LocalFit) -> Tensor:
         """The answer, float32 (B, C).
 
         Args:
             logits: float32 (B, C), τ z'·t'; used up.
+            zero_shot: float32 (B, C), probabilities of the untouched model.
             places: int64 (B, k), the nearest anchors as `known` gives them; anything where the weight is 0.
             fit: the local systems around the events.
         """
-        base = logits.add_(self._log_prior).softmax(dim=1)  # (B, C)
-        unlabelled = base.masked_fill(self._is_labelled, 0.0)  # (B, C)
-        labelled = base - unlabelled  # (B, C)
+        answer = logits.add_(self._log_prior).softmax(dim=1)  # (B, C): the base
         # The residuals of all k anchors, class by class: (B, k · r).
         columns = self._residual_classes[places].flatten(1)
-        shares = (fit.weights[:, :, None] * self._residual_values[places]).flatten(1)
-        corrected = torch.maximum(labelled.scatter_add(1, columns, shares), labelled.mul_(_SMALLEST))  # (B, C)
-        kept, mass = unlabelled.sum(dim=1, keepdim=True), corrected.sum(dim=1, keepdim=True)  # (B, 1), (B, 1)
-        weights = self.open_set
-        odds = weights.mass * ((1.0 - kept).clamp(min=_SMALLEST).log() - kept.clamp(min=_SMALLEST).log())
-        odds += weights.novelty * fit.novelty[:, None] + weights.offset - self._settings.protection
-        share = torch.where(kept > 0.0, odds.sigmoid(), 1.0)  # P(labelled | z) (B, 1)
-        tiny = torch.finfo(torch.float32).tiny
-        return corrected.mul_(share / mass.clamp(min=tiny)).add_(unlabelled.mul_((1.0 - share) / kept.clamp(min=tiny)))
+        residuals = (fit.weights[:, :, None] * self._residual_values[places]).flatten(1)
+        answer.scatter_add_(1, columns, residuals).clamp_(min=_FLOOR)
+        mass, kept = (answer @ self._groups).split_with_sizes((1, 1), dim=1)  # (B, 1) of labelled, of unlabelled
+        zero_shot_odds = (zero_shot @ self._alive_groups).clamp_(min=_SMALLEST).log_()  # (B, 2)
+        odds = self.open_set.mass * ((1.0 - kept).clamp(min=_SMALLEST).log() - kept.clamp(min=_SMALLEST).log())
+        odds += self.open_set.zero_shot_mass * (zero_shot_odds[:, :1] - zero_shot_odds[:, 1:])
+        odds += self.open_set.novelty * fit.novelty[:, None] + (self.open_set.offset - self._settings.protection)
+        share = torch.where(kept > 0.0, odds.sigmoid_(), 1.0)  # P(labelled | z)
+        return answer.mul_(torch.where(self._is_labelled, share / mass, (1.0 - share) / kept.clamp(min=_FLOOR)))
 
     def _take_in(self, readings: AnchorReadings) -> None:
         """Residuals and open set from the anchors' base probabilities under this traffic."""
@@ -207,7 +219,15 @@ class Correction:
         self._residual_classes = torch.cat([readings.trust.classes, classes.gather(1, top.indices)], dim=1)  # (n, r)
         self._residual_values = torch.cat([readings.trust.values, -top.values], dim=1)  # (n, r)
         if self.labelled.sum() > 1:
-            at = readings.examples
-            own = (base[at] * (classes[at] == readings.classes[at][:, None])).sum(dim=1)
-            columns = (of_labelled[at].sum(dim=1), own, *readings.novelty, readings.trust.trust[at])
-            self.open_set = calibrate(LeftOut(*(column.double().numpy() for column in columns)))
+            self.open_set = self._calibrated(readings)
+
+    def _calibrated(self, readings: AnchorReadings) -> OpenSet:
+        base = (readings.example_logits + self._log_prior).softmax(dim=2)  # (2, e, C)
+        own = readings.classes[readings.examples].expand(2, -1)[:, :, None]  # (2, e, 1)
+        columns = (
+            base @ self._is_labelled.float(),  # (2, e)
+            base.gather(2, own)[:, :, 0],  # (2, e)
+            readings.novelty,
+            readings.trust.trust[readings.examples],
+        )
+        return calibrate(LeftOut(*(column.double().numpy() for column in columns)))

@@ -125,6 +125,7 @@ def solve(problem: FitProblem) -> Fitted:
             everything,
             trust,
             lambda images: problem.settings.logit_scale * _at_anchors(maps, images, problem.settings) @ adapted.T,
+            lambda images: problem.settings.logit_scale * images.to(device) @ texts.T,
             problem.correction.local,
         )
     correction = Correction(readings, problem.labelled, problem.evidence, problem.correction)

@@ -5,11 +5,12 @@ and pretend that it had no anchors. So every anchor gives two examples, one with
 its whole class left out (unknown), and a logistic regression on them learns how far the base's own verdict and the
 distance from the anchors can be believed on these very data:
 
-    logit P(labelled | z) = α · log(m / (1 − m)) + ν · novelty(z) + o
+    logit P(labelled | z) = α · log(m / (1 − m)) + α0 · log(m0 / (1 − m0)) + ν · novelty(z) + o
 
 m is the base's probability mass of the labelled classes (of all others but the anchor's own, where that is left out),
-`novelty` is that of `local_residual.py`. A Gaussian prior around α = 1, ν = 0, o = 0, that is, around the base's own
-verdict, decides while there are few anchors. Known and unknown count alike, however rare unlabelled classes are.
+m0 the same without the maps, which were fitted to these anchors and know them too well; `novelty` is that of
+`local_residual.py`. A Gaussian prior around α = α0 = ½, ν = 0, o = 0, that is, around the base's own verdict, decides
+while there are few anchors. Known and unknown count alike, however rare unlabelled classes are.
 
 This is stacked generalisation (Wolpert, Neural Networks 5, 1992) across classes in place of folds.
 """
@@ -19,22 +20,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_CENTRE = np.array([1.0, 0.0, 0.0])
+_CENTRE = np.array([0.5, 0.5, 0.0, 0.0])
 _STEPS = 50  # of Newton's method, which needs about 8
 _SMALLEST = 1e-6  # of a mass
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
-    """The three weights; as they come, the base's own verdict.
+    """The weights; as they come, the base's own verdict.
 
     Attributes:
         mass: α.
+        zero_shot_mass: α0.
         novelty: ν.
         offset: o.
     """
 
-    mass: float = 1.0
+    mass: float = 0.5
+    zero_shot_mass: float = 0.5
     novelty: float = 0.0
     offset: float = 0.0
 
@@ -44,17 +47,15 @@ class LeftOut:
     """n anchors as events, once each with itself and once with its class left out.
 
     Attributes:
-        labelled_mass: float64 (n,), the base's mass of all labelled classes.
-        own_mass: float64 (n,), of the anchor's own class, which is part of it.
-        novelty: float64 (n,), beside all other anchors.
-        novelty_without_class: float64 (n,), beside the anchors of other classes.
+        labelled: float64 (2, n), the mass of all labelled classes, with the maps and without.
+        own: float64 (2, n), that of the anchor's own class, which is part of it.
+        novelty: float64 (2, n), beside all other anchors, and beside those of other classes.
         trust: float64 (n,), how far the anchor's label is trusted: the examples' weight.
     """
 
-    labelled_mass: NDArray[np.float64]
-    own_mass: NDArray[np.float64]
+    labelled: NDArray[np.float64]
+    own: NDArray[np.float64]
     novelty: NDArray[np.float64]
-    novelty_without_class: NDArray[np.float64]
     trust: NDArray[np.float64]
 
 
@@ -71,11 +72,10 @@ def calibrate(examples: LeftOut, strength: float = 1.0) -> OpenSet:
         examples: may be empty: then the prior stands.
         strength: of the prior, in units of 1 / variance.
     """
-    n = len(examples.trust)
-    known = np.stack([log_odds(examples.labelled_mass), examples.novelty, np.ones(n)], axis=1)  # (n, 3)
-    without = log_odds(examples.labelled_mass - examples.own_mass)
-    unknown = np.stack([without, examples.novelty_without_class, np.ones(n)], axis=1)  # (n, 3)
-    signed = np.concatenate([known, -unknown])  # (2n, 3): all of them should be positive
+    ones = np.ones(len(examples.trust))
+    known = np.stack([*log_odds(examples.labelled), examples.novelty[0], ones], axis=1)  # (n, 4)
+    unknown = np.stack([*log_odds(examples.labelled - examples.own), examples.novelty[1], ones], axis=1)  # (n, 4)
+    signed = np.concatenate([known, -unknown])  # (2n, 4): all of them should be positive
     counts = np.concatenate([examples.trust, examples.trust])  # (2n,)
 
     def objective(weights: NDArray[np.float64]) -> float:
@@ -86,7 +86,7 @@ def calibrate(examples: LeftOut, strength: float = 1.0) -> OpenSet:
     for _ in range(_STEPS):
         wrong = np.exp(-np.logaddexp(0.0, signed @ weights))  # σ(−x) (2n,)
         slope = -signed.T @ (counts * wrong) + strength * (weights - _CENTRE)
-        curvature = (signed * (counts * wrong * (1.0 - wrong))[:, None]).T @ signed + strength * np.eye(3)
+        curvature = (signed * (counts * wrong * (1.0 - wrong))[:, None]).T @ signed + strength * np.eye(len(weights))
         step = np.linalg.solve(curvature, slope)
         size = 1.0
         while size > 1e-6 and objective(weights - size * step) > value:

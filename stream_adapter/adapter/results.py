@@ -23,7 +23,8 @@ class AdapterPrediction:
     Attributes:
         zero_shot: float32 (B, C), probabilities of the untouched model.
         adapted: float32 (B, C), probabilities after the local update; equal to `zero_shot` while there are no anchors.
-        gate: float32 (B,) in [0, 1], how much of the update reached this picture; 0 without anchors.
+        gate: float32 (B,) in [0, 1], how much of the update reached this picture; 0 without anchors. Of `llu` it is the
+            maps' share, of `ours` the nearness of the nearest anchor.
         novelty: float32 (B,) in [0, 1]; 0 where the vocabulary or an anchor explains the picture, 1 where neither does.
         neighbour_rows: int64 (B, k), the nearest anchors' row ids, nearest first; -1 pads where there are fewer.
         neighbour_ids: object (B, k), their anchor ids (str), None where padded.

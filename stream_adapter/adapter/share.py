@@ -37,3 +37,4 @@ class Share(NamedTuple):
 
 
 EVERYTHING = Share(frozenset({0}), 1)
+NOTHING = Share(frozenset(), 1)

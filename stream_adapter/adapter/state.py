@@ -13,8 +13,11 @@ from stream_adapter.adapter.anchors import Anchor, Origin, as_stored, check_vect
 from stream_adapter.adapter.columns import AnchorColumns
 from stream_adapter.adapter.graph import Graph
 from stream_adapter.adapter.graph_state import GraphCopy
+from stream_adapter.adapter.index import make_index
+from stream_adapter.adapter.neighbours import NearestAnchors
 from stream_adapter.adapter.share import key_of
 from stream_adapter.adapter.store import DIGEST_BYTES, AnchorStore, hash_of, member_of
+from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, SnapshotError
 from stream_adapter.packing import Arrays, array_of, pack_strings, unpack_strings
 
@@ -171,6 +174,19 @@ def restored_store(
     if bytes.fromhex(store.digest) != arrays["store.digest"].tobytes():
         raise SnapshotError("the saved anchors cannot be used: their digest is not the one that was saved with them")
     return store
+
+
+def restored(
+    arrays: Arrays, class_names: Sequence[str], dimension: int, config: AdapterConfig
+) -> tuple[AnchorStore, NearestAnchors]:
+    """Store and index; the index has the saved graph if there is one that fits.
+
+    Raises:
+        SnapshotError: as `restored_store`.
+    """
+    store = restored_store(arrays, class_names, dimension, config.canaries)
+    graph = Graph.restored(arrays, store, config.anchors, config.seed)
+    return store, make_index(store, config.anchors, config.seed, graph)
 
 
 def unconfirmed_of(arrays: Arrays) -> tuple[list[str], list[Anchor]]:

@@ -1,7 +1,7 @@
 """The store: every live anchor as arrays, the single truth from which index, maps and changelog can be rebuilt."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +39,10 @@ class Offer:
     twin: str | None = None
     refused: Literal["repeated", "outdated"] | None = None
     displaced: tuple[Displaced, ...] = ()
+
+
+# `AnchorStore.offer` and `AnchorStore.put`.
+TakeIn = Callable[[Anchor, NDArray[np.float32], NDArray[np.float16]], Offer]
 
 
 class AnchorStore:

@@ -4,8 +4,9 @@ Reference: Gama, Sebastião, Rodrigues, *On evaluating stream learning algorithm
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,19 @@ class PrequentialAccuracy:
         for label, first, second in zip(labels.tolist(), zero_shot.tolist(), adapted.tolist(), strict=True):
             self._groups[self.group_of(label, has_anchor)].count(first == label, second == label)
 
+    def state(self) -> dict[str, Any]:
+        """All counts and windows, JSON, for a snapshot."""
+        return {group: counts.state() for group, counts in self._groups.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave.
+
+        Raises:
+            ValueError: it is no such state; nothing has changed.
+        """
+        window = next(iter(self._groups.values())).window
+        self._groups |= {group: _Counts.of(state[group], window) for group in self._groups if group in state}
+
     def of(self, group: Group) -> GroupAccuracy:
         """The figures of one group as of now."""
         return self._groups[group].figures()
@@ -100,6 +114,27 @@ class _Counts:
         self._events = 0
         self._hits = [0, 0]  # zero-shot, adapted
         self._window_hits = [0, 0]
+
+    @property
+    def window(self) -> int:
+        return self._newest.maxlen or 0
+
+    def state(self) -> dict[str, Any]:
+        newest = "".join(str(zero_shot + 2 * adapted) for zero_shot, adapted in self._newest)
+        return {"events": self._events, "hits": list(self._hits), "newest": newest}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any], window: int) -> "_Counts":
+        counts = cls(window)
+        try:
+            newest = [int(digit) for digit in state["newest"]]
+            events, hits = int(state["events"]), [int(hits) for hits in state["hits"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not the state of prequential accuracy: {error!r}") from error
+        for digit in newest:
+            counts.count(bool(digit & 1), bool(digit & 2))
+        counts._events, counts._hits = events, hits
+        return counts
 
     def count(self, zero_shot: bool, adapted: bool) -> None:
         if len(self._newest) == self._newest.maxlen:

@@ -17,11 +17,15 @@ class ClassScore:
         label: the class name.
         adapted: probability under the adapted model, 0..1.
         zero_shot: probability under the untouched CLIP, 0..1.
+        kind: what the class is taken for: `labelled`, `present` or `dormant`.
+        aliveness: how alive it is taken to be, 0..1; 1 for labelled and present classes.
     """
 
     label: str
     adapted: float
     zero_shot: float
+    kind: str
+    aliveness: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,13 @@ class Prediction:
                 "time": format_time(self.event_time_ms),
             },
             "top": [
-                {"label": score.label, "adapted": _round(score.adapted), "zero_shot": _round(score.zero_shot)}
+                {
+                    "label": score.label,
+                    "adapted": _round(score.adapted),
+                    "zero_shot": _round(score.zero_shot),
+                    "kind": score.kind,
+                    "aliveness": _round(score.aliveness),
+                }
                 for score in self.top
             ],
             "zero_shot_label": self.zero_shot_label,

@@ -22,7 +22,10 @@ from stream_adapter.processor import Processor
 from stream_adapter.reading import Reader
 from stream_adapter.service.health import Health
 from stream_adapter.service.http import HttpServer, build_app
+from stream_adapter.service.saving import Snapshots
 from stream_adapter.service.worker import Worker
+from stream_adapter.shared_presence import SharedPresence
+from stream_adapter.snapshots import SnapshotFolder
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport.dead_letters import DeadLetterLimit
 from stream_adapter.transport.opening import open_changelog, open_transport
@@ -74,9 +77,34 @@ def open_worker(config: Config) -> Iterator[Worker]:
             accuracy=PrequentialAccuracy(canary),
             fingerprint=encoder.fingerprint,
             writer=writer,
+            presence=SharedPresence(
+                adapter,
+                vocabulary.class_names,
+                slot=_slot(config, writer),
+                writer=writer,
+                every_s=config.adapter.presence.every_s,
+            ),
             background=background,
             metrics=metrics,
         )
+        changelog = open_changelog(config, writer)
+        stack.callback(changelog.close)
+        snapshots = None
+        if config.snapshots.folder is not None:
+            folder = stack.enter_context(SnapshotFolder(config.snapshots.folder, config.snapshots.keep))
+            snapshots = Snapshots(
+                folder,
+                config.snapshots,
+                adapter=adapter,
+                teacher=teacher,
+                changelog=changelog,
+                fingerprint=encoder.fingerprint,
+                vocabulary_hash=vocabulary.hash,
+                # Not the thread of the fits: a fit that is due must not wait until 100 MB are on the disk.
+                executor=stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="snapshots")),
+                metrics=metrics,
+                clock=clock,
+            )
         processor = Processor(
             reader=reader,
             encoder=encoder,
@@ -87,9 +115,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
             metrics=metrics,
             top_k=config.batch.top_k,
             clock=clock,
+            saving=snapshots.turn if snapshots is not None else lambda: None,
         )
-        changelog = open_changelog(config, writer)
-        stack.callback(changelog.close)
         source, sink = open_transport(config, stack)
         yield Worker(
             source=source,
@@ -100,9 +127,17 @@ def open_worker(config: Config) -> Iterator[Worker]:
             metrics=metrics,
             health=health,
             drain_s=config.service.drain_s,
+            snapshots=snapshots,
             supervise=partial(_check_http, http),
             clock=clock,
         )
+
+
+def _slot(config: Config, writer: str) -> str:
+    """The name under which this worker tells what its traffic says; one that lasts, where it has such a name."""
+    if config.transport == "files":
+        return "files"
+    return config.kafka.group_instance_id or writer
 
 
 def _check_http(http: HttpServer | None) -> None:

@@ -1,7 +1,7 @@
 """What was handed to the compute thread, in order, until it is committed."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -91,9 +91,9 @@ class Pipeline:
         future = self._compute.submit(self._processor.finish, prepared, share)
         self._jobs.append(_Job(future, partitions, self._clock()))
 
-    def follow(self, changes: Sequence[Change], share: Share) -> None:
-        """Take in what the changelog says, between batches."""
-        self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, share)))
+    def follow(self, changes: Sequence[Change], share: Share, positions: Mapping[int, int]) -> None:
+        """Take in what the changelog says up to these positions, between batches."""
+        self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, share, positions)))
 
     def keep_only(self, partitions: frozenset[Partition]) -> None:
         """Leave what belongs to other partitions to their new owners."""

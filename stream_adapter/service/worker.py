@@ -18,6 +18,7 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.processor import Processor
 from stream_adapter.service.health import Health
 from stream_adapter.service.pipeline import Pipeline
+from stream_adapter.service.saving import Snapshots
 from stream_adapter.transport.base import Partition, Sink, Source
 from stream_adapter.transport.changelog import Changelog
 
@@ -46,6 +47,7 @@ class Worker:
         batcher: when a batch closes.
         metrics: stage "commit", lag, readiness; public, for whoever runs the worker in its own process.
         health: told of progress and readiness.
+        snapshots: the state on the disk, where it is kept.
         drain_s: seconds to finish and commit what is under way when it stops.
         supervise: called every turn; raises when something that the worker depends on has died.
         clock: monotonic seconds.
@@ -62,6 +64,7 @@ class Worker:
         metrics: Metrics,
         health: Health,
         drain_s: float,
+        snapshots: Snapshots | None = None,
         supervise: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,6 +75,7 @@ class Worker:
         self.metrics = metrics
         self._health = health
         self._drain_s = drain_s
+        self._snapshots = snapshots
         self._supervise = supervise
         self._clock = clock
         self._pipeline = Pipeline(
@@ -115,11 +119,14 @@ class Worker:
 
         Raises:
             TransportError: the anchors cannot be read.
+            SnapshotError: the folder of snapshots cannot be used.
             FingerprintMismatch: they come from another encoder.
         """
         started = self._clock()
+        if self._snapshots is not None and self._snapshots.restore():
+            self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
         for changes in self._changelog.read_to_end():
-            self._processor.apply(changes)
+            self._processor.apply(changes, positions=self._changelog.positions)
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
             self._health.progress()
         self._processor.warm_up()
@@ -171,7 +178,7 @@ class Worker:
         self._assigned = assigned
         if assigned - before:
             for changes in self._changelog.read_to_end():
-                self._pipeline.follow(changes, self._share)
+                self._pipeline.follow(changes, self._share, self._changelog.positions)
 
     def _poll_nothing(self) -> None:
         """Keep the place in the group, without reading on."""
@@ -190,7 +197,7 @@ class Worker:
         """Between batches: follow the changelog, swap in refits and rebuilt indexes."""
         changes = self._changelog.poll()
         if changes or not len(self._pipeline):
-            self._pipeline.follow(changes, self._share)
+            self._pipeline.follow(changes, self._share, self._changelog.positions)
 
     def _drain(self) -> None:
         """Finish and commit what is under way; records that were only read are left for the next owner.
@@ -210,3 +217,5 @@ class Worker:
                     "their events are read again after the next start. Raise the budget or lower `batch.max_batch`"
                 )
         log.info("drained")
+        if self._snapshots is not None:
+            self._snapshots.finish()

@@ -59,6 +59,10 @@ class Changelog(Protocol):
     def identity(self) -> str:
         """Changes when the changelog was deleted and made anew: positions in the old one mean nothing then."""
 
+    @property
+    def deletions_kept_ms(self) -> int | None:
+        """For how long deletions can be read, milliseconds: an older state may have missed some. None: for ever."""
+
     def go_on_from(self, positions: Mapping[int, int]) -> bool:
         """Begin at these positions; to be called before anything else.
 

@@ -178,6 +178,11 @@ class MemoryChangelog:
         """How many changes were delivered."""
         return {0: self._next}
 
+    @property
+    def deletions_kept_ms(self) -> int | None:
+        """For ever."""
+        return None
+
     def go_on_from(self, positions: Mapping[int, int]) -> bool:
         """Begin after so many changes."""
         if positions.get(0, 0) > len(self._changes):

@@ -45,8 +45,10 @@ class Workers:
         self._processes: list[BaseProcess | None] = [None] * len(configs)
         self.ended: list[int] = []
 
-    def __len__(self) -> int:
-        return len(self._configs)
+    @property
+    def started(self) -> list[int]:
+        """Those that run, or ended and will be started again."""
+        return [number for number, process in enumerate(self._processes) if process is not None]
 
     def start(self, number: int) -> None:
         """Start one."""

@@ -19,7 +19,18 @@ predictions = st.builds(
     event_source=name,
     event_id=name,
     event_time_ms=st.integers(0, 4_102_444_800_000),
-    top=st.lists(st.builds(ClassScore, label=name, adapted=share, zero_shot=share), min_size=1, max_size=5).map(tuple),
+    top=st.lists(
+        st.builds(
+            ClassScore,
+            label=name,
+            adapted=share,
+            zero_shot=share,
+            kind=st.sampled_from(["labelled", "present", "dormant"]),
+            aliveness=share,
+        ),
+        min_size=1,
+        max_size=5,
+    ).map(tuple),
     zero_shot_label=name,
     label=st.none() | name,
     gate=share,
@@ -53,7 +64,18 @@ def test_the_wire_form_keeps_what_people_act_on(prediction: Prediction) -> None:
 
 def test_a_number_that_is_none_is_refused_and_not_written_as_nan() -> None:
     prediction = Prediction(
-        "s", "i", 0, (ClassScore("a", float("nan"), 0.5),), "a", None, 0.0, (), False, 0.0, Versions("e", "v", "a"), {}
+        "s",
+        "i",
+        0,
+        (ClassScore("a", float("nan"), 0.5, "labelled", 1.0),),
+        "a",
+        None,
+        0.0,
+        (),
+        False,
+        0.0,
+        Versions("e", "v", "a"),
+        {},
     )
     with pytest.raises(ValueError, match="not JSON compliant"):
         prediction.to_record(Record(Partition("images", 0), 0, 0, None, b""))

@@ -54,6 +54,11 @@ class FileChangelog:
         first = next(_lines(self._path), b"")
         return hashlib.blake2b(first, digest_size=8).hexdigest() if first else ""
 
+    @property
+    def deletions_kept_ms(self) -> int | None:
+        """For ever."""
+        return None
+
     def go_on_from(self, positions: Mapping[int, int]) -> bool:
         """Begin after so many lines; see `Changelog.go_on_from`."""
         wanted = positions.get(0, 0)

@@ -7,7 +7,7 @@ from stream_adapter.transport.base import Record
 from stream_adapter.transport.changelog import Change, change_of
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.reading import TopicReader
-from stream_adapter.transport.kafka.topics import topic_identity
+from stream_adapter.transport.kafka.topics import delete_retention_ms, topic_identity
 
 
 class KafkaChangelog:
@@ -30,6 +30,7 @@ class KafkaChangelog:
         connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
         self._reader = TopicReader(connection, config.topics.anchors)
         self._identity = topic_identity(connection, config.topics.anchors)
+        self._deletions_kept_ms = delete_retention_ms(connection, config.topics.anchors)
         self._writer = writer
         self._positions: dict[int, int] = {}
 
@@ -51,6 +52,11 @@ class KafkaChangelog:
     def identity(self) -> str:
         """The topic's id: a topic that is deleted and made anew has another one."""
         return self._identity
+
+    @property
+    def deletions_kept_ms(self) -> int | None:
+        """The topic's `delete.retention.ms`, None where this worker may not ask."""
+        return self._deletions_kept_ms
 
     def go_on_from(self, positions: Mapping[int, int]) -> bool:
         """Begin at these offsets; see `Changelog.go_on_from`."""

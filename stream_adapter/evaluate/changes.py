@@ -1,0 +1,115 @@
+"""Where labels changed predictions: what was fixed, what was caused, and how accuracy went over the stream."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.evaluate.results import WINDOW, Trace
+from stream_adapter.evaluate.scores import windowed
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How one method's answers differ from zero-shot's, over all seeds.
+
+    Attributes:
+        events: scored events.
+        fixed: zero-shot was wrong, the method is right.
+        caused: zero-shot was right, the method is wrong.
+        other: both are wrong, in different ways.
+    """
+
+    events: int
+    fixed: int
+    caused: int
+    other: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Events of one class that were taken for another one.
+
+    Attributes:
+        truth: class index.
+        taken_for: class index.
+        events: how many, over all seeds.
+    """
+
+    truth: int
+    taken_for: int
+    events: int
+
+
+def changes(pairs: Sequence[tuple[Trace, Trace]], group: str) -> Changes:
+    """Compare (method, zero-shot) of each seed on one group, "labelled" or "canary"."""
+    events = fixed = caused = other = 0
+    for method, reference in pairs:
+        rows = members(method, group)
+        ours, before = method.answers.hits[rows], reference.answers.hits[rows]
+        moved = method.answers.predicted[rows] != reference.answers.predicted[rows]
+        events += int(rows.sum())
+        fixed += int((ours & ~before).sum())
+        caused += int((before & ~ours).sum())
+        other += int((moved & ~ours & ~before).sum())
+    return Changes(events, fixed, caused, other)
+
+
+def confusions(pairs: Sequence[tuple[Trace, Trace]], most: int = 10) -> tuple[list[Confusion], list[Confusion]]:
+    """The pairs of classes that were fixed most, as zero-shot took them, and caused most, as the method takes them."""
+    fixed: Counter[tuple[int, int]] = Counter()
+    caused: Counter[tuple[int, int]] = Counter()
+    for method, reference in pairs:
+        ours, before = method.answers, reference.answers
+        scored = ours.truth >= 0
+        for rows, taken_for, counts in (
+            (scored & ours.hits & ~before.hits, before.predicted, fixed),
+            (scored & before.hits & ~ours.hits, ours.predicted, caused),
+        ):
+            counts.update(zip(ours.truth[rows].tolist(), taken_for[rows].tolist(), strict=True))
+    return _most(fixed, most), _most(caused, most)
+
+
+def by_part(pairs: Sequence[tuple[Trace, Trace]], group: str, parts: int = 20) -> list[Changes]:
+    """`changes` for each of `parts` equal parts of the stream, first to last."""
+    found = []
+    for part in range(parts):
+        cut = []
+        for method, reference in pairs:
+            length = len(method.answers)
+            rows = np.arange(part * length // parts, (part + 1) * length // parts)
+            cut.append((_cut(method, rows), _cut(reference, rows)))
+        found.append(changes(cut, group))
+    return found
+
+
+def curve(traces: Sequence[Trace], group: str, points: int = 120) -> tuple[list[float], list[float]]:
+    """Windowed accuracy over the stream: positions in events, and means over seeds; nan where no event came yet."""
+    length = min(len(trace.answers) for trace in traces)
+    grid = np.unique(np.linspace(1, length, min(points, length)).astype(np.int64))  # (p,), events so far
+    values = np.full((len(traces), len(grid)), np.nan)
+    for number, trace in enumerate(traces):
+        rows = np.flatnonzero(members(trace, group))
+        accuracy = windowed(trace.answers.hits[rows], WINDOW)
+        so_far = np.searchsorted(rows, grid)  # (p,), events of the group among them
+        values[number] = np.where(so_far > 0, np.append(accuracy, np.nan)[so_far - 1], np.nan)
+    held = ~np.isnan(values)
+    sums = np.where(held, values, 0.0).sum(axis=0)
+    means = np.where(held.any(axis=0), sums / np.maximum(held.sum(axis=0), 1), np.nan)
+    return grid.astype(float).tolist(), means.tolist()
+
+
+def members(trace: Trace, group: str) -> NDArray[np.bool_]:
+    """Bool (n,): the group's scored events."""
+    return trace.canary if group == "canary" else trace.labelled
+
+
+def _most(counts: Counter[tuple[int, int]], most: int) -> list[Confusion]:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [Confusion(truth, taken_for, events) for (truth, taken_for), events in ordered[:most]]
+
+
+def _cut(trace: Trace, rows: NDArray[np.int64]) -> Trace:
+    return Trace(trace.answers[rows], trace.canary[rows], trace.taught[rows], trace.domains[rows])

@@ -1,0 +1,45 @@
+"""Randomness: one generator for each purpose, so that a method more or an option more changes no other draw."""
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.errors import EvaluationError
+from stream_adapter.evaluate.features import Features
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """The generator for one purpose of one seed: the same wherever and whenever it is asked for."""
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
+
+
+def draw_classes(features: Features, share: float, seed: int, purpose: str) -> NDArray[np.int64]:
+    """A share of the classes that occur, rounded, at least one and not all of them: int64, ascending.
+
+    Raises:
+        EvaluationError: the share is not between 0 and 1, or fewer than two classes occur.
+    """
+    if not 0.0 < share < 1.0:
+        raise EvaluationError(f"a share of the classes must be between 0 and 1, found {share:g}")
+    occurring = features.occurring
+    if len(occurring) < 2:
+        raise EvaluationError(
+            f"{features.name} has events of {len(occurring)} class of its vocabulary; to teach some classes and hold "
+            "others out, at least two are needed"
+        )
+    wanted = min(max(round(share * len(occurring)), 1), len(occurring) - 1)
+    return np.sort(generator(seed, purpose).permutation(occurring)[:wanted])
+
+
+def named_classes(features: Features, names: tuple[str, ...]) -> NDArray[np.int64]:
+    """Indices of classes by name: int64, ascending.
+
+    Raises:
+        EvaluationError: a name is not in the vocabulary.
+    """
+    known = {name: index for index, name in enumerate(features.vocabulary.class_names)}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise EvaluationError(f"not in the vocabulary of {features.name}: {', '.join(missing)}")
+    return np.array(sorted({known[name] for name in names}), np.int64)

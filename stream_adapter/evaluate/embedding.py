@@ -1,0 +1,87 @@
+"""Pictures as features: a folder, a manifest or a recorded topic, embedded by the configured encoder."""
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.config import Config, FilesConfig
+from stream_adapter.encode.base import Encoder, Prepared
+from stream_adapter.encode.loading import load_models
+from stream_adapter.encode.vocabulary import Vocabulary
+from stream_adapter.errors import EvaluationError, EventError
+from stream_adapter.evaluate.features import UNKNOWN, Features
+from stream_adapter.events import EMBEDDING, ImageEvent, parse_image_event
+from stream_adapter.transport.base import Record
+from stream_adapter.transport.files.source import FileInput, open_input
+
+_BATCH = 64
+
+
+def embed(path: Path, config: Config, say: Callable[[str], None]) -> Features:
+    """Embed every event of an input: its label is the class, its CloudEvents source the domain.
+
+    Args:
+        path: a folder `CLASS/picture.jpg`, a manifest (its column `source` names domains) or a recorded topic.
+        config: encoder and vocabulary.
+        say: told how far it is, and how many events could not be used.
+
+    Raises:
+        TransportError: the input cannot be read.
+        EncoderError: the model cannot be loaded.
+        VocabularyError: the classes, prompts or class vectors do not fit together.
+        EvaluationError: no event can be used.
+    """
+    source = open_input(FilesConfig(input=path, output=path))
+    encoder, vocabulary = load_models(config.encoder, config.vocabulary)
+    with ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode") as decoders:
+        return embed_input(source, encoder, vocabulary, decoders, say)
+
+
+def embed_input(
+    source: FileInput, encoder: Encoder, vocabulary: Vocabulary, decoders: Executor, say: Callable[[str], None]
+) -> Features:
+    """Embed an input with a loaded encoder; see `embed`."""
+    classes = {name: index for index, name in enumerate(vocabulary.class_names)}
+    vectors: list[NDArray[np.float32]] = []
+    events: list[ImageEvent] = []
+    refused: list[EventError] = []
+    read = 0
+    records = source.records(0)
+    while chunk := list(itertools.islice(records, _BATCH)):
+        read += len(chunk)
+        pictures: list[Prepared] = []
+        for result in decoders.map(lambda record: _decoded(encoder, record), chunk):
+            if isinstance(result, EventError):
+                refused.append(result)
+            else:
+                events.append(result[0])
+                pictures.append(result[1])
+        if pictures:
+            vectors.append(encoder.encode(pictures))  # (B, d)
+        say(f"{read} of {len(source)} pictures embedded")
+    if refused:
+        say(f"{len(refused)} of {len(source)} pictures cannot be used and are left out; the first: {refused[0]}")
+    if not events:
+        raise EvaluationError(f"{source.partition.topic}: no picture can be used")
+    labels = [UNKNOWN if event.label is None else classes.get(event.label, UNKNOWN) for event in events]
+    return Features(
+        np.concatenate(vectors),
+        np.array(labels, np.int64),
+        np.array([event.source for event in events]),
+        vocabulary,
+        source.partition.topic,
+    )
+
+
+def _decoded(encoder: Encoder, record: Record) -> tuple[ImageEvent, Prepared] | EventError:
+    try:
+        event = parse_image_event(record)
+        if event.content_type == EMBEDDING:
+            return event, encoder.check_vector(event.data, event.fingerprint)
+        return event, encoder.prepare(event.data, event.content_type)
+    except EventError as error:
+        return error

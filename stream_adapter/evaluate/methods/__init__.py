@@ -1,0 +1,58 @@
+"""The methods that are compared, by name."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from stream_adapter.errors import EvaluationError
+from stream_adapter.evaluate.methods.anytime import AnytimeCl
+from stream_adapter.evaluate.methods.base import Batch, Lessons, Method, Probabilities, Task
+from stream_adapter.evaluate.methods.kernel_ridge import KernelRidge
+from stream_adapter.evaluate.methods.knn import NearestNeighbours
+from stream_adapter.evaluate.methods.last_label import LastLabel
+from stream_adapter.evaluate.methods.lsa import LabelShiftAware
+from stream_adapter.evaluate.methods.rail import Rail
+from stream_adapter.evaluate.methods.ranpac import RanPac
+from stream_adapter.evaluate.methods.slda import StreamingLda
+from stream_adapter.evaluate.methods.stata import StatA
+from stream_adapter.evaluate.methods.tip_adapter import TipAdapter
+from stream_adapter.evaluate.methods.worker_adapter import WorkerAdapter
+from stream_adapter.evaluate.methods.zero_shot import ZeroShot
+
+BASELINE = "last-label"
+"""Run beside whatever is asked for wherever there is a stream: accuracy says little without it."""
+
+METHODS: dict[str, Callable[[Task], Method]] = {
+    "zero-shot": ZeroShot,
+    "llu": partial(WorkerAdapter, published_llu=True),
+    "tip-adapter": TipAdapter,
+    "knn": NearestNeighbours,
+    "slda": StreamingLda,
+    "ranpac": RanPac,
+    "rail": Rail,
+    "anytime": AnytimeCl,
+    "kernel-ridge": KernelRidge,
+    "lsa": LabelShiftAware,
+    "stata": StatA,
+    "ours": WorkerAdapter,
+    BASELINE: LastLabel,
+}
+
+
+def check_methods(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each once.
+
+    Raises:
+        EvaluationError: one of them is no method; names the nearest ones.
+    """
+    for name in names:
+        if name not in METHODS:
+            near = difflib.get_close_matches(name, METHODS, n=2, cutoff=0.5)
+            advice = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(METHODS)}"
+            raise EvaluationError(f"unknown method {name!r}; {advice}")
+    if not names:
+        raise EvaluationError(f"no method was named; known are {', '.join(METHODS)}")
+    return tuple(dict.fromkeys(names))
+
+
+__all__ = ["BASELINE", "METHODS", "Batch", "Lessons", "Method", "Probabilities", "Task", "check_methods"]

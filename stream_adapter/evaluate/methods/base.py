@@ -1,0 +1,153 @@
+"""What a protocol asks of a method, and what it gives it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.presence_evidence import ClassKind
+from stream_adapter.config import AdapterConfig
+from stream_adapter.encode.vocabulary import Vocabulary
+
+Probabilities = NDArray[np.float32]
+"""float32 (B, C), rows sum to 1."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Task:
+    """What a method knows before the first event.
+
+    Attributes:
+        vocabulary: the classes, with their text vectors and the logit scale τ.
+        canaries: names of the classes that will never be taught.
+        seed: for methods that draw anything.
+        adapter: settings of `ours` and `llu`; other methods do not look at them.
+    """
+
+    vocabulary: Vocabulary
+    canaries: tuple[str, ...] = ()
+    seed: int = 0
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+
+    @property
+    def texts(self) -> NDArray[np.float32]:
+        """Float32 (C, d), unit."""
+        return self.vocabulary.text_vectors
+
+    @property
+    def scale(self) -> float:
+        """The logit scale τ."""
+        return self.vocabulary.logit_scale
+
+
+class Batch(NamedTuple):
+    """Events that arrived together.
+
+    Attributes:
+        vectors: float32 (B, d), unit.
+        ids: int64 (B,), what labels that come later refer to.
+    """
+
+    vectors: NDArray[np.float32]
+    ids: NDArray[np.int64]
+
+
+class Lessons(NamedTuple):
+    """Labels that are known now, of this batch or of an earlier one.
+
+    Attributes:
+        vectors: float32 (n, d), unit.
+        classes: int64 (n,), indices into the vocabulary.
+        ids: int64 (n,), of the events that they label.
+    """
+
+    vectors: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    ids: NDArray[np.int64]
+
+
+class Method(Protocol):
+    """A classifier that learns from a stream: for each batch one `predict`, then one `update`."""
+
+    def predict(self, vectors: NDArray[np.float32]) -> Probabilities:
+        """Probabilities over all C classes, for vectors (B, d). Later predictions do not depend on this call."""
+
+    def update(self, batch: Batch, lessons: Lessons) -> None:
+        """Take in traffic that was predicted, and the labels that are known now; either may be empty."""
+
+    def class_kinds(self) -> Sequence[ClassKind] | None:
+        """What each class is taken for now; None where the method does not tell classes apart."""
+
+
+class LabelsOnly:
+    """Base of methods that learn from labels alone and take no class for anything."""
+
+    def update(self, batch: Batch, lessons: Lessons) -> None:
+        """Learn the labels, where there are any."""
+        if len(lessons.classes):
+            self.learn(lessons.vectors, lessons.classes)
+
+    def learn(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
+        """Learn vectors (n, d) of classes (n,), n ≥ 1, in this order."""
+        raise NotImplementedError
+
+    def class_kinds(self) -> Sequence[ClassKind] | None:
+        """None."""
+        return None
+
+
+def softmax(logits: NDArray[np.floating]) -> Probabilities:
+    """Softmax of each row, in float64."""
+    wide = logits.astype(np.float64)
+    wide = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return np.asarray(wide / wide.sum(axis=1, keepdims=True), np.float32)
+
+
+def zero_shot_probabilities(vectors: NDArray[np.float32], task: Task) -> Probabilities:
+    """softmax(τ · z·t_c): (B, d) -> (B, C)."""
+    return softmax(task.scale * vectors @ task.texts.T)
+
+
+def shares(scores: NDArray[np.floating], fallback: Probabilities) -> Probabilities:
+    """Scores (B, C) as probabilities: clipped at zero and divided by their sum; `fallback`'s row where all are zero."""
+    positive = np.maximum(scores, 0.0).astype(np.float64)
+    sums = positive.sum(axis=1, keepdims=True)  # (B, 1)
+    return np.where(sums > 0, positive / np.where(sums > 0, sums, 1.0), fallback).astype(np.float32)
+
+
+class Memory:
+    """Vectors and classes in order of arrival, in arrays that grow by doubling."""
+
+    def __init__(self, dimension: int) -> None:
+        self._vectors = np.zeros((256, dimension), np.float32)
+        self._classes = np.zeros(256, np.int64)
+        self._held = 0
+
+    def __len__(self) -> int:
+        return self._held
+
+    def add(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
+        """Append vectors (n, d) of classes (n,)."""
+        needed = self._held + len(classes)
+        while needed > len(self._classes):
+            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+            self._classes = np.concatenate([self._classes, np.zeros_like(self._classes)])
+        self._vectors[self._held : needed] = vectors
+        self._classes[self._held : needed] = classes
+        self._held = needed
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """Float32 (n, d)."""
+        return self._vectors[: self._held]
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """int64 (n,)."""
+        return self._classes[: self._held]
+
+    def one_hot(self, n_classes: int) -> NDArray[np.float32]:
+        """Float32 (n, C)."""
+        return np.eye(n_classes, dtype=np.float32)[self.classes]

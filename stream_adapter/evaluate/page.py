@@ -1,0 +1,100 @@
+"""The report as one self-contained HTML page: no script, no font, no request, light and dark."""
+
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from stream_adapter.evaluate.report import REFERENCE
+from stream_adapter.evaluate.results import Row, Run, rows
+from stream_adapter.evaluate.running import Evaluation
+from stream_adapter.evaluate.sections import (
+    calibration,
+    confusion,
+    costs,
+    frontier,
+    kinds,
+    label_effect,
+    over_the_stream,
+    shots_plot,
+)
+from stream_adapter.evaluate.tables import figures_table, legend
+
+
+def render(evaluation: Evaluation, runs: list[Run], report: dict[str, Any]) -> str:
+    """The page.
+
+    Args:
+        evaluation: what was run.
+        runs: what was found.
+        report: the same as data, see `report.document`.
+    """
+    found = rows(runs)
+    focus = "ours" if "ours" in evaluation.methods else evaluation.methods[-1]
+    title = f"{evaluation.settings.protocol} on {evaluation.features.name}"
+    body = [
+        f"<h1>Evaluation: {escape(title)}</h1>",
+        f"<p>{_sentence(evaluation)}</p>",
+        legend(evaluation.methods),
+        "<h2>Accuracy and calibration</h2>",
+        figures_table(evaluation, found),
+        *_plots(evaluation, runs, found, focus),
+        "<h2>Settings</h2>",
+        _settings(report),
+    ]
+    style = files("stream_adapter.evaluate").joinpath("page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>\n"
+        + "\n".join(part for part in body if part)
+        + "\n</main></body></html>\n"
+    )
+
+
+def _plots(evaluation: Evaluation, runs: list[Run], found: list[Row], focus: str) -> list[str]:
+    protocol = evaluation.settings.protocol
+    if protocol == "stream":
+        return [
+            frontier(evaluation, found, "labelled", "canary"),
+            costs(evaluation, found, focus),
+            over_the_stream(evaluation, runs, focus),
+            label_effect(evaluation, runs, focus),
+            confusion(evaluation, runs, focus),
+            kinds(evaluation, runs),
+            calibration(runs, focus),
+        ]
+    if protocol == "few-shot":
+        return [shots_plot(evaluation, found, focus)]
+    return [frontier(evaluation, found, "last", "transfer")]
+
+
+def _sentence(evaluation: Evaluation) -> str:
+    features, settings = evaluation.features, evaluation.settings
+    many = f"{evaluation.seeds} seeds" if evaluation.seeds > 1 else "one seed"
+    text = (
+        f"{len(features):,} events of {len(features.occurring)} classes, all {len(features.vocabulary.class_names)} "
+        f"names of the vocabulary as candidates; {many}, the same draws for all methods. {REFERENCE} is the untouched "
+        "model."
+    )
+    if settings.protocol == "stream":
+        text += " Each event is predicted before its label is learned; canaries are classes that are never taught."
+    return escape(text)
+
+
+def _settings(report: dict[str, Any]) -> str:
+    flat: dict[str, Any] = {"protocol": report["protocol"], **report["settings"], "interval": report["interval"]}
+    flat |= {f"data: {name}": value for name, value in report["data"].items()}
+    flat |= {f"version: {name}": value for name, value in report["versions"].items()}
+    flat |= {f"seconds of {name}": ", ".join(map(str, each)) for name, each in report["seconds"].items()}
+    for seed, names in zip(report["seeds"], report["held_out"], strict=False):
+        if names:
+            flat[f"never taught, seed {seed}"] = ", ".join(names)
+    cells = "".join(
+        f'<tr><td>{escape(str(name))}</td><td class="text">{escape(_text(value))}</td></tr>'
+        for name, value in flat.items()
+    )
+    return f'<div class="scroll"><table><caption>What was run</caption>{cells}</table></div>'
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

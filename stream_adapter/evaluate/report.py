@@ -1,0 +1,167 @@
+"""The report as data and as a table."""
+
+import dataclasses
+import json
+import math
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from stream_adapter import __version__
+from stream_adapter.errors import EvaluationError
+from stream_adapter.evaluate.results import ALL, Figures, Row, Run, rows
+from stream_adapter.evaluate.running import Evaluation
+
+REFERENCE = "zero-shot"
+"""What every other method is compared with: it is always run."""
+
+
+def document(evaluation: Evaluation, runs: list[Run]) -> dict[str, Any]:
+    """Everything that was found, as JSON values; not-a-number becomes null."""
+    found = rows(runs)
+    reference = {(row.group, row.domain, row.shots): row for row in found if row.method == REFERENCE}
+    features = evaluation.features
+    seconds: dict[str, list[float]] = {name: [] for name in evaluation.methods}
+    for run in runs:
+        seconds[run.method].append(round(run.seconds, 3))
+    return {
+        "protocol": evaluation.settings.protocol,
+        "settings": dataclasses.asdict(evaluation.settings),  # type: ignore[call-overload]
+        "seeds": list(range(evaluation.seeds)),
+        "data": {
+            "name": features.name,
+            "events": len(features),
+            "classes": len(features.vocabulary.class_names),
+            "occurring_classes": len(features.occurring),
+            "domains": list(features.domain_names),
+            "vocabulary": features.vocabulary.hash,
+            "logit_scale": features.vocabulary.logit_scale,
+        },
+        "held_out": [list(run.outcome.held_out) for run in runs if run.method == evaluation.methods[0]],
+        "results": [_row(row, reference.get((row.group, row.domain, row.shots))) for row in found],
+        "seconds": seconds,
+        "kinds": _kinds(runs),
+        "adapter": evaluation.adapter.model_dump(mode="json"),
+        "interval": "95 %, Student's t over seeds",
+        "versions": {
+            "stream_adapter": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": torch.__version__,
+            "platform": sys.platform,
+        },
+    }
+
+
+def write_json(path: Path, report: dict[str, Any]) -> None:
+    """Write a report.
+
+    Raises:
+        EvaluationError: the file cannot be written.
+    """
+    write_text(path, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step: readers see the old file or the new one, never a part.
+
+    Raises:
+        EvaluationError: the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise EvaluationError(f"the report cannot be written to {path}: {error.strerror}") from error
+
+
+def show(evaluation: Evaluation, runs: list[Run], console: Console) -> None:
+    """Show the figures over all domains as a table, one method a line, and those by domain where there are several."""
+    found = rows(runs)
+    for shots in sorted({row.shots for row in found}, key=lambda value: value or 0):
+        for domain in dict.fromkeys(row.domain for row in found):
+            chosen = [row for row in found if row.shots == shots and row.domain == domain]
+            for groups in evaluation.settings.tables:
+                console.print(_table(evaluation, [row for row in chosen if row.group in groups], shots, domain))
+
+
+def percent(row: Row) -> str:
+    """Accuracy in %, with the larger half of its interval."""
+    interval = row.accuracy
+    if math.isnan(interval.mean):
+        return "–"
+    half = max(interval.high - interval.mean, interval.mean - interval.low)
+    return f"{100 * interval.mean:.1f}" + (f" [dim]±{100 * half:.1f}[/dim]" if half > 0.0 else "")
+
+
+def _table(evaluation: Evaluation, chosen: list[Row], shots: int | None, domain: str) -> Table:
+    where = f", {domain}" if domain != ALL else ""
+    which = f", {shots} per class" if shots is not None else ""
+    seeds = f"{evaluation.seeds} seed{'s' if evaluation.seeds > 1 else ''}"
+    table = Table(title=f"{evaluation.features.name}{where}{which}", title_justify="left", caption_justify="left")
+    table.caption = f"accuracy in % (95 % interval over {seeds}), ECE in %"
+    groups = list(dict.fromkeys(row.group for row in chosen))
+    table.add_column("method", no_wrap=True)
+    for group in groups:
+        table.add_column(group, justify="right", no_wrap=True)
+        if any(not math.isnan(row.mean("ece")) for row in chosen if row.group == group):
+            table.add_column("ECE", justify="right", no_wrap=True)
+    for method in evaluation.methods:
+        cells = [method]
+        for group in groups:
+            of_group = [row for row in chosen if row.group == group]
+            row = next((row for row in of_group if row.method == method), None)
+            cells.append("–" if row is None else percent(row))
+            if any(not math.isnan(other.mean("ece")) for other in of_group):
+                ece = _NAN if row is None else row.mean("ece")
+                cells.append("–" if math.isnan(ece) else f"{100 * ece:.1f}")
+        table.add_row(*cells)
+    return table
+
+
+_NAN = float("nan")
+
+
+def _row(row: Row, reference: Row | None) -> dict[str, Any]:
+    shown: dict[str, Any] = {"method": row.method, "group": row.group, "domain": row.domain}
+    if row.shots is not None:
+        shown["shots"] = row.shots
+    shown["accuracy"] = {name: _number(getattr(row.accuracy, name)) for name in ("mean", "low", "high")}
+    for name in ("ece", "nll", "brier"):
+        shown[name] = _number(row.mean(name))
+    if not math.isnan(row.mean("windowed")):
+        shown["windowed"], shown["faded"] = _number(row.mean("windowed")), _number(row.mean("faded"))
+    if reference is not None:
+        shown["before"] = {name: _number(reference.mean(name)) for name in ("accuracy", "ece", "nll", "brier")}
+    shown["per_seed"] = [_figures(figures) for figures in row.per_seed]
+    return shown
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    return {name: _number(value) for name, value in dataclasses.asdict(figures).items()}
+
+
+def _number(value: float) -> float | None:
+    if isinstance(value, int):
+        return value
+    return None if math.isnan(value) else round(value, 6)
+
+
+def _kinds(runs: list[Run]) -> dict[str, dict[str, float]]:
+    """Mean count of classes by kind at the end of a run, for methods that say it."""
+    counts: dict[str, dict[str, float]] = {}
+    for method in dict.fromkeys(run.method for run in runs):
+        told = [run.outcome.kinds for run in runs if run.method == method and run.outcome.kinds is not None]
+        if told:
+            kinds = sorted({kind for of_run in told for kind in of_run})
+            counts[method] = {kind: sum(list(of_run).count(kind) for of_run in told) / len(told) for kind in kinds}
+    return counts

@@ -1,0 +1,108 @@
+"""Runs a protocol for all methods and seeds, in this process or in several."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+
+from stream_adapter.config import AdapterConfig
+from stream_adapter.evaluate.features import Features
+from stream_adapter.evaluate.methods import METHODS, Method, Task
+from stream_adapter.evaluate.results import Outcome, Run
+
+
+class Settings(Protocol):
+    """The settings of a protocol, which run it; `tables` has the groups that are shown side by side."""
+
+    protocol: ClassVar[str]
+    tables: ClassVar[tuple[tuple[str, ...], ...]]
+
+    def size(self, features: Features) -> int:
+        """About how many events one run predicts."""
+
+    def run(
+        self,
+        features: Features,
+        make: Callable[[tuple[str, ...]], Method],
+        seed: int,
+        advance: Callable[[int], None],
+    ) -> Outcome:
+        """Run one method with the draws of one seed; `make` is given the classes that are never taught."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Evaluation:
+    """What is to be run.
+
+    Attributes:
+        features: the data.
+        settings: the protocol.
+        methods: names, each of them in `METHODS`.
+        seeds: how many; seeds 0, 1, ….
+        adapter: settings of `ours` and `llu`.
+    """
+
+    features: Features
+    settings: Settings
+    methods: tuple[str, ...]
+    seeds: int
+    adapter: AdapterConfig
+
+    @property
+    def jobs(self) -> list[tuple[str, int]]:
+        """All pairs of method and seed, seed by seed."""
+        return [(method, seed) for seed in range(self.seeds) for method in self.methods]
+
+    def run(self, method: str, seed: int, advance: Callable[[int], None]) -> Run:
+        """Run one method with one seed."""
+
+        def make(never_taught: tuple[str, ...]) -> Method:
+            return METHODS[method](Task(self.features.vocabulary, never_taught, seed, self.adapter))
+
+        started = time.perf_counter()
+        outcome = self.settings.run(self.features, make, seed, advance)
+        return Run(method, seed, time.perf_counter() - started, outcome)
+
+
+def run_all(evaluation: Evaluation, processes: int, advance: Callable[[int], None]) -> list[Run]:
+    """Run everything; the runs come in the order of `Evaluation.jobs`, however many processes work on them.
+
+    Args:
+        evaluation: what.
+        processes: 1 runs everything here. Several have one torch thread each and are ended when this is interrupted.
+        advance: told how many events were predicted since the last call, for a progress bar.
+    """
+    runs = {}
+    for run in _here(evaluation, advance) if processes == 1 else _in_processes(evaluation, processes, advance):
+        runs[run.method, run.seed] = run
+    return [runs[job] for job in evaluation.jobs]
+
+
+def _here(evaluation: Evaluation, advance: Callable[[int], None]) -> Iterator[Run]:
+    for method, seed in evaluation.jobs:
+        yield evaluation.run(method, seed, advance)
+
+
+def _in_processes(evaluation: Evaluation, processes: int, advance: Callable[[int], None]) -> Iterator[Run]:
+    size = evaluation.settings.size(evaluation.features)
+    # Forked children of a process that has used torch's threads may hang; leaving the block ends the processes.
+    with multiprocessing.get_context("spawn").Pool(processes, _begin, (evaluation,)) as pool:
+        for run in pool.imap_unordered(_run_one, evaluation.jobs):
+            advance(size)
+            yield run
+
+
+# What the jobs of a child process have in common; sent once, not with each job.
+_common: list[Evaluation] = []
+
+
+def _begin(evaluation: Evaluation) -> None:
+    torch.set_num_threads(1)
+    _common.append(evaluation)
+
+
+def _run_one(job: tuple[str, int]) -> Run:
+    return _common[0].run(*job, lambda events: None)

@@ -1,0 +1,148 @@
+"""The worker's snapshots: what goes into one, when, and back again."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+import structlog
+
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.config import SnapshotsConfig
+from stream_adapter.errors import SnapshotError
+from stream_adapter.metrics import Metrics
+from stream_adapter.snapshots import Snapshot, SnapshotFolder, Snapshotter, Written
+from stream_adapter.taught_state import TaughtState
+from stream_adapter.teaching import Teacher
+from stream_adapter.transport.changelog import Changelog
+
+log = structlog.get_logger(__name__)
+
+
+class Snapshots:
+    """Saves the state of adapter and teacher, and restores it. Used by the thread that owns them.
+
+    Args:
+        folder: where they are kept.
+        config: how often.
+        adapter: the anchors.
+        teacher: what is known beside them, and how far the changelog was followed.
+        changelog: whose positions are saved with the state.
+        fingerprint: the encoder's.
+        vocabulary_hash: the vocabulary's.
+        executor: copies, packs and writes.
+        metrics: ages, sizes, outcomes.
+        clock: monotonic seconds.
+        wall_clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        folder: SnapshotFolder,
+        config: SnapshotsConfig,
+        *,
+        adapter: Adapter,
+        teacher: Teacher,
+        changelog: Changelog,
+        fingerprint: str,
+        vocabulary_hash: str,
+        executor: Executor,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder
+        self._adapter = adapter
+        self._teacher = teacher
+        self._changelog = changelog
+        self._fingerprint = fingerprint
+        self._vocabulary_hash = vocabulary_hash
+        self._metrics = metrics
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._last = False
+        self._snapshotter = Snapshotter(
+            folder, config.every_s, executor, clock(), written=self._written, failed=self._failed
+        )
+
+    def restore(self) -> bool:
+        """Take over the newest state that can be trusted, and set the changelog to go on from there.
+
+        Returns:
+            False where there is none: the changelog begins at its beginning.
+
+        Raises:
+            SnapshotError: the folder cannot be used.
+        """
+        kept_ms = self._changelog.deletions_kept_ms
+        oldest_ms = None if kept_ms is None else int(self._wall_clock() * 1000) - kept_ms
+        while True:
+            snapshot = self._folder.newest(
+                fingerprint=self._fingerprint, changelog=self._changelog.identity, oldest_ms=oldest_ms
+            )
+            if snapshot is None:
+                return False
+            try:
+                taught = TaughtState.of(snapshot.arrays, snapshot.facts)
+                if not self._changelog.go_on_from(snapshot.offsets):
+                    raise SnapshotError(f"the anchors topic does not have its positions {dict(snapshot.offsets)}")
+                self._adapter.load_state(snapshot.arrays)
+                self._teacher.restore(taught)
+                self._teacher.positions = dict(snapshot.offsets)
+            except SnapshotError as error:
+                self._folder.discard_newest(str(error))
+                self._changelog.go_on_from({})
+                continue
+            self._metrics.snapshots.labels(outcome="restored").inc()
+            log.info("restored a snapshot", anchors=self._adapter.n_anchors, taken_ms=snapshot.created_at_ms)
+            return True
+
+    def turn(self) -> None:
+        """Between batches: begin, go on with or finish one, as it is due."""
+        self._snapshotter.turn(self._clock(), lambda: _Copy(self))
+        age_s = self._snapshotter.age_s(self._clock())
+        if age_s is not None:
+            self._metrics.snapshot_age.set(age_s)
+
+    def finish(self) -> None:
+        """A last one, with the graph, when the stream has come to rest."""
+        self._last = True
+        self._snapshotter.finish(self._clock(), lambda: _Copy(self))
+
+    def _written(self, written: Written) -> None:
+        self._metrics.snapshots.labels(outcome="written").inc()
+        self._metrics.snapshot_seconds.observe(written.seconds)
+        self._metrics.snapshot_bytes.set(written.bytes)
+
+    def _failed(self, error: SnapshotError) -> None:
+        self._metrics.snapshots.labels(outcome="failed").inc()
+
+
+class _Copy:
+    """The state in the making, see `snapshots.Copying`."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._of = snapshots
+        self._anchors = snapshots._adapter.copy_state()
+
+    def run(self) -> None:
+        self._anchors.run()
+
+    def finish(self) -> Callable[[], Snapshot]:
+        of = self._of
+        anchors = self._anchors.finish(unconfirmed=of._teacher.unconfirmed, graph=of._last)
+        taught = of._teacher.state()
+        offsets, changelog = dict(of._teacher.positions), of._changelog.identity
+        created_at_ms = int(of._wall_clock() * 1000)
+
+        def pack() -> Snapshot:
+            return Snapshot(
+                fingerprint=of._fingerprint,
+                vocabulary_hash=of._vocabulary_hash,
+                created_at_ms=created_at_ms,
+                changelog=changelog,
+                offsets=offsets,
+                facts=taught.facts(),
+                arrays={**anchors.arrays(), **taught.arrays()},
+            )
+
+        return pack

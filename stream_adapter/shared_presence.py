@@ -1,0 +1,166 @@
+"""What the traffic says about classes that nobody labelled: told to the other workers, and heard from them.
+
+Every worker keeps a window of its own traffic (`adapter.ClassPresence`) and writes what it says to the anchors topic,
+under the key of its slot. Evidence adds up, so every worker goes by the sum of the newest record of each slot, its own
+included: workers with the same anchors and the same records give the same answers.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.presence_evidence import PresenceEvidence
+from stream_adapter.adapter.share import Share
+from stream_adapter.events import PRESENCE_PREFIX, PresenceRecord, anchor_tombstone
+from stream_adapter.transport.base import OutRecord
+from stream_adapter.transport.changelog import Change
+
+log = structlog.get_logger(__name__)
+
+# Below so few new events nothing can have changed that matters.
+_LEAST_EVENTS = 50
+# By so much the evidence for a class, or the number of events that it rests on, must have changed.
+_NEWS = 0.1
+# A slot that said nothing for so long is no worker any more, or one without traffic, which then starts over.
+_SILENT_S = 3_600.0
+
+
+class SharedPresence:
+    """Tells and hears; belongs to the thread that owns the adapter.
+
+    Args:
+        adapter: keeps the window, and goes by what was heard.
+        class_names: the vocabulary.
+        slot: this worker's slot: a name that it keeps over restarts, where it has one.
+        writer: this process's name in what it writes.
+        every_s: least seconds from one record to the next.
+    """
+
+    def __init__(self, adapter: Adapter, class_names: Sequence[str], *, slot: str, writer: str, every_s: float) -> None:
+        self._adapter = adapter
+        self._class_names = class_names
+        self._slot = slot
+        self._writer = writer
+        self._every_s = every_s
+        self._remembered = adapter.window
+        self._number_of: OrderedDict[str, int] = OrderedDict()  # anchor id -> number in the window
+        self._told_s = float("-inf")
+        self._told_events = adapter.observed
+        self._told: PresenceEvidence | None = None
+        self._inherited_events = 0
+        self._records: dict[str, PresenceRecord] = {}
+        self._heard_s: dict[str, float | None] = {}
+
+    def observe(self, ids: Sequence[str], zero_shot: NDArray[np.float32], labelled: NDArray[np.bool_]) -> None:
+        """Take a batch into the window. An event that is sent again is no new traffic, but its label may be news.
+
+        Args:
+            ids: B anchor ids.
+            zero_shot: float32 (B, C).
+            labelled: bool (B,), whether a label came that is learned: none of a canary's.
+        """
+        known = [self._number_of.get(one, -1) for one in ids]
+        late = [number for number, came in zip(known, labelled, strict=True) if came and number >= 0]
+        self._adapter.mark_labelled(np.array(late, np.int64))
+        rows: list[int] = []
+        for row, one in enumerate(ids):
+            if one not in self._number_of:
+                self._number_of[one] = self._adapter.observed + len(rows)
+                rows.append(row)
+        while len(self._number_of) > self._remembered:
+            self._number_of.popitem(last=False)
+        self._adapter.observe(zero_shot[rows], labelled[rows])
+
+    def tell(self, now_s: float, share: Share) -> list[OutRecord]:
+        """What the changelog must be told now; mostly nothing.
+
+        Args:
+            now_s: monotonic seconds.
+            share: decides which silent slots this worker buries.
+        """
+        return self._own(now_s) + self._buried(now_s, share)
+
+    def follow(self, changes: Iterable[Change]) -> None:
+        """Hear what other workers tell. What this process told is in force already."""
+        for change in changes:
+            slot = change.key.removeprefix(PRESENCE_PREFIX)
+            if change.own:
+                continue
+            if isinstance(change.content, PresenceRecord):
+                self._hear(change.content)
+            else:
+                self._records.pop(slot, None)
+                self._heard_s.pop(slot, None)
+                self._adapter.hear(slot, None)
+
+    def state(self) -> dict[str, Any]:
+        """What was heard, for a snapshot: JSON; the window is saved apart."""
+        return {slot: dict(record.evidence) for slot, record in self._records.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave.
+
+        Raises:
+            ValueError: it is no such state; part of it may be in force.
+        """
+        for slot, evidence in state.items():
+            PresenceEvidence.from_json(evidence, self._class_names)
+            self._hear(PresenceRecord(slot, evidence))
+        self._told_events = self._adapter.observed
+        if self._adapter.observed:
+            self._inherited_events = 0  # the window is there again, it need not grow first
+
+    def _own(self, now_s: float) -> list[OutRecord]:
+        new = self._adapter.observed - self._told_events
+        if new < _LEAST_EVENTS or now_s - self._told_s < self._every_s:
+            return []
+        if min(self._adapter.observed, self._remembered) < self._inherited_events / 2:
+            return []  # what this slot said before a restart still rests on more than the new window
+        self._told_s, self._told_events, self._inherited_events = now_s, self._adapter.observed, 0
+        evidence = self._adapter.evidence()
+        if self._told is not None and not _is_news(self._told, evidence):
+            return []
+        self._told = evidence
+        record = PresenceRecord(self._slot, evidence.to_json(self._class_names))
+        self._records[self._slot] = record
+        self._adapter.hear(self._slot, evidence)
+        return [record.to_record(self._writer)]
+
+    def _hear(self, record: PresenceRecord) -> None:
+        try:
+            evidence = PresenceEvidence.from_json(record.evidence, self._class_names)
+        except ValueError as error:
+            log.warning("passed over a presence record that cannot be read", slot=record.slot, error=str(error))
+            return
+        if record.slot == self._slot:
+            self._inherited_events = evidence.events
+        self._records[record.slot] = record
+        self._heard_s[record.slot] = None
+        self._adapter.hear(record.slot, evidence)
+
+    def _buried(self, now_s: float, share: Share) -> list[OutRecord]:
+        outputs = []
+        for slot, heard_s in list(self._heard_s.items()):
+            if heard_s is None:
+                self._heard_s[slot] = now_s
+            elif slot != self._slot and now_s - heard_s > _SILENT_S:
+                key = PRESENCE_PREFIX + slot
+                if share.holds_id(key):
+                    log.info("forgot a worker slot that is silent", slot=slot, seconds=round(now_s - heard_s))
+                    del self._records[slot], self._heard_s[slot]
+                    self._adapter.hear(slot, None)
+                    outputs.append(anchor_tombstone(key, self._writer))
+        return outputs
+
+
+def _is_news(before: PresenceEvidence, now: PresenceEvidence) -> bool:
+    """Whether another record is worth its place in the topic: a busy stream would write one every second."""
+    if abs(now.events - before.events) > _NEWS * before.events:
+        return True
+    change = np.abs(now.excess - before.excess)  # (C,)
+    return bool((change > np.maximum(1.0, _NEWS * before.excess)).any())

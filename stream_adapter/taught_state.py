@@ -1,0 +1,62 @@
+"""What a worker knows beside its anchors, in the form in which a snapshot keeps it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.errors import SnapshotError
+from stream_adapter.packing import Arrays, array_of, pack_repeated, pack_strings, unpack_repeated, unpack_strings
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TaughtState:
+    """A copy, taken at one moment.
+
+    Attributes:
+        labels: anchor ids of labelled events that are remembered, oldest first, with their labels.
+        beliefs: float32 (n, C), the window of traffic, oldest event first.
+        labelled: bool (n,), which of its events have a label.
+        presence: what was heard of every worker slot, JSON.
+        accuracy: prequential accuracy, JSON.
+    """
+
+    labels: Sequence[tuple[str, str]]
+    beliefs: NDArray[np.float32]
+    labelled: NDArray[np.bool_]
+    presence: Mapping[str, Any]
+    accuracy: Mapping[str, Any]
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Its arrays, for a snapshot; any thread may call it."""
+        return {
+            **pack_strings("labels.ids", [anchor_id for anchor_id, _ in self.labels]),
+            **pack_repeated("labels.names", [label for _, label in self.labels]),
+            "window.beliefs": self.beliefs,
+            "window.labelled": self.labelled,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What of it is JSON."""
+        return {"presence": self.presence, "accuracy": self.accuracy}
+
+    @classmethod
+    def of(cls, arrays: Arrays, facts: Mapping[str, Any]) -> "TaughtState":
+        """Read it back.
+
+        Raises:
+            SnapshotError: a part is missing, or of another form.
+        """
+        try:
+            ids, names = unpack_strings("labels.ids", arrays), unpack_repeated("labels.names", arrays)
+            return cls(
+                labels=list(zip(ids, names, strict=True)),
+                beliefs=array_of(arrays, "window.beliefs", np.float32, dimensions=2),
+                labelled=array_of(arrays, "window.labelled", np.bool_),
+                presence=dict(facts["presence"]),
+                accuracy=dict(facts["accuracy"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise SnapshotError(f"what the worker knew beside its anchors cannot be used: {error!r}") from error

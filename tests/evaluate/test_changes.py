@@ -1,0 +1,45 @@
+import math
+
+import numpy as np
+
+from stream_adapter.evaluate.changes import Changes, Confusion, by_part, changes, confusions, curve
+from stream_adapter.evaluate.results import Trace
+from stream_adapter.evaluate.scores import judge
+
+TRUTH = np.array([0, 0, 1, 1, 2, -1])
+CANARY = np.array([False, False, False, False, True, False])
+
+
+def trace(predicted: list[int]) -> Trace:
+    answers = judge(np.eye(3, dtype=np.float32)[predicted], TRUTH)
+    return Trace(answers, CANARY, np.full(6, -1), np.full(6, "all"))
+
+
+BEFORE, AFTER = trace([0, 1, 2, 1, 2, 0]), trace([0, 0, 0, 2, 1, 1])
+
+
+def test_changes_by_hand() -> None:
+    # Event 1 is fixed, event 3 is caused, event 2 stays wrong in another way; the last has no truth.
+    assert changes([(AFTER, BEFORE)], "labelled") == Changes(events=4, fixed=1, caused=1, other=1)
+    assert changes([(AFTER, BEFORE)], "canary") == Changes(events=1, fixed=0, caused=1, other=0)
+    assert changes([(BEFORE, BEFORE)], "labelled") == Changes(events=4, fixed=0, caused=0, other=0)
+
+
+def test_confusions_by_hand() -> None:
+    fixed, caused = confusions([(AFTER, BEFORE), (AFTER, BEFORE)])
+    assert fixed == [Confusion(truth=0, taken_for=1, events=2)]
+    assert caused == [Confusion(truth=1, taken_for=2, events=2), Confusion(truth=2, taken_for=1, events=2)]
+
+
+def test_the_parts_of_a_stream_add_up_to_the_whole() -> None:
+    parts = by_part([(AFTER, BEFORE)], "labelled", parts=4)
+    assert sum(part.fixed for part in parts) == 1
+    assert sum(part.events for part in parts) == 4
+
+
+def test_a_curve_begins_with_the_first_event_of_its_group() -> None:
+    positions, values = curve([AFTER], "canary", points=6)
+    assert positions == [1, 2, 3, 4, 5, 6]
+    assert [math.isnan(value) for value in values] == [True] * 4 + [False] * 2
+    _, labelled = curve([AFTER, BEFORE], "labelled", points=6)
+    np.testing.assert_allclose(labelled, [1.0, 0.75, 0.5, 0.5, 0.5, 0.5])

@@ -1,0 +1,134 @@
+"""A worker that goes on from a snapshot, on in-memory transports."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.config import SnapshotsConfig
+from stream_adapter.service.saving import Snapshots
+from stream_adapter.snapshots import SnapshotFolder
+from stream_adapter.transport.memory import MemoryChangelog, MemorySource
+from tests.fakes import picture
+from tests.service.test_worker import Rig
+
+
+class Saving(Rig):
+    """A worker that keeps snapshots; `read` counts the changes that it had to read at its start."""
+
+    def __init__(self, folder: Path, source: MemorySource, changelog: MemoryChangelog | None = None) -> None:
+        super().__init__(source)
+        if changelog is not None:
+            self.changelog = self.worker._changelog = changelog
+        self.folder = SnapshotFolder(folder)
+        self.snapshots = Snapshots(
+            self.folder,
+            SnapshotsConfig(folder=folder),
+            adapter=self.processor.adapter,
+            teacher=self.processor._teacher,
+            changelog=self.changelog,
+            fingerprint="fake-encoder",
+            vocabulary_hash="v",
+            executor=InlineExecutor(),
+            metrics=self.metrics,
+            clock=time.monotonic,
+        )
+        self.worker._snapshots = self.snapshots
+
+    def run(self) -> "Saving":
+        self.worker.run()
+        self.folder.close()
+        return self
+
+
+def labelled(numbers: range) -> MemorySource:
+    source = MemorySource()
+    for number in numbers:
+        source.add(**picture("cat", number, "cat" if number % 2 else None))
+    return source
+
+
+def outcome(rig: Rig, name: str) -> float:
+    return rig.metrics.registry.get_sample_value("stream_adapter_snapshots_total", {"outcome": name}) or 0.0
+
+
+def probe(rig: Rig) -> Any:
+    from tests.test_processor import predictions, run
+
+    (prediction,) = predictions(run(rig.processor, picture("dog", 999)))
+    return {name: prediction[name] for name in ("top", "gate", "anchors", "versions")}
+
+
+def test_a_start_takes_the_snapshot_and_of_the_changelog_only_what_came_since(tmp_path: Path) -> None:
+    first = Saving(tmp_path, labelled(range(100))).run()
+    assert outcome(first, "written") == 1
+    known, since = first.changelog.positions[0], Saving(tmp_path / "other", labelled(range(200, 210))).run()
+    for change in since.changelog._changes:
+        first.changelog.write(change)
+    first.changelog._changes = [replace(change, own=False) for change in first.changelog._changes]  # a new process
+    second = Saving(tmp_path, MemorySource(), first.changelog)
+    second.changelog._next = 0
+    read: list[int] = []
+    take = second.processor.apply
+    second.processor.apply = lambda changes, *more, **named: (  # type: ignore[method-assign]
+        read.append(len(changes)) or take(changes, *more, **named)
+    )
+    second.worker.restore()
+    assert outcome(second, "restored") == 1
+    assert sum(read) == len(first.changelog._changes) - known == len(since.changelog._changes)
+    assert second.processor.adapter.n_anchors == 55
+    fresh = Rig(MemorySource(), restored=first.changelog._changes)
+    fresh.worker.restore()
+    assert fresh.processor.adapter.anchors_digest == second.processor.adapter.anchors_digest
+    assert probe(fresh) == probe(second)
+
+
+def test_labels_and_accuracy_are_known_after_a_restart(tmp_path: Path) -> None:
+    first = Saving(tmp_path, labelled(range(60))).run()
+    second = Saving(tmp_path, labelled(range(60)), first.changelog)
+    second.worker.run()
+    count = second.metrics.registry.get_sample_value
+    assert count("stream_adapter_labels_total", {"outcome": "repeated"}) == 30
+    assert not count("stream_adapter_labels_total", {"outcome": "learned"})
+
+
+def test_what_was_never_committed_is_not_in_a_snapshot(tmp_path: Path) -> None:
+    rig = Saving(tmp_path, MemorySource())
+    from tests.test_processor import run
+
+    run(rig.processor, picture("cat", 1, "cat"))  # learned, and its commit never comes
+    assert rig.processor.adapter.n_anchors == 1
+    rig.snapshots.finish()
+    rig.folder.close()
+    again = Saving(tmp_path, MemorySource(), rig.changelog)
+    again.worker.restore()
+    assert outcome(again, "restored") == 1
+    assert again.processor.adapter.n_anchors == 0
+
+
+@pytest.mark.parametrize("damage", ["a byte", "the changelog", "its length"])
+def test_a_snapshot_that_does_not_fit_is_set_aside_and_the_changelog_read_from_its_beginning(
+    tmp_path: Path, damage: str
+) -> None:
+    first = Saving(tmp_path, labelled(range(40))).run()
+    changelog = first.changelog
+    if damage == "a byte":
+        (path,) = tmp_path.glob("snapshot-*.bin")
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "the changelog":
+        changelog.identity = "made anew"
+    else:
+        changelog._changes = changelog._changes[:3]  # it does not reach as far as the snapshot
+    second = Saving(tmp_path, MemorySource(), changelog)
+    changelog._next = 0
+    with capture_logs() as logs:
+        second.worker.restore()
+    assert [entry["event"] for entry in logs].count("discarded a snapshot") == 1
+    anchors = {change.key for change in changelog._changes if not change.key.startswith("presence/")}
+    assert second.processor.adapter.n_anchors == len(anchors)
