@@ -1,8 +1,8 @@
 """`ours` and `llu`: the very adapter that the worker runs, scored and taught by the worker's own `Teacher`.
 
-Only what surrounds them is simulated: refits run in line, and a clock on which four batches arrive a second takes the
+Only what surrounds them is simulated: refits run in line, and a clock on which a batch arrives every second takes the
 place of the real one, so that runs are repeatable. As in the worker, a fit that falls due between two batches is done
-before the second one is predicted, and what the traffic says about the classes is heard once a second.
+before the second one is predicted: with the default settings labels are in force one batch later, as for all methods.
 
 Settings are those of the configuration, see `docs/configuration.md`; `llu` is as published, with g = 1.
 
@@ -32,7 +32,7 @@ from stream_adapter.watch import Watch
 
 _SOURCE = "evaluate"
 _INPUT = Partition(_SOURCE, 0)
-_BATCH_EVERY_S = 0.25
+_BATCH_EVERY_S = 1.0
 
 
 class WorkerAdapter:
@@ -85,8 +85,7 @@ class WorkerAdapter:
         events = [self._event(id, labels.get(id)) for id in batch.ids.tolist()]
         late = np.flatnonzero(~np.isin(lessons.ids, batch.ids))
         if events:
-            answer = self._answer(batch.vectors)
-            self._teacher.teach(events, batch.vectors, answer)
+            self._teacher.teach(events, batch.vectors, self._answer(batch.vectors))
         if late.size:
             again = [self._event(int(lessons.ids[row]), int(lessons.classes[row])) for row in late]
             answer = self._watch.damp(self._adapter.predict(lessons.vectors[late]))
