@@ -205,7 +205,7 @@ class SnapshotsConfig(Section):
     """A worker's state on the disk, so that a start need not read the whole anchors topic."""
 
     folder: FilePath | None = None
-    every_s: PositiveFloat = 60.0
+    every_s: PositiveFloat = 300.0
     keep: PositiveInt = 2
 
 

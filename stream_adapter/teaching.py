@@ -155,8 +155,9 @@ class Teacher:
     def state(self) -> TaughtState:
         """What is known beside the anchors, for a snapshot; nothing in it changes any more."""
         window = self._adapter.window_arrays()
+        unconfirmed = self._replica.unconfirmed  # if they are never written their events come again, and must teach
         return TaughtState(
-            labels=list(self._labels_seen.items()),
+            labels=[item for item in self._labels_seen.items() if item[0] not in unconfirmed],
             beliefs=np.asarray(window["beliefs"], np.float32),
             labelled=np.asarray(window["labelled"], np.bool_),
             presence=self._presence.state(),
