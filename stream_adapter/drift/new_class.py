@@ -16,10 +16,10 @@ unknown class where that is less, since people may label some kinds of events mo
 
     p = P(Binomial(k, r) ≥ u) ,   named where   p ≤ α · 2^−(k − u) · (w / n) / (3 m)
 
-for one of three windows w and one k. α is shared by the windows of each length so far (n / w), by the three lengths, and
-by the m classes that have four events with s ≥ 0 at all, the others being left out (Tarone, *A modified
-Bonferroni method for discrete data*, Biometrics 46, 1990); a k with b = k − u foreign events among its strongest gets
-2^−b of it. No threshold is fitted to data. What the test is not: valid for ever. Windows overlap and are looked at as
+for one of three windows w and one k. α is shared by the windows of each length so far (n / w), by the three lengths,
+and by the m classes that have four events with s ≥ 0 at all, the others being left out (Tarone, *A modified Bonferroni
+method for discrete data*, Biometrics 46, 1990); a k with b = k − u foreign events among its strongest gets 2^−b of it.
+No threshold is fitted to data. What the test is not: valid for ever. Windows overlap and are looked at as
 they fill, and a test by betting that would hold at all times costs more evidence than the ten events there are;
 benchmarks/drift_study.py measures how often it names a class that is not there. A change of all pictures at once also
 names what they are newly confused with.
