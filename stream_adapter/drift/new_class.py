@@ -14,12 +14,12 @@ hypergeometric, at most as heavy-tailed as Binomial(k, r) with r = (1 − l) w /
 known not to be c and count among the others; l is the labelled share of all events, or of those that speak for any
 unknown class where that is less, since people may label some kinds of events more often than others. So
 
-    p = P(Binomial(k, r) ≥ u) ,   named where   p ≤ α · 2^−(k − u) · (w / n) / (4 m)
+    p = P(Binomial(k, r) ≥ u) ,   named where   p ≤ α · 2^−(k − u) · (w / n) / (3 m)
 
-for one of four windows w and one k. α is shared by the windows of each length so far (n / w), by the four lengths, and
-by the m classes that have four events with s ≥ 0 at all, the others being left out (Tarone, *A modified
-Bonferroni method for discrete data*, Biometrics 46, 1990); a k with b = k − u foreign events among its strongest gets
-2^−b of it. No threshold is fitted to data. What the test is not: valid for ever. Windows overlap and are looked at as
+for one of three windows w and one k. α is shared by the windows of each length so far (n / w), by the three lengths,
+and by the m classes that have four events with s ≥ 0 at all, the others being left out (Tarone, *A modified Bonferroni
+method for discrete data*, Biometrics 46, 1990); a k with b = k − u foreign events among its strongest gets 2^−b of it.
+No threshold is fitted to data. What the test is not: valid for ever. Windows overlap and are looked at as
 they fill, and a test by betting that would hold at all times costs more evidence than the ten events there are;
 benchmarks/drift_study.py measures how often it names a class that is not there. A change of all pictures at once also
 names what they are newly confused with.
@@ -35,7 +35,7 @@ from stream_adapter.drift.detector import State, pack, unpack
 from stream_adapter.drift.strongest import StrongestEvents
 from stream_adapter.drift.tails import binomial_tails
 
-_WINDOWS = (64, 128, 256, 512)
+_WINDOWS = (128, 256, 512)
 _LEAST_EVENTS = 1_000  # of history, before anything is named
 _TESTABLE = 4  # events, without which a class is not tested and takes no part of α
 _KEPT = 16  # strongest events per class
