@@ -91,6 +91,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 slot=_slot(config, writer),
                 writer=writer,
                 every_s=config.adapter.presence.every_s,
+                background=background,
             ),
             watch=watch,
             background=background,

@@ -63,7 +63,12 @@ class WorkerAdapter:
             fingerprint=_SOURCE,
             writer=_SOURCE,
             presence=SharedPresence(
-                self._adapter, names, slot=_SOURCE, writer=_SOURCE, every_s=config.presence.every_s
+                self._adapter,
+                names,
+                slot=_SOURCE,
+                writer=_SOURCE,
+                every_s=config.presence.every_s,
+                background=InlineExecutor(),
             ),
             watch=self._watch,
             background=InlineExecutor(),
