@@ -187,7 +187,7 @@ class Campaign:
     def _fresh_has_work(self) -> bool:
         return (self.workers.metric(self._fresh, "assigned_partitions") or 0) > 0
 
-    def _ask_until_equal(self, rounds: int = 3) -> list[str]:
+    def _ask_until_equal(self, rounds: int = 5) -> list[str]:
         """Where the answers to the same probes differ between partitions, and so between workers.
 
         The probes are traffic too. Where a worker tells the others about its traffic in the midst of them, what it told

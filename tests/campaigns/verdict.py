@@ -77,6 +77,8 @@ def answers(config: KafkaConfig, probe: str) -> dict[str, dict[str, Any]]:
     for prediction in map(_value, read_topic(config, config.topics.predictions)):
         if prediction["event"]["id"].startswith(probe):
             kept = {name: prediction[name] for name in ("top", "gate", "anchors", "novelty", "versions")}
+            # The last part names the evidence on the traffic. The probes are traffic too, and may change it in between.
+            kept["versions"]["adapter"] = kept["versions"]["adapter"].rpartition("-")[0]
             found[prediction["event"]["id"].removeprefix(probe)] = kept
     return found
 
