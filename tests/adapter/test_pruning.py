@@ -117,7 +117,7 @@ def test_a_class_that_the_untouched_model_knows_gives_before_one_that_it_doubts(
     # The first class's text is the first axis; pictures between the other two are as near to one text as to the other.
     texts = np.eye(D, dtype=np.float32)[:3]
     sure = unit(texts[0] + 0.1 * random_unit(4, D, seed=1))
-    torn = unit(texts[1] + texts[2] + 0.1 * random_unit(4, D, seed=2))
+    torn = unit((texts[1] + texts[2]) / np.sqrt(2) + 0.1 * random_unit(4, D, seed=1))
     anchors = [Anchor(f"sure {i}", vector, "cat", i) for i, vector in enumerate(sure)]
     anchors += [Anchor(f"torn {i}", vector, "dog", i) for i, vector in enumerate(torn)]
     store = store_of(anchors, CLASSES[:3], D)
