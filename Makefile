@@ -10,6 +10,7 @@ KILLS ?= 200
 WORKERS ?= 3
 BROKER_RESTARTS ?= 0
 ZOMBIES ?= 0
+RESCALES ?= 0
 
 .PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study clean
 
@@ -54,8 +55,8 @@ benchmarks: setup ## Print what things cost, side by side
 	for file in benchmarks/encode.py benchmarks/adapter.py benchmarks/worker.py benchmarks/restore.py; do $(BIN)/python $$file || exit 1; done
 
 kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; ends with one line of JSON
-	@$(BIN)/python -m tests.campaigns.kills --kills $(KILLS) --workers $(WORKERS) \
-		--broker-restarts $(BROKER_RESTARTS) --zombies $(ZOMBIES)
+	@$(BIN)/python -m tests.campaigns --kills $(KILLS) --workers $(WORKERS) \
+		--broker-restarts $(BROKER_RESTARTS) --zombies $(ZOMBIES) --rescales $(RESCALES)
 
 drift-study: setup ## Simulate the drift detectors on STREAMS streams; ends with one line of JSON
 	$(BIN)/python benchmarks/drift_study.py --streams $(STREAMS)

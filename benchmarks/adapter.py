@@ -149,11 +149,11 @@ def traffic(sizes: list[int]) -> Iterator[Table]:
     table.title = "traffic: a full window of 2,000 events"
     for anchors, classes in itertools.product(sizes, CLASSES):
         stream = Stream(classes)
-        seconds = []
-        for method in METHODS:
-            started = time.perf_counter()
-            adapter = adapter_of(Stream(classes), anchors, "exact", method)
-            seconds.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        adapter_of(Stream(classes), anchors, "exact", "llu")
+        between = time.perf_counter()
+        adapter = adapter_of(stream, anchors, "exact", "ours")
+        reading = (time.perf_counter() - between) - (between - started)
         random = np.random.default_rng(0)
         beliefs = random.dirichlet(np.full(classes, 0.01), 2_000).astype(np.float32)
         adapter.observe(beliefs, random.random(2_000) < 0.3)
@@ -168,7 +168,7 @@ def traffic(sizes: list[int]) -> Iterator[Table]:
             started = time.perf_counter()
             step()
             times.append(f"{1e3 * (time.perf_counter() - started):.0f}")
-        table.add_row(f"{anchors:,}", f"{stream.texts.shape[0]:,}", f"{seconds[0] - seconds[1]:.1f}", *times)
+        table.add_row(f"{anchors:,}", f"{stream.texts.shape[0]:,}", f"{reading:.1f}", *times)
     yield table
 
 

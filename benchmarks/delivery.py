@@ -48,7 +48,7 @@ def configuration(folder: Path, servers: str, batch: int, delivery: str, images:
         "batch": {"max_batch": batch, "max_wait_ms": 200},
         "kafka": {
             "bootstrap_servers": servers,
-            "topics": {"images": images, **{role: f"{role}-{unique}" for role in ("predictions", "anchors")}}
+            "topics": {"images": images, **{role: f"{role}-{unique}" for role in ("predictions", "anchors", "drift")}}
             | {"dead_letters": f"dead-{unique}"},
             "group_id": unique,
             "delivery": delivery,

@@ -4,13 +4,16 @@ Label sets are bounded: stages, groups, models, outcomes, reasons and partitions
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from stream_adapter.adapter.presence_evidence import ClassKind
+from stream_adapter.drift.alarm import DriftStatus
 from stream_adapter.drift.prequential import Group
 from stream_adapter.transport.base import Partition
 
@@ -80,6 +83,19 @@ class Metrics:
         )
         self.index_recall = Gauge("index_recall_ratio", "Recall of the index against exact search, sampled.", **made)
 
+        self.drift_alarms = Counter("drift_alarms", "Drift that was found, and what the guard did.", ["kind"], **made)
+        self.drift_value = Gauge("drift_value", "What a question about drift is about.", ["kind", "group"], **made)
+        self.drift_bound = Gauge(
+            "drift_bound", "Where that value lies, as a confidence sequence.", ["kind", "group", "bound"], **made
+        )
+        self.drift_observed = Gauge(
+            "drift_observed", "Events or labels that an answer rests on.", ["kind", "group"], **made
+        )
+        self.drift_enough = Gauge("drift_enough", "1 where these suffice for an answer.", ["kind", "group"], **made)
+        self.guarded_classes = Gauge("guarded_classes", "Classes for which the guard holds the update back.", **made)
+        self.guard_damping = Gauge("guard_damping", "Smallest share of the update that the guard lets through.", **made)
+        self.guard_damping.set(1.0)
+
         self.lag = Gauge("consumer_lag", "Records not yet read.", ["topic", "partition"], **made)
         self.assigned = Gauge("assigned_partitions", "Input partitions that this worker owns.", **made)
         self.ready = Gauge("ready", "1 when restored, warm and assigned.", **made)
@@ -125,6 +141,22 @@ class Metrics:
     def set_digest(self, digest: str) -> None:
         """Show as much of a hex digest as a double holds without rounding."""
         self.anchors_digest.set(int(digest[:12], 16))
+
+    def set_drift(self, statuses: Iterable[DriftStatus], damping: NDArray[np.float32]) -> None:
+        """Show where every question stands; (C,) `damping`: the share of the update that the guard lets through."""
+        for metric in (self.drift_value, self.drift_bound):
+            metric.clear()  # a question that has no number any more shows none
+        for status in statuses:
+            labels = {"kind": status.kind, "group": status.group}
+            self.drift_observed.labels(**labels).set(status.observed)
+            self.drift_enough.labels(**labels).set(status.enough)
+            if status.value is not None:
+                self.drift_value.labels(**labels).set(status.value)
+            if status.interval is not None:
+                self.drift_bound.labels(**labels, bound="low").set(status.interval.low)
+                self.drift_bound.labels(**labels, bound="high").set(status.interval.high)
+        self.guarded_classes.set(int((damping < 1.0).sum()))
+        self.guard_damping.set(float(damping.min(initial=1.0)))
 
     def set_lag(self, lag: Mapping[Partition, int]) -> None:
         """Replace the lag of all partitions; one that moved to another worker disappears here."""

@@ -21,6 +21,7 @@ from stream_adapter.teaching import Teacher
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter
+from stream_adapter.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Processor:
         vocabulary: the classes.
         adapter: vectors to probabilities.
         teacher: labels to anchors.
+        watch: holds the update back where it does harm.
         limit: stops the worker when too many events are bad.
         metrics: where everything is counted.
         top_k: classes named in a prediction.
@@ -76,6 +78,7 @@ class Processor:
         vocabulary: Vocabulary,
         adapter: Adapter,
         teacher: Teacher,
+        watch: Watch,
         limit: DeadLetterLimit,
         metrics: Metrics,
         top_k: int,
@@ -87,6 +90,7 @@ class Processor:
         self._encoder = encoder
         self._vocabulary = vocabulary
         self._teacher = teacher
+        self._watch = watch
         self._limit = limit
         self._metrics = metrics
         self._top_k = min(top_k, len(vocabulary.class_names))
@@ -114,7 +118,7 @@ class Processor:
             vectors = self._encoder.encode(pictures)  # (B, d)
         times.append(self._clock())
         with self._metrics.stage("predict", len(events)):
-            answer = self.adapter.predict(vectors)
+            answer = self._watch.damp(self.adapter.predict(vectors))
         times.append(self._clock())
         timings_ms = {
             stage: (end - start) * 1e3

@@ -7,6 +7,7 @@ included: workers with the same anchors and the same records give the same answe
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import structlog
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.class_presence import ClassPresence
 from stream_adapter.adapter.presence_evidence import PresenceEvidence
 from stream_adapter.adapter.share import Share
 from stream_adapter.events import PRESENCE_PREFIX, PresenceRecord, anchor_tombstone
@@ -39,14 +41,26 @@ class SharedPresence:
         slot: this worker's slot: a name that it keeps over restarts, where it has one.
         writer: this process's name in what it writes.
         every_s: least seconds from one record to the next.
+        background: works out what the window says.
     """
 
-    def __init__(self, adapter: Adapter, class_names: Sequence[str], *, slot: str, writer: str, every_s: float) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        class_names: Sequence[str],
+        *,
+        slot: str,
+        writer: str,
+        every_s: float,
+        background: Executor,
+    ) -> None:
         self._adapter = adapter
         self._class_names = class_names
         self._slot = slot
         self._writer = writer
         self._every_s = every_s
+        self._background = background
+        self._asked: Future[PresenceEvidence] | None = None
         self._remembered = adapter.window
         self._number_of: OrderedDict[str, int] = OrderedDict()  # anchor id -> number in the window
         self._told_s = float("-inf")
@@ -116,13 +130,12 @@ class SharedPresence:
             self._inherited_events = 0  # the window is there again, it need not grow first
 
     def _own(self, now_s: float) -> list[OutRecord]:
-        new = self._adapter.observed - self._told_events
-        if new < _LEAST_EVENTS or now_s - self._told_s < self._every_s:
+        if self._asked is None and self._is_due(now_s):
+            self._told_s, self._told_events, self._inherited_events = now_s, self._adapter.observed, 0
+            self._asked = self._background.submit(_evidence_of, self._adapter.window_arrays(), len(self._class_names))
+        if self._asked is None or not self._asked.done():
             return []
-        if min(self._adapter.observed, self._remembered) < self._inherited_events / 2:
-            return []  # what this slot said before a restart still rests on more than the new window
-        self._told_s, self._told_events, self._inherited_events = now_s, self._adapter.observed, 0
-        evidence = self._adapter.evidence()
+        evidence, self._asked = self._asked.result(), None
         if self._told is not None and not _is_news(self._told, evidence):
             return []
         self._told = evidence
@@ -130,6 +143,12 @@ class SharedPresence:
         self._records[self._slot] = record
         self._adapter.hear(self._slot, evidence)
         return [record.to_record(self._writer)]
+
+    def _is_due(self, now_s: float) -> bool:
+        if self._adapter.observed - self._told_events < _LEAST_EVENTS or now_s - self._told_s < self._every_s:
+            return False
+        # What this slot said before a restart may still rest on more than the new window.
+        return min(self._adapter.observed, self._remembered) >= self._inherited_events / 2
 
     def _hear(self, record: PresenceRecord) -> None:
         try:
@@ -156,6 +175,13 @@ class SharedPresence:
                     self._adapter.hear(slot, None)
                     outputs.append(anchor_tombstone(key, self._writer))
         return outputs
+
+
+def _evidence_of(window: Mapping[str, NDArray[Any]], n_classes: int) -> PresenceEvidence:
+    """What a window says, exactly as it survives the wire: tens of milliseconds, so not in the adapter's thread."""
+    presence = ClassPresence(n_classes, max(1, len(window["labelled"])))
+    presence.restore(window["beliefs"], window["labelled"])
+    return presence.evidence().rounded()
 
 
 def _is_news(before: PresenceEvidence, now: PresenceEvidence) -> bool:

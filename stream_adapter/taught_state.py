@@ -21,6 +21,7 @@ class TaughtState:
         labelled: bool (n,), which of its events have a label.
         presence: what was heard of every worker slot, JSON.
         accuracy: prequential accuracy, JSON.
+        drift: the drift monitor's state, JSON.
     """
 
     labels: Sequence[tuple[str, str]]
@@ -28,6 +29,7 @@ class TaughtState:
     labelled: NDArray[np.bool_]
     presence: Mapping[str, Any]
     accuracy: Mapping[str, Any]
+    drift: Mapping[str, Any]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Its arrays, for a snapshot; any thread may call it."""
@@ -40,7 +42,7 @@ class TaughtState:
 
     def facts(self) -> dict[str, Any]:
         """What of it is JSON."""
-        return {"presence": self.presence, "accuracy": self.accuracy}
+        return {"presence": self.presence, "accuracy": self.accuracy, "drift": self.drift}
 
     @classmethod
     def of(cls, arrays: Arrays, facts: Mapping[str, Any]) -> "TaughtState":
@@ -57,6 +59,7 @@ class TaughtState:
                 labelled=array_of(arrays, "window.labelled", np.bool_),
                 presence=dict(facts["presence"]),
                 accuracy=dict(facts["accuracy"]),
+                drift=dict(facts["drift"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise SnapshotError(f"what the worker knew beside its anchors cannot be used: {error!r}") from error

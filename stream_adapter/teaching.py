@@ -20,6 +20,7 @@ from stream_adapter.shared_presence import SharedPresence
 from stream_adapter.taught_state import TaughtState
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.changelog import Change
+from stream_adapter.watch import Watch
 
 # Labelled events remembered, so that one that is delivered again is neither scored nor taught twice, even where its
 # anchor was pruned or forgotten meanwhile. About 200 bytes each.
@@ -40,6 +41,7 @@ class Teacher:
         fingerprint: the encoder whose vectors the adapter holds.
         writer: names this process in what is written to the changelog.
         presence: tells and hears what the traffic says about classes.
+        watch: sees every labelled event before it is learned.
         background: runs refits and index rebuilds.
         metrics: labels, accuracy, anchors.
     """
@@ -54,6 +56,7 @@ class Teacher:
         fingerprint: str,
         writer: str,
         presence: SharedPresence,
+        watch: Watch,
         background: Executor,
         metrics: Metrics,
     ) -> None:
@@ -63,6 +66,7 @@ class Teacher:
         self._accuracy = accuracy
         self._fingerprint = fingerprint
         self._presence = presence
+        self._watch = watch
         self._background = background
         self._metrics = metrics
         self._replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics)
@@ -85,7 +89,7 @@ class Teacher:
             share: the anchors that this worker decides about.
 
         Returns:
-            What the changelog must be told.
+            What the changelog must be told, and what drift was found.
         """
         self._observe(events, answer)
         lessons: list[int] = []
@@ -103,8 +107,11 @@ class Teacher:
                 if known is None:  # a correction is no test: the adapter has seen this very picture
                     tests.append(row)
                 self._remember(event.anchor_id, event.label)
-        self._score(events, answer, tests)
-        return self._learn(events, vectors, lessons, share)
+        labels = np.full(len(events), -1, np.int64)  # (B,)
+        labels[tests] = [self._class_index[events[row].label or ""] for row in tests]
+        self._score(labels, answer)
+        found = self._watch.observe(events, vectors, answer, labels)
+        return self._learn(events, vectors, lessons, share) + found
 
     def apply(
         self, changes: Sequence[Change], share: Share | None = None, positions: Mapping[int, int] | None = None
@@ -148,12 +155,14 @@ class Teacher:
     def state(self) -> TaughtState:
         """What is known beside the anchors, for a snapshot; nothing in it changes any more."""
         window = self._adapter.window_arrays()
+        unconfirmed = self._replica.unconfirmed  # if they are never written their events come again, and must teach
         return TaughtState(
-            labels=list(self._labels_seen.items()),
+            labels=[item for item in self._labels_seen.items() if item[0] not in unconfirmed],
             beliefs=np.asarray(window["beliefs"], np.float32),
             labelled=np.asarray(window["labelled"], np.bool_),
             presence=self._presence.state(),
             accuracy=self._accuracy.state(),
+            drift=self._watch.state(),
         )
 
     def restore(self, state: TaughtState) -> None:
@@ -169,15 +178,16 @@ class Teacher:
             self._accuracy.restore(state.accuracy)
         except ValueError as error:
             raise SnapshotError(f"what the worker knew beside its anchors cannot be used: {error}") from error
+        self._watch.restore(state.drift)
         self._labels_seen = OrderedDict(state.labels)
 
     def maintain(self, now_s: float, share: Share = EVERYTHING) -> list[OutRecord]:
         """Swap in what the background finished, start what is due, and show the adapter's state.
 
         Returns:
-            What the changelog must be told about the traffic.
+            What the changelog must be told about the traffic, and where the watch stands.
         """
-        told = self._presence.tell(now_s, share)
+        told = self._presence.tell(now_s, share) + self._watch.tell(now_s)
         fits_before = self._adapter.fit_number
         self._adapter.maintain(self._background, now_s)
         metrics = self._metrics
@@ -204,10 +214,11 @@ class Teacher:
         if len(self._labels_seen) > _REMEMBERED_LABELS:
             self._labels_seen.popitem(last=False)
 
-    def _score(self, events: Sequence[ImageEvent], answer: AdapterPrediction, rows: Sequence[int]) -> None:
-        if not rows:
+    def _score(self, labels: NDArray[np.int64], answer: AdapterPrediction) -> None:
+        rows = np.flatnonzero(labels >= 0)  # (T,)
+        if not len(rows):
             return
-        labels = np.array([self._class_index[events[row].label or ""] for row in rows])  # (T,)
+        labels = labels[rows]
         adapted, zero_shot = answer.adapted[rows].argmax(axis=1), answer.zero_shot[rows].argmax(axis=1)  # (T,), (T,)
         self._accuracy.update(labels, zero_shot, adapted, answer.has_anchor)
         for label, hit_adapted, hit_zero_shot in zip(labels, adapted == labels, zero_shot == labels, strict=True):

@@ -9,6 +9,7 @@ import numpy as np
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.refit import InlineExecutor
 from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit, RefitConfig
+from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.encode.base import Prepared, Vectors, check_vector
 from stream_adapter.encode.vocabulary import Vocabulary
@@ -21,6 +22,7 @@ from stream_adapter.shared_presence import SharedPresence
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.base import Headers
+from stream_adapter.watch import Watch
 
 D = 16
 CLASSES = ("cat", "dog", "horse", "house")
@@ -96,6 +98,13 @@ def make_processor(
         refit=RefitConfig(every_labels=refit_every, background=False, steps=20),
     )
     adapter = Adapter(vocabulary.text_vectors, CLASSES, vocabulary.logit_scale, config)
+    canary = np.array([name == CANARY for name in CLASSES])
+    watch = Watch(
+        lambda: DriftMonitor(CLASSES, vocabulary.logit_scale, canary),
+        source="/test",
+        status_every_s=60.0,
+        metrics=metrics,
+    )
     return Processor(
         reader=Reader(
             encoder,
@@ -111,13 +120,22 @@ def make_processor(
             adapter,
             CLASSES,
             canaries=[CANARY],
-            accuracy=PrequentialAccuracy(np.array([name == CANARY for name in CLASSES])),
+            accuracy=PrequentialAccuracy(canary),
             fingerprint=encoder.fingerprint,
             writer="test",
-            presence=SharedPresence(adapter, CLASSES, slot="test", writer="test", every_s=1.0),
+            watch=watch,
+            presence=SharedPresence(
+                adapter,
+                CLASSES,
+                slot="test",
+                writer="test",
+                every_s=1.0,
+                background=InlineExecutor(),
+            ),
             background=InlineExecutor(),
             metrics=metrics,
         ),
+        watch=watch,
         limit=dead_letters.DeadLetterLimit(limit or DeadLetterLimit()),
         metrics=metrics,
         top_k=3,

@@ -62,7 +62,7 @@ def test_it_predicts_first_and_learns_second() -> None:
         assert prediction["top"][0]["adapted"] == prediction["top"][0]["zero_shot"]
     again = run(processor, picture("cat", 1))
     (prediction,) = predictions(again)
-    assert prediction["gate"] == pytest.approx(0.5, abs=1e-3)  # the default damping
+    assert prediction["gate"] == pytest.approx(1.0, abs=1e-3)  # at an anchor
     assert prediction["anchors"][0]["label"] == "dog"
     assert prediction["top"][0]["adapted"] != prediction["top"][0]["zero_shot"]
 

@@ -19,7 +19,14 @@ class Worker:
             anchors=AnchorsConfig(index="exact", neighbours=2), presence=PresenceConfig(window=window, kappa=0.05)
         )
         self.adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, config)
-        self.presence = SharedPresence(self.adapter, CLASSES, slot=slot, writer=slot, every_s=5.0)
+        self.presence = SharedPresence(
+            self.adapter,
+            CLASSES,
+            slot=slot,
+            writer=slot,
+            every_s=5.0,
+            background=InlineExecutor(),
+        )
         self.slot = slot
         self.seen = 0
 

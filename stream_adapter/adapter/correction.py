@@ -3,7 +3,7 @@
     base        p = softmax(τ z'·t'_c + 2 log a_c)          z', t' of LLU, a the classes' aliveness
     residual    R_i = target_i − p(a_i), on labelled classes; Δ(z) = Σ_i w_i R_i over the nearest anchors
     labelled    P(labelled | z), from masses and the novelty of z (`open_set.py`), less `protection` in log-odds
-    answer      P(labelled | z) · norm(max(p + Δ, 0)) over the labelled classes,
+    answer      P(labelled | z) · norm(max(p + Δ, 0)^s) over the labelled classes (`sharpness.py`),
                 (1 − P(labelled | z)) · norm(p) over the others: how they share what is theirs is the base's alone
 
 It comes in two parts. `AnchorReadings` cost a pass over all anchors and depend on these alone; `Correction` adds what
@@ -22,6 +22,7 @@ from stream_adapter.adapter.label_trust import LabelTrust
 from stream_adapter.adapter.local_residual import LocalFit, LocalSettings, nearest_fit
 from stream_adapter.adapter.open_set import LeftOut, OpenSet, calibrate
 from stream_adapter.adapter.presence_evidence import ClassKind, PresenceEvidence
+from stream_adapter.adapter.sharpness import sharpness
 
 _TOP = 32  # logits kept of an anchor: of the others' mass only the sum
 _RESIDUALS = 8  # most probable labelled classes whose residuals an anchor keeps, besides those that it teaches
@@ -78,6 +79,8 @@ class AnchorReadings:
         examples: int64 (e,), the anchors that are examples for the open set.
         example_logits: float32 (2, e, C), theirs, with the maps and without.
         novelty: float32 (2, e), theirs beside all other anchors, and beside those of other classes.
+        neighbours: int64 (e, k), the other anchors around each of them.
+        weights: float32 (e, k), the local weights of these.
     """
 
     rows: NDArray[np.int64]
@@ -89,6 +92,8 @@ class AnchorReadings:
     examples: Tensor
     example_logits: Tensor
     novelty: Tensor
+    neighbours: Tensor
+    weights: Tensor
 
 
 def read_anchors(
@@ -117,21 +122,34 @@ def read_anchors(
     taking_part = torch.from_numpy(anchors.taking_part)
     examples = taking_part[:: max(1, -(-len(taking_part) // _LEFT_OUT))]  # an even choice
     example_logits = torch.stack([model(vectors[examples]).cpu() for model in (logits_of, zero_shot_logits_of)])
-    novelty = _left_out_novelty(vectors, classes, examples, local)
+    left_out = [
+        _left_out(vectors, classes, examples[start : start + _LEFT_OUT_BLOCK], local)
+        for start in range(0, len(examples), _LEFT_OUT_BLOCK)
+    ]
+    novelty, neighbours, weights = zip(*left_out, strict=True)
     return AnchorReadings(
-        anchors.rows, classes, top_classes, top_logits, rest, trust, examples, example_logits, novelty
+        rows=anchors.rows,
+        classes=classes,
+        top_classes=top_classes,
+        top_logits=top_logits,
+        rest=rest,
+        trust=trust,
+        examples=examples,
+        example_logits=example_logits,
+        novelty=torch.cat(novelty, dim=1),
+        neighbours=torch.cat(neighbours),
+        weights=torch.cat(weights),
     )
 
 
-def _left_out_novelty(vectors: Tensor, classes: Tensor, examples: Tensor, local: LocalSettings) -> Tensor:
-    """Novelty of some anchors (e,) with themselves and with their whole classes left out: float32 (2, e)."""
-    parts = []
-    for start in range(0, len(examples), _LEFT_OUT_BLOCK):
-        part = examples[start : start + _LEFT_OUT_BLOCK]
-        same = classes[part][:, None] == classes[None]  # (b, n)
-        alone = nearest_fit(vectors[part], vectors, local, without=part)[1].novelty
-        parts.append(torch.stack([alone, nearest_fit(vectors[part], vectors, local, mask=same)[1].novelty]))
-    return torch.cat(parts, dim=1)
+def _left_out(
+    vectors: Tensor, classes: Tensor, examples: Tensor, local: LocalSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Anchors (b,) as events: novelty without themselves and without their classes (2, b), neighbours and weights."""
+    neighbours, alone = nearest_fit(vectors[examples], vectors, local, without=examples)
+    same = classes[examples][:, None] == classes[None]  # (b, n)
+    without_class = nearest_fit(vectors[examples], vectors, local, mask=same)[1].novelty
+    return torch.stack([alone.novelty, without_class]), neighbours, alone.weights
 
 
 class Correction:
@@ -143,6 +161,7 @@ class Correction:
         aliveness: float64 (C,).
         kinds: what each class is taken for.
         open_set: how the labelled classes' share is decided.
+        sharpness: s, the exponent of the distribution among them.
 
     Args:
         readings: of the anchors; None without any.
@@ -163,10 +182,12 @@ class Correction:
         self.aliveness = evidence.aliveness(labelled, settings.kappa)
         self.kinds: list[ClassKind] = evidence.kinds(labelled, settings.kappa)
         self.open_set = OpenSet()
+        self.sharpness = 1.0
         self._settings = settings
         # Twice: a class that is hardly there gets less of the mass, and keeps less of what it got.
         self._log_prior = torch.from_numpy(2.0 * np.log(self.aliveness)).float()  # (C,)
         self._is_labelled = torch.from_numpy(labelled)  # (C,)
+        self._exponents = torch.ones(len(labelled))  # (C,)
         self._groups = torch.stack([self._is_labelled, ~self._is_labelled], dim=1).float()  # (C, 2)
         self._alive_groups = self._groups * self._log_prior.exp()[:, None]  # (C, 2)
         self._places = np.empty(0, np.int64)
@@ -194,18 +215,23 @@ class Correction:
             places: int64 (B, k), the nearest anchors as `known` gives them; anything where the weight is 0.
             fit: the local systems around the events.
         """
-        answer = logits.add_(self._log_prior).softmax(dim=1)  # (B, C): the base
-        # The residuals of all k anchors, class by class: (B, k · r).
-        columns = self._residual_classes[places].flatten(1)
-        residuals = (fit.weights[:, :, None] * self._residual_values[places]).flatten(1)
-        answer.scatter_add_(1, columns, residuals).clamp_(min=_FLOOR)
+        answer = self._corrected(logits.add_(self._log_prior).softmax(dim=1), places, fit.weights)  # (B, C)
         mass, kept = (answer @ self._groups).split_with_sizes((1, 1), dim=1)  # (B, 1) of labelled, of unlabelled
         zero_shot_odds = (zero_shot @ self._alive_groups).clamp_(min=_SMALLEST).log_()  # (B, 2)
         odds = self.open_set.mass * ((1.0 - kept).clamp(min=_SMALLEST).log() - kept.clamp(min=_SMALLEST).log())
         odds += self.open_set.zero_shot_mass * (zero_shot_odds[:, :1] - zero_shot_odds[:, 1:])
         odds += self.open_set.novelty * fit.novelty[:, None] + (self.open_set.offset - self._settings.protection)
         share = torch.where(kept > 0.0, odds.sigmoid_(), 1.0)  # P(labelled | z)
-        return answer.mul_(torch.where(self._is_labelled, share / mass, (1.0 - share) / kept.clamp(min=_FLOOR)))
+        answer.mul_(torch.where(self._is_labelled, 1.0 / mass, 1.0 / kept.clamp(min=_FLOOR)))
+        answer.log_().mul_(self._exponents).exp_()  # twice as fast as pow
+        sharpened = answer @ self._groups[:, :1]  # (B, 1)
+        return answer.mul_(torch.where(self._is_labelled, share / sharpened, 1.0 - share))
+
+    def _corrected(self, base: Tensor, places: Tensor, weights: Tensor) -> Tensor:
+        """max(p + Δ, 0), for base probabilities (B, C), used up, and the weights (B, k) of anchors at `places`."""
+        columns = self._residual_classes[places].flatten(1)  # (B, k · r): the residuals of all k, class by class
+        residuals = (weights[:, :, None] * self._residual_values[places]).flatten(1)
+        return base.scatter_add_(1, columns, residuals).clamp_(min=_FLOOR)
 
     def _take_in(self, readings: AnchorReadings) -> None:
         """Residuals and open set from the anchors' base probabilities under this traffic."""
@@ -219,15 +245,21 @@ class Correction:
         self._residual_classes = torch.cat([readings.trust.classes, classes.gather(1, top.indices)], dim=1)  # (n, r)
         self._residual_values = torch.cat([readings.trust.values, -top.values], dim=1)  # (n, r)
         if self.labelled.sum() > 1:
-            self.open_set = self._calibrated(readings)
+            self._calibrate(readings)
 
-    def _calibrated(self, readings: AnchorReadings) -> OpenSet:
+    def _calibrate(self, readings: AnchorReadings) -> None:
+        """Open set and sharpness from anchors that are left out."""
         base = (readings.example_logits + self._log_prior).softmax(dim=2)  # (2, e, C)
         own = readings.classes[readings.examples].expand(2, -1)[:, :, None]  # (2, e, 1)
+        trust = readings.trust.trust[readings.examples]
         columns = (
             base @ self._is_labelled.float(),  # (2, e)
             base.gather(2, own)[:, :, 0],  # (2, e)
             readings.novelty,
-            readings.trust.trust[readings.examples],
+            trust,
         )
-        return calibrate(LeftOut(*(column.double().numpy() for column in columns)))
+        self.open_set = calibrate(LeftOut(*(column.double().numpy() for column in columns)))
+        corrected = self._corrected(base[0], readings.neighbours, readings.weights)[:, self._is_labelled]  # (e, S)
+        position = self._is_labelled.cumsum(0) - 1  # (C,), column of each labelled class
+        self.sharpness = sharpness(corrected.log_(), position[readings.classes[readings.examples]], trust)
+        self._exponents = torch.where(self._is_labelled, self.sharpness, 1.0)

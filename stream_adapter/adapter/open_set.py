@@ -65,7 +65,7 @@ def log_odds(mass: NDArray[np.float64]) -> NDArray[np.float64]:
     return odds
 
 
-def calibrate(examples: LeftOut, strength: float = 1.0) -> OpenSet:
+def calibrate(examples: LeftOut, strength: float = 4.0) -> OpenSet:
     """The weights at the maximum of the posterior; concave, so Newton's method with halved steps finds it.
 
     Args:

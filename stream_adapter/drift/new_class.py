@@ -9,19 +9,20 @@ c, so they are left out; a painted person to whom zero-shot gives 0.05, with 0.6
 classes together, speaks for "person" as clearly as a confident event does.
 
 **Test.** A class that turns up now has its strongest events now. While traffic is exchangeable, the ranks of the scores
-say nothing about time: of the k strongest events of all n, the number u that came unlabelled among the newest w is
-hypergeometric, at most as heavy-tailed as Binomial(k, r) with r = (unlabelled events among the newest w) / n (Hoeffding
-1963). Labelled events are known not to be c and count among the others. So
+say nothing about time: of the k strongest events of all n, the number u that came among the newest w without a label is
+hypergeometric, at most as heavy-tailed as Binomial(k, r) with r = (1 − l) w / n (Hoeffding 1963). Labelled events are
+known not to be c and count among the others; l is the labelled share of all events, or of those that speak for any
+unknown class where that is less, since people may label some kinds of events more often than others. So
 
-    p = P(Binomial(k, r) ≥ u) ,   named where   p ≤ α · 2^−(k − u) · (w / n) / (4 m)
+    p = P(Binomial(k, r) ≥ u) ,   named where   p ≤ α · 2^−(k − u) · (w / n) / (3 m)
 
-for one of four windows w and one k. α is shared by the windows of each length so far (n / w), by the four lengths, and
-by the m classes that have four events with s ≥ 0 at all, the others being left out (Tarone, *A modified
-Bonferroni method for discrete data*, Biometrics 46, 1990); a k with b = k − u foreign events among its strongest gets
-2^−b of it. No threshold is fitted to data. What the test is not: valid for ever. Windows overlap and are looked at as
+for one of three windows w and one k. α is shared by the windows of each length so far (n / w), by the three lengths,
+and by the m classes that have four events with s ≥ 0 at all, the others being left out (Tarone, *A modified Bonferroni
+method for discrete data*, Biometrics 46, 1990); a k with b = k − u foreign events among its strongest gets 2^−b of it.
+No threshold is fitted to data. What the test is not: valid for ever. Windows overlap and are looked at as
 they fill, and a test by betting that would hold at all times costs more evidence than the ten events there are;
-benchmarks/drift_study.py measures how often it names a class that is not there. Where people label only some kinds of
-events, r is a little off.
+benchmarks/drift_study.py measures how often it names a class that is not there. A change of all pictures at once also
+names what they are newly confused with.
 """
 
 from collections.abc import Sequence
@@ -34,11 +35,12 @@ from stream_adapter.drift.detector import State, pack, unpack
 from stream_adapter.drift.strongest import StrongestEvents
 from stream_adapter.drift.tails import binomial_tails
 
-_WINDOWS = (64, 128, 256, 512)
+_WINDOWS = (128, 256, 512)
 _LEAST_EVENTS = 1_000  # of history, before anything is named
 _TESTABLE = 4  # events, without which a class is not tested and takes no part of α
 _KEPT = 16  # strongest events per class
 _ROWS = 512  # taken in at once
+_DOUBT = 10  # unlabelled events beside those seen, so that a few labels do not decide the share l
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class NewClassNamer:
         # Unlabelled events before the newest ones, by number: a window's count is a difference of two.
         self._unlabelled_before = np.zeros(_WINDOWS[-1] + _ROWS + 1, dtype=np.int64)
         self._ids = [""] * (_WINDOWS[-1] + _ROWS)
+        # Events that spoke for any unknown class, how many of them had a label, and how many of all.
+        self._speaking = np.array([_DOUBT, 0, 0], dtype=np.int64)
 
     @property
     def named(self) -> NDArray[np.bool_]:
@@ -148,6 +152,7 @@ class NewClassNamer:
             "named": pack(self._named),
             "unlabelled": pack(self._unlabelled_before),
             "ids": list(self._ids),
+            "speaking": self._speaking.tolist(),
         }
 
     def restore(self, state: State) -> None:
@@ -156,6 +161,7 @@ class NewClassNamer:
         self._strongest.restore(state["strongest"])
         self._named, self._unlabelled_before = unpack(state["named"]), unpack(state["unlabelled"])
         self._ids = [str(event_id) for event_id in state["ids"]]
+        self._speaking = np.array(state["speaking"], dtype=np.int64)
 
     def _observe_rows(
         self,
@@ -176,16 +182,20 @@ class NewClassNamer:
         mass = np.maximum(zero_shot @ known.astype(zero_shot.dtype), np.finfo(np.float32).tiny)  # (B,)
         # In this form the comparison needs no logarithm of B × C numbers.
         stronger = zero_shot > mass[:, None] * self._strongest.to_beat  # (B, C)
+        speaking = ((zero_shot > mass[:, None]) & ~known).any(axis=1)  # (B,)
+        spoke = (
+            self._speaking + np.cumsum([speaking, speaking & labelled, labelled], axis=1).T
+        )  # (B, 3), after each row
         rows, classes = np.nonzero(stronger & ~known)
         scores = np.log(zero_shot[rows, classes] / mass[rows])
         found: list[NamedClass] = []
         for at in np.lexsort((-scores, rows)).tolist():  # an event's strongest class first
             row, index = int(rows[at]), int(classes[at])
-            self._seen = first + row + 1
+            self._seen, self._speaking = first + row + 1, spoke[row]
             fresh = self._strongest.offer(index, float(scores[at]), first + row, bool(labelled[row]))
             if fresh and not labelled[row] and not self._named[index] and self.enough:
                 found += self._test(index, row, known)
-        self._seen = first + len(labelled)
+        self._seen, self._speaking = first + len(labelled), spoke[-1]
         return found
 
     def _test(self, index: int, row: int, known: NDArray[np.bool_]) -> list[NamedClass]:
@@ -195,6 +205,8 @@ class NewClassNamer:
             return []
         ring = len(self._unlabelled_before)
         n = self.observed
+        speaking, speaking_labelled, labelled = self._speaking.tolist()
+        share_labelled = min(speaking_labelled / speaking, labelled / self._seen)  # l
         shared = 0.0
         for window in _WINDOWS:
             recent = numbers >= self._seen - window
@@ -204,7 +216,7 @@ class NewClassNamer:
             unlabelled = int(
                 self._unlabelled_before[self._seen % ring] - self._unlabelled_before[(self._seen - window) % ring]
             )
-            ratio = unlabelled / n
+            ratio = (1.0 - share_labelled) * window / n
             shared = shared or self._alpha / (len(_WINDOWS) * self._testable(known))
             level = shared * window / n
             # The least that p can be, at no cost: nothing to see in most cases.
@@ -216,7 +228,6 @@ class NewClassNamer:
             if not len(proven):
                 continue
             k = int(proven[0])
-            share_labelled = 1.0 - unlabelled / window
             explained = int((recent & of_labelled).sum()) * (1.0 - share_labelled)
             if explained > 0.5 * share_labelled * witnesses[-1]:
                 continue  # half of it or more is what labelled events, too, are taken for: a confusion that is new

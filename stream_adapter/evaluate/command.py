@@ -78,6 +78,9 @@ def evaluate(request: Request, settings: Settings, console: Console, progress: C
     if request.html is not None:
         write_text(request.html, render(evaluation, runs, report))
     show(evaluation, runs, console)
+    for path in (request.json, request.html):
+        if path is not None:
+            progress.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def parts(text: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stream_adapter import __version__
@@ -91,7 +92,8 @@ def show(evaluation: Evaluation, runs: list[Run], console: Console) -> None:
         for domain in dict.fromkeys(row.domain for row in found):
             chosen = [row for row in found if row.shots == shots and row.domain == domain]
             for groups in evaluation.settings.tables:
-                console.print(_table(evaluation, [row for row in chosen if row.group in groups], shots, domain))
+                console.print(_title(evaluation, shots, domain), highlight=False, soft_wrap=True)
+                console.print(_table(evaluation, [row for row in chosen if row.group in groups]))
 
 
 def percent(row: Row) -> str:
@@ -103,12 +105,15 @@ def percent(row: Row) -> str:
     return f"{100 * interval.mean:.1f}" + (f" [dim]±{100 * half:.1f}[/dim]" if half > 0.0 else "")
 
 
-def _table(evaluation: Evaluation, chosen: list[Row], shots: int | None, domain: str) -> Table:
+def _title(evaluation: Evaluation, shots: int | None, domain: str) -> str:
     where = f", {domain}" if domain != ALL else ""
     which = f", {shots} per class" if shots is not None else ""
-    seeds = f"{evaluation.seeds} seed{'s' if evaluation.seeds > 1 else ''}"
-    table = Table(title=f"{evaluation.features.name}{where}{which}", title_justify="left", caption_justify="left")
-    table.caption = f"accuracy in % (95 % interval over {seeds}), ECE in %"
+    interval = f" with its 95 % interval over {evaluation.seeds} seeds" if evaluation.seeds > 1 else ""
+    return f"{escape(evaluation.features.name + where + which)}: accuracy in %{interval}, ECE in %"
+
+
+def _table(evaluation: Evaluation, chosen: list[Row]) -> Table:
+    table = Table()
     groups = list(dict.fromkeys(row.group for row in chosen))
     table.add_column("method", no_wrap=True)
     for group in groups:

@@ -8,6 +8,7 @@ from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.operations.drift_page import drift_page
 from stream_adapter.transport.base import Record
+from stream_adapter.transport.files.sink import DRIFT
 from stream_adapter.transport.kafka.reading import read_topic
 from stream_adapter.transport.recorded import from_line
 
@@ -50,7 +51,7 @@ def _records(config: Config) -> Iterator[Record]:
         yield from read_topic(config.kafka, config.kafka.topics.drift)
         return
     assert config.files is not None  # validated with the configuration
-    path = config.files.output / "drift.jsonl"
+    path = config.files.output / DRIFT
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):

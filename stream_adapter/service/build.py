@@ -14,6 +14,7 @@ from stream_adapter import __version__
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.batching import Batcher
 from stream_adapter.config import Config
+from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.encode.loading import load_models
 from stream_adapter.errors import StreamAdapterError
@@ -29,6 +30,7 @@ from stream_adapter.snapshots import SnapshotFolder
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport.dead_letters import DeadLetterLimit
 from stream_adapter.transport.opening import open_changelog, open_transport
+from stream_adapter.watch import Watch
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +72,12 @@ def open_worker(config: Config) -> Iterator[Worker]:
             decoders=decoders,
             metrics=metrics,
         )
+        watch = Watch(
+            partial(DriftMonitor, vocabulary.class_names, vocabulary.logit_scale, canary, config.drift),
+            source=f"stream_adapter/{_slot(config, writer)}",
+            status_every_s=config.drift.status_every_s,
+            metrics=metrics,
+        )
         teacher = Teacher(
             adapter,
             vocabulary.class_names,
@@ -83,7 +91,9 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 slot=_slot(config, writer),
                 writer=writer,
                 every_s=config.adapter.presence.every_s,
+                background=background,
             ),
+            watch=watch,
             background=background,
             metrics=metrics,
         )
@@ -111,6 +121,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             vocabulary=vocabulary,
             adapter=adapter,
             teacher=teacher,
+            watch=watch,
             limit=DeadLetterLimit(config.dead_letters),
             metrics=metrics,
             top_k=config.batch.top_k,

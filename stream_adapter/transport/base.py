@@ -54,8 +54,8 @@ class OutRecord:
     """One record to be written to an output.
 
     Attributes:
-        channel: the output's role, one of "predictions", "anchors", "dead_letters"; the transport maps roles to topics
-            or files.
+        channel: the output's role: "predictions", "anchors", "dead_letters" or "drift"; the transport maps roles to
+            topics or files.
         key: the record's key, or None.
         value: the payload; None deletes the key in a compacted output.
         headers: names and raw values.

@@ -1,21 +1,15 @@
 """Kill workers again and again in the middle of a stream, and count what was lost or doubled: `make kill-test`."""
 
-import argparse
 import contextlib
-import json
 import random
 import signal
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stream_adapter import config
 from stream_adapter.demo.broker import LocalKafka
@@ -41,6 +35,7 @@ class Report:
     kills: int = 0
     broker_restarts: int = 0
     zombies: int = 0
+    rescales: int = 0
     events: int = 0
     labelled: int = 0
     lost: int = 0
@@ -66,6 +61,7 @@ class Campaign:
 
     def __init__(self, kafka: LocalKafka, folder: Path, *, workers: int, rate: float, budget: int, seed: int) -> None:
         self.report = Report()
+        self.classes = CLASSES
         self._kafka = kafka
         self._folder = folder
         self._rng = random.Random(seed)
@@ -75,7 +71,7 @@ class Campaign:
         self._config = config.load(paths[0])
         encoder, vocabulary = load_models(self._config.encoder, self._config.vocabulary)
         create_topics(Connection(self._config.kafka), topic_specs(self._config.kafka.topics, partitions=PARTITIONS))
-        self._stream = Stream(
+        self.stream = Stream(
             kafka.bootstrap_servers,
             self._config.kafka.topics.images,
             PARTITIONS,
@@ -84,28 +80,28 @@ class Campaign:
             rate=rate,
             seed=seed,
         )
-        self._probes = [self._stream.vector(number % len(CLASSES)) for number in range(PROBES)]
-        self._workers = Workers(paths, folder)
+        self._probes = [self.stream.vector(number % len(CLASSES)) for number in range(PROBES)]
+        self.workers = Workers(paths, folder)
 
     def run(self, disturb: Callable[["Campaign"], None]) -> Report:
         """Let it run, disturb it, let it come to rest, and judge."""
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
-            stack.callback(self._workers.stop)
+            stack.callback(self.workers.stop)
             for number in range(self._fresh):
-                self._workers.start(number)
-            self._stream.start()
+                self.workers.start(number)
+            self.stream.start()
             self._wait("the first predictions", lambda: self._all_metrics("predictions_total", at_least=1), 120)
             disturb(self)
-            self._stream.stop()
+            self.stream.stop()
             self._wait("every event to be read", self._all_read, 180)
             self._wait("the workers to come to rest", self._at_rest, 90)
-            self._workers.start(self._fresh)
+            self.workers.start(self._fresh)
             self._wait("a fresh worker to get partitions", self._fresh_has_work, 90)
             self._wait("all workers to come to rest", self._at_rest, 90)
             differing = self._ask_until_equal()
             digests = self._digests()
-            self.report.ended_by_themselves = self._workers.ended
+            self.report.ended_by_themselves = self.workers.ended
         account = Account.of(self._config.kafka)
         lost, doubled = judge(self._config.kafka, account)
         report = self.report
@@ -121,7 +117,7 @@ class Campaign:
     def kill_one(self) -> None:
         """SIGKILL to a random worker at a random moment."""
         self._pass(self._rng.expovariate(1 / 1.5))
-        self._workers.kill(self._rng.choice(self._workers.started))
+        self.workers.kill(self._rng.choice(self.workers.started))
         self.report.kills += 1
 
     def restart_broker(self) -> None:
@@ -135,39 +131,48 @@ class Campaign:
     def zombie(self) -> None:
         """A worker stands still until its partitions and its transaction belong to others, then goes on."""
         self._pass(self._rng.uniform(1.0, 3.0))
-        number = self._rng.choice(self._workers.started)
-        self._workers.signal(number, signal.SIGSTOP)
+        number = self._rng.choice(self.workers.started)
+        self.workers.signal(number, signal.SIGSTOP)
         self._pass(SESSION_S + 6.0)
-        self._workers.signal(number, signal.SIGCONT)
+        self.workers.signal(number, signal.SIGCONT)
         self.report.zombies += 1
+
+    def rescale(self) -> None:
+        """A worker is stopped in order, and comes back: the others take its partitions over, and give them back."""
+        self._pass(self._rng.uniform(1.0, 3.0))
+        number = self._rng.choice(self.workers.started)
+        self.workers.stop_one(number)
+        self._pass(3.0)
+        self.workers.start(number)
+        self.report.rescales += 1
 
     def _pass(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._workers.keep_alive()
+            self.workers.keep_alive()
             time.sleep(0.05)
 
     def _wait(self, what: str, condition: Callable[[], bool], seconds: float) -> None:
         until = time.monotonic() + seconds
         while not condition():
-            self._workers.keep_alive()
+            self.workers.keep_alive()
             if time.monotonic() > until:
                 self.report.examples.append(f"waited {seconds:.0f} s for {what}")
                 return
             time.sleep(0.2)
 
     def _all_metrics(self, name: str, at_least: float) -> bool:
-        values = [self._workers.metric(number, name) for number in self._workers.started]
+        values = [self.workers.metric(number, name) for number in self.workers.started]
         return all(value is not None and value >= at_least for value in values)
 
     def _digests(self) -> set[float | None]:
-        return {self._workers.metric(number, "anchors_digest") for number in self._workers.started}
+        return {self.workers.metric(number, "anchors_digest") for number in self.workers.started}
 
     def _at_rest(self) -> bool:
         """Whether all have the same anchors, fitted, and that for a while."""
         before = self._digests()
         time.sleep(2.0)
-        fitted = {self._workers.metric(number, "unfitted_changes") for number in self._workers.started}
+        fitted = {self.workers.metric(number, "unfitted_changes") for number in self.workers.started}
         return len(before) == 1 and None not in before and self._digests() == before and fitted == {0.0}
 
     def _all_read(self) -> bool:
@@ -180,7 +185,7 @@ class Campaign:
             reader.close()
 
     def _fresh_has_work(self) -> bool:
-        return (self._workers.metric(self._fresh, "assigned_partitions") or 0) > 0
+        return (self.workers.metric(self._fresh, "assigned_partitions") or 0) > 0
 
     def _ask_until_equal(self, rounds: int = 3) -> list[str]:
         """Where the answers to the same probes differ between partitions, and so between workers.
@@ -200,7 +205,7 @@ class Campaign:
         """The probes, sent to every partition: what each worker says about each."""
         for number, vector in enumerate(self._probes):
             for partition in range(PARTITIONS):
-                self._stream.probe(f"{PROBE}{name}{number}", vector, partition)
+                self.stream.probe(f"{PROBE}{name}{number}", vector, partition)
         said: dict[str, Any] = {}
 
         def complete() -> bool:
@@ -223,7 +228,7 @@ class Campaign:
         return found
 
     def _configure(self, name: str, prefix: str, budget: int) -> Path:
-        topics = {role: f"{prefix}-{role}" for role in ("images", "predictions", "anchors", "dead_letters")}
+        topics = {role: f"{prefix}-{role}" for role in ("images", "predictions", "anchors", "dead_letters", "drift")}
         document = {
             "encoder": {"model": MODEL_NAME, "model_config_file": str(CONFIG), "pretrained": str(WEIGHTS)},
             "vocabulary": {"classes": list(CLASSES), "templates": "simple"},
@@ -253,6 +258,7 @@ def run_campaign(
     kills: int = 0,
     broker_restarts: int = 0,
     zombies: int = 0,
+    rescales: int = 0,
     workers: int = 3,
     rate: float = 60.0,
     budget: int = 300,
@@ -261,9 +267,8 @@ def run_campaign(
 ) -> Report:
     """Disturb a stream so many times; see `Report`."""
     campaign = Campaign(kafka, folder, workers=workers, rate=rate, budget=budget, seed=seed)
-    disturbances = (
-        [campaign.kill_one] * kills + [campaign.restart_broker] * broker_restarts + [campaign.zombie] * zombies
-    )
+    disturbances = [campaign.kill_one] * kills + [campaign.restart_broker] * broker_restarts
+    disturbances += [campaign.zombie] * zombies + [campaign.rescale] * rescales
     random.Random(seed).shuffle(disturbances)
 
     def disturb(_: Campaign) -> None:
@@ -272,41 +277,3 @@ def run_campaign(
             progressed()
 
     return campaign.run(disturb)
-
-
-def main() -> None:
-    """Run a campaign on a broker of its own; the last line is JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--broker-restarts", type=int, default=0)
-    parser.add_argument("--zombies", type=int, default=0)
-    parser.add_argument("--rate", type=float, default=60.0, help="events a second")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="keep logs here")
-    given = parser.parse_args()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    total = given.kills + given.broker_restarts + given.zombies
-    with contextlib.ExitStack() as stack:
-        folder = given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kill-test-")))
-        folder.mkdir(parents=True, exist_ok=True)
-        kafka = stack.enter_context(LocalKafka())
-        bar = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
-        task = bar.add_task("disturbances", total=total)
-        report = run_campaign(
-            kafka,
-            folder,
-            kills=given.kills,
-            broker_restarts=given.broker_restarts,
-            zombies=given.zombies,
-            workers=given.workers,
-            rate=given.rate,
-            seed=given.seed,
-            progressed=lambda: bar.advance(task),
-        )
-    print(json.dumps(asdict(report)))
-    sys.exit(not (report.lost == report.doubled == 0 and report.digests_equal and report.answers_equal))
-
-
-if __name__ == "__main__":
-    main()

@@ -91,6 +91,10 @@ class Stream(threading.Thread):
         """Send an event without a label."""
         self._put(f"{name}-{partition}", partition, None, vector)
 
+    def teach(self, event_id: str, label: int, partition: int) -> None:
+        """Send one labelled event."""
+        self._put(event_id, partition, self._vocabulary.class_names[label], self.vector(label))
+
     def _send(
         self, event_id: str, partition: int, label: int | None, vector: NDArray[np.float32], partition_of: str = ""
     ) -> None:

@@ -71,6 +71,17 @@ class Workers:
         process.join()
         self.start(number)
 
+    def stop_one(self, number: int) -> None:
+        """SIGTERM: it drains, commits and leaves; it stays away until `start`."""
+        process = self._processes[number]
+        assert process is not None
+        self._processes[number] = None
+        process.terminate()
+        process.join(30)
+        if process.exitcode != 0:
+            self.ended.append(process.exitcode or 0)
+            process.kill()
+
     def signal(self, number: int, which: signal.Signals) -> None:
         """Send a signal."""
         process = self._processes[number]

@@ -2,12 +2,13 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.drift.block_means import BlockMeans
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(0, 1), max_size=20), max_size=8), st.integers(1, 9))
 def test_blocks_do_not_depend_on_the_batches(batches: list[list[float]], block: int) -> None:
     values = np.array([value for batch in batches for value in batch])

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.drift.confidence_sequence import FRACTIONS, interval, log_capital, upper_bound
@@ -19,12 +19,14 @@ def test_nothing_known_without_data() -> None:
     assert (interval(0, 0, 0, 0.01).low, interval(0, 0, 0, 0.01).high) == pytest.approx((-1.0, 1.0))
 
 
+@settings(deadline=None)
 @given(losses=counts, ties=counts, wins=counts)
 def test_mirrored_data_mirror_the_interval(losses: int, ties: int, wins: int) -> None:
     one, other = interval(losses, ties, wins, 0.01), interval(wins, ties, losses, 0.01)
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
 
 
+@settings(deadline=None)
 @given(losses=counts, ties=counts, wins=counts)
 def test_holds_the_observed_mean(losses: int, ties: int, wins: int) -> None:
     if total := losses + ties + wins:
@@ -32,6 +34,7 @@ def test_holds_the_observed_mean(losses: int, ties: int, wins: int) -> None:
         assert now.low <= (wins - losses) / total <= now.high
 
 
+@settings(deadline=None)
 @given(losses=counts, ties=counts, wins=counts, low=st.floats(-0.99, 0.98), step=st.floats(0.001, 0.5))
 def test_capital_grows_with_the_mean_it_bets_against(
     losses: int, ties: int, wins: int, low: float, step: float

@@ -2,12 +2,13 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.drift.tails import binomial_tails
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=32), st.floats(0.001, 0.999))
 def test_is_the_sum_of_the_probabilities(successes: list[bool], share: float) -> None:
     counts = np.cumsum(successes, dtype=np.int64)

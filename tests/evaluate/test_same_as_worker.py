@@ -8,67 +8,48 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.results import AdapterPrediction
-from stream_adapter.adapter.share import EVERYTHING, Share
 from stream_adapter.batching import Batcher
-from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit, FilesConfig, RefitConfig
+from stream_adapter.config import (
+    AdapterConfig,
+    AnchorsConfig,
+    DeadLetterLimit,
+    FilesConfig,
+    PresenceConfig,
+    RefitConfig,
+)
+from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.encode.base import Prepared, Vectors, check_vector
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import METHODS, Task
 from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, plan_stream, turns
-from stream_adapter.events import EMBEDDING, ImageEvent, image_event_headers
+from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.metrics import Metrics
 from stream_adapter.processor import Processor
 from stream_adapter.reading import Reader
 from stream_adapter.service.health import Health
 from stream_adapter.service.worker import Worker
+from stream_adapter.shared_presence import SharedPresence
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport import dead_letters
-from stream_adapter.transport.base import OutRecord, Partition, Record
+from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files import FileSink, FileSource
 from stream_adapter.transport.memory import MemoryChangelog
 from stream_adapter.transport.recorded import to_line
+from stream_adapter.watch import Watch
 from tests.evaluate.data import make_features
 
 FINGERPRINT = "made"
-# Refits by number of labels alone: the worker's clock is the real one.
+# Refits by number of labels alone, traffic heard by number of events alone: the worker's clock is the real one.
 ADAPTER = AdapterConfig(
     anchors=AnchorsConfig(neighbours=4, index="exact"),
     refit=RefitConfig(background=False, every_labels=8, max_age_s=1e9, steps=50, rho=10.0),
+    presence=PresenceConfig(every_s=1e-6),
 )
 SETTINGS = StreamSettings(events=240, batch=16, label_rate=0.4, label_noise=0.1)
-
-
-# Batches between two hearings of the traffic: one second of the evaluation's clock.
-HEARD_EVERY = 4
-
-
-class ObservingTeacher(Teacher):
-    """A teacher that takes in the traffic as well, and hears what it says once a second of the evaluation's clock."""
-
-    def __init__(self, adapter: Adapter, *arguments: Any, **options: Any) -> None:
-        super().__init__(adapter, *arguments, **options)
-        self.observed = adapter
-        self.batches = 0
-
-    def teach(
-        self,
-        events: Sequence[ImageEvent],
-        vectors: NDArray[np.float32],
-        answer: AdapterPrediction,
-        share: Share = EVERYTHING,
-    ) -> list[OutRecord]:
-        self.observed.observe(answer.zero_shot, np.array([event.label is not None for event in events]))
-        outputs = super().teach(events, vectors, answer, share)
-        self.batches += 1
-        if self.batches % HEARD_EVERY == 0:
-            self.observed.hear("evaluate", self.observed.evidence())
-        return outputs
 
 
 class VectorsOnly:
@@ -118,13 +99,26 @@ def run_worker(
     names = vocabulary.class_names
     canaries = adapter_config.canaries
     adapter = Adapter(vocabulary.text_vectors, names, vocabulary.logit_scale, adapter_config)
-    teacher = ObservingTeacher(
+    canary = np.isin(np.array(names), np.array(canaries))
+    watch = Watch(
+        lambda: DriftMonitor(names, vocabulary.logit_scale, canary), source="/test", status_every_s=1e9, metrics=metrics
+    )
+    teacher = Teacher(
         adapter,
         names,
         canaries=canaries,
-        accuracy=PrequentialAccuracy(np.isin(np.array(names), np.array(canaries))),
+        accuracy=PrequentialAccuracy(canary),
         fingerprint=FINGERPRINT,
         writer="test",
+        presence=SharedPresence(
+            adapter,
+            names,
+            slot="test",
+            writer="test",
+            every_s=adapter_config.presence.every_s,
+            background=InlineExecutor(),
+        ),
+        watch=watch,
         background=InlineExecutor(),
         metrics=metrics,
     )
@@ -134,6 +128,7 @@ def run_worker(
         vocabulary=vocabulary,
         adapter=adapter,
         teacher=teacher,
+        watch=watch,
         limit=dead_letters.DeadLetterLimit(DeadLetterLimit()),
         metrics=metrics,
         top_k=len(names),

@@ -5,7 +5,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.drift.alarm import DriftAlarm
@@ -52,6 +52,7 @@ alarms = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(alarms, st.integers(0, 4_000_000_000_000), st.text(max_size=10))
 def test_comes_back_as_it_went(alarm: DriftAlarm, time_ms: int, source: str) -> None:
     event = DriftEvent(alarm, time_ms, source)

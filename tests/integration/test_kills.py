@@ -10,7 +10,9 @@ from tests.campaigns.kills import run_campaign
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "disturbances", [{"kills": 6}, {"zombies": 2}, {"broker_restarts": 2}], ids=["kills", "zombies", "broker restarts"]
+    "disturbances",
+    [{"kills": 6, "rescales": 2}, {"zombies": 2}, {"broker_restarts": 2}],
+    ids=["kills", "zombies", "broker restarts"],
 )
 def test_every_event_counts_once_whatever_is_killed(
     local_kafka: LocalKafka, tmp_path: Path, disturbances: dict[str, int]

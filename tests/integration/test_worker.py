@@ -220,3 +220,16 @@ def test_a_worker_without_a_broker_says_so(cluster: Cluster, tmp_path: Path) -> 
     done: subprocess.CompletedProcess[str] = stream_adapter("run", config)
     assert done.returncode == 1
     assert "no Kafka broker answered at 127.0.0.1:1" in done.stderr
+
+
+def test_where_the_watch_stands_is_told_and_makes_a_page(cluster: Cluster, tmp_path: Path) -> None:
+    send(cluster, pictures(200))
+    config = write_config(tmp_path, cluster, drift={"status_every_s": 1.0, "min_labels": 20})
+    with running(config) as worker:
+        told = wait_for(lambda: cluster.read(cluster.config.topics.drift), timeout_s=60.0, what="a drift event")
+        wait_for(lambda: "stream_adapter_drift_observed{" in get(worker, "/metrics")[1], what="the watch's figures")
+    assert {dict(record.headers)["ce_type"] for record in told} == {b"stream_adapter.drift"}
+    page = tmp_path / "drift.html"
+    done = stream_adapter("drift", "report", config, "--output", page)
+    assert done.returncode == 0, done.stderr
+    assert "<svg" in page.read_text()

@@ -108,6 +108,8 @@ def test_what_was_never_committed_is_not_in_a_snapshot(tmp_path: Path) -> None:
     again.worker.restore()
     assert outcome(again, "restored") == 1
     assert again.processor.adapter.n_anchors == 0
+    run(again.processor, picture("cat", 1, "cat"))  # the event comes again, and is news
+    assert again.processor.adapter.n_anchors == 1
 
 
 @pytest.mark.parametrize("damage", ["a byte", "the changelog", "its length"])

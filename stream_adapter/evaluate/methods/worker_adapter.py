@@ -1,8 +1,8 @@
 """`ours` and `llu`: the very adapter that the worker runs, scored and taught by the worker's own `Teacher`.
 
-Only what surrounds them is simulated: refits run in line, and a clock on which four batches arrive a second takes the
+Only what surrounds them is simulated: refits run in line, and a clock on which a batch arrives every second takes the
 place of the real one, so that runs are repeatable. As in the worker, a fit that falls due between two batches is done
-before the second one is predicted, and what the traffic says about the classes is heard once a second.
+before the second one is predicted: with the default settings labels are in force one batch later, as for all methods.
 
 Settings are those of the configuration, see `docs/configuration.md`; `llu` is as published, with g = 1.
 
@@ -20,6 +20,7 @@ from stream_adapter.adapter.presence_evidence import ClassKind
 from stream_adapter.adapter.refit import InlineExecutor
 from stream_adapter.adapter.results import AdapterPrediction
 from stream_adapter.config import AdapterConfig
+from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task
 from stream_adapter.events import EMBEDDING, ImageEvent
@@ -27,10 +28,11 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.shared_presence import SharedPresence
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport.base import Partition, Record
+from stream_adapter.watch import Watch
 
 _SOURCE = "evaluate"
 _INPUT = Partition(_SOURCE, 0)
-_BATCH_EVERY_S = 0.25
+_BATCH_EVERY_S = 1.0
 
 
 class WorkerAdapter:
@@ -48,18 +50,29 @@ class WorkerAdapter:
             config = config.model_copy(update={"method": "llu", "damping": 1.0})
         self._names = names
         self._adapter = Adapter(task.texts, names, task.scale, config)
+        canary = np.isin(np.array(names), np.array(config.canaries, dtype=np.str_))
+        metrics = Metrics()
+        self._watch = Watch(
+            lambda: DriftMonitor(names, task.scale, canary), source=_SOURCE, status_every_s=1e9, metrics=metrics
+        )
         self._teacher = Teacher(
             self._adapter,
             names,
             canaries=config.canaries,
-            accuracy=PrequentialAccuracy(np.isin(np.array(names), np.array(config.canaries, dtype=np.str_))),
+            accuracy=PrequentialAccuracy(canary),
             fingerprint=_SOURCE,
             writer=_SOURCE,
             presence=SharedPresence(
-                self._adapter, names, slot=_SOURCE, writer=_SOURCE, every_s=config.presence.every_s
+                self._adapter,
+                names,
+                slot=_SOURCE,
+                writer=_SOURCE,
+                every_s=config.presence.every_s,
+                background=InlineExecutor(),
             ),
+            watch=self._watch,
             background=InlineExecutor(),
-            metrics=Metrics(),
+            metrics=metrics,
         )
         self._tells_kinds = config.method == "ours"
         self._now_s = 0.0
@@ -67,7 +80,7 @@ class WorkerAdapter:
 
     def predict(self, vectors: NDArray[np.float32]) -> Probabilities:
         """The adapted probabilities."""
-        answer = self._adapter.predict(vectors)
+        answer = self._watch.damp(self._adapter.predict(vectors))
         self._predicted = vectors, answer
         return answer.adapted
 
@@ -77,11 +90,11 @@ class WorkerAdapter:
         events = [self._event(id, labels.get(id)) for id in batch.ids.tolist()]
         late = np.flatnonzero(~np.isin(lessons.ids, batch.ids))
         if events:
-            answer = self._answer(batch.vectors)
-            self._teacher.teach(events, batch.vectors, answer)
+            self._teacher.teach(events, batch.vectors, self._answer(batch.vectors))
         if late.size:
             again = [self._event(int(lessons.ids[row]), int(lessons.classes[row])) for row in late]
-            self._teacher.teach(again, lessons.vectors[late], self._adapter.predict(lessons.vectors[late]))
+            answer = self._watch.damp(self._adapter.predict(lessons.vectors[late]))
+            self._teacher.teach(again, lessons.vectors[late], answer)
         self._teacher.maintain(self._now_s)
         self._now_s += _BATCH_EVERY_S
         self._teacher.maintain(self._now_s)
@@ -93,7 +106,7 @@ class WorkerAdapter:
     def _answer(self, vectors: NDArray[np.float32]) -> AdapterPrediction:
         if self._predicted is not None and self._predicted[0] is vectors:
             return self._predicted[1]
-        return self._adapter.predict(vectors)
+        return self._watch.damp(self._adapter.predict(vectors))
 
     def _event(self, id: int, label: int | None) -> ImageEvent:
         name = None if label is None else self._names[label]

@@ -12,7 +12,7 @@ from stream_adapter.transport.kafka.topics import DAY_MS, REASONS
 
 Severity = Literal["error", "warning"]
 
-_ROLES = ("images", "predictions", "anchors", "dead_letters")
+_ROLES = ("images", "predictions", "anchors", "dead_letters", "drift")
 # An anchor is a vector and its headers, a prediction a page of JSON; the evidence on 10,000 classes is the largest.
 _SMALL_RECORD = 2**19
 _LONG = 2**63 - 1
@@ -134,6 +134,11 @@ def _rules(config: Config, role: str, topics: Mapping[str, TopicState | None]) -
         )
     if role == "anchors":
         return _ANCHOR_RULES
+    if role == "drift":
+        return (
+            _Rule("warning", "cleanup.policy", delete, "delete", "compaction keeps one drift event of each group"),
+            _Rule("warning", "message.timestamp.type", _is("LogAppendTime"), "LogAppendTime", _DRIFT_OLD),
+        )
     images = topics.get("images")
     largest = int(images.settings.get("max.message.bytes", 0)) + REASONS if images is not None else 0
     return (
@@ -207,6 +212,7 @@ def _at_most(most: float) -> Callable[[str], bool]:
 _OUTAGE = "events that wait for longer than that, while no worker runs, are lost"
 _LARGE_PICTURES = "larger pictures cannot be sent, though `encoder.max_bytes` would take them"
 _LARGE_LETTERS = "the letters of large pictures go without them"
+_DRIFT_OLD = "a drift event has the time of the events behind it: about old ones it is deleted at once, or refused"
 _LETTERS_DELETED = "a letter has its event's time: that of an old event is deleted at once"
 _LETTERS_COMPACTED = "a compacted topic refuses letters without a key, which stops the worker, and removes others"
 _LETTERS_REFUSED = "a letter has its event's time: that of an old event is refused, which stops the worker"

@@ -64,6 +64,8 @@ def topic_specs(topics: KafkaTopics, *, partitions: int = 4) -> tuple[TopicSpec,
             1,
             {"max.message.bytes": str(LARGEST_PICTURE + REASONS), "retention.ms": "-1"},
         ),
+        # A drift event has the time of the events behind it, which may be old: it is kept by when it was written.
+        TopicSpec(topics.drift, 1, {"retention.ms": str(30 * DAY_MS), "message.timestamp.type": "LogAppendTime"}),
     )
 
 

@@ -105,4 +105,9 @@ class Writer:
 
 def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
     """The topic of each output channel."""
-    return {"predictions": topics.predictions, "anchors": topics.anchors, "dead_letters": topics.dead_letters}
+    return {
+        "predictions": topics.predictions,
+        "anchors": topics.anchors,
+        "dead_letters": topics.dead_letters,
+        "drift": topics.drift,
+    }

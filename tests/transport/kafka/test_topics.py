@@ -48,8 +48,8 @@ def test_two_of_three_replicas_must_have_what_counts_as_written(
 ) -> None:
     admin = Admin(default)
     created = create_topics(admin, topic_specs(KafkaTopics(), partitions=6), replication_factor=asked)
-    assert created == ["images", "predictions", "anchors", "dead-letters"]
+    assert created == ["images", "predictions", "anchors", "dead-letters", "drift"]
     for request in admin.made.values():
         assert request["configs"].get("min.insync.replicas") == insync
         assert request["replication_factor"] == asked
-    assert [request["num_partitions"] for request in admin.made.values()] == [6, 6, 1, 1]
+    assert [request["num_partitions"] for request in admin.made.values()] == [6, 6, 1, 1, 1]

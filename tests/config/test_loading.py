@@ -6,7 +6,7 @@ import yaml
 from stream_adapter.config import Config, load, parse
 from stream_adapter.errors import ConfigError
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 SMALLEST = """
 encoder: {model: ViT-B-32, pretrained: openai}

@@ -1,0 +1,141 @@
+"""The watch over classes that nobody labelled: the drift monitor on the stream's journey.
+
+It damps what the adapter says where the guard has found harm, shows the monitor every batch, and turns what the monitor
+finds into drift events, log lines and metrics. Each worker watches the events of its own partitions.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.results import AdapterPrediction
+from stream_adapter.drift.alarm import DriftAlarm
+from stream_adapter.drift.monitor import DriftMonitor
+from stream_adapter.events import DriftEvent, ImageEvent
+from stream_adapter.metrics import Metrics
+from stream_adapter.transport.base import OutRecord
+
+log = structlog.get_logger(__name__)
+
+_SHOWN_EVERY_S = 1.0
+
+
+class Watch:
+    """Damps, observes, tells; belongs to the thread that owns the adapter.
+
+    Args:
+        monitor: makes what judges.
+        source: CloudEvents source of the drift events: which worker says so.
+        status_every_s: seconds between two `status` events.
+        metrics: alarms, figures, damping.
+    """
+
+    def __init__(
+        self, monitor: Callable[[], DriftMonitor], *, source: str, status_every_s: float, metrics: Metrics
+    ) -> None:
+        self._new_monitor = monitor
+        self._monitor = monitor()
+        self._source = source
+        self._status_every_s = status_every_s
+        self._metrics = metrics
+        self._undamped: NDArray[np.float32] | None = None
+        self._newest_ms = 0
+        self._news = False
+        self._shown_s = float("-inf")
+        self._status_due_s: float | None = None
+
+    def damp(self, answer: AdapterPrediction) -> AdapterPrediction:
+        """What is to be published: the answer, drawn towards zero-shot where the guard says so."""
+        self._undamped = answer.adapted
+        levels = self._monitor.damping[answer.zero_shot.argmax(axis=1)]  # (B,)
+        if (levels == 1.0).all():
+            return answer
+        damped = self._monitor.guard.damp(answer.zero_shot, answer.adapted)
+        return replace(answer, adapted=damped, gate=answer.gate * levels)
+
+    def observe(
+        self,
+        events: Sequence[ImageEvent],
+        vectors: NDArray[np.float32],
+        answer: AdapterPrediction,
+        labels: NDArray[np.int64],
+    ) -> list[OutRecord]:
+        """Show the monitor a batch, after `damp` and before it is learned.
+
+        Args:
+            events: B events.
+            vectors: float32 (B, d), unit.
+            answer: what `damp` gave for them.
+            labels: int64 (B,), class indices of labels that are a test; −1 for all others.
+
+        Returns:
+            What was found and done, for the drift topic.
+        """
+        if not events:
+            return []
+        assert self._undamped is not None
+        nearest = answer.neighbour_cosines[:, :1]  # (B, 1), or (B, 0) without neighbours
+        alarms = self._monitor.observe(
+            vectors=vectors,
+            zero_shot=answer.zero_shot,
+            adapted=self._undamped,
+            has_anchor=answer.has_anchor,
+            novelty=answer.novelty,
+            nearest_cosine=nearest.max(axis=1, initial=-np.inf).astype(np.float32),
+            event_ids=[event.id for event in events],
+            labels=labels,
+        )
+        self._newest_ms = max(self._newest_ms, *(event.time_ms for event in events))
+        self._news = True
+        for alarm in alarms:
+            self._say(alarm)
+        return self._records(alarms)
+
+    def tell(self, now_s: float) -> list[OutRecord]:
+        """Show where every question stands, and what the drift topic is to be told of it now; mostly nothing.
+
+        Args:
+            now_s: monotonic seconds.
+        """
+        if self._news and now_s - self._shown_s >= _SHOWN_EVERY_S:
+            self._shown_s, self._news = now_s, False
+            self._metrics.set_drift(self._monitor.status(), self._monitor.damping)
+        if self._status_due_s is None:
+            self._status_due_s = now_s + self._status_every_s
+        if now_s < self._status_due_s or not self._newest_ms:
+            return []
+        self._status_due_s = now_s + self._status_every_s
+        return self._records(self._monitor.report())
+
+    def state(self) -> dict[str, Any]:
+        """The monitor's state, JSON, for a snapshot."""
+        return dict(self._monitor.state())
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave; where it does not fit, begin anew and say so."""
+        try:
+            self._monitor.restore(dict(state))
+        except ValueError as error:
+            log.warning("the drift monitor begins anew", reason=str(error))
+            self._monitor = self._new_monitor()
+
+    def _say(self, alarm: DriftAlarm) -> None:
+        self._metrics.drift_alarms.labels(kind=alarm.kind).inc()
+        interval = alarm.interval
+        log.warning(
+            "drift" if alarm.kind != "guard" else "guard",
+            kind=alarm.kind,
+            group=alarm.group,
+            action=alarm.action,
+            observed=alarm.observed,
+            labels=alarm.labels,
+            interval=None if interval is None else [round(interval.low, 4), round(interval.high, 4)],
+            **{name: round(value, 4) for name, value in alarm.evidence.items()},
+        )
+
+    def _records(self, alarms: Iterable[DriftAlarm]) -> list[OutRecord]:
+        return [DriftEvent(alarm, self._newest_ms, self._source).to_record() for alarm in alarms]
