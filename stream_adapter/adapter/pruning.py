@@ -11,10 +11,11 @@ distance alone keeps what lies far from its class, wrong labels first. That the 
 purpose: an anchor that the untouched model contradicts is either the most useful one or a wrong label.
 
 Classes get as much of the budget as their anchors are worth, not equal shares, which was the larger part of what
-pruning cost: a class that the untouched model knows needs few anchors, one that it does not know needs many. Two rules
-bound that: no class keeps more than `budget_per_class`, and none loses its last anchor while another has two. With
-more classes than the budget has room for, those with the newest events keep their one: a label that was used last is
-the one that is needed.
+pruning cost: a class that the untouched model knows needs few anchors, one that it does not know needs many. Three rules
+bound that. No class keeps more than `budget_per_class`. None gives below half of an even share: a class of which next
+to nothing is left is taken for wrong labels and for unlabelled, and lost. And none loses its last anchor while another
+has two; with more classes than the budget has room for, those with the newest events keep their one: a label that was
+used last is the one that is needed.
 
 What is guaranteed: `Pruner.victims` is a function of the set of anchors (vector, class, time, id), the vocabulary and
 the budgets alone. Slots, row ids, the order of arrival and what was pruned before have no influence, and neither has
@@ -29,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.pruning_worth import NOTHING_LEFT, ClassWorth, Doubt
+from stream_adapter.adapter.pruning_worth import NOTHING_LEFT, ClassWorth, Doubt, Points
 from stream_adapter.adapter.results import RemovedReason
 from stream_adapter.adapter.store import AnchorStore
 from stream_adapter.config import AnchorsConfig
@@ -38,7 +39,6 @@ from stream_adapter.config import AnchorsConfig
 _WARM_UP = 0.9
 __all__ = ["Doubt", "Pruner", "Victim"]
 
-_KEPT_FOR_NOW = 32  # classes whose points, 2 MB each, may be held from a look to the end of the call
 _ODD = np.int64(-0x61C8864680B583EB)  # 2^64 / golden ratio, as a signed number
 
 
@@ -64,7 +64,7 @@ class Pruner:
         self._config = config
         self._worths: dict[int, ClassWorth] = {}
         self._seen = np.zeros(len(store.class_names))  # the members' marks when each class was last looked at
-        self._taken: set[int] = set()  # classes, in the call under way
+        self._points = Points(store)
         self._least = np.full(len(store.class_names), NOTHING_LEFT)
 
     def of(self, store: AnchorStore) -> "Pruner":
@@ -90,17 +90,14 @@ class Pruner:
         if excess <= 0:  # those first that were never looked at
             others = others[np.argsort(self._least[others] != NOTHING_LEFT, kind="stable")][:1]
         self._look(others, marks)
+        spared = max(1, self._config.budget // (2 * max(1, int((counts > 0).sum()))))
         for _ in range(excess):
-            least = np.where(counts > 1, self._least, NOTHING_LEFT)  # (C,)
+            least = np.where(counts > spared, self._least, NOTHING_LEFT)  # (C,)
             class_index = int(least.argmin())
             if least[class_index] == NOTHING_LEFT:
                 break
             victims.append(Victim(self._take(class_index), "total budget"))
             counts[class_index] -= 1
-        for class_index in {*np.flatnonzero(stale).tolist(), *self._taken}:
-            if class_index in self._worths:
-                self._worths[class_index].release()
-        self._taken.clear()
         return victims + self._stalest(int(counts.sum()) - self._config.budget, victims)
 
     def _look(self, classes: NDArray[np.int64], marks: NDArray[np.float64]) -> None:
@@ -108,10 +105,8 @@ class Pruner:
         for class_index in classes.tolist():
             members = np.flatnonzero(self._store.classes == class_index)  # slots
             by_age = members[np.lexsort((self._store.keys[members], self._store.times[members]))]  # oldest first
-            worth = self._worths.setdefault(class_index, ClassWorth(self._store, self._doubt))
+            worth = self._worths.setdefault(class_index, ClassWorth(self._store, self._doubt, self._points))
             worth.look(by_age)
-            if len(classes) > _KEPT_FOR_NOW:
-                worth.release()
             self._least[class_index] = worth.least
         self._seen[classes] = marks[classes]
 
@@ -120,7 +115,6 @@ class Pruner:
         worth = self._worths[class_index]
         row = worth.take()
         self._least[class_index] = worth.least
-        self._taken.add(class_index)
         # Nobody has to follow the advice: whoever does not leaves another mark than this one. Where younger anchors
         # wait for their place in the window, the class is looked at anew in any case.
         rest = self._seen[class_index] - float(_hashed(np.array([row]))[0])

@@ -43,17 +43,45 @@ class Doubt:
         return doubt.astype(np.int64)
 
 
+class Points:
+    """Vectors in fixed point, of one class at a time, in memory that is used again and again: at most 2 MB.
+
+    Args:
+        store: where the anchors are.
+    """
+
+    def __init__(self, store: AnchorStore) -> None:
+        self._store = store
+        self._memory = np.empty((0, store.vectors.shape[1]), np.float32)
+        self._rows: NDArray[np.int64] | None = None  # what is there now
+
+    def of(self, rows: NDArray[np.int64], slots: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Float32 (m, d), good until others are asked for: anchors by row ids (m,) and, where known, slots (m,)."""
+        if self._rows is not rows:
+            if len(self._memory) < len(rows):
+                self._memory = np.empty((min(2 * len(rows), _WINDOW), self._memory.shape[1]), np.float32)
+            slots = self._store.slots_of(rows) if slots is None else slots
+            points = self._memory[: len(rows)]
+            np.take(self._store.vectors, slots, axis=0, out=points, mode="clip")
+            points *= np.float32(_FIXED_POINT)
+            np.rint(points, out=points)
+            self._rows = rows
+        return self._memory[: len(rows)]
+
+
 class ClassWorth:
     """Worths of one class's anchors, oldest first; what was found out is kept from one look to the next.
 
     Args:
         store: where the anchors are.
         doubt: of vectors.
+        points: of anchors; those of several classes may share it.
     """
 
-    def __init__(self, store: AnchorStore, doubt: Doubt) -> None:
+    def __init__(self, store: AnchorStore, doubt: Doubt, points: Points) -> None:
         self._store = store
         self._doubt = doubt
+        self._points = points
         self._rows = np.empty(0, np.int64)  # (m,)
         self._nearest = np.empty(0, np.int64)  # (m,) row ids, -1 where there is no other
         self._cosines = np.empty(0, np.float32)  # (m,) with the nearest, in units of `_FIXED_POINT` squared
@@ -61,7 +89,6 @@ class ClassWorth:
         self._left = np.empty(0, np.bool_)  # (m,)
         self._worths = np.empty(0, np.int64)  # (m,)
         self._waiting = np.empty(0, np.int64)  # row ids of the younger ones, beyond the window
-        self._points: NDArray[np.float32] | None = None  # (m, d), while they are needed
 
     @property
     def least(self) -> int:
@@ -92,10 +119,6 @@ class ClassWorth:
         """Whether the class has more anchors than are looked at."""
         return bool(self._waiting.size)
 
-    def release(self) -> None:
-        """Give back the memory that makes the next `take` cheap."""
-        self._points = None
-
     def _go_over(self, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
         before = _places(rows, self._rows)  # (m,)
         known = before >= 0
@@ -107,9 +130,8 @@ class ClassWorth:
         self._rows, self._nearest, self._cosines, self._doubts = rows, nearest, cosines, doubts
         self._left, self._worths = np.ones(len(rows), np.bool_), np.empty(len(rows), np.int64)
         new, lost = np.flatnonzero(~known), _places(nearest, rows) < 0  # the new ones have lost theirs, too
-        self._points = fixed_point(self._store.vectors[slots]) if lost.any() else None
-        if self._points is not None:
-            self._doubts[new] = self._doubt.of(self._points[new])
+        if lost.any():
+            self._doubts[new] = self._doubt.of(self._points.of(rows, slots)[new])
         self._search(np.flatnonzero(lost))
         self._offer(new, np.flatnonzero(~lost))
         self._worths = self._worth_of(np.arange(len(rows)))
@@ -118,7 +140,7 @@ class ClassWorth:
         """Find the nearest of some anchors anew: int64 (s,) places."""
         if not which.size:
             return
-        points = self._all_points()
+        points = self._points.of(self._rows)
         cosines = products(points[which], points)  # (s, m)
         cosines[:, ~self._left] = -np.inf
         cosines[np.arange(len(which)), which] = -np.inf
@@ -131,7 +153,7 @@ class ClassWorth:
         """Let those whose nearest one is still there know of new ones: int64 (s,) and (p,) places, disjoint."""
         if not new.size or not kept.size:
             return
-        points = self._all_points()
+        points = self._points.of(self._rows)
         cosines = products(points[kept], points[new])  # (p, s)
         best = cosines.argmax(axis=1)
         closest = cosines[np.arange(len(kept)), best]
@@ -143,11 +165,6 @@ class ClassWorth:
         distances = _FIXED_POINT**2 - np.maximum(self._cosines[which], -(_FIXED_POINT**2))
         # Rounding may bring near copies closer than identity; what is left then is doubt.
         return self._doubts[which] * np.maximum(distances, 1.0).astype(np.int64)
-
-    def _all_points(self) -> NDArray[np.float32]:
-        if self._points is None:
-            self._points = fixed_point(self._store.vectors[self._store.slots_of(self._rows)])
-        return self._points
 
 
 def _places(rows: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@ import pytest
 
 from stream_adapter.adapter import pruning_worth
 from stream_adapter.adapter.anchors import Anchor
-from stream_adapter.adapter.pruning_worth import NOTHING_LEFT, ClassWorth, Doubt, fixed_point, products
+from stream_adapter.adapter.pruning_worth import NOTHING_LEFT, ClassWorth, Doubt, Points, fixed_point, products
 from tests.adapter.anchor_sets import random_unit, store_of, unit
 
 
@@ -20,7 +20,7 @@ def test_worth_is_doubt_times_the_distance_from_the_nearest() -> None:
     vectors = np.array([[1, 0, 0], [0.8, 0.6, 0], [0, 0, 1]], np.float32)
     store = store_of([Anchor(f"{i}", vector, "cat", i) for i, vector in enumerate(vectors)], ("cat",), 3)
     # One class alone has probability 1 whatever the picture is: all doubts are f.
-    worth = ClassWorth(store, Doubt(vectors[:1], 1.0))
+    worth = ClassWorth(store, Doubt(vectors[:1], 1.0), Points(store))
     worth.look(np.arange(3))
     unit_of_worth = 0.1 * 1_024 * pruning_worth._FIXED_POINT**2
     assert worth.least / unit_of_worth == pytest.approx(0.2, rel=0.01)
