@@ -11,11 +11,11 @@ distance alone keeps what lies far from its class, wrong labels first. That the 
 purpose: an anchor that the untouched model contradicts is either the most useful one or a wrong label.
 
 Classes get as much of the budget as their anchors are worth, not equal shares, which was the larger part of what
-pruning cost: a class that the untouched model knows needs few anchors, one that it does not know needs many. Three rules
-bound that. No class keeps more than `budget_per_class`. None gives below half of an even share: a class of which next
-to nothing is left is taken for wrong labels and for unlabelled, and lost. And none loses its last anchor while another
-has two; with more classes than the budget has room for, those with the newest events keep their one: a label that was
-used last is the one that is needed.
+pruning cost: a class that the untouched model knows needs few anchors, one that it does not know needs many. Three
+rules bound that. No class keeps more than `budget_per_class`. None gives below a quarter of an even share: a class of
+which next to nothing is left is taken for wrong labels and for unlabelled, and lost. And none loses its last anchor
+while another has two; with more classes than the budget has room for, those with the newest events keep their one: a
+label that was used last is the one that is needed.
 
 What is guaranteed: `Pruner.victims` is a function of the set of anchors (vector, class, time, id), the vocabulary and
 the budgets alone. Slots, row ids, the order of arrival and what was pruned before have no influence, and neither has
@@ -90,7 +90,7 @@ class Pruner:
         if excess <= 0:  # those first that were never looked at
             others = others[np.argsort(self._least[others] != NOTHING_LEFT, kind="stable")][:1]
         self._look(others, marks)
-        spared = max(1, self._config.budget // (2 * max(1, int((counts > 0).sum()))))
+        spared = max(1, self._config.budget // (4 * max(1, int((counts > 0).sum()))))
         for _ in range(excess):
             least = np.where(counts > spared, self._least, NOTHING_LEFT)  # (C,)
             class_index = int(least.argmin())
