@@ -112,7 +112,7 @@ def cost_per_event(features: Features, events: int = 12_800) -> float:
 
 def guard_study(features: Features, streams: int, progress: Progress) -> None:
     """Tip-Adapter, with 16 anchors per class and two canary classes."""
-    columns = ("unseen: zero-shot", "undamped", "published", "seen: zero-shot", "undamped", "published")
+    columns = ("unseen: p0", "undamped", "published", "seen: p0", "undamped", "published")
     title = "Guard, accuracy after the first 2,000 of 10,000 events, mean of {} streams; changes of direction at most"
     runs = max(streams // 100, 2)
     table = Table("domain", "guard", *columns, "lowered", "raised", "changes", title=title.format(runs))

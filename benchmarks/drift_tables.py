@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-console = Console(width=120)
+console = Console(width=132)
 ALPHA = 0.01
 LENGTH = 20_000
 """Events in a stationary stream."""

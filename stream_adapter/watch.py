@@ -24,6 +24,21 @@ log = structlog.get_logger(__name__)
 _SHOWN_EVERY_S = 1.0
 
 
+def log_alarm(alarm: DriftAlarm) -> None:
+    """A finding or an action as a line in the log."""
+    interval = alarm.interval
+    log.warning(
+        "drift" if alarm.kind != "guard" else "guard",
+        kind=alarm.kind,
+        group=alarm.group,
+        action=alarm.action,
+        observed=alarm.observed,
+        labels=alarm.labels,
+        interval=None if interval is None else [round(interval.low, 4), round(interval.high, 4)],
+        **{name: round(value, 4) for name, value in alarm.evidence.items()},
+    )
+
+
 class Watch:
     """Damps, observes, tells; belongs to the thread that owns the adapter.
 
@@ -32,16 +47,24 @@ class Watch:
         source: CloudEvents source of the drift events: which worker says so.
         status_every_s: seconds between two `status` events.
         metrics: alarms, figures, damping.
+        say: told of every finding and action, for people.
     """
 
     def __init__(
-        self, monitor: Callable[[], DriftMonitor], *, source: str, status_every_s: float, metrics: Metrics
+        self,
+        monitor: Callable[[], DriftMonitor],
+        *,
+        source: str,
+        status_every_s: float,
+        metrics: Metrics,
+        say: Callable[[DriftAlarm], None] = log_alarm,
     ) -> None:
         self._new_monitor = monitor
         self._monitor = monitor()
         self._source = source
         self._status_every_s = status_every_s
         self._metrics = metrics
+        self._say = say
         self._undamped: NDArray[np.float32] | None = None
         self._newest_ms = 0
         self._news = False
@@ -92,6 +115,7 @@ class Watch:
         self._newest_ms = max(self._newest_ms, *(event.time_ms for event in events))
         self._news = True
         for alarm in alarms:
+            self._metrics.drift_alarms.labels(kind=alarm.kind).inc()
             self._say(alarm)
         return self._records(alarms)
 
@@ -122,20 +146,6 @@ class Watch:
         except ValueError as error:
             log.warning("the drift monitor begins anew", reason=str(error))
             self._monitor = self._new_monitor()
-
-    def _say(self, alarm: DriftAlarm) -> None:
-        self._metrics.drift_alarms.labels(kind=alarm.kind).inc()
-        interval = alarm.interval
-        log.warning(
-            "drift" if alarm.kind != "guard" else "guard",
-            kind=alarm.kind,
-            group=alarm.group,
-            action=alarm.action,
-            observed=alarm.observed,
-            labels=alarm.labels,
-            interval=None if interval is None else [round(interval.low, 4), round(interval.high, 4)],
-            **{name: round(value, 4) for name, value in alarm.evidence.items()},
-        )
 
     def _records(self, alarms: Iterable[DriftAlarm]) -> list[OutRecord]:
         return [DriftEvent(alarm, self._newest_ms, self._source).to_record() for alarm in alarms]

@@ -180,14 +180,15 @@ class NewClassNamer:
             self._ids[number % len(self._ids)] = event_id
 
         mass = np.maximum(zero_shot @ known.astype(zero_shot.dtype), np.finfo(np.float32).tiny)  # (B,)
-        # In this form the comparison needs no logarithm of B × C numbers.
-        stronger = zero_shot > mass[:, None] * self._strongest.to_beat  # (B, C)
-        speaking = ((zero_shot > mass[:, None]) & ~known).any(axis=1)  # (B,)
+        rows, classes = np.nonzero((zero_shot > mass[:, None]) & ~known)  # what speaks for an unknown class at all
+        speaking = np.zeros(len(labelled), dtype=np.bool_)
+        speaking[rows] = True
         spoke = (
             self._speaking + np.cumsum([speaking, speaking & labelled, labelled], axis=1).T
         )  # (B, 3), after each row
-        rows, classes = np.nonzero(stronger & ~known)
         scores = np.log(zero_shot[rows, classes] / mass[rows])
+        strong = np.flatnonzero(scores > self._strongest.to_beat[classes])
+        rows, classes, scores = rows[strong], classes[strong], scores[strong]
         found: list[NamedClass] = []
         for at in np.lexsort((-scores, rows)).tolist():  # an event's strongest class first
             row, index = int(rows[at]), int(classes[at])

@@ -31,7 +31,7 @@ class StrongestEvents:
         self._scores = np.full((n_classes, 2 * kept), -np.inf)  # the present generation in the first K columns
         self._numbers = np.full((n_classes, 2 * kept), -1, dtype=np.int64)
         self._labelled = np.zeros((n_classes, 2 * kept), dtype=np.bool_)
-        self._to_beat = np.ones(n_classes, dtype=np.float32)
+        self._to_beat = np.zeros(n_classes)
         self._known: NDArray[np.bool_] | None = None
         self._begun = [0, 0]  # number of the first event of the present generation, and of the one before
 
@@ -41,8 +41,8 @@ class StrongestEvents:
         return self._begun[1]
 
     @property
-    def to_beat(self) -> NDArray[np.float32]:
-        """Float32 (C,): exp(score) that an event must exceed to enter the list."""
+    def to_beat(self) -> NDArray[np.float64]:
+        """Float64 (C,): the score that an event must exceed to enter the list."""
         return self._to_beat
 
     @property
@@ -64,7 +64,7 @@ class StrongestEvents:
             array[:, self._kept :] = empty if lost else array[:, : self._kept]
             array[:, : self._kept] = empty
         self._begun = [number, number] if lost else [number, self._begun[0]]
-        self._to_beat[:] = 1.0
+        self._to_beat[:] = 0.0
 
     def offer(self, index: int, score: float, number: int, labelled: bool) -> bool:
         """Put an event into the list of class `index`; whether it is there now and was not before.
@@ -80,7 +80,7 @@ class StrongestEvents:
         if score <= scores[weakest]:
             return False
         scores[weakest], self._numbers[index, weakest], self._labelled[index, weakest] = score, number, labelled
-        self._to_beat[index] = np.exp(max(float(scores[: self._kept].min()), 0.0))
+        self._to_beat[index] = max(float(scores[: self._kept].min()), 0.0)
         return True
 
     def of(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -94,7 +94,7 @@ class StrongestEvents:
         for at in np.flatnonzero(np.isfinite(self._scores[index])).tolist():
             others = (self._numbers == self._numbers[index, at]) & (self._scores < self._scores[index, at])
             self._scores[others], self._numbers[others] = -np.inf, -1
-        self._to_beat[:] = np.exp(np.maximum(self._scores[:, : self._kept].min(axis=1), 0.0))
+        self._to_beat = np.maximum(self._scores[:, : self._kept].min(axis=1), 0.0)
 
     def state(self) -> State:
         """Everything needed to go on."""
@@ -113,5 +113,4 @@ class StrongestEvents:
         )
         self._known = None if state["known"] is None else unpack(state["known"])
         self._begun = [int(number) for number in state["begun"]]
-        least = self._scores[:, : self._kept].min(axis=1)
-        self._to_beat = np.exp(np.maximum(least, 0.0)).astype(np.float32)
+        self._to_beat = np.maximum(self._scores[:, : self._kept].min(axis=1), 0.0)

@@ -53,7 +53,11 @@ class WorkerAdapter:
         canary = np.isin(np.array(names), np.array(config.canaries, dtype=np.str_))
         metrics = Metrics()
         self._watch = Watch(
-            lambda: DriftMonitor(names, task.scale, canary), source=_SOURCE, status_every_s=1e9, metrics=metrics
+            lambda: DriftMonitor(names, task.scale, canary),
+            source=_SOURCE,
+            status_every_s=1e9,
+            metrics=metrics,
+            say=lambda _: None,
         )
         self._teacher = Teacher(
             self._adapter,
