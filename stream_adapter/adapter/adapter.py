@@ -19,7 +19,7 @@ from stream_adapter.adapter.latent_update import FitSettings
 from stream_adapter.adapter.local_residual import LocalSettings
 from stream_adapter.adapter.net_effect import NetEffect
 from stream_adapter.adapter.presence_evidence import ClassKind, HeardEvidence, PresenceEvidence
-from stream_adapter.adapter.pruning import Pruner
+from stream_adapter.adapter.pruning import Doubt, Pruner
 from stream_adapter.adapter.refit import Refitting
 from stream_adapter.adapter.results import AdapterPrediction, ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.share import EVERYTHING, Share
@@ -86,7 +86,7 @@ class Adapter:
         self._heard = HeardEvidence(len(class_names))
         self._store = AnchorStore(class_names, text_vectors.shape[1])
         self._index = make_index(self._store, config.anchors, config.seed)
-        self._pruner = Pruner(self._store, config.anchors.budget, config.anchors.budget_per_class)
+        self._pruner = Pruner(self._store, Doubt(text_vectors, logit_scale), config.anchors)
         self._refitting = Refitting(config.refit)
         self._fitted = nothing_fitted(self._texts, self._store.digest, self._correction_settings)
         self._fit_number = 0
@@ -226,7 +226,7 @@ class Adapter:
         """
         unconfirmed, settled = unconfirmed_of(arrays)
         self._store, self._index = restored(arrays, self._store.class_names, self._texts.shape[1], self._config)
-        self._pruner = Pruner(self._store, self._config.anchors.budget, self._config.anchors.budget_per_class)
+        self._pruner = self._pruner.of(self._store)
         self._refitting.changed(len(self._store))
         self.forget(unconfirmed)
         self.follow(settled)

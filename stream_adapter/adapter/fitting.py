@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stream_adapter.adapter.allowances import allowances
 from stream_adapter.adapter.correction import (
     AllAnchors,
     AnchorReadings,
@@ -19,7 +20,6 @@ from stream_adapter.adapter.correction import (
 from stream_adapter.adapter.label_trust import label_trust
 from stream_adapter.adapter.latent_update import FitSettings, Maps, fit, gates, identity_maps
 from stream_adapter.adapter.presence_evidence import PresenceEvidence
-from stream_adapter.adapter.pruning import allowances
 from stream_adapter.adapter.store import AnchorStore
 from stream_adapter.config import AdapterConfig
 

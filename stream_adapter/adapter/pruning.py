@@ -1,37 +1,45 @@
 """Which anchors go when there are more than the budget allows.
 
-Two questions, answered one after the other:
+The anchor that is worth least goes, whatever its class, one after another:
 
-**From which class?** Every class may keep `budget_per_class`. If that is still too much in total, the largest classes
-give first, until the budget holds ("water level"): a class below its fair share never pays for one above it, and a
-class loses its last anchor only when there are more classes than the budget has room for. Where whole classes are
-level, those with the newest events keep one more: a label that was used last is the one that is needed.
+    worth(a) = (1 + f − confidence(a)) · (1 − cos(a, nearest other anchor of its class))
 
-**Which of its anchors?** The older one of the closest pair. Two anchors that nearly coincide say the same thing twice,
-so what the class covers stays covered (random or oldest-first removal loses rare appearances), and of the two the
-older one is likelier to be stale. Pairs are looked for among the class's `_WINDOW` oldest anchors: in a larger class
-that bounds the cost, and everything young is spared.
+The first factor is how much the untouched model is in doubt about the picture: what it is sure of it would answer
+without an anchor too, so there is little for an anchor to correct around it. The second is how far the anchor is from
+the one that would stand in for it. Either alone is worse: doubt alone keeps the same doubtful place many times over,
+distance alone keeps what lies far from its class, wrong labels first. That the label itself is not looked at is on
+purpose: an anchor that the untouched model contradicts is either the most useful one or a wrong label.
 
-What is guaranteed: `Pruner.victims` is a function of the set of anchors (vector, class, time, id) and the budgets
-alone. Slots, row ids, the order of arrival and what was pruned before have no influence, and neither has rounding:
-cosines are computed on fixed-point vectors, where float32 sums are exact in any order. So workers that hold the same
-anchors at the same moment remove the same ones. Workers that prune at different moments, between which other anchors
-came, may not.
+Classes get as much of the budget as their anchors are worth, not equal shares, which was the larger part of what
+pruning cost: a class that the untouched model knows needs few anchors, one that it does not know needs many. Three
+rules bound that. No class keeps more than `budget_per_class`. None gives below a quarter of an even share: a class of
+which next to nothing is left is taken for wrong labels and for unlabelled, and lost. And none loses its last anchor
+while another has two; with more classes than the budget has room for, those with the newest events keep their one: a
+label that was used last is the one that is needed.
+
+What is guaranteed: `Pruner.victims` is a function of the set of anchors (vector, class, time, id), the vocabulary and
+the budgets alone. Slots, row ids, the order of arrival and what was pruned before have no influence, and neither has
+rounding: worths are whole numbers, see `pruning_worth.py`. So workers that hold the same anchors at the same moment
+remove the same ones. Workers that prune at different moments, between which other anchors came, may not.
+
+`docs/pruning.md` has what this was compared with.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from stream_adapter.adapter.pruning_worth import NOTHING_LEFT, ClassWorth, Doubt, Points
 from stream_adapter.adapter.results import RemovedReason
 from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.config import AnchorsConfig
 
-_WINDOW = 1_024
-# Components become whole multiples of 1/4000 (an error of about 1e-4 in a cosine). Then no partial sum of a product of
-# two unit vectors exceeds 2^24, up to which float32 holds every whole number.
-_FIXED_POINT = 4_000.0
+# From this share of the budget on one class is looked at in each call, so that no call has to look at all of them.
+_WARM_UP = 0.9
+__all__ = ["Doubt", "Pruner", "Victim"]
+
+_ODD = np.int64(-0x61C8864680B583EB)  # 2^64 / golden ratio, as a signed number
 
 
 class Victim(NamedTuple):
@@ -41,154 +49,92 @@ class Victim(NamedTuple):
     reason: RemovedReason
 
 
-def allowances(
-    counts: NDArray[np.int64], newest: NDArray[np.int64], budget: int, budget_per_class: int
-) -> NDArray[np.int64]:
-    """How many anchors each class may keep.
-
-    Args:
-        counts: int64 (C,), anchors per class.
-        newest: int64 (C,), event time of each class's newest anchor; anything where there is none.
-        budget: most anchors in total.
-        budget_per_class: most anchors of one class.
-
-    Returns:
-        int64 (C,), at most `counts`.
-    """
-    allowed = np.minimum(counts, budget_per_class)
-    if allowed.sum() <= budget:
-        return allowed
-    # The water level: the largest L for which all classes cut down to L fit. From small to large classes, each either
-    # fits below the even share of what is left, or sets the level together with all the larger ones.
-    left, sizes = budget, np.sort(allowed)
-    level = 0
-    for index, size in enumerate(sizes.tolist()):
-        level = left // (len(sizes) - index)
-        if size > level:
-            break
-        left -= size
-    above = np.flatnonzero(allowed > level)
-    allowed = np.minimum(allowed, level)
-    spare = budget - int(allowed.sum())
-    # Newest first; of equally new classes the one that comes first in the vocabulary.
-    allowed[above[np.lexsort((above, -newest[above]))[:spare]]] += 1
-    return allowed
-
-
 class Pruner:
-    """Finds the anchors to remove; remembers nearest pairs, so that one event at the budget costs a few dot products.
+    """Finds the anchors to remove; remembers worths, so that one event at the budget looks at two classes.
 
     Args:
         store: the anchors.
-        budget: most anchors in total.
-        budget_per_class: most anchors of one class.
+        doubt: of the untouched model.
+        config: the budgets.
     """
 
-    def __init__(self, store: AnchorStore, budget: int, budget_per_class: int) -> None:
+    def __init__(self, store: AnchorStore, doubt: Doubt, config: AnchorsConfig) -> None:
         self._store = store
-        self._budget = budget
-        self._budget_per_class = budget_per_class
-        self._pairs: dict[int, _NearestPairs] = {}
+        self._doubt = doubt
+        self._config = config
+        self._worths: dict[int, ClassWorth] = {}
+        self._seen = np.zeros(len(store.class_names))  # the members' marks when each class was last looked at
+        self._points = Points(store)
+        self._least = np.full(len(store.class_names), NOTHING_LEFT)
+
+    def of(self, store: AnchorStore) -> "Pruner":
+        """Another pruner with the same settings, of another store of the same vocabulary."""
+        return Pruner(store, self._doubt, self._config)
 
     def victims(self) -> list[Victim]:
         """Anchors that have to go for the budgets to hold; the caller removes them. Empty within the budgets."""
         counts = self._store.counts
-        if counts.sum() <= self._budget and counts.max(initial=0) <= self._budget_per_class:
+        crowded = counts > self._config.budget_per_class  # (C,)
+        if not crowded.any() and counts.sum() < _WARM_UP * self._config.budget:
             return []
-        newest = np.full(len(counts), np.iinfo(np.int64).min, np.int64)
-        np.maximum.at(newest, self._store.classes, self._store.times)
-        allowed = allowances(counts, newest, self._budget, self._budget_per_class)
+        marks = self._marks()  # (C,)
+        stale = marks != self._seen
+        self._look(np.flatnonzero(stale & crowded), marks)
         victims: list[Victim] = []
-        for class_index in np.flatnonzero(counts > allowed).tolist():
-            excess = int(counts[class_index] - allowed[class_index])
-            rows = self._most_redundant(class_index, excess)
-            over_class_budget = max(0, int(counts[class_index]) - self._budget_per_class)
-            victims += [
-                Victim(row, "class budget" if index < over_class_budget else "total budget")
-                for index, row in enumerate(rows)
-            ]
-        return victims
+        for class_index in np.flatnonzero(crowded).tolist():
+            while counts[class_index] > self._config.budget_per_class:
+                victims.append(Victim(self._take(class_index), "class budget"))
+                counts[class_index] -= 1
+        excess = int(counts.sum()) - self._config.budget
+        others = np.flatnonzero(stale & ~crowded)
+        if excess <= 0:  # those first that were never looked at
+            others = others[np.argsort(self._least[others] != NOTHING_LEFT, kind="stable")][:1]
+        self._look(others, marks)
+        spared = max(1, self._config.budget // (4 * max(1, int((counts > 0).sum()))))
+        for _ in range(excess):
+            least = np.where(counts > spared, self._least, NOTHING_LEFT)  # (C,)
+            class_index = int(least.argmin())
+            if least[class_index] == NOTHING_LEFT:
+                break
+            victims.append(Victim(self._take(class_index), "total budget"))
+            counts[class_index] -= 1
+        return victims + self._stalest(int(counts.sum()) - self._config.budget, victims)
 
-    def _most_redundant(self, class_index: int, excess: int) -> list[int]:
-        members = np.flatnonzero(self._store.classes == class_index)  # slots
-        by_age = members[np.lexsort((self._store.keys[members], self._store.times[members]))]  # oldest first
-        victims: list[int] = []
-        while len(victims) < excess:
-            window = by_age[:_WINDOW]
-            pairs = self._pairs.setdefault(class_index, _NearestPairs())
-            pairs.follow(self._store.rows[window], self._store.vectors[window])
-            # In a class larger than the window at most half of it goes before it is moved on to younger anchors.
-            at_once = len(window) if len(window) == len(by_age) else _WINDOW // 2
-            gone = pairs.take(min(excess - len(victims), at_once))
-            victims += gone
-            by_age = by_age[~np.isin(self._store.rows[by_age], gone)]
-        return victims
+    def _look(self, classes: NDArray[np.int64], marks: NDArray[np.float64]) -> None:
+        """Bring what is known of some classes (k,) up to the members that they have now, given all marks (C,)."""
+        for class_index in classes.tolist():
+            members = np.flatnonzero(self._store.classes == class_index)  # slots
+            by_age = members[np.lexsort((self._store.keys[members], self._store.times[members]))]  # oldest first
+            worth = self._worths.setdefault(class_index, ClassWorth(self._store, self._doubt, self._points))
+            worth.look(by_age)
+            self._least[class_index] = worth.least
+        self._seen[classes] = marks[classes]
 
+    def _take(self, class_index: int) -> int:
+        """The row of the class's anchor that is worth least; it counts as gone from here on."""
+        worth = self._worths[class_index]
+        row = worth.take()
+        self._least[class_index] = worth.least
+        # Nobody has to follow the advice: whoever does not leaves another mark than this one. Where younger anchors
+        # wait for their place in the window, the class is looked at anew in any case.
+        rest = self._seen[class_index] - float(_hashed(np.array([row]))[0])
+        self._seen[class_index] = np.nan if worth.is_partial else rest
+        return row
 
-class _NearestPairs:
-    """For each of m anchors of one class, oldest first: its largest cosine with another one, and with which.
+    def _stalest(self, excess: int, gone: list[Victim]) -> list[Victim]:
+        """The oldest anchors besides those that are gone already, where no class has two any more."""
+        if excess <= 0:
+            return []
+        left = np.flatnonzero(~np.isin(self._store.rows, [victim.row for victim in gone]))
+        by_age = left[np.lexsort((self._store.keys[left], self._store.times[left]))]
+        return [Victim(row, "total budget") for row in self._store.rows[by_age[:excess]].tolist()]
 
-    Cosines are in units of `_FIXED_POINT` squared: only their order matters.
-    """
-
-    def __init__(self) -> None:
-        self._rows = np.empty(0, np.int64)
-        self._nearest = np.empty(0, np.int64)  # row ids
-        self._cosines = np.empty(0, np.float32)
-        self._points = np.empty((0, 0), np.float32)
-
-    def follow(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Go over to other anchors: int64 (m,) row ids, oldest first, float32 (m, d); only what differs costs."""
-        self._points = np.rint(vectors * _FIXED_POINT)  # (m, d)
-        _, here, there = np.intersect1d(rows, self._rows, assume_unique=True, return_indices=True)
-        nearest = np.full(len(rows), -1, np.int64)
-        cosines = np.full(len(rows), -np.inf, np.float32)
-        nearest[here], cosines[here] = self._nearest[there], self._cosines[there]
-        self._rows, self._nearest, self._cosines = rows.copy(), nearest, cosines
-        new = np.ones(len(rows), np.bool_)
-        new[here] = False
-        lost = ~np.isin(nearest, rows)  # includes the new ones
-        self._search(np.flatnonzero(lost), np.ones(len(rows), np.bool_))
-        self._offer(np.flatnonzero(new), np.flatnonzero(~lost))
-
-    def take(self, count: int) -> list[int]:
-        """Remove `count` anchors one after another, each time the oldest of those in a closest pair: their row ids."""
-        alive = np.ones(len(self._rows), np.bool_)
-        taken: list[int] = []
-        for _ in range(count):
-            left = np.flatnonzero(alive)
-            victim = left[np.argmax(self._cosines[left])]  # of equals the first, which is the oldest
-            alive[victim] = False
-            taken.append(int(self._rows[victim]))
-            self._search(np.flatnonzero(alive & (self._nearest == self._rows[victim])), alive)
-        self._rows, self._nearest, self._cosines = self._rows[alive], self._nearest[alive], self._cosines[alive]
-        self._points = np.empty((0, 0), np.float32)  # 2 MB per class would be too much to keep
-        return taken
-
-    def _search(self, which: NDArray[np.int64], alive: NDArray[np.bool_]) -> None:
-        """Find the nearest of some anchors anew: int64 (s,) positions; bool (m,), among which."""
-        if not which.size:
-            return
-        cosines = _products(self._points[which], self._points)  # (s, m)
-        cosines[:, ~alive] = -np.inf
-        cosines[np.arange(len(which)), which] = -np.inf
-        best = cosines.argmax(axis=1)
-        self._cosines[which] = cosines[np.arange(len(which)), best]
-        self._nearest[which] = np.where(np.isneginf(self._cosines[which]), -1, self._rows[best])
-
-    def _offer(self, new: NDArray[np.int64], kept: NDArray[np.int64]) -> None:
-        """Let those whose nearest one is still there know of new ones: int64 (s,) and (p,) positions, disjoint."""
-        if not new.size or not kept.size:
-            return
-        cosines = _products(self._points[kept], self._points[new])  # (p, s)
-        best = cosines.argmax(axis=1)
-        closest = cosines[np.arange(len(kept)), best]
-        nearer = closest > self._cosines[kept]
-        self._cosines[kept[nearer]] = closest[nearer]
-        self._nearest[kept[nearer]] = self._rows[new[best[nearer]]]
+    def _marks(self) -> NDArray[np.float64]:
+        """Float64 (C,): a sum over each class's row ids, hashed, that changes whenever its members do."""
+        sums = np.bincount(self._store.classes, _hashed(self._store.rows), minlength=len(self._seen))
+        return sums.astype(np.float64, copy=False)
 
 
-def _products(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """All inner products of fixed-point vectors (s, d) and (m, d): (s, m), exact. In torch, see `ExactNeighbours`."""
-    products: NDArray[np.float32] = (torch.from_numpy(some) @ torch.from_numpy(others).T).numpy()
-    return products
+def _hashed(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Float64 (n,), whole numbers of 32 bits: sums of 2^21 of them are exact. Fibonacci hashing (Knuth, 6.4)."""
+    return (((rows + 1) * _ODD) >> 32 & 0xFFFFFFFF).astype(np.float64)  # row 0 has to count too
