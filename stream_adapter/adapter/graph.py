@@ -12,6 +12,7 @@ from stream_adapter.config import AnchorsConfig
 from stream_adapter.packing import Arrays
 
 _SMALLEST_CAPACITY = 1_024
+_WHOLE_GRAPH = 10_000  # rows at once that only a build brings
 # As many late anchors are put into a finished graph at once, by the thread that answers queries (0.3 ms each);
 # more go through the background once again.
 _CATCH_UP_AT_ONCE = 64
@@ -70,8 +71,8 @@ class Graph:
         needed = self._elements + len(rows)
         if needed > self._index.get_max_elements():
             self._index.resize_index(max(needed, 2 * self._index.get_max_elements()))
-        # One thread: the same inserts give the same graph, and a rebuild leaves the other cores to the encoder.
-        self._index.add_items(vectors, rows, num_threads=1)
+        # One thread: the same inserts give the same graph. Two for a whole graph, in which it is the time that counts.
+        self._index.add_items(vectors, rows, num_threads=2 if len(rows) >= _WHOLE_GRAPH else 1)
         self._elements = needed
 
     def remove(self, rows: NDArray[np.int64]) -> None:
