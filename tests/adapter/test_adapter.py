@@ -1,61 +1,16 @@
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from stream_adapter.adapter import Adapter, AdapterPrediction, Anchor
+from stream_adapter.adapter import Adapter, Anchor
 from stream_adapter.adapter import refit as refit_module
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.results import Folded, Ignored, Removed, Replaced
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
-from tests.adapter.anchor_sets import HeldExecutor, anchors_of, around, random_unit, unit
-
-D = 64
-CLASSES = tuple("abcdefgh")
-# As CLIP's text vectors: all in one narrow cone.
-TEXTS = unit(random_unit(1, D, seed=100) + 0.7 * random_unit(len(CLASSES), D, seed=101))
-INLINE = InlineExecutor()
-
-
-def confused(count: int, label: int, seed: int, towards: int) -> NDArray[np.float32]:
-    """Pictures of one class that zero-shot mostly takes for another: (count, D)."""
-    centre = TEXTS[label] + 1.3 * TEXTS[towards] + random_unit(1, D, seed=label)[0]
-    return around(unit(centre)[None], count, spread=0.25, seed=seed)
-
-
-def make(**config: Any) -> Adapter:
-    config = {"method": "llu", "damping": 1.0, **config}
-    config["refit"] = {"background": False, "every_labels": 1, "steps": 100, **config.get("refit", {})}
-    return Adapter(TEXTS, CLASSES, 100.0, AdapterConfig(**config))
-
-
-def taught(count: int = 8, **config: Any) -> Adapter:
-    """An adapter that has seen `count` confused pictures of each of a, b and c."""
-    adapter = make(**config)
-    adapter.learn(lesson(count))
-    adapter.maintain(INLINE, 0.0)
-    return adapter
-
-
-def lesson(count: int = 8) -> list[Anchor]:
-    vectors = np.concatenate([confused(count, label, seed=label, towards=(label + 1) % 3) for label in range(3)])
-    return anchors_of(vectors, [CLASSES[label] for label in range(3) for _ in range(count)])
-
-
-def pictures(count: int = 20) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """New pictures of a, b and c: (3 * count, D) and their classes."""
-    vectors = [confused(count, label, seed=50 + label, towards=(label + 1) % 3) for label in range(3)]
-    return np.concatenate(vectors), np.repeat(np.arange(3), count)
-
-
-def same(one: AdapterPrediction, other: AdapterPrediction) -> bool:
-    return one.adapted.tobytes() == other.adapted.tobytes() and one.version == other.version
-
+from tests.adapter.anchor_sets import HeldExecutor, around, random_unit, unit
+from tests.adapter.small_adapters import CLASSES, INLINE, TEXTS, D, lesson, make, pictures, same, taught
 
 # Predictions ----------------------------------------------------------------------------------------------------------
 
@@ -185,142 +140,6 @@ def test_vectors_that_cannot_be_compared_are_refused(value: float) -> None:
         make().predict(vectors)
     with pytest.raises(AnchorError, match=rf"expected \(n, {D}\)"):
         make().predict(random_unit(2, D + 1))
-
-
-# Learning -------------------------------------------------------------------------------------------------------------
-
-
-def test_every_outcome_of_learning_is_told() -> None:
-    v = random_unit(8, D, seed=4)
-    adapter = make(canaries=("h",))
-    first = adapter.learn([Anchor("one", v[0], "a", 10), Anchor("two", v[1], "b", 10), Anchor("three", v[2], "c", 10)])
-    assert first.added == first.written == ("one", "two", "three")
-    second = adapter.learn(
-        [
-            Anchor("one", v[0], "a", 10),  # read twice
-            Anchor("two", v[1], "c", 20),  # corrected
-            Anchor("copy", v[0], "a", 30),  # exact duplicate
-            Anchor("contradiction", v[2], "d", 40),  # the same picture, labelled anew under another id
-            Anchor("late", v[2], "e", 5),  # the same picture, an older label
-            Anchor("canary", v[3], "h", 40),
-            Anchor("stranger", v[4], "zebra", 40),
-            Anchor("new", v[5], "a", 40),
-        ]
-    )
-    assert second.added == ("new",)
-    assert second.replaced == (Replaced("two", "two", "c", "b"), Replaced("contradiction", "three", "d", "c"))
-    assert second.folded == (Folded("copy", "one"),)
-    assert second.ignored == (
-        Ignored("one", "repeated"),
-        Ignored("late", "outdated"),
-        Ignored("canary", "canary"),
-        Ignored("stranger", "unknown label"),
-    )
-    assert second.removed == (Removed("three", "corrected"),)
-    assert second.written == ("new", "two", "contradiction")
-    assert {a.anchor_id: a.label for a in adapter.anchors()} == {
-        "one": "a",
-        "two": "c",
-        "contradiction": "d",
-        "new": "a",
-    }
-
-
-def test_an_event_that_comes_twice_teaches_once() -> None:
-    adapter, other = taught(), make()
-    for anchor in lesson():
-        other.learn([anchor, anchor])
-        other.learn([anchor])
-    other.maintain(INLINE, 0.0)
-    assert other.n_anchors == adapter.n_anchors
-    assert same(adapter.predict(pictures()[0]), other.predict(pictures()[0]))
-
-
-def test_what_comes_and_goes_within_one_call_is_only_told_as_removed() -> None:
-    v = random_unit(3, D, seed=5)
-    adapter = make()
-    result = adapter.learn(
-        [Anchor("x", v[0], "a", 1), Anchor("y", v[0], "b", 2), Anchor("y", v[0], "c", 3), Anchor("z", v[1], "a", 1)]
-    )
-    assert result.written == ("z", "y")
-    assert result.removed == (Removed("x", "corrected"),)
-    again = adapter.learn([Anchor("y", v[2], "d", 4), Anchor("y", v[2], "e", 5)])
-    assert (again.written, again.removed) == (("y",), ())
-    assert adapter.predict(v).neighbour_ids[2, 0] == "y"
-
-
-IDS = [f"id{i}" for i in range(6)]
-ANCHORS = st.builds(
-    Anchor,
-    st.sampled_from(IDS),
-    st.sampled_from(list(random_unit(4, D, seed=6))),
-    st.sampled_from("abch"),
-    st.integers(0, 3),
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(calls=st.lists(st.one_of(st.lists(ANCHORS, max_size=6), st.sampled_from(IDS)), max_size=8))
-def test_a_changelog_that_follows_the_results_holds_what_the_adapter_holds(calls: list[list[Anchor] | str]) -> None:
-    adapter = make(anchors={"budget": 3, "budget_per_class": 2, "index": "hnsw"}, canaries=("h",), refit={"steps": 1})
-    changelog: dict[str, tuple[bytes, str, int]] = {}
-    for call in calls:
-        before = {anchor.anchor_id: anchor for anchor in adapter.anchors()}
-        if isinstance(call, str):
-            forgotten = adapter.forget([call, call, "never there"])
-            assert forgotten.unknown == (("never there",) if call in before else (call, "never there"))
-            gone: tuple[Removed, ...] = forgotten.removed
-        else:
-            result = adapter.learn(call)
-            given_ids = {anchor.anchor_id for anchor in call}
-            entries: list[Folded | Ignored | Removed] = [*result.folded, *result.ignored, *result.removed]
-            told = {entry.anchor_id for entry in entries}
-            assert given_ids <= told | set(result.written), "an anchor of which nothing is told"
-            assert not set(result.written) & {removed.anchor_id for removed in result.removed}
-            live = {anchor.anchor_id: anchor for anchor in adapter.anchors()}
-            for anchor_id in result.written:
-                changelog[anchor_id] = fields(live[anchor_id])
-            gone = result.removed
-        for removed in gone:
-            changelog.pop(removed.anchor_id, None)
-        assert changelog == {anchor.anchor_id: fields(anchor) for anchor in adapter.anchors()}
-        assert adapter.n_anchors == len(changelog) <= 3
-        assert adapter.index_statistics.live == len(changelog)
-        assert all(label != "h" for _, label, _ in changelog.values())
-
-
-def fields(anchor: Anchor) -> tuple[bytes, str, int]:
-    return anchor.vector.tobytes(), anchor.label, anchor.event_time_ms
-
-
-def test_budgets_are_kept_and_the_reason_is_told() -> None:
-    adapter = make(anchors={"budget": 10, "budget_per_class": 4})
-    result = adapter.learn(lesson(8))
-    assert adapter.n_anchors == 10
-    assert len(result.written) == 10
-    reasons = [removed.reason for removed in result.removed]
-    assert (reasons.count("class budget"), reasons.count("total budget")) == (12, 2)
-
-
-def test_nothing_is_learned_from_a_call_with_one_bad_vector() -> None:
-    adapter = make()
-    good, bad = lesson(2), Anchor("bad-one", np.full(D, np.nan, np.float32), "a", 0)
-    with pytest.raises(AnchorError, match="anchor bad-one: the vector's length is nan"):
-        adapter.learn([*good, bad])
-    with pytest.raises(AnchorError, match=r"anchor short: .*\(3,\), expected \(64,\)"):
-        adapter.learn([*good, Anchor("short", np.ones(3, np.float32), "a", 0)])
-    assert (adapter.n_anchors, adapter.changes_since_fit) == (0, 0)
-
-
-def test_forgetting_one_anchor_is_as_if_it_had_never_been() -> None:
-    extra = Anchor("extra", confused(1, 0, seed=99, towards=1)[0], "b", 5)
-    adapter, never = make(), taught()
-    adapter.learn([*lesson(), extra])
-    adapter.maintain(INLINE, 0.0)
-    assert not same(adapter.predict(pictures()[0]), never.predict(pictures()[0]))
-    assert adapter.forget(["extra"]).removed == (Removed("extra", "forgotten"),)
-    adapter.maintain(INLINE, 1.0)
-    assert same(adapter.predict(pictures()[0]), never.predict(pictures()[0]))
 
 
 # Refits and state -----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from stream_adapter.adapter import Anchor
 from stream_adapter.adapter.anchors import Origin
 from stream_adapter.adapter.share import Share
 from tests.adapter.anchor_sets import random_unit
-from tests.adapter.test_adapter import CLASSES, D, make
+from tests.adapter.small_adapters import CLASSES, D, make
 
 VECTORS = random_unit(40, D, seed=7)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream_adapter.adapter import Adapter, AdapterPrediction, Anchor
 from stream_adapter.adapter.presence_evidence import PresenceEvidence
 from tests.adapter.anchor_sets import HeldExecutor, around, unit
-from tests.adapter.test_adapter import CLASSES, INLINE, TEXTS, D, confused, lesson, make, pictures
+from tests.adapter.small_adapters import CLASSES, INLINE, TEXTS, D, confused, lesson, make, pictures
 
 
 def ours(**config: Any) -> Adapter:

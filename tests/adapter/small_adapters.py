@@ -1,0 +1,52 @@
+"""Small adapters, pictures that zero-shot confuses, and lessons that put them right."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter import Adapter, AdapterPrediction, Anchor
+from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.config import AdapterConfig
+from tests.adapter.anchor_sets import anchors_of, around, random_unit, unit
+
+D = 64
+CLASSES = tuple("abcdefgh")
+# As CLIP's text vectors: all in one narrow cone.
+TEXTS = unit(random_unit(1, D, seed=100) + 0.7 * random_unit(len(CLASSES), D, seed=101))
+INLINE = InlineExecutor()
+
+
+def confused(count: int, label: int, seed: int, towards: int) -> NDArray[np.float32]:
+    """Pictures of one class that zero-shot mostly takes for another: (count, D)."""
+    centre = TEXTS[label] + 1.3 * TEXTS[towards] + random_unit(1, D, seed=label)[0]
+    return around(unit(centre)[None], count, spread=0.25, seed=seed)
+
+
+def make(**config: Any) -> Adapter:
+    config = {"method": "llu", "damping": 1.0, **config}
+    config["refit"] = {"background": False, "every_labels": 1, "steps": 100, **config.get("refit", {})}
+    return Adapter(TEXTS, CLASSES, 100.0, AdapterConfig(**config))
+
+
+def taught(count: int = 8, **config: Any) -> Adapter:
+    """An adapter that has seen `count` confused pictures of each of a, b and c."""
+    adapter = make(**config)
+    adapter.learn(lesson(count))
+    adapter.maintain(INLINE, 0.0)
+    return adapter
+
+
+def lesson(count: int = 8) -> list[Anchor]:
+    vectors = np.concatenate([confused(count, label, seed=label, towards=(label + 1) % 3) for label in range(3)])
+    return anchors_of(vectors, [CLASSES[label] for label in range(3) for _ in range(count)])
+
+
+def pictures(count: int = 20) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """New pictures of a, b and c: (3 * count, D) and their classes."""
+    vectors = [confused(count, label, seed=50 + label, towards=(label + 1) % 3) for label in range(3)]
+    return np.concatenate(vectors), np.repeat(np.arange(3), count)
+
+
+def same(one: AdapterPrediction, other: AdapterPrediction) -> bool:
+    return one.adapted.tobytes() == other.adapted.tobytes() and one.version == other.version
