@@ -134,3 +134,8 @@ def predictions(cluster: Cluster) -> list[dict[str, Any]]:
 
 def predicted_ids(cluster: Cluster) -> set[str]:
     return {prediction["event"]["id"] for prediction in predictions(cluster)}
+
+
+def anchor_records(cluster: Cluster) -> list[Any]:
+    """The anchors that were written; what the workers' traffic shows is on their topic too."""
+    return [record for record in cluster.read(cluster.config.topics.anchors) if "label" in dict(record.headers)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cluster import Cluster, wait_for
-from tests.integration.running import event, get, metric, predictions, running, send, write_config
+from tests.integration.running import anchor_records, event, get, metric, predictions, running, send, write_config
 from tests.shared_data import shared
 
 CANARIES = ("giraffe", "house")
@@ -76,5 +76,5 @@ def test_pacs_learns_and_keeps_its_promise(cluster: Cluster, tmp_path: Path) -> 
     assert accuracy("canary", 1) >= accuracy("canary", 0) - 0.01
     # Labels that the vocabulary does not know are counted, predicted and not learned.
     assert unknown == sum(name == "guitar" for _, name in truth.values())
-    anchors = cluster.read(cluster.config.topics.anchors)
+    anchors = anchor_records(cluster)
     assert {dict(record.headers)["label"].decode() for record in anchors} == {"dog", "elephant", "horse", "person"}

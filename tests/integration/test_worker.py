@@ -17,6 +17,7 @@ from tests.hostile import hostile_files
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import (
     CANARY,
+    anchor_records,
     drawn,
     event,
     get,
@@ -64,7 +65,7 @@ def test_pictures_go_in_and_predictions_and_anchors_come_out(cluster: Cluster, t
     assert sum(offset or 0 for offset in cluster.committed().values()) == 100
     for prediction in predictions(cluster):
         VALIDATOR.validate(prediction)
-    anchors = cluster.read(cluster.config.topics.anchors)
+    anchors = anchor_records(cluster)
     labels = {dict(record.headers)["label"].decode() for record in anchors}
     assert len({record.key for record in anchors}) == 25
     assert CANARY not in labels
