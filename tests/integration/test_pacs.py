@@ -73,7 +73,9 @@ def test_pacs_learns_and_keeps_its_promise(cluster: Cluster, tmp_path: Path) -> 
         return sum(result[column] for result in results) / len(results)
 
     assert accuracy("labelled", 1) > accuracy("labelled", 0)
-    assert accuracy("canary", 1) >= accuracy("canary", 0) - 0.01
+    # Of 108 events two or three more or less depend on how batches and refits fall in this run's time; the method's own
+    # bar for a single draw is 4 points (docs/method.md has the means).
+    assert accuracy("canary", 1) >= accuracy("canary", 0) - 0.03
     # Labels that the vocabulary does not know are counted, predicted and not learned.
     assert unknown == sum(name == "guitar" for _, name in truth.values())
     anchors = anchor_records(cluster)
