@@ -1,7 +1,7 @@
 """What a worker knows beside its anchors, in the form in which a snapshot keeps it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ class TaughtState:
     presence: Mapping[str, Any]
     accuracy: Mapping[str, Any]
     drift: Mapping[str, Any]
+
+    def without_window(self) -> "TaughtState":
+        """The same without the traffic, which is told in the vocabulary's order."""
+        return replace(self, beliefs=self.beliefs[:0], labelled=self.labelled[:0])
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Its arrays, for a snapshot; any thread may call it."""

@@ -172,7 +172,7 @@ class Teacher:
             SnapshotError: it does not fit this vocabulary.
         """
         try:
-            if state.beliefs.shape[1] == len(self._class_index):  # else the window is of another vocabulary
+            if len(state.beliefs):
                 self._adapter.restore_window(state.beliefs, state.labelled)
             self._presence.restore(state.presence)
             self._accuracy.restore(state.accuracy)

@@ -83,6 +83,8 @@ class Snapshots:
                 return False
             try:
                 taught = TaughtState.of(snapshot.arrays, snapshot.facts)
+                if snapshot.vocabulary_hash != self._vocabulary_hash:
+                    taught = taught.without_window()  # its columns are other classes
                 if not self._changelog.go_on_from(snapshot.offsets):
                     raise SnapshotError(f"the anchors topic does not have its positions {dict(snapshot.offsets)}")
                 self._adapter.load_state(snapshot.arrays)
@@ -90,6 +92,8 @@ class Snapshots:
                 self._teacher.positions = dict(snapshot.offsets)
             except SnapshotError as error:
                 self._folder.discard_newest(str(error))
+                # Nothing of it may stay: its deletions may be gone from the topic that is read from its beginning now.
+                self._adapter.forget([anchor.anchor_id for anchor in self._adapter.anchors()])
                 self._changelog.go_on_from({})
                 continue
             self._metrics.snapshots.labels(outcome="restored").inc()

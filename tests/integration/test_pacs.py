@@ -22,7 +22,9 @@ PICTURES_A_CLASS = {"photo": 10, "art_painting": 22, "cartoon": 22}
 @pytest.mark.data
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_pacs_learns_and_keeps_its_promise(cluster: Cluster, tmp_path: Path) -> None:
+def test_pacs_learns_and_keeps_its_promise(bootstrap_servers: str, tmp_path: Path) -> None:
+    # One partition, full batches and refits in line: the figures do not hang on how fast the machine is.
+    cluster = Cluster(bootstrap_servers, partitions=1)
     tower, vocabulary = shared("clip_vitb16_image_tower_fp16.safetensors"), shared("vocabulary_clip_vitb16.npz")
     folder = shared("pacs_images")
     rng = random.Random(0)
@@ -45,8 +47,8 @@ def test_pacs_learns_and_keeps_its_promise(cluster: Cluster, tmp_path: Path) -> 
         cluster,
         encoder={"model": "ViT-B-16-quickgelu", "pretrained_image": str(tower)},
         vocabulary={"vectors": str(vocabulary), "unknown_labels": "ignore"},
-        adapter={"canaries": list(CANARIES), "refit": {"every_labels": 16}},
-        batch={"max_batch": 16, "max_wait_ms": 50},
+        adapter={"canaries": list(CANARIES), "refit": {"every_labels": 16, "background": False}},
+        batch={"max_batch": 16, "max_wait_ms": 60_000},
     )
     with running(config) as worker:
         wait_for(lambda: len(predictions(cluster)) == len(stream), timeout_s=600.0, what="all predictions")
@@ -73,9 +75,7 @@ def test_pacs_learns_and_keeps_its_promise(cluster: Cluster, tmp_path: Path) -> 
         return sum(result[column] for result in results) / len(results)
 
     assert accuracy("labelled", 1) > accuracy("labelled", 0)
-    # Of 108 events two or three more or less depend on how batches and refits fall in this run's time; the method's own
-    # bar for a single draw is 4 points (docs/method.md has the means).
-    assert accuracy("canary", 1) >= accuracy("canary", 0) - 0.03
+    assert accuracy("canary", 1) >= accuracy("canary", 0) - 0.01
     # Labels that the vocabulary does not know are counted, predicted and not learned.
     assert unknown == sum(name == "guitar" for _, name in truth.values())
     anchors = anchor_records(cluster)

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from stream_adapter.adapter.refit import InlineExecutor
 from stream_adapter.config import SnapshotsConfig
+from stream_adapter.errors import SnapshotError
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.snapshots import SnapshotFolder
 from stream_adapter.transport.memory import MemoryChangelog, MemorySource
@@ -110,6 +111,33 @@ def test_what_was_never_committed_is_not_in_a_snapshot(tmp_path: Path) -> None:
     assert again.processor.adapter.n_anchors == 0
     run(again.processor, picture("cat", 1, "cat"))  # the event comes again, and is news
     assert again.processor.adapter.n_anchors == 1
+
+
+def test_a_window_of_another_vocabulary_is_left_behind_and_all_else_is_kept(tmp_path: Path) -> None:
+    first = Saving(tmp_path, labelled(range(40))).run()
+    assert first.processor.adapter.observed == 40
+    second = Saving(tmp_path, MemorySource(), first.changelog)
+    second.snapshots._vocabulary_hash = "other prompts"
+    second.worker.restore()
+    assert outcome(second, "restored") == 1
+    assert second.processor.adapter.observed == 0
+    assert second.processor.adapter.n_anchors == first.processor.adapter.n_anchors
+
+
+def test_nothing_of_a_snapshot_stays_whose_last_part_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Saving(tmp_path, labelled(range(40))).run()
+    second = Saving(tmp_path, MemorySource(), MemoryChangelog())  # a changelog in which nothing is left
+
+    def refuse(state: Any) -> None:
+        raise SnapshotError("of another form")
+
+    monkeypatch.setattr(second.processor._teacher, "restore", refuse)
+    monkeypatch.setattr(second.changelog, "go_on_from", lambda positions: True)
+    second.worker.restore()
+    assert first.processor.adapter.n_anchors == 20
+    assert second.processor.adapter.n_anchors == 0
 
 
 @pytest.mark.parametrize("damage", ["a byte", "the changelog", "its length"])
