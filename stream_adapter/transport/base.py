@@ -4,7 +4,7 @@ The processor knows nothing else of the outside world. `kafka` and `files` imple
 in-memory twins for tests are in `memory.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -113,12 +113,6 @@ class Source(Protocol):
 
     def resume(self) -> None:
         """Deliver again."""
-
-    def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Deliver again from these offsets; what was delivered since and not committed counts as never delivered.
-
-        Partitions that this worker does not own any more are ignored.
-        """
 
     @property
     def assigned(self) -> frozenset[Partition]:

@@ -77,10 +77,6 @@ class MemorySource:
         """Deliver again."""
         self.paused = False
 
-    def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Deliver again from these offsets."""
-        self._next.update((at, offset) for at, offset in positions.items() if at in self._assigned)
-
     @property
     def assigned(self) -> frozenset[Partition]:
         """The partitions that this worker owns now."""

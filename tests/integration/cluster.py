@@ -128,12 +128,13 @@ class Member(threading.Thread):
                     job, answer = self._jobs.get()
                     answer.set_result(job(self._source, self._sink))
                 records = [record for record in self._source.poll(7, 0.02) if record.partition in self._source.assigned]
-                if self._copy:
+                while self._copy:
                     try:
                         self._sink.commit(commit_of(records))
-                    except CommitAborted:
-                        self._source.rewind({record.partition: record.offset for record in reversed(records)})
-                        continue
+                        break
+                    except CommitAborted:  # again, without what moved to another member
+                        self._source.poll(0, 0.02)
+                        records = [record for record in records if record.partition in self._source.assigned]
                 self._records += records
         except BaseException as error:
             self._failure = error

@@ -5,7 +5,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
 from stream_adapter.errors import ConfigError, Fenced, TransportError
-from stream_adapter.transport.base import UNREADABLE, Partition
+from stream_adapter.transport.base import UNREADABLE
 from stream_adapter.transport.kafka import KafkaSink, KafkaSource
 from tests.integration.cluster import Cluster, Member, close, poll_until, positions_only, settled, wait_for
 
@@ -53,15 +53,6 @@ def test_without_room_the_group_is_served_and_nothing_comes(cluster: Cluster) ->
     wait_for(lambda: source.poll(0, 0.1) or len(source.assigned) == 2)
     assert source.poll(0, 0.5) == []
     assert len(poll_until(source, 4)) == 4
-    close(source)
-
-
-def test_rewind_delivers_again(cluster: Cluster) -> None:
-    cluster.put((b"%d" % n for n in range(10)), partition=0)
-    source = KafkaSource(cluster.config)
-    poll_until(source, 10)
-    source.rewind({cluster.at(0): 4, Partition("elsewhere", 0): 1})
-    assert [record.offset for record in poll_until(source, 6)] == [4, 5, 6, 7, 8, 9]
     close(source)
 
 

@@ -3,7 +3,7 @@
 import itertools
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -71,13 +71,6 @@ class FileSource:
     def resume(self) -> None:
         """Deliver again."""
         self._paused = False
-
-    def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Deliver again from this offset."""
-        offset = positions.get(self._input.partition)
-        if offset is not None:
-            self._next = offset
-            self._records = self._input.records(offset)
 
     @property
     def assigned(self) -> frozenset[Partition]:

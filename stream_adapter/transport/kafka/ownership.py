@@ -51,15 +51,5 @@ class Ownership:
 
     def committable(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
         """Those of `positions` (next offset to read) that this worker may commit."""
-        return {at: offset for at, offset in positions.items() if self._covers(at, offset, after_first=True)}
-
-    def rewindable(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
-        """Those of `positions` (next offset to read) that this worker may go back to; counts them as not delivered."""
-        mine = {at: offset for at, offset in positions.items() if self._covers(at, offset, after_first=False)}
-        for at, offset in mine.items():
-            self._delivered[at] = (self._delivered[at][0], offset)
-        return mine
-
-    def _covers(self, at: Partition, offset: int, *, after_first: bool) -> bool:
-        first, following = self._delivered.get(at, (0, -1))
-        return first + after_first <= offset <= following
+        delivered = {at: self._delivered.get(at, (0, -1)) for at in positions}  # nothing: no offset is in between
+        return {at: to for at, to in positions.items() if delivered[at][0] < to <= delivered[at][1]}

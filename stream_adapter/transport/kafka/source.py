@@ -96,11 +96,6 @@ class KafkaSource:
             self._paused = False
             self._consumer.resume(*self._consumer.assignment())
 
-    def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Deliver again from these offsets, where they were delivered since the partition was assigned."""
-        for at, offset in self._ownership.rewindable(positions).items():
-            self._consumer.seek(TopicPartition(*at), offset)
-
     @property
     def assigned(self) -> frozenset[Partition]:
         """The partitions that this worker owns now."""

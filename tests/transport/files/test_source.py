@@ -44,14 +44,6 @@ def test_nothing_comes_while_paused_or_without_room(config: FilesConfig) -> None
     assert len(source.poll(10, 0.0)) == 4 and source.exhausted
 
 
-def test_rewind_delivers_again(config: FilesConfig) -> None:
-    source = FileSource(config)
-    assert len(names(source)) == 4
-    source.rewind({AT: 2, Partition("other", 0): 0})
-    assert not source.exhausted and source.lag() == {AT: 2}
-    assert names(source) == ["b/1.jpg", "b/2.jpg"]
-
-
 def test_the_next_run_goes_on_where_the_last_one_was_committed(config: FilesConfig) -> None:
     commit_at(config, 3)
     assert names(FileSource(config)) == ["b/2.jpg"]

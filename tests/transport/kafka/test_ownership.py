@@ -33,13 +33,13 @@ def test_what_was_delivered_before_the_partition_left_is_nobodys() -> None:
     mine.assigned([P0])
     mine.delivered([record(P0, n) for n in range(10)])
     mine.revoked([P0])
-    assert mine.committable({P0: 10}) == {} and mine.rewindable({P0: 0}) == {}
+    assert mine.committable({P0: 10}) == {}
     mine.assigned([P0])
     assert mine.committable({P0: 10}) == {}
     mine.delivered([record(P0, 4)])
     assert mine.committable({P0: 10}) == {}
     assert mine.committable({P0: 5}) == {P0: 5}
-    assert mine.rewindable({P0: 3}) == {}  # before this ownership began
+    assert mine.committable({P0: 4}) == {}  # before this ownership began
 
 
 def test_a_partition_that_left_and_came_back_is_missing_for_one_poll() -> None:
@@ -51,16 +51,6 @@ def test_a_partition_that_left_and_came_back_is_missing_for_one_poll() -> None:
     assert mine.visible == {P1} and mine.came_back == {P0}
     mine.poll_begins()
     assert mine.visible == {P0, P1} and not mine.came_back
-
-
-def test_after_a_rewind_the_later_offsets_count_as_not_delivered() -> None:
-    mine = Ownership()
-    mine.assigned([P0])
-    mine.delivered([record(P0, n) for n in range(10)])
-    assert mine.rewindable({P0: 4}) == {P0: 4}
-    assert mine.committable({P0: 10}) == {}
-    assert mine.committable({P0: 4}) == {P0: 4}
-    assert mine.rewindable({P0: 6}) == {}  # forward is no way to go back
 
 
 class Group(RuleBasedStateMachine):
@@ -110,13 +100,6 @@ class Group(RuleBasedStateMachine):
             if mine:
                 assert self.owned and first < following <= self.position
                 self.committed = max(self.committed, following)
-
-    @rule()
-    def rewind_to_committed(self) -> None:
-        back = self.mine.rewindable({P0: self.committed})
-        if back:
-            assert self.owned
-            self.position = self.committed
 
     @invariant()
     def nothing_is_skipped(self) -> None:
