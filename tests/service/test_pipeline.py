@@ -1,8 +1,15 @@
 """What happens to batches that are under way when their commit is aborted or their partitions move."""
 
-from stream_adapter.transport.base import CommitAborted
-from stream_adapter.transport.memory import MemorySource
-from tests.fakes import picture
+import threading
+from collections.abc import Sequence
+
+from stream_adapter.adapter.share import EVERYTHING, Share
+from stream_adapter.metrics import Metrics
+from stream_adapter.processor import Outcome
+from stream_adapter.service.pipeline import Pipeline
+from stream_adapter.transport.base import Commit, CommitAborted, Record
+from stream_adapter.transport.memory import MemorySink, MemorySource
+from tests.fakes import FakeClock, picture
 from tests.service.test_worker import ONE, ZERO, Rig, SlowEncoder, wait_for
 
 
@@ -40,18 +47,75 @@ def test_what_was_learned_from_a_partition_that_moved_away_is_neither_written_no
     assert anchor.label == "cat"
 
 
-def test_batches_that_are_finished_together_are_committed_together() -> None:
-    encoder = SlowEncoder()
-    source = MemorySource(endless=True)
-    for number in range(12):
-        source.add(**picture("cat", number))
-    rig = Rig(source, encoder)
-    thread = rig.run_in_thread()
-    assert encoder.entered.wait(10)
-    wait_for(lambda: source.lag()[ZERO] == 0)
-    encoder.go.set()
-    wait_for(lambda: rig.sink.positions.get(ZERO) == 12)
-    rig.worker.stop()
-    thread.join(10)
-    with_events = [commit for commit in rig.sink.commits if commit.positions]
-    assert len(with_events) < 3, "three batches of four events"
+class Held:
+    """A processor whose batches are finished when the test says so."""
+
+    def __init__(self) -> None:
+        self.go = [threading.Event() for _ in range(4)]
+        self._begun = 0
+
+    def prepare(self, records: Sequence[Record]) -> Sequence[Record]:
+        return records
+
+    def finish(self, records: Sequence[Record], share: Share) -> Outcome:
+        go = self.go[self._begun]
+        self._begun += 1
+        assert go.wait(20)
+        return Outcome(Commit([], {ZERO: records[-1].offset + 1}))
+
+
+def held(batches: int) -> tuple[Held, Pipeline, MemorySink, FakeClock]:
+    processor, sink, clock = Held(), MemorySink(), FakeClock()
+    pipeline = Pipeline(
+        sink=sink,
+        processor=processor,  # type: ignore[arg-type]
+        metrics=Metrics(),
+        progress=lambda: None,
+        poll=lambda: None,
+        clock=clock,
+    )
+    for number in range(batches):
+        pipeline.take([Record(ZERO, number, 0, None, b"")], EVERYTHING)
+    return processor, pipeline, sink, clock
+
+
+def finish(processor: Held, pipeline: Pipeline, number: int) -> None:
+    processor.go[number].set()
+    pipeline._jobs[number].future.result(10)
+
+
+def test_what_is_finished_waits_a_moment_for_what_is_about_to_be() -> None:
+    processor, pipeline, sink, clock = held(2)
+    finish(processor, pipeline, 0)
+    pipeline.commit_finished()
+    assert sink.commits == []
+    finish(processor, pipeline, 1)
+    pipeline.commit_finished()
+    assert [commit.positions for commit in sink.commits] == [{ZERO: 2}], "two batches in one commit"
+    pipeline.close()
+
+
+def test_nothing_is_waited_for_that_takes_long() -> None:
+    processor, pipeline, sink, clock = held(2)
+    finish(processor, pipeline, 0)
+    pipeline.commit_finished()
+    clock.now_s += 0.051
+    pipeline.commit_finished()
+    assert [commit.positions for commit in sink.commits] == [{ZERO: 1}]
+    processor.go[1].set()
+    pipeline.close()
+
+
+def test_a_batch_alone_and_three_together_do_not_wait() -> None:
+    processor, pipeline, sink, _ = held(1)
+    finish(processor, pipeline, 0)
+    pipeline.commit_finished()
+    assert len(sink.commits) == 1
+    pipeline.close()
+    processor, pipeline, sink, _ = held(4)
+    for number in range(3):
+        finish(processor, pipeline, number)
+    pipeline.commit_finished()
+    assert [commit.positions for commit in sink.commits] == [{ZERO: 3}]
+    processor.go[3].set()
+    pipeline.close()
