@@ -85,7 +85,7 @@ def finish(processor: Held, pipeline: Pipeline, number: int) -> None:
 
 
 def test_what_is_finished_waits_a_moment_for_what_is_about_to_be() -> None:
-    processor, pipeline, sink, clock = held(2)
+    processor, pipeline, sink, _ = held(2)
     finish(processor, pipeline, 0)
     pipeline.commit_finished()
     assert sink.commits == []
