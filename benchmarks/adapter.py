@@ -135,7 +135,7 @@ def beyond_the_query(sizes: list[int], rounds: int) -> Iterator[Table]:
         adapters = {method: adapter_of(Stream(classes), anchors, "exact", method) for method in METHODS}
         adapters["none"] = Adapter(stream.texts, stream.names, 100.0, AdapterConfig())
         for adapter in adapters.values():
-            adapter._index = Found(adapter._index.query(queries, adapter._neighbours))  # type: ignore[assignment]
+            adapter._index = Found(adapter._index.query(queries, adapter._settings.neighbours))  # type: ignore[assignment]
         times = best({name: partial(adapter.predict, queries) for name, adapter in adapters.items()}, 10 * rounds)
         costs = (f"{1e3 * times[name] / BATCH:.0f}" for name in ("none", *METHODS))
         table.add_row(f"{anchors:,}", f"{classes:,}", *costs)

@@ -12,11 +12,9 @@ from stream_adapter.adapter.anchors import Anchor, as_stored, check_vectors
 from stream_adapter.adapter.answering import Answering
 from stream_adapter.adapter.checks import check_vocabulary, checked_vectors
 from stream_adapter.adapter.class_presence import ClassPresence
-from stream_adapter.adapter.correction import CorrectionSettings
-from stream_adapter.adapter.fitting import FitProblem, Fitted, nothing_fitted, settings_hash, take_problem, under
+from stream_adapter.adapter.fit_state import restored_fit
+from stream_adapter.adapter.fitting import FitProblem, Fitted, Settings, nothing_fitted, take_problem, under
 from stream_adapter.adapter.index import make_index
-from stream_adapter.adapter.latent_update import FitSettings
-from stream_adapter.adapter.local_residual import LocalSettings
 from stream_adapter.adapter.net_effect import NetEffect
 from stream_adapter.adapter.presence_evidence import ClassKind, HeardEvidence, PresenceEvidence
 from stream_adapter.adapter.pruning import Doubt, Pruner
@@ -62,33 +60,15 @@ class Adapter:
         self._class_names = frozenset(class_names)
         self._device = torch.device(device)
         self._texts = torch.from_numpy(text_vectors).to(self._device)
-        self._fit_settings = FitSettings(
-            logit_scale=logit_scale,
-            damping=config.damping,
-            steps=config.refit.steps,
-            learning_rate=config.refit.learning_rate,
-            rho=config.refit.rho,
-        )
-        ours = config.method == "ours"
-        local = LocalSettings(config.residual.neighbours, config.residual.beta, config.residual.ridge)
-        self._correction_settings = CorrectionSettings(local, config.presence.kappa, config.protection)
-        self._neighbours = max(config.anchors.neighbours, local.neighbours if ours else 0)
-        self._settings_hash = settings_hash(
-            text_vectors,
-            tuple(class_names),
-            self._fit_settings,
-            config.gamma,
-            config.refit.max_anchors,
-            self._correction_settings if ours else None,
-        )
-        self._answering = Answering(self._texts, self._fit_settings, config, local if ours else None)
+        self._settings = Settings.of(text_vectors, class_names, logit_scale, config)
+        self._answering = Answering(self._texts, self._settings.fit, config, self._settings.local)
         self._presence = ClassPresence(len(class_names), config.presence.window)
         self._heard = HeardEvidence(len(class_names))
         self._store = AnchorStore(class_names, text_vectors.shape[1])
         self._index = make_index(self._store, config.anchors, config.seed)
         self._pruner = Pruner(self._store, Doubt(text_vectors, logit_scale), config.anchors)
         self._refitting = Refitting(config.refit)
-        self._fitted = nothing_fitted(self._texts, self._store.digest, self._correction_settings)
+        self._fitted = nothing_fitted(self._texts, self._store.digest, self._settings.correction)
         self._fit_number = 0
 
     def predict(self, vectors: NDArray[np.float32]) -> AdapterPrediction:
@@ -102,7 +82,7 @@ class Adapter:
         """
         vectors = np.ascontiguousarray(vectors, np.float32)
         check_vectors(vectors, self._texts.shape[1], "row {} of the batch".format)
-        neighbours = self._index.query(vectors, self._neighbours)
+        neighbours = self._index.query(vectors, self._settings.neighbours)
         return self._answering.predict(vectors, neighbours, self._store, self._fitted, self.version)
 
     def observe(self, zero_shot: NDArray[np.float32], labelled: NDArray[np.bool_]) -> None:
@@ -216,10 +196,12 @@ class Adapter:
 
     def copy_state(self) -> StateCopy:
         """Begin to copy the state; whoever wants it at once calls `finish`, see `StateCopy`."""
-        return StateCopy(self._store, self._index.graph, self._config.canaries)
+        return StateCopy(
+            self._store, self._index.graph, self._config.canaries, lambda: self._fitted, self._settings.name
+        )
 
     def load_state(self, arrays: Arrays) -> None:
-        """Take over what `AdapterState.arrays` packed in place of what is there; `maintain` fits the maps to it.
+        """Take over what `AdapterState.arrays` packed in place of what is there, the fit with it where it fits.
 
         Raises:
             SnapshotError: the arrays do not fit together, or not to the vocabulary; nothing has changed.
@@ -227,9 +209,16 @@ class Adapter:
         unconfirmed, settled = unconfirmed_of(arrays)
         self._store, self._index = restored(arrays, self._store.class_names, self._texts.shape[1], self._config)
         self._pruner = self._pruner.of(self._store)
-        self._refitting.changed(len(self._store))
+        self._fitted = restored_fit(arrays, self._texts, self._heard.total, self._settings) or self._fitted
+        if self._fitted.digest != self._store.digest:
+            self._refitting.changed(len(self._store))
         self.forget(unconfirmed)
         self.follow(settled)
+
+    def take_evidence_in(self) -> None:
+        """Let what was heard be in force at once, in the caller's thread: a start has nobody to keep waiting."""
+        self._fitted = self._adjusted()()
+        self._refitting.evidence_taken_in()
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""
@@ -257,7 +246,7 @@ class Adapter:
     @property
     def version(self) -> str:
         """What answers: a function of the anchors at the fit, the evidence in force, vocabulary and settings alone."""
-        fit = f"{self._fitted.anchors}-{self._fitted.digest[:12]}-{self._settings_hash}"
+        fit = f"{self._fitted.anchors}-{self._fitted.digest[:12]}-{self._settings.name}"
         return fit if self._config.method == "llu" else f"{fit}-{self.presence.digest[:8]}"
 
     @property
@@ -274,6 +263,11 @@ class Adapter:
     def aliveness(self) -> NDArray[np.float64]:
         """How alive each class is taken to be: float64 (C,) in (0, 1], 1 for labelled and present classes."""
         return self._fitted.correction.aliveness.copy()
+
+    @property
+    def has_fit(self) -> bool:
+        """Whether predictions rest on a fit to anchors, be it to those of a moment ago."""
+        return self._fitted.anchors > 0
 
     @property
     def fit_number(self) -> int:
@@ -313,8 +307,8 @@ class Adapter:
         self._refitting.changed(len(effect.gone) + len(effect.new))
 
     def _problem(self, now_s: float) -> FitProblem:
-        fit, correction, heard = self._fit_settings, self._correction_settings, self._heard.total
+        fit, correction, heard = self._settings.fit, self._settings.correction, self._heard.total
         return take_problem(self._store, self._texts, fit, correction, heard, config=self._config, taken_at_s=now_s)
 
     def _adjusted(self) -> Callable[[], Fitted]:
-        return partial(under, self._fitted, self._heard.total, self._correction_settings)
+        return partial(under, self._fitted, self._heard.total, self._settings.correction)

@@ -1,6 +1,7 @@
 """One fit: to which anchors, what it leaves for predictions, and what names it."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from stream_adapter.adapter.correction import (
 )
 from stream_adapter.adapter.label_trust import label_trust
 from stream_adapter.adapter.latent_update import FitSettings, Maps, fit, gates, identity_maps
+from stream_adapter.adapter.local_residual import LocalSettings
 from stream_adapter.adapter.presence_evidence import PresenceEvidence
 from stream_adapter.adapter.store import AnchorStore
 from stream_adapter.config import AdapterConfig
@@ -195,6 +197,51 @@ def take_problem(
         digest=store.digest,
         taken_at_s=taken_at_s,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is configured, in the form in which fits and answers need it.
+
+    Attributes:
+        fit: of the maps.
+        correction: of what follows them.
+        local: of local kernel ridge; None for LLU as published, which has none.
+        neighbours: anchors looked up for an event.
+        name: eight hex digits that change when anything does that predictions depend on, other than anchors.
+    """
+
+    fit: FitSettings
+    correction: CorrectionSettings
+    local: LocalSettings | None
+    neighbours: int
+    name: str
+
+    @classmethod
+    def of(
+        cls, text_vectors: NDArray[np.float32], class_names: Sequence[str], logit_scale: float, config: AdapterConfig
+    ) -> "Settings":
+        """Those of a vocabulary, float32 (C, d) and C names, and a configuration."""
+        maps = FitSettings(
+            logit_scale=logit_scale,
+            damping=config.damping,
+            steps=config.refit.steps,
+            learning_rate=config.refit.learning_rate,
+            rho=config.refit.rho,
+        )
+        ours = config.method == "ours"
+        local = LocalSettings(config.residual.neighbours, config.residual.beta, config.residual.ridge)
+        correction = CorrectionSettings(local, config.presence.kappa, config.protection)
+        name = settings_hash(
+            text_vectors,
+            tuple(class_names),
+            maps,
+            config.gamma,
+            config.refit.max_anchors,
+            correction if ours else None,
+        )
+        neighbours = max(config.anchors.neighbours, local.neighbours if ours else 0)
+        return cls(maps, correction, local if ours else None, neighbours, name)
 
 
 def settings_hash(*parts: Any) -> str:

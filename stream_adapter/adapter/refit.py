@@ -62,6 +62,10 @@ class Refitting:
         """The traffic says something else."""
         self._evidence += 1
 
+    def evidence_taken_in(self) -> None:
+        """What the traffic says is in force already."""
+        self._evidence = 0
+
     def maintain(
         self,
         executor: Executor,

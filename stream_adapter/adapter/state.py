@@ -1,9 +1,9 @@
 """The adapter's state as arrays: copied in a moment, packed by somebody else, restored in bulk.
 
-What is saved is the store, and what follows from it alone and takes long to make: the graph. Maps are fitted anew.
+What is saved is the store, and what follows from it and takes long to make: the graph, and the fit in force.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors import Anchor, Origin, as_stored, check_vectors
 from stream_adapter.adapter.columns import AnchorColumns
+from stream_adapter.adapter.fit_state import fit_arrays
+from stream_adapter.adapter.fitting import Fitted
 from stream_adapter.adapter.graph import Graph
 from stream_adapter.adapter.graph_state import GraphCopy
 from stream_adapter.adapter.index import make_index
@@ -42,6 +44,8 @@ class AdapterState:
         next_row: the next row id.
         digest: of all anchors.
         graph: the graph over them; None where there was none, or it was not asked for.
+        fitted: the fit in force; None where it was not given.
+        settings: what the fit depends on besides anchors, see `Settings.name`.
         unconfirmed: anchors that are to be changed after a restore: to what, or to nothing.
     """
 
@@ -57,6 +61,8 @@ class AdapterState:
     next_row: int
     digest: str
     graph: GraphCopy | None
+    fitted: Fitted | None
+    settings: str
     unconfirmed: Mapping[str, Anchor | None]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
@@ -84,6 +90,7 @@ class AdapterState:
             **pack_strings("unconfirmed", list(self.unconfirmed)),
             **AnchorColumns.of(settled, vectors.shape[1]).arrays("settled"),
             **(self.graph.arrays(self.rows) if self.graph is not None else {}),
+            **(fit_arrays(self.fitted, self.settings) if self.fitted is not None and self.fitted.anchors else {}),
         }
 
 
@@ -98,10 +105,21 @@ class StateCopy:
         store: the anchors. They belong to the thread that calls everything here but `run`.
         graph: the graph over them.
         canaries: classes whose anchors are not taken in.
+        fitted: gives the fit in force.
+        settings: what it depends on besides anchors.
     """
 
-    def __init__(self, store: AnchorStore, graph: Graph | None, canaries: Collection[str]) -> None:
+    def __init__(
+        self,
+        store: AnchorStore,
+        graph: Graph | None,
+        canaries: Collection[str],
+        fitted: Callable[[], Fitted | None] = lambda: None,
+        settings: str = "",
+    ) -> None:
         self._store = store
+        self._fitted = fitted
+        self._settings = settings
         self._graph = graph
         self._canaries = canaries
         self._source = store.vectors
@@ -140,6 +158,8 @@ class StateCopy:
             next_row=store._next_row,
             digest=store.digest,
             graph=self._graph.copy() if graph and self._graph is not None else None,
+            fitted=self._fitted(),
+            settings=self._settings,
             unconfirmed=dict(unconfirmed or {}),
         )
 

@@ -89,6 +89,7 @@ class Snapshots:
                     raise SnapshotError(f"the anchors topic does not have its positions {dict(snapshot.offsets)}")
                 self._adapter.load_state(snapshot.arrays)
                 self._teacher.restore(taught)
+                self._adapter.take_evidence_in()
                 self._teacher.positions = dict(snapshot.offsets)
             except SnapshotError as error:
                 self._folder.discard_newest(str(error))

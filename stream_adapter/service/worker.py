@@ -123,7 +123,8 @@ class Worker:
             FingerprintMismatch: they come from another encoder.
         """
         started = self._clock()
-        if self._snapshots is not None and self._snapshots.restore():
+        resumed = self._snapshots is not None and self._snapshots.restore()
+        if resumed:
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
         for changes in self._changelog.read_to_end():
             self._processor.apply(changes, positions=self._changelog.positions)
@@ -131,7 +132,9 @@ class Worker:
             self._health.progress()
         self._processor.warm_up()
         # Ready means: it answers as the workers that wrote these anchors do, so the maps must be fitted to them first.
-        while self._processor.adapter.changes_since_fit:
+        # A snapshot has the maps of its moment: with them it is behind its anchors, as any worker is that learns.
+        adapter = self._processor.adapter
+        while adapter.changes_since_fit and not (resumed and adapter.has_fit):
             self._processor.apply(())
             self._health.progress()
             time.sleep(_POLL_WHILE_BUSY_S)
