@@ -158,7 +158,8 @@ class Processor:
         """
         outputs = self._teacher.apply(changes, share, positions)
         if share is None:
-            self._teacher.maintain(self._clock(), NOTHING)
+            if not changes:  # a fit to what has been read so far would only be in the way of reading on
+                self._teacher.maintain(self._clock(), NOTHING)
             return Outcome(Commit(()))
         outputs += self._teacher.maintain(self._clock(), share)
         self._saving()

@@ -218,6 +218,7 @@ def test_what_one_worker_learned_another_one_knows() -> None:
             for record in written
         ]
     )
+    pupil.apply([])  # everything is read: now it fits
     assert pupil.adapter.anchors_digest == teacher.adapter.anchors_digest
     probe = picture("cat", 77)
     assert predictions(run(pupil, probe))[0]["top"] == predictions(run(teacher, probe))[0]["top"]

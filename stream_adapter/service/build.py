@@ -63,7 +63,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
         adapter = Adapter(vocabulary.text_vectors, vocabulary.class_names, vocabulary.logit_scale, config.adapter)
         writer = uuid.uuid4().hex
         canary = np.isin(np.array(vocabulary.class_names), np.array(config.adapter.canaries))
-        background = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="background"))
+        # Two: a first fit, for which readiness waits, must not wait for a graph of all anchors.
+        background = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="background"))
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
         reader = Reader(
             encoder,

@@ -85,6 +85,8 @@ def test_a_start_takes_the_snapshot_and_of_the_changelog_only_what_came_since(tm
     fresh = Rig(MemorySource(), restored=first.changelog._changes)
     fresh.worker.restore()
     assert fresh.processor.adapter.anchors_digest == second.processor.adapter.anchors_digest
+    assert probe(fresh)["versions"] != probe(second)["versions"], "ready with the fit of the snapshot"
+    second.processor.apply([])
     assert probe(fresh) == probe(second)
 
 
