@@ -12,7 +12,7 @@ BROKER_RESTARTS ?= 0
 ZOMBIES ?= 0
 RESCALES ?= 0
 
-.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study acl-test clean
+.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study acl-test tutorial-test clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ drift-study: setup ## Simulate the drift detectors on STREAMS streams; ends with
 
 acl-test: setup ## Leave out every documented right of every command in turn, on a real Kafka with TLS and ACLs
 	ACL_MATRIX=all $(BIN)/pytest tests/integration/test_least_rights.py
+
+tutorial-test: setup ## Walk through docs/tutorial.md as a reader does
+	TUTORIAL=all $(BIN)/pytest tests/integration/test_tutorial.py
 
 clean: ## Remove what was built, but not .venv
 	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)
