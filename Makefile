@@ -12,7 +12,7 @@ BROKER_RESTARTS ?= 0
 ZOMBIES ?= 0
 RESCALES ?= 0
 
-.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study acl-test tutorial-test clean
+.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study acl-test tutorial-test audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
@@ -66,6 +66,11 @@ acl-test: setup ## Leave out every documented right of every command in turn, on
 
 tutorial-test: setup ## Walk through docs/tutorial.md as a reader does
 	TUTORIAL=all $(BIN)/pytest tests/integration/test_tutorial.py
+
+audit: setup ## Ask PyPI for known vulnerabilities of everything that is installed; fails where it does not answer
+	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet 'pip-audit>=2.9,<3'; }
+	$(BIN)/python -m pip list --format freeze --exclude-editable | sed 's/+.*//' > build/audit/installed.txt
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement build/audit/installed.txt
 
 clean: ## Remove what was built, but not .venv
 	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)

@@ -5,14 +5,16 @@ Vectors are made up, 512 numbers each, 100 classes; ids, sources and places are 
 """
 
 import argparse
+import gc
 import os
+import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from restore import D, records
+from restore import FINGERPRINT, D, records
 from rich.console import Console
 from rich.table import Table
 
@@ -32,39 +34,29 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def measure(number: int, graph: bool) -> None:
-    """Print, in bytes an anchor: the store, the peak while it grew, the graph, a record."""
+def measure(number: int, index: Literal["exact", "hnsw"]) -> None:
+    """Print, in bytes an anchor: what is resident, its peak, a record as it is sent."""
     texts = np.random.default_rng(0).normal(size=(_CLASSES, D)).astype(np.float32)
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
-    config = AdapterConfig(anchors=AnchorsConfig(budget=number, budget_per_class=number, index="auto"))
+    config = AdapterConfig(anchors=AnchorsConfig(budget=number, budget_per_class=number, index=index))
     adapter = Adapter(texts, [f"class {n}" for n in range(_CLASSES)], 100.0, config)
-    replica = Replica(adapter, fingerprint="0" * 16, writer="memory", metrics=Metrics())
+    replica = Replica(adapter, fingerprint=FINGERPRINT, writer="memory", metrics=Metrics())
     portions = [range(start, min(start + _PORTION, number)) for start in range(0, number, _PORTION)]
-    records(texts, range(min(_PORTION, number)))  # what making them leaves behind is there before the first reading
-    before, wire = resident(), 0
+    made = records(texts, portions[0])  # what making them leaves behind is there before the first reading
+    sent = [record.to_record("memory") for record in made]
+    sizes = [len(one.key or b"") + len(one.value or b"") for one in sent]
+    sizes += [len(name) + len(value) for one in sent for name, value in one.headers]
+    wire = sum(sizes) // len(sent)
+    del sent, made
+    gc.collect()
+    before = resident()
     for portion in portions:
-        made = records(texts, portion)
-        sent = [record.to_record("memory") for record in made[:100]]
-        wire = sum(
-            len(one.key or b"") + len(one.value or b"") + sum(len(name) + len(value) for name, value in one.headers)
-            for one in sent
-        ) // len(sent)
-        replica._fingerprint = made[0].fingerprint
-        replica.follow(Change(record.anchor_id, record) for record in made)
-    del made, sent
-    store = resident()
-    after = store
-    if graph:
-        with ThreadPoolExecutor(1) as background:
-            while adapter.index_statistics.kind != "hnsw":
-                adapter._index.maintain(background)
-        after = resident()
-    peak = next(
-        int(line.split()[1]) * 1024
-        for line in Path("/proc/self/status").read_text().splitlines()
-        if line.startswith("VmHWM")
-    )
-    print((store - before) // number, (peak - before) // number, (after - store) // number, wire)
+        replica.follow(Change(record.anchor_id, record) for record in records(texts, portion))
+    gc.collect()
+    after = resident()
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak is not None
+    print((after - before) // number, (int(peak[1]) * 1024 - before) // number, wire)
 
 
 def main() -> None:
@@ -72,18 +64,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--no-graph", action="store_true", help="leave the HNSW graph out: it takes 0.7 ms an anchor")
-    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        measure(arguments.measure, not arguments.no_graph)
+        measure(arguments.sizes[0], arguments.measure)
         return
-    table = Table("anchors", "store, bytes each", "peak while growing", "graph", "record, uncompressed", "store, MB")
+    table = Table("anchors", "index", "bytes an anchor", "peak", "record", "MB in all")
     for size in arguments.sizes:
-        command = [sys.executable, __file__, "--measure", str(size), *["--no-graph"] * arguments.no_graph]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        store, peak, graph, wire = done.stdout.split()
-        graph = "–" if arguments.no_graph else graph
-        table.add_row(f"{size:,}", store, peak, graph, wire, f"{int(store) * size / 1e6:,.0f}")
+        for index in ("exact",) if arguments.no_graph else ("exact", "hnsw"):
+            command = [sys.executable, __file__, "--sizes", str(size), "--measure", index]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            each, peak, wire = done.stdout.split()
+            table.add_row(f"{size:,}", index, each, peak, wire, f"{int(each) * size / 1e6:,.0f}")
     Console().print(table)
 
 
