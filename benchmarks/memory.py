@@ -25,7 +25,7 @@ from stream_adapter.replica import Replica
 from stream_adapter.transport.changelog import Change
 
 _CLASSES = 100
-_PORTION = 10_000
+_PORTION = 1_000  # what a reader of the topic gets at once
 
 
 def resident() -> int:
