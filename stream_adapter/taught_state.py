@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.traffic_window import TrafficWindow
 from stream_adapter.errors import SnapshotError
-from stream_adapter.packing import Arrays, pack_repeated, pack_strings, unpack_repeated, unpack_strings
+from stream_adapter.packing import Arrays, array_of, pack_repeated, pack_strings, unpack_repeated, unpack_strings
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,7 +57,13 @@ class TaughtState:
             ids, names = unpack_strings("labels.ids", arrays), unpack_repeated("labels.names", arrays)
             return cls(
                 labels=list(zip(ids, names, strict=True)),
-                window=TrafficWindow(*(arrays[f"window.{name}"] for name in TrafficWindow._fields)),
+                window=TrafficWindow(
+                    zero_shot=array_of(arrays, "window.zero_shot", np.float32, dimensions=2),
+                    labelled=array_of(arrays, "window.labelled", np.bool_),
+                    believed=array_of(arrays, "window.believed", np.int32, dimensions=2),
+                    adapted=array_of(arrays, "window.adapted", np.float32, dimensions=2),
+                    vectors=array_of(arrays, "window.vectors", np.float32, dimensions=2),
+                ),
                 presence=dict(facts["presence"]),
                 accuracy=dict(facts["accuracy"]),
                 drift=dict(facts["drift"]),

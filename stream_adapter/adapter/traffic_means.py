@@ -63,7 +63,8 @@ class TrafficMeans:
             return cls.none()
 
         def weight_of(events: NDArray[np.bool_]) -> NDArray[np.float64]:
-            return np.bincount(believed[events].ravel(), beliefs[events].ravel(), minlength=n_classes)  # (C,)
+            counted = np.bincount(believed[events].ravel(), beliefs[events].ravel(), minlength=n_classes)
+            return counted.astype(np.float64)  # (C,)
 
         weights = weight_of(~labelled)
         known_false = weight_of(labelled) * ((~labelled).sum() / max(labelled.sum(), 1))

@@ -52,7 +52,9 @@ class TrafficWindow(NamedTuple):
 
     def at(self, rows: NDArray[np.int64] | slice) -> "TrafficWindow":
         """Some of the events: copies for indices, views for a slice."""
-        return TrafficWindow(*(column[rows] for column in self))
+        return TrafficWindow(
+            self.zero_shot[rows], self.labelled[rows], self.believed[rows], self.adapted[rows], self.vectors[rows]
+        )
 
     def check(self, n_classes: int, dimension: int) -> None:
         """Whether it fits a vocabulary of C classes and an encoder of d numbers.
