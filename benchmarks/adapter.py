@@ -25,6 +25,7 @@ from stream_adapter.adapter import Adapter, Anchor
 from stream_adapter.adapter.latent_update import FitSettings, fit
 from stream_adapter.adapter.neighbours import Neighbours
 from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.traffic_window import TrafficWindow
 from stream_adapter.config import AdapterConfig, AnchorsConfig, RefitConfig
 
 D = 512
@@ -156,7 +157,8 @@ def traffic(sizes: list[int]) -> Iterator[Table]:
         reading = (time.perf_counter() - between) - (between - started)
         random = np.random.default_rng(0)
         beliefs = random.dirichlet(np.full(classes, 0.01), 2_000).astype(np.float32)
-        adapter.observe(beliefs, random.random(2_000) < 0.3)
+        vectors = stream.texts[beliefs.argmax(axis=1)]
+        adapter.observe(TrafficWindow.of(beliefs, random.random(2_000) < 0.3, beliefs, vectors))
         times = []
         evidence = adapter.evidence()
         steps: tuple[Callable[[], object], ...] = (

@@ -35,6 +35,7 @@ from rich.table import Table
 
 from stream_adapter.adapter import Adapter, Anchor
 from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.traffic_window import TrafficWindow
 from stream_adapter.config import AdapterConfig
 
 BATCH, EVERY_LABELS, DELAY, A_DOMAIN, SHUFFLED = 64, 32, 500, 1_200, 2_500
@@ -49,6 +50,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "protection 1": {"protection": 1.0},
     "protection 2": {"protection": 2.0},
     "32 neighbours": {"residual": {"neighbours": 32}},
+    "no discriminant": {"discriminant": {"weight": 0.0}},
+    "weight 0.02": {"discriminant": {"weight": 0.02}},
+    "weight 0.1": {"discriminant": {"weight": 0.1}},
+    "shrinkage 0.2": {"discriminant": {"shrinkage": 0.2}},
+    "shrinkage 0.8": {"discriminant": {"shrinkage": 0.8}},
     "kappa 0.001": {"presence": {"kappa": 0.001}},
     "kappa 0.004": {"presence": {"kappa": 0.004}},
 }
@@ -135,7 +141,7 @@ def stream(features: Features, the_draw: Draw, variant: str) -> tuple[NDArray[np
         due = batch - the_draw.delay
         due = due[due >= 0]
         due = due[the_draw.given[due] >= 0]
-        adapter.observe(answer.zero_shot, np.isin(batch, due))
+        adapter.observe(TrafficWindow.of(answer.zero_shot, np.isin(batch, due), answer.adapted, vectors[batch]))
         adapter.mark_labelled(due)
         adapter.hear("study", adapter.evidence())
         adapter.learn(

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.class_presence import ClassPresence
 from stream_adapter.adapter.presence_evidence import PresenceEvidence
+from stream_adapter.adapter.results import AdapterPrediction
 from stream_adapter.adapter.share import Share
+from stream_adapter.adapter.traffic_window import TrafficWindow
 from stream_adapter.events import PRESENCE_PREFIX, PresenceRecord, anchor_tombstone
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.changelog import Change
@@ -28,6 +30,10 @@ log = structlog.get_logger(__name__)
 _LEAST_EVENTS = 50
 # By so much the evidence for a class, or the number of events that it rests on, must have changed.
 _NEWS = 0.1
+# Cosine of a class's mean with what it was, below which it has moved.
+_SAME_MEAN = 0.99
+# A record of many means is large: so that it does not crowd the topic, it may only come so often.
+_BYTES_PER_S = 100_000
 # A slot that said nothing for so long is no worker any more, or one without traffic, which then starts over.
 _SILENT_S = 3_600.0
 
@@ -40,6 +46,7 @@ class SharedPresence:
         class_names: the vocabulary.
         slot: this worker's slot: a name that it keeps over restarts, where it has one.
         writer: this process's name in what it writes.
+        fingerprint: of the encoder; means of another one's vectors are not heard.
         every_s: least seconds from one record to the next.
         background: works out what the window says.
     """
@@ -51,14 +58,16 @@ class SharedPresence:
         *,
         slot: str,
         writer: str,
+        fingerprint: str,
         every_s: float,
         background: Executor,
     ) -> None:
         self._adapter = adapter
+        self._fingerprint = fingerprint
         self._class_names = class_names
         self._slot = slot
         self._writer = writer
-        self._every_s = every_s
+        self._every_s = self._pause_s = every_s
         self._background = background
         self._asked: Future[PresenceEvidence] | None = None
         self._remembered = adapter.window
@@ -70,12 +79,19 @@ class SharedPresence:
         self._records: dict[str, PresenceRecord] = {}
         self._heard_s: dict[str, float | None] = {}
 
-    def observe(self, ids: Sequence[str], zero_shot: NDArray[np.float32], labelled: NDArray[np.bool_]) -> None:
+    def observe(
+        self,
+        ids: Sequence[str],
+        vectors: NDArray[np.float32],
+        answer: AdapterPrediction,
+        labelled: NDArray[np.bool_],
+    ) -> None:
         """Take a batch into the window. An event that is sent again is no new traffic, but its label may be news.
 
         Args:
             ids: B anchor ids.
-            zero_shot: float32 (B, C).
+            vectors: float32 (B, d), unit.
+            answer: what was predicted for them.
             labelled: bool (B,), whether a label came that is learned: none of a canary's.
         """
         known = [self._number_of.get(one, -1) for one in ids]
@@ -88,7 +104,8 @@ class SharedPresence:
                 rows.append(row)
         while len(self._number_of) > self._remembered:
             self._number_of.popitem(last=False)
-        self._adapter.observe(zero_shot[rows], labelled[rows])
+        window = TrafficWindow.of(answer.zero_shot, labelled, answer.adapted, vectors)
+        self._adapter.observe(window.at(np.array(rows, np.int64)))
 
     def tell(self, now_s: float, share: Share) -> list[OutRecord]:
         """What the changelog must be told now; mostly nothing.
@@ -123,7 +140,7 @@ class SharedPresence:
             ValueError: it is no such state; part of it may be in force.
         """
         for slot, evidence in state.items():
-            PresenceEvidence.from_json(evidence, self._class_names)
+            self._read(evidence)
             self._hear(PresenceRecord(slot, evidence))
         self._told_events = self._adapter.observed
         if self._adapter.observed:
@@ -132,27 +149,29 @@ class SharedPresence:
     def _own(self, now_s: float) -> list[OutRecord]:
         if self._asked is None and self._is_due(now_s):
             self._told_s, self._told_events, self._inherited_events = now_s, self._adapter.observed, 0
-            self._asked = self._background.submit(_evidence_of, self._adapter.window_arrays(), len(self._class_names))
+            self._asked = self._background.submit(_evidence_of, self._adapter.traffic())
         if self._asked is None or not self._asked.done():
             return []
         evidence, self._asked = self._asked.result(), None
         if self._told is not None and not _is_news(self._told, evidence):
             return []
         self._told = evidence
-        record = PresenceRecord(self._slot, evidence.to_json(self._class_names))
+        record = PresenceRecord(self._slot, {**evidence.to_json(self._class_names), "encoder": self._fingerprint})
         self._records[self._slot] = record
         self._adapter.hear(self._slot, evidence)
-        return [record.to_record(self._writer)]
+        output = record.to_record(self._writer)
+        self._pause_s = max(self._every_s, len(output.value or b"") / _BYTES_PER_S)
+        return [output]
 
     def _is_due(self, now_s: float) -> bool:
-        if self._adapter.observed - self._told_events < _LEAST_EVENTS or now_s - self._told_s < self._every_s:
+        if self._adapter.observed - self._told_events < _LEAST_EVENTS or now_s - self._told_s < self._pause_s:
             return False
         # What this slot said before a restart may still rest on more than the new window.
         return min(self._adapter.observed, self._remembered) >= self._inherited_events / 2
 
     def _hear(self, record: PresenceRecord) -> None:
         try:
-            evidence = PresenceEvidence.from_json(record.evidence, self._class_names)
+            evidence = self._read(record.evidence)
         except ValueError as error:
             log.warning("passed over a presence record that cannot be read", slot=record.slot, error=str(error))
             return
@@ -161,6 +180,11 @@ class SharedPresence:
         self._records[record.slot] = record
         self._heard_s[record.slot] = None
         self._adapter.hear(record.slot, evidence)
+
+    def _read(self, evidence: Mapping[str, Any]) -> PresenceEvidence:
+        if evidence.get("encoder") != self._fingerprint:
+            evidence = {**evidence, "means": {}}
+        return PresenceEvidence.from_json(evidence, self._class_names, self._adapter.dimension)
 
     def _buried(self, now_s: float, share: Share) -> list[OutRecord]:
         outputs = []
@@ -177,10 +201,10 @@ class SharedPresence:
         return outputs
 
 
-def _evidence_of(window: Mapping[str, NDArray[Any]], n_classes: int) -> PresenceEvidence:
+def _evidence_of(window: TrafficWindow) -> PresenceEvidence:
     """What a window says, exactly as it survives the wire: tens of milliseconds, so not in the adapter's thread."""
-    presence = ClassPresence(n_classes, max(1, len(window["labelled"])))
-    presence.restore(window["beliefs"], window["labelled"])
+    presence = ClassPresence(window.zero_shot.shape[1], window.vectors.shape[1], max(1, len(window.labelled)))
+    presence.restore(window)
     return presence.evidence().rounded()
 
 
@@ -189,4 +213,4 @@ def _is_news(before: PresenceEvidence, now: PresenceEvidence) -> bool:
     if abs(now.events - before.events) > _NEWS * before.events:
         return True
     change = np.abs(now.excess - before.excess)  # (C,)
-    return bool((change > np.maximum(1.0, _NEWS * before.excess)).any())
+    return bool((change > np.maximum(1.0, _NEWS * before.excess)).any()) or now.means.moved(before.means, _SAME_MEAN)

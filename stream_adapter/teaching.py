@@ -91,7 +91,7 @@ class Teacher:
         Returns:
             What the changelog must be told, and what drift was found.
         """
-        self._observe(events, answer)
+        self._observe(events, vectors, answer)
         lessons: list[int] = []
         tests: list[int] = []
         for row, event in enumerate(events):
@@ -154,12 +154,10 @@ class Teacher:
 
     def state(self) -> TaughtState:
         """What is known beside the anchors, for a snapshot; nothing in it changes any more."""
-        window = self._adapter.window_arrays()
         unconfirmed = self._replica.unconfirmed  # if they are never written their events come again, and must teach
         return TaughtState(
             labels=[item for item in self._labels_seen.items() if item[0] not in unconfirmed],
-            beliefs=np.asarray(window["beliefs"], np.float32),
-            labelled=np.asarray(window["labelled"], np.bool_),
+            window=self._adapter.traffic(),
             presence=self._presence.state(),
             accuracy=self._accuracy.state(),
             drift=self._watch.state(),
@@ -172,8 +170,8 @@ class Teacher:
             SnapshotError: it does not fit this vocabulary.
         """
         try:
-            if len(state.beliefs):
-                self._adapter.restore_window(state.beliefs, state.labelled)
+            if state.window is not None:
+                self._adapter.restore_traffic(state.window)
             self._presence.restore(state.presence)
             self._accuracy.restore(state.accuracy)
         except ValueError as error:
@@ -204,10 +202,10 @@ class Teacher:
         metrics.set_kinds(Counter(self._adapter.kinds))
         return told
 
-    def _observe(self, events: Sequence[ImageEvent], answer: AdapterPrediction) -> None:
+    def _observe(self, events: Sequence[ImageEvent], vectors: NDArray[np.float32], answer: AdapterPrediction) -> None:
         learnable = self._class_index.keys() - self._canaries
         labelled = np.array([event.label in learnable for event in events], np.bool_)  # (B,)
-        self._presence.observe([event.anchor_id for event in events], answer.zero_shot, labelled)
+        self._presence.observe([event.anchor_id for event in events], vectors, answer, labelled)
 
     def _remember(self, anchor_id: str, label: str) -> None:
         self._labels_seen[anchor_id] = label

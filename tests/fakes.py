@@ -129,6 +129,7 @@ def make_processor(
                 CLASSES,
                 slot="test",
                 writer="test",
+                fingerprint=encoder.fingerprint,
                 every_s=1.0,
                 background=InlineExecutor(),
             ),

@@ -167,7 +167,7 @@ def test_the_example_prediction_fits_the_schema() -> None:
     schema = json.loads((DOCS / "prediction.schema.json").read_text())
     example, presence = re.findall(r"```json\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
     jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(json.loads(example))
-    assert PresenceEvidence.from_json(json.loads(presence), ["giraffe"]).witnesses.tolist() == [44]
+    assert PresenceEvidence.from_json(json.loads(presence), ["giraffe"], 2).witnesses.tolist() == [44]
 
 
 def test_the_readme_names_both_commands() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
@@ -14,7 +16,7 @@ from tests.fakes import CLASSES, TEXT_VECTORS
 
 
 class Worker:
-    def __init__(self, slot: str, *, window: int = 200) -> None:
+    def __init__(self, slot: str, *, window: int = 200, fingerprint: str = "encoder") -> None:
         config = AdapterConfig(
             anchors=AnchorsConfig(index="exact", neighbours=2), presence=PresenceConfig(window=window, kappa=0.05)
         )
@@ -24,6 +26,7 @@ class Worker:
             CLASSES,
             slot=slot,
             writer=slot,
+            fingerprint=fingerprint,
             every_s=5.0,
             background=InlineExecutor(),
         )
@@ -36,7 +39,13 @@ class Worker:
         beliefs += np.random.default_rng(self.seen).uniform(0, 1e-4, beliefs.shape).astype(np.float32)
         ids = [f"{self.slot}-{self.seen + n}" for n in range(count)]
         self.seen += count
-        self.presence.observe(ids, beliefs, np.full(count, labelled))
+        self.observe(ids, beliefs, np.full(count, labelled))
+
+    def observe(self, ids: list[str], beliefs: np.ndarray, labelled: np.ndarray) -> None:
+        """Events that both models take alike, in the direction of what they are taken for."""
+        vectors = TEXT_VECTORS[beliefs.argmax(axis=1)]
+        answer = replace(self.adapter.predict(vectors), zero_shot=beliefs, adapted=beliefs)
+        self.presence.observe(ids, vectors, answer, labelled)
 
     def hear(self, outputs: list[OutRecord]) -> None:
         self.presence.follow(changes_of(outputs, self.slot))
@@ -78,11 +87,11 @@ def test_it_is_told_every_so_often_and_only_where_there_is_news() -> None:
 def test_an_event_that_is_sent_again_is_no_new_traffic_but_its_label_counts() -> None:
     worker = Worker("one")
     beliefs = np.full((3, len(CLASSES)), 0.25, np.float32)
-    worker.presence.observe(["a", "b", "a"], beliefs, np.array([False, False, False]))
+    worker.observe(["a", "b", "a"], beliefs, np.array([False, False, False]))
     assert worker.adapter.observed == 2
-    worker.presence.observe(["a"], beliefs[:1], np.array([True]))
+    worker.observe(["a"], beliefs[:1], np.array([True]))
     assert worker.adapter.observed == 2
-    assert worker.adapter.window_arrays()["labelled"].tolist() == [True, False]
+    assert worker.adapter.traffic().labelled.tolist() == [True, False]
 
 
 def test_a_restarted_worker_does_not_replace_what_it_knew_before_its_new_window_has_grown() -> None:
@@ -94,7 +103,7 @@ def test_a_restarted_worker_does_not_replace_what_it_knew_before_its_new_window_
     assert after.presence.tell(10.0, EVERYTHING) == []
     after.see(1, 20)
     assert after.presence.tell(10.0, EVERYTHING)
-    fresh.adapter.restore_window(**before.adapter.window_arrays())  # type: ignore[arg-type]
+    fresh.adapter.restore_traffic(before.adapter.traffic())
     fresh.presence.restore(before.presence.state())
     fresh.see(1, 60)
     assert fresh.presence.tell(10.0, EVERYTHING), "with its window restored it goes on at once"
@@ -124,3 +133,24 @@ def test_a_record_that_cannot_be_read_is_passed_over() -> None:
 def test_a_state_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="class presence"):
         Worker("one").presence.restore({"other": {"events": "many"}})
+
+
+def test_means_of_another_encoders_vectors_are_not_heard_but_the_rest_is() -> None:
+    one, same, another = Worker("one"), Worker("same"), Worker("another", fingerprint="another encoder")
+    one.see(2, 100)
+    told = one.presence.tell(0.0, EVERYTHING)
+    for worker in (same, another):
+        worker.hear(told)
+        assert worker.kinds[2] == "present"
+    assert 2 in same.adapter.presence.means.classes
+    assert len(another.adapter.presence.means.classes) == 0
+
+
+def test_a_large_record_is_not_told_as_often() -> None:
+    worker = Worker("one")
+    worker.see(1, 60)
+    (told,) = worker.presence.tell(0.0, EVERYTHING)
+    worker.presence._pause_s = len(told.value or b"") / 10  # as if a byte took a tenth of a second
+    worker.see(2, 60)
+    assert worker.presence.tell(6.0, EVERYTHING) == []
+    assert worker.presence.tell(6.0 + worker.presence._pause_s, EVERYTHING)

@@ -23,6 +23,7 @@ from stream_adapter.adapter.results import AdapterPrediction, ForgetResult, Inde
 from stream_adapter.adapter.share import EVERYTHING, Share
 from stream_adapter.adapter.state import StateCopy, restored, unconfirmed_of
 from stream_adapter.adapter.store import AnchorStore, TakeIn
+from stream_adapter.adapter.traffic_window import TrafficWindow
 from stream_adapter.config import AdapterConfig
 from stream_adapter.packing import Arrays
 
@@ -62,7 +63,7 @@ class Adapter:
         self._texts = torch.from_numpy(text_vectors).to(self._device)
         self._settings = Settings.of(text_vectors, class_names, logit_scale, config)
         self._answering = Answering(self._texts, self._settings.fit, config, self._settings.local)
-        self._presence = ClassPresence(len(class_names), config.presence.window)
+        self._presence = ClassPresence(len(class_names), text_vectors.shape[1], config.presence.window)
         self._heard = HeardEvidence(len(class_names))
         self._store = AnchorStore(class_names, text_vectors.shape[1])
         self._index = make_index(self._store, config.anchors, config.seed)
@@ -85,16 +86,13 @@ class Adapter:
         neighbours = self._index.query(vectors, self._settings.neighbours)
         return self._answering.predict(vectors, neighbours, self._store, self._fitted, self.version)
 
-    def observe(self, zero_shot: NDArray[np.float32], labelled: NDArray[np.bool_]) -> None:
+    def observe(self, events: TrafficWindow) -> None:
         """Take a batch into this process's window of traffic; called after `predict` and before `learn`.
 
-        Predictions depend on what was heard (`hear`), and on nothing of the window directly.
-
-        Args:
-            zero_shot: float32 (B, C), as `predict` gave it.
-            labelled: bool (B,), whether a label that may be learned came with the event: none of a canary's.
+        Predictions depend on what was heard (`hear`), and on nothing of the window directly. An event counts as
+        labelled where a label that may be learned came with it: none of a canary's.
         """
-        self._presence.observe(zero_shot, labelled)
+        self._presence.observe(events)
 
     def mark_labelled(self, numbers: NDArray[np.int64]) -> None:
         """Labels that came late: the events' numbers as counted by `observed`; those that left the window are ignored.
@@ -103,6 +101,11 @@ class Adapter:
             numbers: int64 (n,).
         """
         self._presence.mark_labelled(numbers)
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of vectors."""
+        return self._texts.shape[1]
 
     @property
     def window(self) -> int:
@@ -127,17 +130,17 @@ class Adapter:
         if self._heard.hear(slot, evidence):
             self._refitting.evidence_changed()
 
-    def window_arrays(self) -> dict[str, NDArray[np.float32] | NDArray[np.bool_]]:
-        """The own window, oldest event first: `beliefs` float32 (n, C), `labelled` bool (n,)."""
-        return self._presence.arrays()
+    def traffic(self) -> TrafficWindow:
+        """A copy of the own window, oldest event first."""
+        return self._presence.window()
 
-    def restore_window(self, beliefs: NDArray[np.float32], labelled: NDArray[np.bool_]) -> None:
-        """Start over with a window that `window_arrays` handed out.
+    def restore_traffic(self, window: TrafficWindow) -> None:
+        """Start over with a window that `traffic` handed out.
 
         Raises:
-            ValueError: the arrays do not fit this vocabulary or each other.
+            ValueError: its arrays do not fit this vocabulary, the encoder or each other.
         """
-        self._presence.restore(beliefs, labelled)
+        self._presence.restore(window)
 
     def learn(self, anchors: Sequence[Anchor], share: Share = EVERYTHING) -> LearnResult:
         """Take anchors in, in this order, then prune to the budgets. All are checked before anything changes.

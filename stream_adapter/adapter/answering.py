@@ -98,7 +98,7 @@ class Answering:
         cosines = np.where(places < 0, -np.inf, neighbours.cosines[:, :k])
         near = anchors[slots[:, :k]]  # (B, k, d)
         fit = local_fit(torch.from_numpy(cosines).to(images), torch.from_numpy(near).to(images), self._local)
-        return fitted.correction.probabilities(logits, zero_shot, torch.from_numpy(places), fit)
+        return fitted.correction.probabilities(images, logits, zero_shot, torch.from_numpy(places), fit)
 
 
 def _ids(store: AnchorStore, slots: NDArray[np.int64]) -> NDArray[np.object_]:

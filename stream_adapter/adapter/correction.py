@@ -3,8 +3,9 @@
     base        p = softmax(τ z'·t'_c + 2 log a_c)          z', t' of LLU, a the classes' aliveness
     residual    R_i = target_i − p(a_i), on labelled classes; Δ(z) = Σ_i w_i R_i over the nearest anchors
     labelled    P(labelled | z), from masses and the novelty of z (`open_set.py`), less `protection` in log-odds
-    answer      P(labelled | z) · norm(max(p + Δ, 0)^s) over the labelled classes (`sharpness.py`),
-                (1 − P(labelled | z)) · norm(p) over the others: how they share what is theirs is the base's alone
+    verdict     P(labelled | z) · norm(max(p + Δ, 0)^s) over the labelled classes (`sharpness.py`),
+                (1 − P(labelled | z)) · norm(p) over the others
+    answer      the verdict, shared out again among classes whose means are known (`discriminant.py`)
 
 It comes in two parts. `AnchorReadings` cost a pass over all anchors and depend on these alone; `Correction` adds what
 the traffic says, from a few numbers an anchor, and is made anew whenever that changes.
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stream_adapter.adapter.discriminant import AnchorGaussians, Discriminant, DiscriminantSettings, measure
 from stream_adapter.adapter.label_trust import LabelTrust
 from stream_adapter.adapter.local_residual import LocalFit, LocalSettings, nearest_fit
 from stream_adapter.adapter.open_set import LeftOut, OpenSet, calibrate
@@ -41,11 +43,13 @@ class CorrectionSettings:
         local: of local kernel ridge.
         kappa: κ, the share of the traffic from which on a class counts as present.
         protection: log-odds taken from labelled classes in favour of all others.
+        discriminant: how far the classes' Gaussians are believed.
     """
 
     local: LocalSettings
     kappa: float
     protection: float
+    discriminant: DiscriminantSettings
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,6 +85,7 @@ class AnchorReadings:
         novelty: float32 (2, e), theirs beside all other anchors, and beside those of other classes.
         neighbours: int64 (e, k), the other anchors around each of them.
         weights: float32 (e, k), the local weights of these.
+        gaussians: the labelled classes' means and covariance.
     """
 
     rows: NDArray[np.int64]
@@ -94,6 +99,7 @@ class AnchorReadings:
     novelty: Tensor
     neighbours: Tensor
     weights: Tensor
+    gaussians: AnchorGaussians
 
 
 def read_anchors(
@@ -101,7 +107,7 @@ def read_anchors(
     trust: LabelTrust,
     logits_of: Callable[[Tensor], Tensor],
     zero_shot_logits_of: Callable[[Tensor], Tensor],
-    local: LocalSettings,
+    settings: CorrectionSettings,
 ) -> AnchorReadings:
     """Read all anchors: a pure function.
 
@@ -110,7 +116,7 @@ def read_anchors(
         trust: of their labels, as class indices.
         logits_of: logits (b, C) under the maps of anchors (b, d).
         zero_shot_logits_of: the same without the maps.
-        local: settings of local kernel ridge.
+        settings: of the correction.
     """
     vectors, classes = torch.from_numpy(anchors.vectors), torch.from_numpy(anchors.classes)
     parts = []
@@ -123,7 +129,7 @@ def read_anchors(
     examples = taking_part[:: max(1, -(-len(taking_part) // _LEFT_OUT))]  # an even choice
     example_logits = torch.stack([model(vectors[examples]).cpu() for model in (logits_of, zero_shot_logits_of)])
     left_out = [
-        _left_out(vectors, classes, examples[start : start + _LEFT_OUT_BLOCK], local)
+        _left_out(vectors, classes, examples[start : start + _LEFT_OUT_BLOCK], settings.local)
         for start in range(0, len(examples), _LEFT_OUT_BLOCK)
     ]
     novelty, neighbours, weights = zip(*left_out, strict=True)
@@ -139,6 +145,7 @@ def read_anchors(
         novelty=torch.cat(novelty, dim=1),
         neighbours=torch.cat(neighbours),
         weights=torch.cat(weights),
+        gaussians=measure(vectors, classes, trust.trust, settings.discriminant),
     )
 
 
@@ -194,6 +201,8 @@ class Correction:
         self._rows = np.empty(0, np.int64)
         self._residual_classes = torch.empty(0, 0, dtype=torch.int64)
         self._residual_values = torch.empty(0, 0)
+        gaussians = None if readings is None else readings.gaussians
+        self._discriminant = Discriminant(gaussians, evidence.means, labelled, settings.discriminant)
         if readings is not None:
             self._places = np.argsort(readings.rows)
             self._rows = readings.rows[self._places]
@@ -206,10 +215,11 @@ class Correction:
         at = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
         return np.where(self._rows[at] == rows, self._places[at], -1)
 
-    def probabilities(self, logits: Tensor, zero_shot: Tensor, places: Tensor, fit: LocalFit) -> Tensor:
+    def probabilities(self, images: Tensor, logits: Tensor, zero_shot: Tensor, places: Tensor, fit: LocalFit) -> Tensor:
         """The answer, float32 (B, C).
 
         Args:
+            images: float32 (B, d), unit.
             logits: float32 (B, C), τ z'·t'; used up.
             zero_shot: float32 (B, C), probabilities of the untouched model.
             places: int64 (B, k), the nearest anchors as `known` gives them; anything where the weight is 0.
@@ -225,7 +235,8 @@ class Correction:
         answer.mul_(torch.where(self._is_labelled, 1.0 / mass, 1.0 / kept.clamp(min=_FLOOR)))
         answer.log_().mul_(self._exponents).exp_()  # twice as fast as pow
         sharpened = answer @ self._groups[:, :1]  # (B, 1)
-        return answer.mul_(torch.where(self._is_labelled, share / sharpened, 1.0 - share))
+        verdict = answer.mul_(torch.where(self._is_labelled, share / sharpened, 1.0 - share))
+        return self._discriminant.shared_out(verdict, images)
 
     def _corrected(self, base: Tensor, places: Tensor, weights: Tensor) -> Tensor:
         """max(p + Δ, 0), for base probabilities (B, C), used up, and the weights (B, k) of anchors at `places`."""

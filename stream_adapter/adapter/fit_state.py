@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream_adapter.adapter.correction import AnchorReadings, Correction, CorrectionSettings
+from stream_adapter.adapter.discriminant import AnchorGaussians
 from stream_adapter.adapter.fitting import Fitted, Settings
 from stream_adapter.adapter.label_trust import LabelTrust
 from stream_adapter.adapter.latent_update import Maps
@@ -51,6 +52,10 @@ def fit_arrays(fitted: Fitted, settings: str) -> dict[str, NDArray[np.generic]]:
             "novelty": readings.novelty,
             "neighbours": readings.neighbours,
             "weights": readings.weights,
+            "gaussians_classes": readings.gaussians.classes,
+            "gaussians_weights": readings.gaussians.weights,
+            "gaussians_sums": readings.gaussians.sums,
+            "gaussians_precision": readings.gaussians.precision,
         }
     return {f"fit.{name}": value.cpu().numpy() if isinstance(value, Tensor) else value for name, value in named.items()}
 
@@ -79,7 +84,7 @@ def _restored(
     weight = _array(arrays, "weight", np.float32, (2, d, d))
     bias, texts = _array(arrays, "bias", np.float32, (2, d)), _array(arrays, "texts", np.float32, (n_classes, d))
     labelled = _array(arrays, "labelled", np.bool_, (n_classes,))
-    readings = _readings(arrays, n_classes) if "fit.rows" in arrays else None
+    readings = _readings(arrays, n_classes, d) if "fit.rows" in arrays else None
     return Fitted(
         maps=Maps(torch.from_numpy(weight).to(device), torch.from_numpy(bias).to(device)),
         text_vectors=torch.from_numpy(texts).to(device),
@@ -91,7 +96,7 @@ def _restored(
     )
 
 
-def _readings(arrays: Arrays, n_classes: int) -> AnchorReadings:
+def _readings(arrays: Arrays, n_classes: int, dimension: int) -> AnchorReadings:
     rows = array_of(arrays, "fit.rows", np.int64)
     n, e = len(rows), len(array_of(arrays, "fit.examples", np.int64))
 
@@ -121,7 +126,18 @@ def _readings(arrays: Arrays, n_classes: int) -> AnchorReadings:
         novelty=floats("novelty", 2, e),
         neighbours=indices("neighbours", n, np.int64, e, -1),
         weights=floats("weights", e, -1),
+        gaussians=_gaussians(arrays, n_classes, dimension),
     )
+
+
+def _gaussians(arrays: Arrays, n_classes: int, dimension: int) -> AnchorGaussians:
+    classes = _array(arrays, "gaussians_classes", np.int64, (-1,))
+    if classes.size and not 0 <= classes.min() <= classes.max() < n_classes:
+        raise ValueError(f"`fit.gaussians_classes` has indices that are not below {n_classes}")
+    side = dimension if array_of(arrays, "fit.gaussians_precision", np.float32, dimensions=2).size else 0
+    shapes = {"weights": (len(classes),), "sums": (len(classes), dimension), "precision": (side, side)}
+    parts = [torch.from_numpy(_array(arrays, f"gaussians_{name}", np.float32, shape)) for name, shape in shapes.items()]
+    return AnchorGaussians(torch.from_numpy(classes), *parts)
 
 
 def _array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from stream_adapter.adapter.correction import (
     CorrectionSettings,
     read_anchors,
 )
+from stream_adapter.adapter.discriminant import DiscriminantSettings
 from stream_adapter.adapter.label_trust import label_trust
 from stream_adapter.adapter.latent_update import FitSettings, Maps, fit, gates, identity_maps
 from stream_adapter.adapter.local_residual import LocalSettings
@@ -128,7 +129,7 @@ def solve(problem: FitProblem) -> Fitted:
             trust,
             lambda images: problem.settings.logit_scale * _at_anchors(maps, images, problem.settings) @ adapted.T,
             lambda images: problem.settings.logit_scale * images.to(device) @ texts.T,
-            problem.correction.local,
+            problem.correction,
         )
     correction = Correction(readings, problem.labelled, problem.evidence, problem.correction)
     return Fitted(maps, adapted, readings, correction, problem.anchors, problem.digest, problem.taken_at_s)
@@ -231,7 +232,8 @@ class Settings:
         )
         ours = config.method == "ours"
         local = LocalSettings(config.residual.neighbours, config.residual.beta, config.residual.ridge)
-        correction = CorrectionSettings(local, config.presence.kappa, config.protection)
+        gaussians = DiscriminantSettings(config.discriminant.weight, config.discriminant.shrinkage)
+        correction = CorrectionSettings(local, config.presence.kappa, config.protection, gaussians)
         name = settings_hash(
             text_vectors,
             tuple(class_names),

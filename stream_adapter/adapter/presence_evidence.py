@@ -10,13 +10,15 @@ and 1 for labelled classes: with κ = 0.002, about four events' worth in 2,000 m
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream_adapter.adapter.traffic_means import TrafficMeans
 
 ClassKind = Literal["labelled", "present", "dormant"]
 _KINDS: tuple[ClassKind, ...] = ("labelled", "present", "dormant")
@@ -40,6 +42,7 @@ class PresenceEvidence:
             has no anchors.
         witnesses: int64 (C,), different events that say c (r_c ≥ ½); the same picture sent again is one witness.
             Counted only where there is an event's worth of evidence, 0 elsewhere.
+        means: where the unlabelled events of each class lie.
     """
 
     events: int
@@ -48,6 +51,7 @@ class PresenceEvidence:
     excess: NDArray[np.float64]
     confusion: NDArray[np.float64]
     witnesses: NDArray[np.int64]
+    means: TrafficMeans = field(default_factory=TrafficMeans.none)
 
     @classmethod
     def none(cls, n_classes: int) -> "PresenceEvidence":
@@ -68,6 +72,7 @@ class PresenceEvidence:
             self.excess + other.excess,
             labelled_weight * self.confusion + (1.0 - labelled_weight) * other.confusion,
             self.witnesses + other.witnesses,
+            self.means + other.means,
         )
 
     def aliveness(self, has_anchor: NDArray[np.bool_], kappa: float = 0.002) -> NDArray[np.float64]:
@@ -100,12 +105,13 @@ class PresenceEvidence:
             np.where(told, excess, 0.0),
             np.where(told, np.round(self.confusion, 8), 0.0),
             np.where(told, self.witnesses, 0),
+            self.means.rounded(),
         )
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
         """Its wire form, by class name: `classes` maps a name to [share, excess, confusion, witnesses].
 
-        Exact for what `rounded` gives.
+        `means` are as `TrafficMeans.to_json` gives them. Exact for what `rounded` gives.
         """
         told = np.flatnonzero((self.shares > 0) | (self.excess > 0) | (self.confusion > 0) | (self.witnesses > 0))
         columns = (self.shares[told], self.excess[told], self.confusion[told], self.witnesses[told])
@@ -114,11 +120,17 @@ class PresenceEvidence:
             "events": self.events,
             "labelled_events": self.labelled_events,
             "classes": {class_names[index]: figures for index, *figures in rows},
+            "means": self.means.to_json(class_names),
         }
 
     @classmethod
-    def from_json(cls, document: object, class_names: Sequence[str]) -> "PresenceEvidence":
+    def from_json(cls, document: object, class_names: Sequence[str], dimension: int) -> "PresenceEvidence":
         """Read a wire form; classes that this vocabulary lacks are dropped, those that the record lacks have nothing.
+
+        Args:
+            document: parsed JSON.
+            class_names: C names.
+            dimension: d, of the encoder's vectors.
 
         Raises:
             ValueError: it is no such document; the message names what is wrong.
@@ -137,13 +149,14 @@ class PresenceEvidence:
             checked = _figures(name, row)
             if name in index_of:
                 figures[:, index_of[name]] = checked
-        return cls(events, labelled, figures[0], figures[1], figures[2], figures[3].astype(np.int64))
+        means = TrafficMeans.from_json(document.get("means", {}), class_names, dimension)
+        return cls(events, labelled, figures[0], figures[1], figures[2], figures[3].astype(np.int64), means)
 
     @property
     def digest(self) -> str:
         """Hex digest of the figures."""
         digest = hashlib.blake2b(repr((self.events, self.labelled_events)).encode(), digest_size=8)
-        for column in (self.shares, self.excess, self.confusion, self.witnesses):
+        for column in (self.shares, self.excess, self.confusion, self.witnesses, *self.means.columns()):
             digest.update(column.tobytes())
         return digest.hexdigest()
 

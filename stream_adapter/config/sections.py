@@ -127,6 +127,13 @@ class ResidualConfig(Section):
     ridge: PositiveFloat = 0.1
 
 
+class DiscriminantConfig(Section):
+    """Gaussian classes around the means of anchors and of unlabelled traffic."""
+
+    weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    shrinkage: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+
+
 class AdapterConfig(Section):
     """How predictions are adapted: method, gate, anchors, refit, traffic."""
 
@@ -140,6 +147,7 @@ class AdapterConfig(Section):
     refit: RefitConfig = RefitConfig()
     presence: PresenceConfig = PresenceConfig()
     residual: ResidualConfig = ResidualConfig()
+    discriminant: DiscriminantConfig = DiscriminantConfig()
 
 
 class BatchConfig(Section):

@@ -91,6 +91,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 vocabulary.class_names,
                 slot=_slot(config, writer),
                 writer=writer,
+                fingerprint=encoder.fingerprint,
                 every_s=config.adapter.presence.every_s,
                 background=background,
             ),

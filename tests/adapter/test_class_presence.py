@@ -4,10 +4,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.class_presence import ClassPresence, PresenceEvidence
+from stream_adapter.adapter.traffic_window import TrafficWindow
+
+D = 4
 
 
 def _beliefs(rng: np.random.Generator, tops: np.ndarray, n_classes: int, sure: float = 0.9) -> np.ndarray:
     return (sure * np.eye(n_classes)[tops] + (1.0 - sure) / n_classes).astype(np.float32)
+
+
+def _window(beliefs: np.ndarray, labelled: np.ndarray) -> TrafficWindow:
+    """Events that the adapted model takes as zero-shot does, in directions of their own."""
+    vectors = np.random.default_rng(len(beliefs)).normal(size=(len(beliefs), D)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return TrafficWindow.of(beliefs, labelled, beliefs, vectors)
 
 
 def _by_definition(beliefs: np.ndarray, labelled: np.ndarray, rounds: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -28,8 +38,8 @@ def test_is_what_the_design_defines(seed: int, n: int, n_classes: int) -> None:
     rng = np.random.default_rng(seed)
     beliefs = rng.dirichlet(np.full(n_classes, 0.3), n).astype(np.float32).clip(1e-6)
     labelled = rng.random(n) < 0.3
-    presence = ClassPresence(n_classes, window=100)
-    presence.observe(beliefs, labelled)
+    presence = ClassPresence(n_classes, D, window=100)
+    presence.observe(_window(beliefs, labelled))
     evidence = presence.evidence()
     shares, excess = _by_definition(beliefs.astype(np.float64), labelled)
     assert evidence.shares == pytest.approx(shares, abs=1e-4)
@@ -48,8 +58,8 @@ def test_an_unlabelled_class_in_the_traffic_is_present_and_a_confusion_is_not() 
     # Class 0 is labelled; a tenth of its events looks like class 1, labelled or not; class 2 is there, never labelled.
     tops = rng.choice(3, 2_000, p=[0.85, 0.1, 0.05])
     labelled = (rng.random(2_000) < 0.5) & (tops != 2)
-    presence = ClassPresence(4, window=2_000)
-    presence.observe(_beliefs(rng, tops, 4), labelled)
+    presence = ClassPresence(4, D, window=2_000)
+    presence.observe(_window(_beliefs(rng, tops, 4), labelled))
     evidence = presence.evidence()
     assert evidence.excess[2] > 40
     assert evidence.excess[1] < evidence.excess[2] / 2
@@ -59,14 +69,14 @@ def test_an_unlabelled_class_in_the_traffic_is_present_and_a_confusion_is_not() 
 
 def test_only_the_newest_events_count() -> None:
     rng = np.random.default_rng(0)
-    window, whole = ClassPresence(3, window=100), ClassPresence(3, window=100)
+    window, whole = ClassPresence(3, D, window=100), ClassPresence(3, D, window=100)
     beliefs = _beliefs(rng, rng.choice(3, 250), 3)
     labelled = rng.random(250) < 0.3
     for at in range(0, 250, 7):
-        window.observe(beliefs[at : at + 7], labelled[at : at + 7])
-    whole.observe(beliefs, labelled)
-    newest = ClassPresence(3, window=100)
-    newest.observe(beliefs[150:], labelled[150:])
+        window.observe(_window(beliefs[at : at + 7], labelled[at : at + 7]))
+    whole.observe(_window(beliefs, labelled))
+    newest = ClassPresence(3, D, window=100)
+    newest.observe(_window(beliefs[150:], labelled[150:]))
     for other in (whole, newest):
         assert other.evidence().excess == pytest.approx(window.evidence().excess, abs=1e-3)
 
@@ -74,10 +84,10 @@ def test_only_the_newest_events_count() -> None:
 def test_labels_may_come_late() -> None:
     rng = np.random.default_rng(0)
     beliefs = _beliefs(rng, rng.choice(3, 150), 3)
-    late, prompt = ClassPresence(3, window=100), ClassPresence(3, window=100)
-    late.observe(beliefs, np.zeros(150, dtype=bool))
+    late, prompt = ClassPresence(3, D, window=100), ClassPresence(3, D, window=100)
+    late.observe(_window(beliefs, np.zeros(150, dtype=bool)))
     late.mark_labelled(np.array([10, 60, 149, 150]))  # one left the window, one has not been seen
-    prompt.observe(beliefs, np.isin(np.arange(150), [60, 149]))
+    prompt.observe(_window(beliefs, np.isin(np.arange(150), [60, 149])))
     assert late.evidence().labelled_events == 2
     assert late.evidence().excess == pytest.approx(prompt.evidence().excess)
 
@@ -97,25 +107,26 @@ def test_evidence_of_workers_adds_up() -> None:
 
 def test_the_same_picture_is_one_witness() -> None:
     rng = np.random.default_rng(0)
-    again, different = ClassPresence(2), ClassPresence(2)
+    again, different = ClassPresence(2, D), ClassPresence(2, D)
     picture = np.array([[0.1, 0.9]], dtype=np.float32)
-    again.observe(np.repeat(picture, 20, axis=0), np.zeros(20, dtype=bool))
+    again.observe(_window(np.repeat(picture, 20, axis=0), np.zeros(20, dtype=bool)))
     beliefs = rng.uniform(0.8, 0.95, 20).astype(np.float32)
-    different.observe(np.stack([1.0 - beliefs, beliefs], axis=1), np.zeros(20, dtype=bool))
+    different.observe(_window(np.stack([1.0 - beliefs, beliefs], axis=1), np.zeros(20, dtype=bool)))
     assert again.evidence().witnesses.tolist() == [0, 1]
     assert different.evidence().witnesses[1] == 20
 
 
 def test_nothing_is_present_before_the_first_event() -> None:
-    evidence = ClassPresence(3).evidence()
+    evidence = ClassPresence(3, D).evidence()
     assert evidence.kinds(np.array([False, True, False])) == ["dormant", "labelled", "dormant"]
     assert evidence.excess == pytest.approx(np.zeros(3), abs=1e-6)
 
 
 def test_window_travels() -> None:
     rng = np.random.default_rng(0)
-    original, restored = ClassPresence(3, window=50), ClassPresence(3, window=50)
-    original.observe(_beliefs(rng, rng.choice(3, 120), 3), rng.random(120) < 0.3)
-    restored.restore(**original.arrays())
+    original, restored = ClassPresence(3, D, window=50), ClassPresence(3, D, window=50)
+    original.observe(_window(_beliefs(rng, rng.choice(3, 120), 3), rng.random(120) < 0.3))
+    restored.restore(original.window())
     assert restored.evidence().excess == pytest.approx(original.evidence().excess, abs=1e-4)
-    assert [array.shape[0] for array in restored.arrays().values()] == [50, 50]
+    assert restored.evidence().means.sums == pytest.approx(original.evidence().means.sums, abs=1e-4)
+    assert {len(array) for array in restored.window()} == {50}

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.correction import CorrectionSettings
+from stream_adapter.adapter.discriminant import DiscriminantSettings
 from stream_adapter.adapter.fitting import AllAnchors, FitProblem, settings_hash, solve, take_part, under
 from stream_adapter.adapter.latent_update import FitSettings
 from stream_adapter.adapter.local_residual import LocalSettings
@@ -15,7 +16,7 @@ from tests.adapter.anchor_sets import anchors_of, around, random_unit, store_of
 D = 16
 CLASSES = ("cat", "dog", "horse", "house")
 TEXTS = random_unit(len(CLASSES), D, seed=1)
-CORRECTION = CorrectionSettings(LocalSettings(8, 3.0, 0.1), 0.002, 0.0)
+CORRECTION = CorrectionSettings(LocalSettings(8, 3.0, 0.1), 0.002, 0.0, DiscriminantSettings(0.05, 0.5))
 
 
 def fit_problem(labelled: tuple[int, ...] = (0, 1, 2), per_class: int = 3, **changes: Any) -> FitProblem:

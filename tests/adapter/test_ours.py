@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from stream_adapter.adapter import Adapter, AdapterPrediction, Anchor
 from stream_adapter.adapter.presence_evidence import PresenceEvidence
+from stream_adapter.adapter.traffic_window import TrafficWindow
 from tests.adapter.anchor_sets import HeldExecutor, around, unit
 from tests.adapter.small_adapters import CLASSES, INLINE, TEXTS, D, confused, lesson, make, pictures
 
@@ -24,6 +26,10 @@ def evidence(seed: int = 0, events: int = 5_000, present: tuple[int, ...] = ()) 
     excess = np.where(np.isin(np.arange(8), present), 100.0, random.uniform(0.0, 3.0, 8))
     fields = (random.dirichlet(np.ones(8)), excess, random.uniform(0, 0.1, 8), np.zeros(8, np.int64))
     return PresenceEvidence(events, 300, *fields).rounded()
+
+
+def window(answer: AdapterPrediction, labelled: NDArray[np.bool_]) -> TrafficWindow:
+    return TrafficWindow.of(answer.zero_shot, labelled, answer.adapted, pictures()[0])
 
 
 def settle(adapter: Adapter) -> Adapter:
@@ -63,7 +69,7 @@ def test_workers_with_the_same_anchors_and_evidence_answer_alike_however_they_ca
         for slot in slots:
             restored.hear(slot, evidence(9))  # an older one
             wire = json.loads(json.dumps(spoken[slot].to_json(CLASSES)))
-            restored.hear(slot, PresenceEvidence.from_json(wire, CLASSES))
+            restored.hear(slot, PresenceEvidence.from_json(wire, CLASSES, D))
 
     if heard_first:
         hear()
@@ -86,7 +92,7 @@ def test_the_own_window_changes_nothing_before_it_is_heard() -> None:
     adapter.learn(lesson())
     settle(adapter)
     before = adapter.predict(pictures()[0])
-    adapter.observe(before.zero_shot, np.zeros(60, bool))
+    adapter.observe(window(before, np.zeros(60, bool)))
     adapter.maintain(INLINE, 1e6)
     assert same(before, adapter.predict(pictures()[0]))
     adapter.hear("own", adapter.evidence())
@@ -98,17 +104,21 @@ def test_the_own_window_changes_nothing_before_it_is_heard() -> None:
 
 def test_a_window_travels_and_late_labels_find_their_events() -> None:
     adapter, restored = ours(), ours()
-    zero_shot = adapter.predict(pictures()[0]).zero_shot
-    adapter.observe(zero_shot, np.zeros(60, bool))
+    adapter.observe(window(adapter.predict(pictures()[0]), np.zeros(60, bool)))
     assert adapter.observed == 60
-    restored.restore_window(**adapter.window_arrays())
+    restored.restore_traffic(adapter.traffic())
     assert restored.evidence().digest == adapter.evidence().digest
     adapter.mark_labelled(np.arange(10))
     assert adapter.evidence().labelled_events == 10
-    with pytest.raises(ValueError, match=r"beliefs have shape \(60, 7\)"):
-        restored.restore_window(zero_shot[:, :7], np.zeros(60, bool))
-    with pytest.raises(ValueError, match="labelled"):
-        restored.restore_window(zero_shot, np.zeros(59, bool))
+    traffic = adapter.traffic()
+    for wrong, says in (
+        (traffic._replace(zero_shot=traffic.zero_shot[:, :7]), r"`zero_shot` is float32 \(60, 7\)"),
+        (traffic._replace(vectors=traffic.vectors[:59]), r"`vectors` is float32 \(59, \d+\)"),
+        (traffic._replace(labelled=traffic.labelled.astype(np.int32)), "`labelled` is int32"),
+        (traffic._replace(believed=traffic.believed + 1), "`believed` names classes that are not below 8"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            restored.restore_traffic(wrong)
 
 
 # What evidence does ---------------------------------------------------------------------------------------------------

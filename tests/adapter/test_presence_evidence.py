@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.presence_evidence import HeardEvidence, PresenceEvidence
+from stream_adapter.adapter.traffic_means import TrafficMeans
 
 NAMES = ("cat", "dog", "horse", "house")
+D = 3
 
 
 def evidence(**changes: Any) -> PresenceEvidence:
@@ -19,6 +21,9 @@ def evidence(**changes: Any) -> PresenceEvidence:
         "excess": np.array([0.0, 0.0, 2.0, 9.5]),
         "confusion": np.array([0.5, 0.0, 0.01, 0.0]),
         "witnesses": np.array([0, 0, 2, 9]),
+        "means": TrafficMeans(
+            np.array([2, 3]), np.array([4.0, 8.0]), np.array([2.0, 7.5]), np.array([[4, 0, 0], [0, 4, 2]], np.float32)
+        ),
     }
     return PresenceEvidence(**(fields | changes))
 
@@ -44,7 +49,7 @@ def windows(draw: st.DrawFn) -> PresenceEvidence:
 @given(original=windows())
 def test_what_was_rounded_survives_the_wire_bit_for_bit(original: PresenceEvidence) -> None:
     wire = json.dumps(original.to_json(NAMES))
-    assert PresenceEvidence.from_json(json.loads(wire), NAMES).digest == original.digest
+    assert PresenceEvidence.from_json(json.loads(wire), NAMES, D).digest == original.digest
     assert original.rounded().digest == original.digest
 
 
@@ -59,15 +64,17 @@ def test_only_classes_with_evidence_travel() -> None:
         "events": 100,
         "labelled_events": 30,
         "classes": {"cat": [0.7, 0.0, 0.5, 0], "horse": [0.0, 2.0, 0.01, 2], "house": [0.2, 9.5, 0.0, 9]},
+        "means": {"horse": [4.0, 2.0, "ADwAAAAA"], "house": [8.0, 7.5, "AAAAOAA0"]},
     }
 
 
 def test_a_record_of_another_vocabulary_is_read_by_name() -> None:
-    read = PresenceEvidence.from_json(evidence().to_json(NAMES), ("zebra", "house", "cat"))
+    read = PresenceEvidence.from_json(evidence().to_json(NAMES), ("zebra", "house", "cat"), D)
     assert read.excess.tolist() == [0.0, 9.5, 0.0]
     assert read.confusion.tolist() == [0.0, 0.0, 0.5]
     assert read.witnesses.tolist() == [0, 9, 0]
     assert read.events == 100
+    assert (read.means.classes.tolist(), read.means.sums.tolist()) == ([1], [[0.0, 4.0, 2.0]])
 
 
 @pytest.mark.parametrize(
@@ -85,12 +92,19 @@ def test_a_record_of_another_vocabulary_is_read_by_name() -> None:
         ({"classes": {"unknown": [0.1, -1.0, 0.1, 1]}}, "'unknown' must have"),
         ({"classes": {"cat": [0.1, 10**400, 0.1, 1]}}, "'cat' must have"),
         ({"classes": {"cat": ["1", 1, 0.1, 1]}}, "'cat' must have"),
+        ({"means": [1]}, "`means` must be an object"),
+        ({"means": {"cat": [4.0, 2.0]}}, "mean of 'cat' must be"),
+        ({"means": {"cat": [0, 0, "ADwAAAAA"]}}, "mean of 'cat' must be"),
+        ({"means": {"cat": [4.0, -1.0, "ADwAAAAA"]}}, "mean of 'cat' must be"),
+        ({"means": {"cat": [4.0, 2.0, "ADwAAA=="]}}, "3 float16 in base64"),
+        ({"means": {"cat": [4.0, 2.0, "ADwAAAAAx"]}}, "mean of 'cat' must be"),
+        ({"means": {"cat": [4.0, 2.0, "AHwAAAAA"]}}, "mean of 'cat' must be"),  # infinite
     ],
 )
 def test_what_is_no_record_is_refused(broken: Any, says: str) -> None:
     document = evidence().to_json(NAMES) | broken if isinstance(broken, dict) else broken
     with pytest.raises(ValueError, match=says):
-        PresenceEvidence.from_json(document, NAMES)
+        PresenceEvidence.from_json(document, NAMES, D)
 
 
 JSON = st.recursive(
@@ -101,10 +115,10 @@ JSON = st.recursive(
 
 
 @settings(deadline=None, max_examples=200)
-@given(document=JSON | st.fixed_dictionaries({"events": JSON, "labelled_events": JSON, "classes": JSON}))
+@given(document=JSON | st.fixed_dictionaries({"events": JSON, "labelled_events": JSON, "classes": JSON, "means": JSON}))
 def test_any_document_is_read_or_refused(document: Any) -> None:
     try:
-        read = PresenceEvidence.from_json(document, NAMES)
+        read = PresenceEvidence.from_json(document, NAMES, D)
     except ValueError:
         return
     assert np.isfinite(read.aliveness(np.zeros(4, bool))).all()

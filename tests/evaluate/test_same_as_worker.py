@@ -115,6 +115,7 @@ def run_worker(
             names,
             slot="test",
             writer="test",
+            fingerprint=FINGERPRINT,
             every_s=adapter_config.presence.every_s,
             background=InlineExecutor(),
         ),

@@ -71,6 +71,7 @@ class WorkerAdapter:
                 names,
                 slot=_SOURCE,
                 writer=_SOURCE,
+                fingerprint=_SOURCE,
                 every_s=config.presence.every_s,
                 background=InlineExecutor(),
             ),

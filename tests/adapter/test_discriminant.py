@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.discriminant import Discriminant, DiscriminantSettings, measure
+from stream_adapter.adapter.traffic_means import TrafficMeans
+from tests.adapter.anchor_sets import around, random_unit
+
+D, C = 6, 5
+CENTRES = random_unit(C, D, seed=3)
+SETTINGS = DiscriminantSettings(weight=0.5, shrinkage=0.3)
+
+
+def anchors(
+    labelled: tuple[int, ...] = (0, 1), per_class: int = 12, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    vectors = around(CENTRES[list(labelled)], per_class, spread=0.6, seed=seed)
+    return vectors, np.repeat(np.array(labelled, np.int64), per_class)
+
+
+def measured(vectors: NDArray[np.float32], classes: NDArray[np.int64], trust: NDArray[np.float32] | None = None):  # type: ignore[no-untyped-def]
+    weights = torch.ones(len(classes)) if trust is None else torch.from_numpy(trust)
+    return measure(torch.from_numpy(vectors), torch.from_numpy(classes), weights, SETTINGS)
+
+
+def traffic(rows: dict[int, tuple[float, float, NDArray[np.float32]]]) -> TrafficMeans:
+    """Class -> weight, excess, mean."""
+    ordered = sorted(rows.items())
+    return TrafficMeans(
+        np.array([c for c, _ in ordered], np.int64),
+        np.array([weight for _, (weight, _, _) in ordered], np.float64),
+        np.array([excess for _, (_, excess, _) in ordered], np.float64),
+        np.array([weight * mean for _, (weight, _, mean) in ordered], np.float32).reshape(len(ordered), -1),
+    )
+
+
+def test_the_answer_is_bayes_rule_with_one_covariance() -> None:
+    vectors, classes = anchors()
+    weight, excess = 6.0, 4.0
+    made = Discriminant(
+        measured(vectors, classes),
+        traffic({0: (3.0, 1.0, CENTRES[0]), 2: (weight, excess, CENTRES[2])}),
+        np.isin(np.arange(C), [0, 1]),
+        SETTINGS,
+    )
+    wide = vectors.astype(np.float64)
+    own = np.array([wide[classes == c].mean(axis=0) for c in (0, 1)])
+    off = wide - own[classes]
+    covariance = off.T @ off / (len(wide) - 2)
+    shrunk = 0.7 * covariance + 0.3 * np.trace(covariance) / D * np.eye(D)
+    means = np.array([(12 * own[0] + 3 * CENTRES[0]) / 15, own[1], CENTRES[2]])
+    centre = means[:2].mean(axis=0)
+    z = random_unit(7, D, seed=8)
+    directions = np.linalg.solve(shrunk, (means - centre).T)  # (d, 3)
+    likelihood = np.exp(0.5 * ((z - centre) @ directions - 0.5 * ((means - centre).T * directions).sum(axis=0)))
+    shares = np.array([1.0, 1.0, excess / (excess + 4.0) * excess / weight])
+    answer = np.random.default_rng(0).dirichlet(np.ones(C), 7)
+    part = answer[:, :3] * shares
+    expected = answer.copy()
+    expected[:, :3] -= part
+    again = part * likelihood
+    expected[:, :3] += part.sum(axis=1, keepdims=True) * again / again.sum(axis=1, keepdims=True)
+    found = made.shared_out(torch.from_numpy(answer.astype(np.float32)), torch.from_numpy(z))
+    assert found.numpy() == pytest.approx(expected, abs=1e-4)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    seed=st.integers(0, 1_000),
+    labelled=st.sets(st.integers(0, C - 1), min_size=1).map(tuple),
+    weights=st.lists(st.floats(0.5, 2_000), min_size=C, max_size=C),
+    portions=st.lists(st.floats(0, 1), min_size=C, max_size=C),
+    per_class=st.sampled_from([1, 2, 12]),
+)
+def test_it_stays_a_distribution_and_what_takes_no_part_stays_as_it_was(
+    seed: int, labelled: tuple[int, ...], weights: list[float], portions: list[float], per_class: int
+) -> None:
+    random = np.random.default_rng(seed)
+    rows = {c: (weights[c], weights[c] * portions[c], random_unit(1, D, seed=seed + c)[0]) for c in range(C)}
+    made = Discriminant(
+        measured(*anchors(labelled, per_class)), traffic(rows), np.isin(np.arange(C), labelled), SETTINGS
+    )
+    before = torch.from_numpy(random.dirichlet(np.full(C, 0.2), 9).astype(np.float32))
+    after = made.shared_out(before.clone(), torch.from_numpy(random_unit(9, D, seed=seed)))
+    assert torch.isfinite(after).all() and (after >= 0).all()
+    torch.testing.assert_close(after.sum(dim=1), before.sum(dim=1), atol=1e-5, rtol=1e-5)
+    without_evidence = [c for c in range(C) if c not in labelled and portions[c] == 0]
+    torch.testing.assert_close(after[:, without_evidence], before[:, without_evidence])
+
+
+def test_an_unlabelled_class_keeps_what_its_evidence_does_not_cover() -> None:
+    labelled = np.isin(np.arange(C), [0, 1])
+    rows = {2: (50.0, 4.0, CENTRES[0])}  # the mean of what it is confused with: little of it is its own
+    made = Discriminant(measured(*anchors()), traffic(rows), labelled, SETTINGS)
+    before = torch.tensor([[0.4, 0.1, 0.5, 0.0, 0.0]])
+    after = made.shared_out(before.clone(), torch.from_numpy(CENTRES[:1]))
+    assert float(after[0, 2]) >= 0.5 * (1 - 0.5 * 4 / 50) - 1e-6
+
+
+def test_traffic_pulls_an_event_to_the_class_that_its_like_were_taken_for() -> None:
+    made = Discriminant(
+        measured(*anchors()),
+        traffic({2: (40.0, 40.0, CENTRES[2])}),
+        np.isin(np.arange(C), [0, 1]),
+        SETTINGS,
+    )
+    before = torch.tensor([[0.5, 0.1, 0.4, 0.0, 0.0]]).repeat(2, 1)
+    after = made.shared_out(before.clone(), torch.from_numpy(CENTRES[[2, 0]]))
+    assert after[0].argmax() == 2 and after[1].argmax() == 0
+
+
+def test_labels_that_are_not_trusted_move_nothing() -> None:
+    vectors, classes = anchors()
+    wrong = np.concatenate([vectors, CENTRES[[4] * 3]])
+    said = np.concatenate([classes, [0] * 3])
+    trust = np.array([1.0] * len(classes) + [0.0] * 3, np.float32)
+    for one, two in zip(measured(vectors, classes), measured(wrong, said, trust), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("labelled", "per_class", "weight"), [((0,), 30, 0.5), ((0, 1), 5, 0.5), ((0, 1, 2), 4, 0.5), ((0, 1), 30, 0.0)]
+)
+def test_with_one_class_or_few_anchors_or_no_weight_nothing_changes(
+    labelled: tuple[int, ...], per_class: int, weight: float
+) -> None:
+    vectors, classes = anchors(labelled, per_class)
+    settings = DiscriminantSettings(weight, 0.3)
+    found = measure(torch.from_numpy(vectors), torch.from_numpy(classes), torch.ones(len(classes)), settings)
+    made = Discriminant(found, traffic({3: (9.0, 9.0, CENTRES[3])}), np.isin(np.arange(C), labelled), settings)
+    before = torch.full((4, C), 0.2)
+    assert torch.equal(made.shared_out(before.clone(), torch.from_numpy(CENTRES[:4])), before)
