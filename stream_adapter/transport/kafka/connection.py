@@ -1,7 +1,7 @@
 """Making kafka-python's clients from the configuration, and its errors into ours."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -225,8 +225,8 @@ def _names(error: BaseException) -> str:
     """The resources that an authorization error names, to be put behind their kind; empty where it names none."""
     named = error.args[0] if error.args else ()
     if isinstance(named, str):
-        named = () if named.startswith("Request ") else (named,)
-    return "".join(f" {name!r}" for name in sorted(named))
+        named = () if named.startswith("Request ") else (named,)  # the client's whole request says less
+    return "".join(f" {name!r}" for name in sorted(named)) if isinstance(named, Collection) else ""
 
 
 def _advice(error: BaseException) -> str:
