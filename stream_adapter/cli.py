@@ -1,7 +1,9 @@
 """The commands, thin: each reads its arguments, calls one function of the package and shows the result."""
 
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Literal
 
 import typer
@@ -288,8 +290,9 @@ def drift_report(
 def main() -> None:
     """Entry point: expected errors become one message and an exit status, no traceback.
 
-    Exit status: 0 done, 1 a `StreamAdapterError`, 2 wrong usage or configuration, 130 interrupted.
+    Exit status: 0 done, 1 a `StreamAdapterError`, 2 wrong usage or configuration, 130 interrupted, 143 terminated.
     """
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except ConfigError as error:
@@ -300,6 +303,11 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Not left to the default: the first process of a container has none, it would ignore SIGTERM while it loads."""
+    sys.exit(128 + number)
 
 
 def _complain(error: StreamAdapterError) -> None:
