@@ -292,7 +292,8 @@ def main() -> None:
 
     Exit status: 0 done, 1 a `StreamAdapterError`, 2 wrong usage or configuration, 130 interrupted, 143 terminated.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    # A container's first process has no default action for a signal: without a handler it would ignore SIGTERM.
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except ConfigError as error:
@@ -305,9 +306,8 @@ def main() -> None:
         sys.exit(130)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """Not left to the default: the first process of a container has none, it would ignore SIGTERM while it loads."""
-    sys.exit(128 + number)
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _complain(error: StreamAdapterError) -> None:

@@ -98,8 +98,6 @@ class Worker:
     def run(self) -> None:
         """Restore where that was not done, then work until `stop` or the end of the input; then drain and commit.
 
-        Told to stop while it restores it returns at once: there is nothing to commit, and no state worth a snapshot.
-
         Raises:
             StreamAdapterError: whatever ended the worker; nothing uncommitted was lost, it is read again.
         """
@@ -108,10 +106,14 @@ class Worker:
                 self.restore()
             while not self._stopping and not self._finished:
                 self._turn()
-            if self._restored:
-                self._drain()
+            self._drain()
         finally:
             self._pipeline.close()
+
+    @property
+    def restored(self) -> bool:
+        """Whether the start is over; until then nothing was read that would have to be drained."""
+        return self._restored
 
     @property
     def _finished(self) -> bool:
@@ -119,8 +121,6 @@ class Worker:
 
     def restore(self) -> None:
         """Read the anchors back, fit the maps to them, and warm the model up: the first event is like any other.
-
-        Left half done where `stop` is called meanwhile.
 
         Raises:
             TransportError: the anchors cannot be read.
@@ -135,15 +135,11 @@ class Worker:
             self._processor.apply(changes, positions=self._changelog.positions)
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
             self._health.progress()
-            if self._stopping:
-                return
         self._processor.warm_up()
         # Ready means: it answers as the workers that wrote these anchors do, so the maps must be fitted to them first.
         # A snapshot has the maps of its moment: with them it is behind its anchors, as any worker is that learns.
         adapter = self._processor.adapter
         while adapter.changes_since_fit and not (resumed and adapter.has_fit):
-            if self._stopping:
-                return
             self._processor.apply(())
             self._health.progress()
             time.sleep(_POLL_WHILE_BUSY_S)

@@ -1,6 +1,5 @@
 import threading
 import time
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -206,50 +205,6 @@ def test_it_restores_before_it_is_ready_and_follows_what_others_write() -> None:
     wait_for(lambda: rig.processor.adapter.n_anchors == 1)
     rig.worker.stop()
     thread.join(10)
-
-
-def taught(number: int) -> Change:
-    """What a worker writes that learns event `number`."""
-    rig = Rig(MemorySource())
-    rig.source.add(**picture("dog", number, "dog"))
-    rig.worker.run()
-    (record,) = rig.sink.records["anchors"]
-    return Change(str(number), AnchorRecord.from_record(record.key, record.value or b"", record.headers))
-
-
-def test_stop_ends_a_restore_between_two_portions() -> None:
-    rig = Rig(MemorySource(endless=True))
-    changes = [taught(number) for number in range(3)]
-
-    def portions() -> Iterator[Sequence[Change]]:
-        for change in changes:
-            yield [change]
-            rig.worker.stop()
-
-    rig.changelog.read_to_end = portions  # type: ignore[method-assign]
-    rig.worker.run()
-    assert rig.processor.adapter.n_anchors == 2, "the portion that it was told in is the last one"
-    assert not rig.health.started
-    assert rig.source.polls == 0
-
-
-def test_stop_ends_the_wait_for_the_first_fit() -> None:
-    rig = Rig(MemorySource(endless=True), restored=[taught(1)])
-    waits = 0
-    rig.processor.adapter.maintain = lambda *_: None  # type: ignore[method-assign]  # a fit that does not end
-    applied = rig.processor.apply
-
-    def apply(changes: Sequence[Change], **more: Any) -> Any:
-        nonlocal waits
-        if not changes:
-            waits += 1
-            rig.worker.stop()
-        return applied(changes, **more)
-
-    rig.processor.apply = apply  # type: ignore[method-assign]
-    rig.worker.run()
-    assert waits == 1
-    assert not rig.health.started
 
 
 def test_liveness_is_progress_not_polling() -> None:
