@@ -104,6 +104,22 @@ def produce(
     produce_all(config.load(file), input, labels=labels, rate=rate, limit=limit, console=Console(stderr=True))
 
 
+@app.command("produce-samples")
+def produce_samples(
+    file: ConfigFile,
+    rate: Annotated[float, typer.Option(min=0.1, help="Pictures a second.")] = 20.0,
+    label_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the pictures with a label.")] = 0.3,
+    shift_every: Annotated[int, typer.Option(min=1, help="Pictures after which their style changes.")] = 3_000,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many pictures.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of pictures and labels.")] = 0,
+) -> None:
+    """Send drawn pictures of the vocabulary's classes to the images topic until stopped: something to look at."""
+    from stream_adapter.demo.samples import SampleSettings, send_samples
+
+    settings = SampleSettings(rate=rate, label_share=label_share, shift_every=shift_every, limit=limit, seed=seed)
+    send_samples(config.load(file), settings, Console(stderr=True))
+
+
 @app.command()
 def record(
     file: ConfigFile,

@@ -34,8 +34,6 @@ from stream_adapter.watch import Watch
 
 log = structlog.get_logger(__name__)
 
-BACKGROUND = "background"  # threads that fit maps and build graphs
-
 
 @contextlib.contextmanager
 def open_worker(config: Config) -> Iterator[Worker]:
@@ -66,7 +64,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
         writer = uuid.uuid4().hex
         canary = np.isin(np.array(vocabulary.class_names), np.array(config.adapter.canaries))
         # Two: a first fit, for which readiness waits, must not wait for a graph of all anchors.
-        background = ThreadPoolExecutor(2, thread_name_prefix=BACKGROUND)
+        background = ThreadPoolExecutor(2, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for a fit any more
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
         reader = Reader(

@@ -9,7 +9,7 @@ from types import FrameType
 import structlog
 
 from stream_adapter.config import Config
-from stream_adapter.service.build import BACKGROUND, open_worker
+from stream_adapter.service.build import open_worker
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.worker import DrainBudgetExceeded, Worker
 
@@ -51,7 +51,7 @@ def run_worker(config: Config) -> None:
 
 def _leave(status: int) -> None:
     """End the process where a fit or a graph is still computed: it would take up to a minute, and serve nobody."""
-    if any(thread.name.startswith(BACKGROUND) for thread in threading.enumerate()):
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
         logging.shutdown()
         os._exit(status)
 
