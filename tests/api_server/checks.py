@@ -10,6 +10,7 @@ import yaml
 
 from tests.api_server.control_plane import ControlPlane
 from tests.api_server.nodes import NAMESPACE, Nodes
+from tests.deploy.page import write_next_overlay
 from tests.deploy.rendering import MANIFESTS, OVERLAYS, render
 
 CRDS = Path(__file__).parents[1] / "deploy" / "crds"
@@ -56,6 +57,9 @@ class Checks:
             self.what_cannot_be_changed_is_refused,
             self.the_topics_job_runs_again_after_it_was_deleted,
             self.the_other_overlay_can_be_put_over_it,
+            self.a_pod_can_be_looked_into_under_the_restricted_standard,
+            self.a_roll_back_from_the_servers_history_is_overruled_by_force_only,
+            self.another_encoder_runs_beside_it,
         ]
 
     def definitions_are_accepted(self) -> None:
@@ -164,6 +168,37 @@ class Checks:
         self._wait_until_updated()
         (limits,) = {str(pod["spec"]["containers"][0]["resources"]["limits"]) for pod in self._nodes.workers()}
         assert limits == str({"memory": "8Gi", "nvidia.com/gpu": "1"})
+
+    def a_pod_can_be_looked_into_under_the_restricted_standard(self) -> None:
+        debug = ["debug", "-n", NAMESPACE, "stream-adapter-0", "--profile=restricted"]
+        custom = self._folder / "debug.json"
+        custom.write_text('{"securityContext": {"runAsUser": 10001}}')
+        aside = ["--image=docker.io/library/busybox:1.37", "--target=worker", f"--custom={custom}", "--attach=false"]
+        self._cluster.kubectl(*debug, *aside)
+        copy = ["--copy-to=stream-adapter-console", "--same-node", "--container=worker", "--attach=false"]
+        self._cluster.kubectl(*debug, *copy, "--", "sleep", "infinity")
+        copied = self._cluster.get("pod", "stream-adapter-console", "-n", NAMESPACE)
+        assert "labels" not in copied["metadata"], "it would count as a worker"
+        assert copied["spec"]["containers"][0]["command"] == ["sleep", "infinity"]
+        self._cluster.kubectl("delete", "pod", "stream-adapter-console", "-n", NAMESPACE)
+
+    def a_roll_back_from_the_servers_history_is_overruled_by_force_only(self) -> None:
+        self._apply("overlays/cpu")
+        self._wait_until_updated()
+        self._cluster.kubectl("rollout", "undo", WORKER, "-n", NAMESPACE)
+        self._wait_until_updated()
+        (limits,) = {str(pod["spec"]["containers"][0]["resources"]["limits"]) for pod in self._nodes.workers()}
+        assert "nvidia.com/gpu" in limits, "it was the revision before"
+        assert "conflict" in self._apply("overlays/cpu", refused=True)
+        self._apply("overlays/cpu", "--force-conflicts")
+        self._wait_until_updated()
+
+    def another_encoder_runs_beside_it(self) -> None:
+        write_next_overlay(self._manifests)
+        self._cluster.kubectl("create", "namespace", "stream-adapter-next")
+        self._apply("overlays/next")
+        owner = self._cluster.get(WORKER, "-n", "stream-adapter-next")
+        assert owner["spec"]["template"]["spec"]["initContainers"][0]["image"].endswith(":vit-l-14-openai")
 
     def _apply(self, path: str, *options: str, refused: bool = False) -> str:
         """Apply, and return what was complained about; nothing, where it is not to be refused."""
