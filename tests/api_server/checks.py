@@ -54,6 +54,7 @@ class Checks:
             self.a_roll_back_brings_everything_back,
             self.only_one_worker_is_evicted_at_a_time,
             self.fewer_workers_are_the_last_ones_and_keep_their_volumes,
+            self.a_lost_volume_is_made_anew,
             self.what_cannot_be_changed_is_refused,
             self.the_topics_job_runs_again_after_it_was_deleted,
             self.the_other_overlay_can_be_put_over_it,
@@ -149,6 +150,15 @@ class Checks:
         wait_for(lambda: len(self._nodes.workers()) == 2, "two pods")
         assert {pod["metadata"]["name"] for pod in self._nodes.workers()} == {"stream-adapter-0", "stream-adapter-1"}
         assert "state-stream-adapter-2" in self._claims()
+
+    def a_lost_volume_is_made_anew(self) -> None:
+        claim = ["pvc", "state-stream-adapter-1", "-n", NAMESPACE]
+        before = self._cluster.get(*claim)["metadata"]["uid"]
+        self._cluster.kubectl("delete", *claim, "--wait=false")
+        self._cluster.kubectl("delete", "pod", "stream-adapter-1", "-n", NAMESPACE)
+        wait_for(lambda: "state-stream-adapter-1" in self._claims(), "the claim")
+        wait_for(lambda: self._cluster.get(*claim)["metadata"]["uid"] != before, "another claim")
+        self._wait_until_updated()
 
     def what_cannot_be_changed_is_refused(self) -> None:
         file = self._manifests / "base" / "stateful-set.yaml"

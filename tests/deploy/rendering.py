@@ -1,6 +1,8 @@
 """The manifests as the cluster gets them: rendered by kustomize, in the version that ships with kubectl."""
 
 import functools
+import json
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -13,7 +15,17 @@ import yaml
 MANIFESTS = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("overlays/cpu", "overlays/gpu")
 
-needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl, to render the manifests")
+
+def _has_kubectl() -> bool:
+    """Kustomize has what our manifests use since kubectl 1.27."""
+    if shutil.which("kubectl") is None:
+        return False
+    done = subprocess.run(["kubectl", "version", "--client", "-o", "json"], capture_output=True, timeout=60)
+    version = json.loads(done.stdout or "{}").get("clientVersion", {})
+    return (int(version.get("major", 0)), int(re.match(r"\d*", version.get("minor", "0")).group() or 0)) >= (1, 27)
+
+
+needs_kubectl = pytest.mark.skipif(not _has_kubectl(), reason="needs kubectl 1.27 or newer, to render the manifests")
 
 
 @dataclass(frozen=True)
