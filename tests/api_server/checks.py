@@ -100,6 +100,8 @@ class Checks:
         before = self._versions()
         self._apply("overlays/cpu")
         assert self._versions() == before
+        done = self._cluster.kubectl("diff", "--server-side", "-k", self._manifests / "overlays/cpu")
+        assert done.stdout == ""
 
     def an_upgrade_goes_one_by_one_and_keeps_the_number_of_workers(self) -> None:
         self._set_image("0.2.0")

@@ -31,6 +31,7 @@ def longest_start_s(container: dict[str, Any]) -> float:
 def test_every_container_is_locked_up(path: str) -> None:
     pod = render(path).pod["spec"]
     assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
     context = pod["securityContext"]
     assert (context["runAsNonRoot"], context["runAsUser"], context["runAsGroup"]) == (True, 10001, 10001)
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -79,6 +80,8 @@ def test_liveness_asks_for_progress_and_lets_the_worker_decide_what_is_stuck(pat
     assert probe["failureThreshold"] * probe["periodSeconds"] <= config.service.stuck_after_s, "the rest is detail"
     # The client's session lives on in a thread of its own: whoever is stuck must be gone before the poll interval is.
     killed_after_s = config.service.stuck_after_s + probe["failureThreshold"] * probe["periodSeconds"]
+    assert probe["terminationGracePeriodSeconds"] > config.service.drain_s
+    killed_after_s += probe["terminationGracePeriodSeconds"]
     assert killed_after_s * 1e3 < config.kafka.max_poll_interval_ms
 
 
