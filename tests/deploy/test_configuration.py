@@ -94,7 +94,9 @@ def test_workers_and_topics_job_read_the_same_file() -> None:
 
 def test_the_topics_job_makes_as_many_partitions_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered = render("topics")
-    assert "--partitions=$(IMAGES_PARTITIONS)" in rendered.container["args"]
+    (create,) = rendered.pod["spec"]["initContainers"]
+    assert "--partitions=$(IMAGES_PARTITIONS)" in create["args"]
+    assert (create["env"], create["envFrom"]) == (rendered.container["env"], rendered.container["envFrom"])
     for name, value in rendered.environment.items():
         monkeypatch.setenv(name, value)
     config = parse(rendered.worker_yaml)
