@@ -61,5 +61,13 @@ kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; 
 drift-study: setup ## Simulate the drift detectors on STREAMS streams; ends with one line of JSON
 	$(BIN)/python benchmarks/drift_study.py --streams $(STREAMS)
 
+.PHONY: kubernetes-rules kubernetes-test
+
+kubernetes-rules: setup ## Make the PrometheusRule from deploy/prometheus/rules
+	$(BIN)/python deploy/kubernetes/prometheus_rule.py
+
+kubernetes-test: setup ## Put the manifests into a real API server (Go; the first time builds it); ends with one line of JSON
+	@$(BIN)/python -m tests.api_server
+
 clean: ## Remove what was built, but not .venv
 	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)
