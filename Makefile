@@ -72,5 +72,13 @@ audit: setup ## Ask PyPI for known vulnerabilities of everything that is install
 	$(BIN)/python -m pip list --format freeze --exclude-editable | sed 's/+.*//' > build/audit/installed.txt
 	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement build/audit/installed.txt
 
+.PHONY: kubernetes-rules kubernetes-test
+
+kubernetes-rules: setup ## Make the PrometheusRule from deploy/prometheus/rules
+	$(BIN)/python deploy/kubernetes/prometheus_rule.py
+
+kubernetes-test: setup ## Put the manifests into a real API server (Go; the first time builds it); ends with one line of JSON
+	@$(BIN)/python -m tests.api_server
+
 clean: ## Remove what was built, but not .venv
 	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)

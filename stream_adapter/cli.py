@@ -1,7 +1,9 @@
 """The commands, thin: each reads its arguments, calls one function of the package and shows the result."""
 
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Literal
 
 import typer
@@ -100,6 +102,22 @@ def produce(
     from stream_adapter.operations.produce import produce_all
 
     produce_all(config.load(file), input, labels=labels, rate=rate, limit=limit, console=Console(stderr=True))
+
+
+@app.command("produce-samples")
+def produce_samples(
+    file: ConfigFile,
+    rate: Annotated[float, typer.Option(min=0.1, help="Pictures a second.")] = 20.0,
+    label_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the pictures with a label.")] = 0.3,
+    shift_every: Annotated[int, typer.Option(min=1, help="Pictures after which their style changes.")] = 3_000,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many pictures.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of pictures and labels.")] = 0,
+) -> None:
+    """Send drawn pictures of the vocabulary's classes to the images topic until stopped: something to look at."""
+    from stream_adapter.demo.samples import SampleSettings, send_samples
+
+    settings = SampleSettings(rate=rate, label_share=label_share, shift_every=shift_every, limit=limit, seed=seed)
+    send_samples(config.load(file), settings, Console(stderr=True))
 
 
 @app.command()
@@ -288,8 +306,10 @@ def drift_report(
 def main() -> None:
     """Entry point: expected errors become one message and an exit status, no traceback.
 
-    Exit status: 0 done, 1 a `StreamAdapterError`, 2 wrong usage or configuration, 130 interrupted.
+    Exit status: 0 done, 1 a `StreamAdapterError`, 2 wrong usage or configuration, 130 interrupted, 143 terminated.
     """
+    # A container's first process has no default action for a signal: without a handler it would ignore SIGTERM.
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except ConfigError as error:
@@ -300,6 +320,10 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _complain(error: StreamAdapterError) -> None:

@@ -1,5 +1,7 @@
 """Exit status and messages of the command line."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from stream_adapter import __version__
 from stream_adapter.cli import main
+from tests.processes import ended_within, first_process
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,3 +78,12 @@ def test_classes_build_writes_a_file_that_a_worker_can_use(monkeypatch: pytest.M
     _, by_file = load_models(loaded.encoder, loaded.vocabulary)
     assert by_file.class_names == ("red circle", "blue star")
     assert by_file.hash == by_text_tower.hash
+
+
+def test_sigterm_ends_a_command_that_is_a_containers_first_process() -> None:
+    script = (
+        "import time; from stream_adapter import cli; cli.app = lambda: (print('running'), time.sleep(60)); cli.main()"
+    )
+    with first_process(script) as (parent, pid):
+        os.kill(pid, signal.SIGTERM)
+        assert ended_within(parent, 20.0) == 143

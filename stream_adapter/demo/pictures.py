@@ -7,6 +7,7 @@ banks that are drawn once, which is what makes drawing fast enough to train on p
 from __future__ import annotations
 
 import colorsys
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -71,6 +72,13 @@ class StreamPicture:
     def label(self) -> str:
         """The picture's true class, one of the stream's classes."""
         return self.scene.class_name
+
+    @property
+    def jpeg(self) -> bytes:
+        """The picture as a file."""
+        buffer = io.BytesIO()
+        self.image.save(buffer, "JPEG", quality=92)
+        return buffer.getvalue()
 
 
 def demo_stream(

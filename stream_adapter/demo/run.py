@@ -1,7 +1,6 @@
 """The demo: a broker, a worker, a stream of pictures, and the accuracy of both models against the truth."""
 
 import contextlib
-import io
 import json
 import os
 import socket
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from stream_adapter import config as configuration
 from stream_adapter.demo.broker import LocalKafka
@@ -57,9 +55,8 @@ class DemoSettings:
 
 
 def config_path() -> Path:
-    """`demo.yaml`: beside this file in a wheel, under `configs/` in a checkout."""
-    packaged = _HERE / "demo.yaml"
-    return packaged if packaged.exists() else _HERE.parents[1] / "configs" / "demo.yaml"
+    """`configs/demo.yaml`; a link beside this module puts it into the installed package."""
+    return _HERE / "demo.yaml"
 
 
 def run_demo(settings: DemoSettings, display: Display) -> None:
@@ -109,9 +106,13 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
         "groups": board.summary(),
     }
     (settings.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    plot = settings.output / "accuracy.png"
-    save_plot(board, shift_at=settings.events // 2, path=plot)
-    display.finished(summary, [settings.output / "summary.json", plot])
+    saved = [settings.output / "summary.json", settings.output / "accuracy.png"]
+    try:
+        save_plot(board, shift_at=settings.events // 2, path=saved[1])
+    except ModuleNotFoundError as error:  # the container image is without
+        display.say(f"No plot: {error.name} is not installed; it comes with `pip install stream-adapter[demo]`.")
+        del saved[1]
+    display.finished(summary, saved)
 
 
 def _transport(wanted: Transport | None, display: Display, stack: contextlib.ExitStack) -> tuple[Transport, str]:
@@ -182,7 +183,7 @@ def _pictures(settings: DemoSettings, canaries: frozenset[str], board: Scoreboar
         truth = drawn.scene.class_name
         picture = Picture(
             event_id=f"{position:06d}",
-            data=_jpeg(drawn.image),
+            data=drawn.jpeg,
             label=truth if rng.random() < settings.label_share else None,
         )
         board.sent(picture.event_id, Sent(position, truth, "canary" if truth in canaries else "labelled"))
@@ -236,12 +237,6 @@ def _play(
                     f"{settings.events - board.scored} of {settings.events} pictures have no prediction; the worker's "
                     f"log ends:\n{worker.log_tail()}"
                 )
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=92)
-    return buffer.getvalue()
 
 
 def _free_port() -> int:

@@ -123,6 +123,12 @@ def random_scene(rng: np.random.Generator, pairs: Sequence[tuple[str, str]] = TR
     )
 
 
+def is_class(name: str) -> bool:
+    """Whether the name is that of a class that can be drawn: a known colour and a known shape."""
+    colour, _, shape = name.partition(" ")
+    return colour in COLOURS and shape in SHAPES
+
+
 def class_scene(name: str, rng: np.random.Generator) -> Scene:
     """Draws a scene of a class such as ``red star``: texture, count and background are left to chance.
 
@@ -130,7 +136,7 @@ def class_scene(name: str, rng: np.random.Generator) -> Scene:
         ValueError: The name is not a known colour followed by a known shape.
     """
     colour, _, shape = name.partition(" ")
-    if colour not in COLOURS or shape not in SHAPES:
+    if not is_class(name):
         raise ValueError(
             f"no such class: {name!r}; expected a colour of {', '.join(COLOURS)} and a shape of {', '.join(SHAPES)}"
         )

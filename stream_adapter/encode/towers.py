@@ -7,6 +7,7 @@ to do.
 
 import difflib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,9 +215,10 @@ def _not_loaded(config: EncoderConfig, error: Exception) -> EncoderError:
     elif isinstance(error, ImportError):
         advice = "the model needs a package that is not installed"
     elif "download" in reason.lower() or "HF Hub" in reason or isinstance(error, ConnectionError):
+        allow = "to allow downloads set HF_HUB_OFFLINE=0; " if os.environ.get("HF_HUB_OFFLINE", "0") != "0" else ""
         advice = (
-            "without network, fill the Hugging Face cache (HF_HOME) on another machine, or set `encoder.pretrained` "
-            "to a checkpoint file"
+            f"{allow}without network, fill the Hugging Face cache (HF_HOME) on another machine, or set "
+            "`encoder.pretrained` to a checkpoint file"
         )
     else:
         advice = "check `encoder.model` and `encoder.pretrained`"

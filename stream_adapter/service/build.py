@@ -64,7 +64,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
         writer = uuid.uuid4().hex
         canary = np.isin(np.array(vocabulary.class_names), np.array(config.adapter.canaries))
         # Two: a first fit, for which readiness waits, must not wait for a graph of all anchors.
-        background = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="background"))
+        background = ThreadPoolExecutor(2, thread_name_prefix="background")
+        stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for a fit any more
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
         reader = Reader(
             encoder,

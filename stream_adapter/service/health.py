@@ -12,7 +12,8 @@ class Health:
         clock: monotonic seconds.
     """
 
-    CONDITIONS = ("restored", "model_warm", "partitions_assigned")
+    START = ("restored", "model_warm")
+    CONDITIONS = (*START, "partitions_assigned")
 
     def __init__(self, stuck_after_s: float, clock: Callable[[], float]) -> None:
         self._stuck_after_s = stuck_after_s
@@ -43,6 +44,12 @@ class Health:
     def alive(self) -> bool:
         """Whether the loop makes progress."""
         return self.seconds_without_progress < self._stuck_after_s
+
+    @property
+    def started(self) -> bool:
+        """Whether the start is over: from then on only progress counts, with partitions or without."""
+        with self._lock:
+            return all(self._met[condition] for condition in self.START)
 
     @property
     def missing(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The worker's HTTP side: `/metrics`, `/healthz` (loop progress) and `/readyz` (able to do its job)."""
+"""The worker's HTTP side: `/metrics`, `/startupz` (restored), `/healthz` (loop progress), `/readyz` (able to work)."""
 
 import socket
 import threading
@@ -16,7 +16,12 @@ from stream_adapter.service.health import Health
 
 
 def build_app(metrics: Metrics, health: Health) -> Starlette:
-    """The ASGI application; answers 200 or 503 on the two health routes, with the reason as JSON."""
+    """The ASGI application; answers 200 or 503 on the health routes, with the reason as JSON."""
+
+    async def startupz(request: Request) -> JSONResponse:
+        seconds = round(health.seconds_without_progress, 3)
+        body = {"started": health.started, "seconds_without_progress": seconds}
+        return JSONResponse(body, 200 if health.started else 503)
 
     async def healthz(request: Request) -> JSONResponse:
         seconds = round(health.seconds_without_progress, 3)
@@ -28,6 +33,7 @@ def build_app(metrics: Metrics, health: Health) -> Starlette:
 
     return Starlette(
         routes=[
+            Route("/startupz", startupz),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Mount("/metrics", make_asgi_app(registry=metrics.registry)),

@@ -1,7 +1,9 @@
 """A worker as a process: logs, signals, exit."""
 
+import logging
 import os
 import signal
+import threading
 from types import FrameType
 
 import structlog
@@ -9,33 +11,68 @@ import structlog
 from stream_adapter.config import Config
 from stream_adapter.service.build import open_worker
 from stream_adapter.service.logs import configure_logs
-from stream_adapter.service.worker import DrainBudgetExceeded
+from stream_adapter.service.worker import DrainBudgetExceeded, Worker
 
 log = structlog.get_logger(__name__)
+
+# What a shell reports for a process that signal N ended.
+_ENDED_BY_SIGNAL = 128
 
 
 def run_worker(config: Config) -> None:
     """Run a worker until SIGTERM, SIGINT or the end of its input.
 
-    A second signal ends the process at once, without draining.
+    The first signal drains the worker, or ends it where it is still starting and has nothing to drain. A second one
+    ends the process at once.
 
     Raises:
         StreamAdapterError: whatever kept the worker from starting or ended it.
+        SystemExit: a signal came before it had started; the status is 128 and the signal's number.
     """
     configure_logs(config.service.log_level, config.service.log_format)
-    with open_worker(config) as worker:
-
-        def drain(number: int, frame: FrameType | None) -> None:
-            signal.signal(number, signal.SIG_DFL)
-            log.info("stopping", signal=signal.Signals(number).name)
-            worker.stop()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, drain)
-        try:
-            worker.run()
-        except DrainBudgetExceeded as error:
-            # Threads that are stuck would keep the process from ending.
-            log.error("stopped without draining", error=str(error))
-            os._exit(1)
+    ending = _Ending()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ending.asked_for)
+    try:
+        with open_worker(config) as worker:
+            ending.worker = worker
+            try:
+                worker.run()
+            except DrainBudgetExceeded as error:
+                # Threads that are stuck would keep the process from ending.
+                log.error("stopped without draining", error=str(error))
+                os._exit(1)
+    except SystemExit as ended:
+        _leave(int(ended.code or 0))
+        raise
     log.info("stopped")
+    _leave(0)
+
+
+def _leave(status: int) -> None:
+    """End the process where a fit or a graph is still computed: it would take up to a minute, and serve nobody."""
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        os._exit(status)
+
+
+class _Ending:
+    """What signals do. None is left to its default action: a container's first process has none, it would be ignored.
+
+    Attributes:
+        worker: the worker, once there is one.
+    """
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+        self._asked = False
+
+    def asked_for(self, number: int, frame: FrameType | None) -> None:
+        """A signal handler."""
+        if self._asked:
+            os._exit(_ENDED_BY_SIGNAL + number)
+        self._asked = True
+        log.info("stopping", signal=signal.Signals(number).name)
+        if self.worker is None or not self.worker.restored:
+            raise SystemExit(_ENDED_BY_SIGNAL + number)
+        self.worker.stop()

@@ -111,6 +111,11 @@ class Worker:
             self._pipeline.close()
 
     @property
+    def restored(self) -> bool:
+        """Whether the start is over; until then nothing was read that would have to be drained."""
+        return self._restored
+
+    @property
     def _finished(self) -> bool:
         return self._source.exhausted and not self._pipeline.batches and not len(self._batcher)
 

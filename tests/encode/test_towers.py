@@ -176,7 +176,11 @@ def test_without_network_a_download_says_what_to_do(model: str, monkeypatch: pyt
     for place in ("open_clip.factory.download_pretrained", "open_clip.factory.download_pretrained_from_hf"):
         monkeypatch.setattr(place, offline)
     pretrained = None if ":" in model else "openai"
-    refused(EncoderConfig(model=model, pretrained=pretrained), f"cannot load {model}.*resolution.*HF_HOME")
+    config = EncoderConfig(model=model, pretrained=pretrained)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    refused(config, f"cannot load {model}.*resolution failed; without.*HF_HOME")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    refused(config, "to allow downloads set HF_HUB_OFFLINE=0; without.*HF_HOME")
 
 
 def test_weights_of_another_architecture_are_refused_in_a_few_lines(tmp_path: Path) -> None:

@@ -32,6 +32,15 @@ def test_ready_only_when_every_condition_is_met() -> None:
     assert health.missing == ["partitions_assigned"]
 
 
+def test_started_needs_no_partitions() -> None:
+    health = Health(10.0, Clock())
+    for condition in Health.START:
+        assert not health.started
+        health.set(condition, True)
+    assert health.started
+    assert health.missing == ["partitions_assigned"]
+
+
 def test_a_misspelt_condition_is_refused() -> None:
     with pytest.raises(KeyError, match="unknown condition 'warm'"):
         Health(10.0, Clock()).set("warm", True)

@@ -50,6 +50,18 @@ def test_liveness_follows_progress(served: Served) -> None:
     assert json.loads(body) == {"alive": False, "seconds_without_progress": 11.0}
 
 
+def test_a_start_is_over_when_it_is_restored_and_warm_whatever_partitions_it_has(served: Served) -> None:
+    assert served.get("/startupz")[0] == 503
+    served.health.set("restored", True)
+    assert served.get("/startupz")[0] == 503
+    served.health.set("model_warm", True)
+    served.clock.now_s = 11.0  # that it got stuck afterwards is for /healthz to say
+    status, body = served.get("/startupz")
+    assert status == 200
+    assert json.loads(body) == {"started": True, "seconds_without_progress": 11.0}
+    assert served.get("/readyz")[0] == 503
+
+
 def test_readiness_says_what_is_missing(served: Served) -> None:
     status, body = served.get("/readyz")
     assert status == 503
