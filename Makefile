@@ -12,7 +12,7 @@ BROKER_RESTARTS ?= 0
 ZOMBIES ?= 0
 RESCALES ?= 0
 
-.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study clean
+.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study acl-test tutorial-test audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,17 @@ kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; 
 
 drift-study: setup ## Simulate the drift detectors on STREAMS streams; ends with one line of JSON
 	$(BIN)/python benchmarks/drift_study.py --streams $(STREAMS)
+
+acl-test: setup ## Leave out every documented right of every command in turn, on a real Kafka with TLS and ACLs
+	ACL_MATRIX=all $(BIN)/pytest tests/integration/test_least_rights.py
+
+tutorial-test: setup ## Walk through docs/tutorial.md as a reader does
+	TUTORIAL=all $(BIN)/pytest tests/integration/test_tutorial.py
+
+audit: setup ## Ask PyPI for known vulnerabilities of everything that is installed; fails where it does not answer
+	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet 'pip-audit>=2.9,<3'; }
+	$(BIN)/python -m pip list --format freeze --exclude-editable | sed 's/+.*//' > build/audit/installed.txt
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement build/audit/installed.txt
 
 .PHONY: kubernetes-rules kubernetes-test
 

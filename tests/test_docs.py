@@ -1,5 +1,6 @@
 """Docs name every command, option, configuration key and metric; these tests fail when one is missing."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -12,9 +13,13 @@ import typer
 from pydantic import BaseModel
 
 from stream_adapter.adapter.presence_evidence import PresenceEvidence
-from stream_adapter.cli import app
-from stream_adapter.config import Config
+from stream_adapter.cli import app, main
+from stream_adapter.config import Config, KafkaTopics
+from stream_adapter.events import anchor_tombstone, image_event_headers
+from stream_adapter.events.image import EMBEDDING
 from stream_adapter.metrics import Metrics
+from stream_adapter.transport.dead_letters import HEADER_NAMES, VALUE_OMITTED
+from tests.events.test_anchor import anchor
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -80,15 +85,81 @@ def test_every_metric_is_documented_with_its_labels_and_no_other() -> None:
     assert documented == exported
 
 
-def test_relative_links_lead_somewhere() -> None:
-    pages = [ROOT / "README.md", *DOCS.glob("*.md")]
-    broken = [
-        f"{page.name}: {target}"
-        for page in pages
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
-        if not (page.parent / target).exists()
-    ]
-    assert broken == []
+PAGES = [*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *(ROOT / "stream_adapter").glob("**/*.md")]
+
+
+def without_code(page: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def places(page: Path) -> set[str]:
+    """What `#…` can name in a page: its headings as GitHub writes them."""
+    found: list[str] = []
+    for heading in re.findall(r"^#+ (.+)$", without_code(page), re.MULTILINE):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)  # a link's text
+        slug = re.sub(r"[^\w\- ]", "", text.lower()).strip().replace(" ", "-")
+        found.append(f"{slug}-{repeated}" if (repeated := found.count(slug)) else slug)
+    return set(found)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, place = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        assert not place or place in places(file), f"{page.name}: {target} names no heading of {file.name}"
+
+
+def test_a_place_that_is_not_there_would_be_noticed() -> None:
+    assert "stream-adapter-produce-config-input" in places(DOCS / "commands.md")
+    assert "no-such-heading" not in places(DOCS / "commands.md")
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    seen, todo = set(), [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        links = re.findall(r"\]\(([^)#\s:]+\.md)[)#]", without_code(page))
+        todo += [path for link in links if (path := (page.parent / link).resolve()).exists()]
+    assert {page.name for page in DOCS.glob("*.md")} - {page.name for page in seen} == set()
+
+
+def test_every_topic_and_header_is_documented() -> None:
+    text = (DOCS / "events.md").read_text()
+    event = image_event_headers(source="s", id="1", content_type=EMBEDDING, time_ms=0, label="dog")
+    written = anchor().to_record("w").headers + anchor_tombstone("a", "w").headers
+    names = {name for name, _ in (*event, *written)} | {*HEADER_NAMES, VALUE_OMITTED, "ce_fingerprint"}
+    names |= set(KafkaTopics().model_dump().values())
+    missing = sorted(name for name in names if f"`{name}`" not in text)
+    assert missing == [], "docs/events.md does not name them"
+
+
+def test_every_schema_is_documented() -> None:
+    text = (DOCS / "events.md").read_text()
+    assert [path.name for path in DOCS.glob("*.schema.json") if f"({path.name})" not in text] == []
+
+
+def test_every_exit_status_is_documented() -> None:
+    (line,) = re.findall(r"Exit status: (.*?\n.*?)\n", (DOCS / "commands.md").read_text())
+    code = inspect.getsource(main)
+    for status in set(re.findall(r"sys\.exit\((\d+)\)", code)) | {"0"}:
+        assert re.search(rf"\b{status}\b", line), f"docs/commands.md does not explain exit status {status}"
+
+
+def test_every_make_target_is_documented_and_explains_itself() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    assert targets >= {"demo", "test", "kill-test"}
+    text = "".join(page.read_text() for page in PAGES)
+    assert sorted(name for name in targets if not re.search(rf"make {name}\b(?!-)", text)) == []
+    assert sorted(name for name in targets if not re.search(rf"^{name}:.*## \S", makefile, re.MULTILINE)) == []
+    assert set(" ".join(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)).split()) == targets
 
 
 def test_the_example_prediction_fits_the_schema() -> None:

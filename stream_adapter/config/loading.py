@@ -17,6 +17,8 @@ from stream_adapter.config.sections import Config
 from stream_adapter.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
+_SECRET = re.compile(r"password|secret|token|key|jaas", re.IGNORECASE)
 
 # `${STREAM_ADAPTER_PACKAGE}` finds what ships inside the package, wherever it is installed.
 _BUILT_IN_VARIABLES = {"STREAM_ADAPTER_PACKAGE": str(Path(__file__).parents[1])}
@@ -34,6 +36,8 @@ def load(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([f"cannot read the file: {error.strerror}"], str(path)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"not UTF-8: {error.reason} at byte {error.start}"], str(path)) from None
     return parse(text, source=str(path), folder=path.parent)
 
 
@@ -42,8 +46,8 @@ def parse(text: str, *, source: str = "configuration", folder: Path | None = Non
     problems: list[str] = []
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError([f"not YAML: {error}"], source) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-02-31
+        raise ConfigError([f"not YAML: {_where_it_breaks(error)}"], source) from None
     if not isinstance(document, dict):
         raise ConfigError([f"must be a mapping of sections, found {type(document).__name__}"], source)
     document = _expand(document, "", problems)
@@ -78,6 +82,20 @@ def _expand(node: Any, key: str, problems: list[str]) -> Any:
     return _VARIABLE.sub(value_of, node)
 
 
+def _where_it_breaks(error: Exception) -> str:
+    """What is wrong and where, without the line itself: it may hold a password, and so may what the parser quotes."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "a value cannot be read" if isinstance(error, ValueError) else type(error).__name__
+    mark = error.problem_mark
+    problem = _QUOTED.sub("…", error.problem or "it breaks off")
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}; quote values that hold special characters"
+
+
+def _is_secret(location: tuple[str | int, ...]) -> bool:
+    """Whether what was found there must not be shown."""
+    return location[:2] == ("kafka", "security") or any(_SECRET.search(str(part)) for part in location)
+
+
 def _explain(error: Any) -> str:
     """One sentence for one pydantic error: key, what was expected, what was found."""
     location = ".".join(str(part) for part in error["loc"]) or "the file"
@@ -92,6 +110,8 @@ def _explain(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     found = error.get("input")
     shown = f"; found {found!r}" if isinstance(found, str | int | float | bool | None) else ""
+    if _is_secret(error["loc"]):
+        shown = "; what was found is not shown, because it may be a secret"
     return f"{location}: {message}{shown}"
 
 

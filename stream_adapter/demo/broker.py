@@ -68,6 +68,7 @@ class LocalKafka:
     Args:
         heap_mb: the Java heap in MiB; the whole process takes about 150 MiB more.
         settings: broker properties that override or extend the built-in ones.
+        listeners: further addresses to serve on, `host:port` by name, such as `{"SASL_SSL": "localhost:9093"}`.
         start_timeout_s: seconds until a start counts as failed.
     """
 
@@ -76,10 +77,12 @@ class LocalKafka:
         *,
         heap_mb: int = 256,
         settings: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str] | None = None,
         start_timeout_s: float = 90.0,
     ) -> None:
         self._heap_mb = heap_mb
         self._settings = dict(settings or {})
+        self._listeners = dict(listeners or {})
         self._start_timeout_s = start_timeout_s
         self._scratch: Path | None = None
         self._ports: tuple[int, int] | None = None
@@ -185,10 +188,11 @@ class LocalKafka:
         """Write the properties and make the log folder one that a KRaft node accepts."""
         assert self._scratch is not None and self._ports is not None
         broker, controller = (f"127.0.0.1:{port}" for port in self._ports)
+        served = ",".join(f"{name}://{at}" for name, at in {"PLAINTEXT": broker, **self._listeners}.items())
         properties = {
             **_SETTINGS,
-            "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{broker}",
+            "listeners": f"{served},CONTROLLER://{controller}",
+            "advertised.listeners": served,
             "controller.quorum.voters": f"1@{controller}",
             "log.dirs": str(self._scratch / "data"),
             **self._settings,

@@ -77,8 +77,17 @@ class Adwin:
         return {"observed": self._observed, "drift_detected": self._adwin.drift_detected, "windows": windows}
 
     def restore(self, state: State) -> None:
-        """Go on from `state`."""
+        """Go on from `state`.
+
+        Raises:
+            ValueError: the windows are not what this version of river wrote.
+        """
         self._observed = int(state["observed"])
         self._adwin = drift.ADWIN(delta=self._delta, clock=_CLOCK)
-        self._adwin._helper.__setstate__(base64.b64decode(state["windows"]))
+        try:
+            self._adwin._helper.__setstate__(base64.b64decode(state["windows"]))
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # river's Rust code panics, which is no `Exception`
+                raise
+            raise ValueError(f"the windows cannot be read: {error}") from error
         self._adwin._drift_detected = bool(state["drift_detected"])

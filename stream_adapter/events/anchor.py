@@ -82,6 +82,9 @@ class AnchorRecord:
             )  # (1,); in this form as `round_through_float16` has it
             if key is None or not abs(norm[0] - 1.0) <= 1e-2:
                 raise ValueError(f"key {key!r} with a vector of norm {norm[0]}")
+            partition, offset = int(fields["source_partition"]), int(fields["source_offset"])
+            if max(abs(partition), abs(offset)) >= 2**63:  # no broker wrote it, and no snapshot could hold it
+                raise ValueError(f"partition {partition}, offset {offset}")
             return cls(
                 anchor_id=key.decode(),
                 vector=halves / norm,
@@ -90,8 +93,8 @@ class AnchorRecord:
                 event_source=fields["event_source"],
                 event_id=fields["event_id"],
                 topic=fields["source_topic"],
-                partition=int(fields["source_partition"]),
-                offset=int(fields["source_offset"]),
+                partition=partition,
+                offset=offset,
                 fingerprint=fields["fingerprint"],
             )
         except (KeyError, ValueError) as error:

@@ -81,7 +81,7 @@ class DriftEvent:
             raise MalformedEvent(f"event type {attributes.get('ce_type')!r} is not {EVENT_TYPE!r}")
         try:
             document = json.loads(value or b"")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MalformedEvent(f"drift event is not JSON: {error}") from error
         if not isinstance(document, dict):
             raise MalformedEvent(f"drift event must be a JSON object, found {type(document).__name__}")

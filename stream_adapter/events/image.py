@@ -129,7 +129,7 @@ def _read_structured(value: bytes | None) -> tuple[dict[str, str], bytes | None]
     """Attributes and payload of a structured-mode event; `data` (JSON) is not a picture and is refused."""
     try:
         document = json.loads(value or b"")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedEvent(f"structured CloudEvent is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise MalformedEvent(f"structured CloudEvent must be a JSON object, found {type(document).__name__}")

@@ -43,7 +43,7 @@ class PresenceRecord:
         """
         try:
             evidence = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MalformedEvent(f"not a presence record: {error}") from error
         if not isinstance(evidence, dict):
             raise MalformedEvent(f"a presence record must be a JSON object, found {type(evidence).__name__}")

@@ -95,7 +95,7 @@ def replay(config: Config, *, stage: str | None = None) -> Counter[str]:
             for record in records:
                 original = _original(record, stage, counts)
                 if original is not None:
-                    with connection.errors_of(f"cannot send to topic {original.partition.topic!r}"):
+                    with connection.errors_of(f"cannot send to topic {original.partition.topic!r}", "Write"):
                         futures.append(
                             producer.send(
                                 original.partition.topic,
@@ -104,7 +104,7 @@ def replay(config: Config, *, stage: str | None = None) -> Counter[str]:
                                 headers=list(original.headers),
                             )
                         )
-            with connection.errors_of("cannot send dead letters back"):
+            with connection.errors_of("cannot send dead letters back", "Write"):
                 for future in futures:
                     future.get(timeout=connection.deadline_s)
             if group is not None:

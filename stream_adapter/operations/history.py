@@ -94,8 +94,9 @@ def anchors_at(config: Config, point: Point) -> PastState:
         fold = _Fold()
         for records in reader.portions(until):
             fold.take(records)
-    compacted_ms = time.time() * 1000 - (min_compaction_lag_ms(connection, topic) or 0)
-    whole = all(end == ends[number] or fold.is_whole(number, end, compacted_ms) for number, end in until.items())
+    earlier = {number: end for number, end in until.items() if end != ends[number]}
+    compacted_ms = time.time() * 1000 - (min_compaction_lag_ms(connection, topic) if earlier else 0)
+    whole = all(fold.is_whole(number, end, compacted_ms) for number, end in earlier.items())
     return PastState(fold.anchors, until, whole, topic)
 
 

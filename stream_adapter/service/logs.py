@@ -21,11 +21,12 @@ def configure_logs(level: str, form: Literal["auto", "human", "json"]) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    finish: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-        if human
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    # Both would show the local variables of every frame, and in some of them are the passwords of `kafka.security`.
+    plain = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    tracebacks = structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )
+    finish: list[structlog.typing.Processor] = [plain] if human else [tracebacks, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

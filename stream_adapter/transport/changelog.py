@@ -61,7 +61,11 @@ class Changelog(Protocol):
 
     @property
     def deletions_kept_ms(self) -> int | None:
-        """For how long deletions can be read, milliseconds: an older state may have missed some. None: for ever."""
+        """For how long deletions can be read, milliseconds: an older state may have missed some. None: for ever.
+
+        Raises:
+            TransportError: it cannot be looked up.
+        """
 
     def go_on_from(self, positions: Mapping[int, int]) -> bool:
         """Begin at these positions; to be called before anything else.

@@ -37,7 +37,7 @@ def from_line(line: bytes) -> Record:
     """
     try:
         document = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedEvent(f"not JSON: {error}") from error
     if not isinstance(document, dict):
         raise MalformedEvent(f"must be a JSON object, found {type(document).__name__}")

@@ -11,6 +11,14 @@ from stream_adapter.drift.label_mix import LabelMixShift
 from stream_adapter.drift.novelty import NoveltyRate, maximum_concept_matching
 
 
+@pytest.mark.parametrize("windows", ["", "AAAA", "bm90IHdoYXQgcml2ZXIgd3JvdGU="])
+def test_adwin_refuses_windows_that_river_did_not_write(windows: str) -> None:
+    detector = Adwin()
+    detector.observe(np.arange(100.0))
+    with pytest.raises(ValueError, match="the windows cannot be read"):
+        detector.restore({**detector.state(), "windows": windows})
+
+
 class TestConformal:
     def test_ranks_by_hand(self) -> None:
         test = ConformalTest(n_scores=1, n_bins=4)

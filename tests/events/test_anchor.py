@@ -63,3 +63,13 @@ def test_missing_headers_are_refused() -> None:
     assert record.value is not None
     with pytest.raises(MalformedEvent, match="label"):
         AnchorRecord.from_record(record.key, record.value, record.headers[1:])
+
+
+@pytest.mark.parametrize("header", ["source_partition", "source_offset"])
+@pytest.mark.parametrize("number", ["9" * 30, "-" + "9" * 30, "9" * 5_000, "1.5", ""])
+def test_places_that_no_broker_could_have_written_are_refused(header: str, number: str) -> None:
+    record = anchor().to_record(writer="w")
+    assert record.value is not None
+    forged = tuple((name, number.encode() if name == header else value) for name, value in record.headers)
+    with pytest.raises(MalformedEvent, match="not an anchor record"):
+        AnchorRecord.from_record(record.key, record.value, forged)

@@ -102,7 +102,7 @@ def test_what_is_no_drift_event_is_refused(change: dict[str, Any], message: str)
         DriftEvent.from_record(value, record.headers)
 
 
-@pytest.mark.parametrize("value", [None, b"", b"[]", b"{", b"\xff"])
+@pytest.mark.parametrize("value", [None, b"", b"[]", b"{", b"\xff", b"[" * 100_000])
 def test_what_is_no_object_is_refused(value: bytes | None) -> None:
     with pytest.raises(MalformedEvent):
         DriftEvent.from_record(value, EVENT.to_record().headers)

@@ -83,6 +83,8 @@ def test_no_label_is_an_unlabelled_event() -> None:
         (structured(data_base64=None), "no payload"),
         (structured(id=None), "`id`"),
         (record((("content-type", STRUCTURED.encode()),), b"{"), "not JSON"),
+        (record((("content-type", STRUCTURED.encode()),), b"[" * 100_000), "not JSON"),
+        (record((("content-type", STRUCTURED.encode()),), b'{"a":' * 100_000), "not JSON"),
         (record((("content-type", STRUCTURED.encode()),), b"[]"), "found list"),
         (record((("content-type", STRUCTURED.encode()),), None), "not JSON"),
     ],

@@ -4,9 +4,11 @@ import json
 import uuid
 from pathlib import Path
 
+import pytest
 from kafka.admin import ConfigResource
 
 from stream_adapter.config import KafkaTopics, load
+from stream_adapter.errors import TransportError
 from stream_adapter.transport.kafka import ensure_topics
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topic_check import check_topics
@@ -53,4 +55,5 @@ def test_what_is_wrong_is_said_with_what_repairs_it(cluster: Cluster, tmp_path: 
 def test_existing_topics_are_left_as_they_are(cluster: Cluster) -> None:
     assert ensure_topics(cluster.config, partitions=9) == []
     assert delete_retention_ms(Connection(cluster.config), cluster.config.topics.anchors) == 7 * 24 * 3_600_000
-    assert delete_retention_ms(Connection(cluster.config), "no-such-topic") is None
+    with pytest.raises(TransportError, match=r"cannot read delete\.retention\.ms of topic .no-such-topic."):
+        delete_retention_ms(Connection(cluster.config), "no-such-topic")

@@ -27,6 +27,7 @@ GOOD = '"topic":"t","partition":0,"offset":0,"timestamp_ms":0,"key":null,"value"
     ("line", "complaint"),
     [
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "must be a JSON object, found list"),
         ("{}", "`topic` must be str, found None"),
         ("{" + GOOD.replace('"partition":0', '"partition":true') + "}", "`partition` must be int, found True"),

@@ -114,7 +114,7 @@ class ManifestInput:
 def _parsed(text: str) -> Row:
     try:
         row = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {None: f"not JSON: {error}"}
     return row if isinstance(row, dict) else {None: f"must be a JSON object, found {type(row).__name__}"}
 

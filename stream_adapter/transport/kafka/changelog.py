@@ -27,10 +27,9 @@ class KafkaChangelog:
     def __init__(
         self, config: KafkaConfig, *, writer: str, start_timeout_s: float = 15.0, deadline_s: float = 45.0
     ) -> None:
-        connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
+        self._connection = connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
         self._reader = TopicReader(connection, config.topics.anchors)
         self._identity = topic_identity(connection, config.topics.anchors)
-        self._deletions_kept_ms = delete_retention_ms(connection, config.topics.anchors)
         self._writer = writer
         self._positions: dict[int, int] = {}
 
@@ -54,9 +53,9 @@ class KafkaChangelog:
         return self._identity
 
     @property
-    def deletions_kept_ms(self) -> int | None:
-        """The topic's `delete.retention.ms`, None where this worker may not ask."""
-        return self._deletions_kept_ms
+    def deletions_kept_ms(self) -> int:
+        """The topic's `delete.retention.ms`; asked for here, because only snapshots need it and the right to ask."""
+        return delete_retention_ms(self._connection, self._connection.config.topics.anchors)
 
     def go_on_from(self, positions: Mapping[int, int]) -> bool:
         """Begin at these offsets; see `Changelog.go_on_from`."""

@@ -1,14 +1,16 @@
 """Making kafka-python's clients from the configuration, and its errors into ours."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import (
     AuthorizationError,
+    ClusterAuthorizationFailedError,
     FencedInstanceIdError,
+    GroupAuthorizationFailedError,
     InvalidProducerEpochError,
     KafkaConfigurationError,
     KafkaError,
@@ -17,11 +19,14 @@ from kafka.errors import (
     ProducerFencedError,
     RecordListTooLargeError,
     SaslAuthenticationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import ConfigError, Fenced, TransportError
+from stream_adapter.transport.kafka.diagnosis import why_no_answer
 
 # What the worker's guarantees rest on; a configuration that sets one of these would break them.
 _OURS = {
@@ -53,6 +58,14 @@ _RECONNECT = {"reconnect_backoff_max_ms": 2_000}
 _CONSUMER = {"max_partition_fetch_bytes": 4 * 2**20, "isolation_level": "read_committed"}
 _PRODUCER = {"batch_size": 262_144, "linger_ms": 5, "max_request_size": 21 * 2**20}
 _RETRY_AFTER_S = 0.2
+
+# What an authorization error is about, and the operation that is missing where it does not depend on what was done.
+_RESOURCES: dict[type[BaseException], tuple[str, str]] = {
+    TopicAuthorizationFailedError: ("topic", ""),
+    GroupAuthorizationFailedError: ("group", "Read"),
+    TransactionalIdAuthorizationFailedError: ("transactional id", "Write"),
+    ClusterAuthorizationFailedError: ("the cluster", ""),
+}
 
 T = TypeVar("T")
 
@@ -119,8 +132,12 @@ class Connection:
         return self._make(KafkaAdminClient, "kafka.security", {})
 
     @contextmanager
-    def errors_of(self, what: str) -> Iterator[None]:
+    def errors_of(self, what: str, operation: str = "Read") -> Iterator[None]:
         """Turn the client's errors into a `TransportError` that says `what` failed, where, and what to do.
+
+        Args:
+            what: what fails, for the message.
+            operation: what the principal must be allowed to do with the topic for this, by Kafka's name.
 
         Raises:
             TransportError: the client raised.
@@ -129,7 +146,7 @@ class Connection:
         try:
             yield
         except (KafkaError, OSError) as error:
-            raise self.error_of(what, error) from error
+            raise self.error_of(what, error, operation) from error
 
     def retried(self, what: str, call: Callable[[int], T]) -> T:
         """Call until there is an answer; errors that may pass by themselves count only after the deadline.
@@ -154,14 +171,31 @@ class Connection:
                     raise self.error_of(what, error) from error
             time.sleep(_RETRY_AFTER_S)
 
-    def error_of(self, what: str, error: BaseException) -> TransportError:
-        """The `TransportError` for an error of the client."""
+    def error_of(self, what: str, error: BaseException, operation: str = "Read") -> TransportError:
+        """The `TransportError` for an error of the client; arguments as those of `errors_of`."""
+        if isinstance(error, AuthorizationError):
+            kind, needed = _RESOURCES.get(type(error), ("it", operation))
+            return self.forbidden(what, f"{needed or operation} on {kind}{_names(error)}")
         if isinstance(error, ProducerFencedError | InvalidProducerEpochError | FencedInstanceIdError):
             return Fenced(
                 f"{what} at {self.servers}: another worker took over the identity of this one ({error}); give every "
                 "worker its own `kafka.group_instance_id`, and start a successor only when this one has ended"
             )
         return TransportError(f"{what} at {self.servers}: {error}; {_advice(error)}")
+
+    def forbidden(self, what: str, right: str) -> TransportError:
+        """The `TransportError` for a right that is missing, such as "Write on topic 'predictions'"."""
+        user = self.config.security.get("sasl_plain_username")
+        principal = f"User:{user}" if user else "this client's principal"
+        return TransportError(
+            f"{what} at {self.servers}: not authorized; grant {principal} {right} (docs/security.md lists all rights)"
+        )
+
+    def _without_secrets(self, text: str) -> str:
+        for name, value in self.config.security.items():
+            if isinstance(value, str) and value and name not in ("security_protocol", "sasl_mechanism"):
+                text = text.replace(repr(value), "…").replace(value, "…")
+        return text
 
     def _make(self, client: Any, section: str, options: Mapping[str, Any]) -> Any:
         given = {
@@ -174,19 +208,28 @@ class Connection:
         try:
             return client(**given)
         except KafkaTimeoutError as error:
+            reasons = (why_no_answer(server, self.config.security) for server in given["bootstrap_servers"])
+            why = next(filter(None, reasons), "are `kafka.bootstrap_servers` and `kafka.security` right?")
             raise TransportError(
-                f"no Kafka broker answered at {self.servers} within {self._start_timeout_s:g} s; is it running, and "
-                "are `kafka.bootstrap_servers` and `kafka.security` right?"
+                f"no Kafka broker answered at {self.servers} within {self._start_timeout_s:g} s: {why}"
             ) from error
         except (KafkaConfigurationError, ValueError, TypeError, AssertionError) as error:
-            raise TransportError(f"an option in `kafka.security` or `{section}` is wrong: {error}") from error
+            said = self._without_secrets(str(error))
+            # Not `from error`: the client puts what it was given into some of its messages.
+            raise TransportError(f"an option in `kafka.security` or `{section}` is wrong: {said}") from None
         except (KafkaError, OSError) as error:
             raise self.error_of("cannot connect to Kafka", error) from error
 
 
+def _names(error: BaseException) -> str:
+    """The resources that an authorization error names, to be put behind their kind; empty where it names none."""
+    named = error.args[0] if error.args else ()
+    if isinstance(named, str):
+        named = () if named.startswith("Request ") else (named,)  # the client's whole request says less
+    return "".join(f" {name!r}" for name in sorted(named)) if isinstance(named, Collection) else ""
+
+
 def _advice(error: BaseException) -> str:
-    if isinstance(error, AuthorizationError):
-        return "grant the worker's principal this operation"
     if isinstance(error, SaslAuthenticationFailedError):
         return "correct the credentials in `kafka.security`"
     if isinstance(error, UnknownTopicOrPartitionError):

@@ -42,10 +42,12 @@ def write_outputs(config: KafkaConfig, outputs: Sequence[OutRecord]) -> None:
     """
     connection = Connection(config)
     topics = topics_by_channel(config.topics)
-    require_topics(connection, sorted({topics[output.channel] for output in outputs}))
+    channels = {output.channel for output in outputs}
+    require_topics(connection, sorted(topics[channel] for channel in channels), "Write")
+    room = max_message_bytes(connection, topics["dead_letters"]) if "dead_letters" in channels else None
     producer = connection.producer()
     try:
-        Writer(connection, topics, max_message_bytes(connection, config.topics.dead_letters)).send(producer, outputs)
+        Writer(connection, topics, room).send(producer, outputs)
     finally:
         producer.close(timeout=connection.deadline_s)
 
@@ -79,7 +81,7 @@ def produce(
         TransportError: no broker answers, the topic does not exist, or it takes nothing any more.
     """
     connection = Connection(config)
-    require_topics(connection, [topic])
+    require_topics(connection, [topic], "Write")
     # kafka-python's idempotent producer is dead after the first record that a broker refuses. Without it a record may
     # be sent twice after an outage; an event that is seen twice teaches once.
     producer = connection.producer(enable_idempotence=False)
@@ -117,7 +119,7 @@ class _Production:
             self._refused["no value" if reason is None else "unreadable file"] += 1
             return
         try:
-            with self._connection.errors_of(f"cannot write to topic {self._topic!r}"):
+            with self._connection.errors_of(f"cannot write to topic {self._topic!r}", "Write"):
                 future = producer.send(
                     self._topic,
                     value=record.value,
@@ -139,7 +141,7 @@ class _Production:
             future, size = self._in_flight.popleft()
             self._in_flight_bytes -= size
             try:
-                with self._connection.errors_of(f"cannot write to topic {self._topic!r}"):
+                with self._connection.errors_of(f"cannot write to topic {self._topic!r}", "Write"):
                     future.get(timeout=self._connection.deadline_s + 5.0)
                 self._sent += 1
             except Exception as error:

@@ -35,7 +35,7 @@ class KafkaSink:
     def __init__(self, source: KafkaSource) -> None:
         connection = source.connection
         topics = topics_by_channel(connection.config.topics)
-        require_topics(connection, topics.values())
+        require_topics(connection, topics.values(), "Write")
         writer = Writer(connection, topics, max_message_bytes(connection, topics["dead_letters"]))
         self._how: _Delivery
         if connection.config.delivery == "exactly_once":

@@ -8,7 +8,7 @@ from kafka.admin import ConfigResource
 
 from stream_adapter.config import Config
 from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.topics import DAY_MS, REASONS
+from stream_adapter.transport.kafka.topics import DAY_MS, REASONS, describe_topics
 
 Severity = Literal["error", "warning"]
 
@@ -101,12 +101,15 @@ def findings(config: Config, topics: Mapping[str, TopicState | None], file: str)
 def _look_up(connection: Connection, names: tuple[str, ...]) -> dict[str, TopicState]:
     admin = connection.admin()
     try:
-        with connection.errors_of(f"cannot look up topics {', '.join(names)}"):
-            described = [topic for topic in admin.describe_topics(list(names)) if topic["partitions"]]
-            wanted = [ConfigResource("topic", topic["name"]) for topic in described]
+        described = [topic for topic in describe_topics(connection, admin, names).values() if topic["partitions"]]
+        wanted = [ConfigResource("topic", topic["name"]) for topic in described]
+        with connection.errors_of("cannot read the topics' settings", "DescribeConfigs"):
             settings = admin.describe_configs(wanted, config_filter="all")["topic"] if wanted else {}
     finally:
         admin.close()
+    silent = [name for name, known in settings.items() if not known]
+    if silent:  # a broker that refuses says nothing, and nothing would then be wrong
+        raise connection.forbidden("cannot read the topics' settings", f"DescribeConfigs on topic {silent[0]!r}")
     return {
         topic["name"]: TopicState(
             partitions=len(topic["partitions"]),

@@ -1,10 +1,11 @@
 """The topics the worker needs: how each is made, and whether they are there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from kafka.admin import ConfigResource, KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
 
 from stream_adapter.config import KafkaConfig, KafkaTopics
 from stream_adapter.errors import TransportError
@@ -14,6 +15,8 @@ from stream_adapter.transport.kafka.connection import Connection
 LARGEST_PICTURE = 20 * 2**20
 REASONS = 2**16
 DAY_MS = 24 * 3_600_000
+
+_HIDDEN = TopicAuthorizationFailedError.errno
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,42 +91,52 @@ def ensure_topics(config: KafkaConfig, *, partitions: int = 4, replication_facto
     )
 
 
-def create_topics(connection: Connection, specs: Iterable[TopicSpec], *, replication_factor: int = -1) -> list[str]:
+def create_topics(connection: Connection, specs: Sequence[TopicSpec], *, replication_factor: int = -1) -> list[str]:
     """Create those of `specs` that do not exist yet; see `ensure_topics`."""
     admin = connection.admin()
     created = []
     try:
-        replicas = _default_replicas(admin) if replication_factor == -1 else replication_factor
+        # Also so that who may create but not look is told so; the client would wait for what it cannot see.
+        known = describe_topics(connection, admin, [spec.name for spec in specs])
+        replicas = _default_replicas(connection, admin) if replication_factor == -1 else replication_factor
         # Of three replicas two must have a record before it counts: one broker may fail and another be restarted.
-        safe = {"min.insync.replicas": "2"} if replicas is not None and replicas >= 3 else {}
+        safe = {"min.insync.replicas": "2"} if replicas >= 3 else {}
         for spec in specs:
+            if known[spec.name]["partitions"]:
+                continue
             request = {
                 "num_partitions": spec.partitions,
                 "replication_factor": replication_factor,
                 "configs": {**safe, **spec.settings},
             }
-            with connection.errors_of(f"cannot create topic {spec.name!r}"):
+            with connection.errors_of(f"cannot create topic {spec.name!r}", "Create"):
                 try:
                     admin.create_topics({spec.name: request}, wait_for_metadata=True)
-                except TopicAlreadyExistsError:
+                except TopicAlreadyExistsError:  # somebody was quicker
                     continue
+                except TopicAuthorizationFailedError as error:  # it has the whole request in it, and not the name
+                    raise TopicAuthorizationFailedError(spec.name) from error
             created.append(spec.name)
     finally:
         admin.close()
     return created
 
 
-def require_topics(connection: Connection, names: Iterable[str]) -> dict[str, int]:
+def require_topics(connection: Connection, names: Iterable[str], operation: str = "Read") -> dict[str, int]:
     """The number of partitions of each topic.
 
+    Args:
+        connection: the cluster.
+        names: the topics.
+        operation: what will be done with them, by Kafka's name; whoever may do it may also look them up.
+
     Raises:
-        TransportError: no broker answers, or topics do not exist; the message names all that are missing.
+        TransportError: no broker answers, topics may not be seen, or do not exist; the message names all of these.
     """
     wanted = list(names)
     admin = connection.admin()
     try:
-        with connection.errors_of(f"cannot look up topics {', '.join(wanted)}"):
-            found = {topic["name"]: topic for topic in admin.describe_topics(wanted)}
+        found = describe_topics(connection, admin, wanted, operation)
     finally:
         admin.close()
     missing = [name for name in wanted if name not in found or not found[name]["partitions"]]
@@ -136,6 +149,23 @@ def require_topics(connection: Connection, names: Iterable[str]) -> dict[str, in
     return {name: len(found[name]["partitions"]) for name in wanted}
 
 
+def describe_topics(
+    connection: Connection, admin: KafkaAdminClient, names: Sequence[str], operation: str = "Describe"
+) -> dict[str, Any]:
+    """What the cluster says about these topics, by name; those that do not exist are there without partitions.
+
+    Raises:
+        TransportError: no broker answers, or topics may not be seen: `operation` on them is then asked for.
+    """
+    what = f"cannot look up topics {', '.join(names)}"
+    with connection.errors_of(what, operation):
+        described = {topic["name"]: topic for topic in admin.describe_topics(list(names))}
+    hidden = [name for name in names if name in described and described[name]["error_code"] == _HIDDEN]
+    if hidden:
+        raise connection.error_of(what, TopicAuthorizationFailedError(hidden), operation)
+    return described
+
+
 def topic_identity(connection: Connection, name: str) -> str:
     """The topic's id (KIP-516): one that is deleted and made anew has another; its name where brokers give no ids.
 
@@ -144,48 +174,61 @@ def topic_identity(connection: Connection, name: str) -> str:
     """
     admin = connection.admin()
     try:
-        with connection.errors_of(f"cannot look up topic {name!r}"):
-            (topic,) = admin.describe_topics([name])
+        topic = describe_topics(connection, admin, [name])[name]
     finally:
         admin.close()
     return str(topic.get("topic_id", name))
 
 
-def max_message_bytes(connection: Connection, name: str) -> int | None:
-    """The largest record batch that the topic takes, in bytes; None where the worker may not ask."""
+def max_message_bytes(connection: Connection, name: str) -> int:
+    """The largest record batch that the topic takes, in bytes; errors as `_number`."""
     return _number(connection, name, "max.message.bytes")
 
 
-def delete_retention_ms(connection: Connection, name: str) -> int | None:
-    """For how long a compacted topic keeps deletions, in milliseconds; None where the worker may not ask.
+def delete_retention_ms(connection: Connection, name: str) -> int:
+    """For how long a compacted topic keeps deletions, in milliseconds; errors as `_number`.
 
     A state that is older may hold keys whose deletion cannot be read any more.
     """
     return _number(connection, name, "delete.retention.ms")
 
 
-def min_compaction_lag_ms(connection: Connection, name: str) -> int | None:
-    """For how long nothing of a compacted topic is compacted, in milliseconds; None where the worker may not ask."""
+def min_compaction_lag_ms(connection: Connection, name: str) -> int:
+    """For how long nothing of a compacted topic is compacted, in milliseconds; errors as `_number`."""
     return _number(connection, name, "min.compaction.lag.ms")
 
 
-def _number(connection: Connection, name: str, setting: str) -> int | None:
+def _number(connection: Connection, name: str, setting: str) -> int:
+    """A setting of a topic that is a number.
+
+    Raises:
+        TransportError: no broker answers, or it may not be asked for; going on without it would risk what it protects.
+    """
+    what = f"cannot read {setting} of topic {name!r}"
     admin = connection.admin()
     try:
-        answer = admin.describe_configs([ConfigResource("topic", name, [setting])], config_filter="all")
-        return int(answer["topic"][name][setting]["value"])
-    except (KafkaError, KeyError):
-        return None
+        with connection.errors_of(what, "DescribeConfigs"):
+            answer = admin.describe_configs([ConfigResource("topic", name, [setting])], config_filter="all")
     finally:
         admin.close()
+    settings = answer["topic"][name]
+    if setting not in settings:  # kafka-python drops the refusal; every broker has these settings
+        raise connection.forbidden(what, f"DescribeConfigs on topic {name!r}")
+    return int(settings[setting]["value"])
 
 
-def _default_replicas(admin: KafkaAdminClient) -> int | None:
-    """How many replicas the cluster gives a topic by default; None where the worker may not ask."""
-    try:
+def _default_replicas(connection: Connection, admin: KafkaAdminClient) -> int:
+    """How many replicas the cluster gives a topic by default.
+
+    Raises:
+        TransportError: no broker answers, or it may not be asked for.
+    """
+    what = "cannot read the cluster's default.replication.factor (give one, and it is not needed)"
+    with connection.errors_of(what, "DescribeConfigs"):
         broker = str(admin.describe_cluster()["brokers"][0]["broker_id"])
         wanted = ConfigResource("broker", broker, ["default.replication.factor"])
         answer = admin.describe_configs([wanted], config_filter="all")
-        return int(answer["broker"][broker]["default.replication.factor"]["value"])
-    except (KafkaError, KeyError, IndexError):
-        return None
+    settings = answer["broker"][broker]
+    if not settings:
+        raise connection.forbidden(what, "DescribeConfigs on the cluster")
+    return int(settings["default.replication.factor"]["value"])

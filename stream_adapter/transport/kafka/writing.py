@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import ClusterAuthorizationFailedError, KafkaError, KafkaTimeoutError
 
 from stream_adapter.config import KafkaTopics
 from stream_adapter.transport.base import OutRecord
@@ -44,7 +44,10 @@ class Sending:
             topic, cause = failures[0]
             unwritten = self._total - sum(future.is_done and future.succeeded() for _, future in self.pending)
             what = f"{unwritten} of {self._total} outputs were not written, the first failed for topic {topic!r}"
-            raise self._connection.error_of(what, cause) from cause
+            # What a broker says to a producer that may write nowhere; kafka-python keeps only the text.
+            if ClusterAuthorizationFailedError.__name__ in str(cause):
+                raise self._connection.forbidden(what, f"Write on topic {topic!r}") from cause
+            raise self._connection.error_of(what, cause, "Write") from cause
 
 
 class Writer:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from stream_adapter.config import KafkaTopics
+from stream_adapter.config import KafkaConfig, KafkaTopics
+from stream_adapter.errors import TransportError
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topics import create_topics, topic_specs
 
@@ -15,6 +16,7 @@ class Admin(Connection):
     """A cluster with a default replication factor that takes every topic; connection and client in one."""
 
     def __init__(self, default: str | None) -> None:
+        super().__init__(KafkaConfig())
         self._default = default
         self.made: dict[str, dict[str, Any]] = {}
 
@@ -22,8 +24,11 @@ class Admin(Connection):
         return self
 
     @contextlib.contextmanager
-    def errors_of(self, what: str) -> Iterator[None]:
+    def errors_of(self, what: str, operation: str = "Read") -> Iterator[None]:
         yield
+
+    def describe_topics(self, topics: list[str]) -> list[dict[str, Any]]:
+        return [{"name": name, "error_code": 3, "partitions": []} for name in topics]
 
     def create_topics(self, topics: dict[str, dict[str, Any]], *, wait_for_metadata: bool) -> None:
         self.made |= topics
@@ -41,11 +46,9 @@ class Admin(Connection):
 
 @pytest.mark.parametrize(
     ("asked", "default", "insync"),
-    [(3, "1", "2"), (5, "1", "2"), (2, "3", None), (1, "3", None), (-1, "3", "2"), (-1, "1", None), (-1, None, None)],
+    [(3, "1", "2"), (5, "1", "2"), (2, "3", None), (1, "3", None), (-1, "3", "2"), (-1, "1", None)],
 )
-def test_two_of_three_replicas_must_have_what_counts_as_written(
-    asked: int, default: str | None, insync: str | None
-) -> None:
+def test_two_of_three_replicas_must_have_what_counts_as_written(asked: int, default: str, insync: str | None) -> None:
     admin = Admin(default)
     created = create_topics(admin, topic_specs(KafkaTopics(), partitions=6), replication_factor=asked)
     assert created == ["images", "predictions", "anchors", "dead-letters", "drift"]
@@ -53,3 +56,12 @@ def test_two_of_three_replicas_must_have_what_counts_as_written(
         assert request["configs"].get("min.insync.replicas") == insync
         assert request["replication_factor"] == asked
     assert [request["num_partitions"] for request in admin.made.values()] == [6, 6, 1, 1, 1]
+
+
+def test_who_may_not_ask_for_the_default_must_give_a_number() -> None:
+    admin = Admin(None)
+    with pytest.raises(TransportError, match=r"give one, .* grant .* DescribeConfigs on the cluster"):
+        create_topics(admin, topic_specs(KafkaTopics()))
+    assert admin.made == {}
+    create_topics(admin, topic_specs(KafkaTopics()), replication_factor=3)
+    assert len(admin.made) == 5
