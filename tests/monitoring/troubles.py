@@ -15,14 +15,18 @@ class Case:
     Attributes:
         minutes: how long it is.
         trouble: what happens to the fleet.
-        step_s: seconds between two scrapes.
+        step_s: seconds between two scrapes; by default a minute, and two where it is long.
         anchors: in the topic at its beginning.
     """
 
     minutes: float
     trouble: Trouble
-    step_s: float = 60.0
+    step_s: float | None = None
     anchors: int = 20_000
+
+    @property
+    def interval_s(self) -> float:
+        return self.step_s or (60.0 if self.minutes < 70 else 120.0)
 
 
 def between(begin: float, end: float, change: Trouble, back: Trouble = lambda fleet: None) -> Trouble:
@@ -215,7 +219,7 @@ STAYS_QUIET: dict[str, Case] = {
         together(
             each(put("pace", 1.0)),
             rate(19.9),
-            at(3, lambda f: [setattr(w, "backlog", 5e3) for w in f.workers] and None),
+            at(4, lambda f: [setattr(w, "backlog", 5e3) for w in f.workers] and None),
         ),
     ),
     "StreamAdapterLatencyHigh": Case(40, between(5, 15, each(slow))),
