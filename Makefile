@@ -61,5 +61,13 @@ kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; 
 drift-study: setup ## Simulate the drift detectors on STREAMS streams; ends with one line of JSON
 	$(BIN)/python benchmarks/drift_study.py --streams $(STREAMS)
 
+.PHONY: alert-test dashboard
+
+alert-test: setup ## Get a real worker into trouble, with a real Kafka and Prometheus; ends with one line of JSON
+	@$(BIN)/python -m tests.monitoring
+
+dashboard: setup ## Write deploy/grafana/dashboards/stream-adapter.json anew
+	$(BIN)/python deploy/grafana/dashboard.py
+
 clean: ## Remove what was built, but not .venv
 	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)
