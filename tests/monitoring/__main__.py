@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 import tempfile
 import time
@@ -14,6 +15,8 @@ from tests.monitoring.server import FACTOR
 
 def main() -> None:
     """Run them all; the last line is JSON."""
+    if shutil.which("prometheus") is None:
+        sys.exit("no Prometheus here: install it (Debian: apt-get install prometheus)")
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     started = time.monotonic()
     found: dict[str, dict[str, object]] = {}

@@ -26,8 +26,8 @@ ALERT_OF = {
     "worker killed": "StreamAdapterDown",
     "wrong labels": "StreamAdapterHarm",
 }
-_RATE = 60.0  # pictures a second
-_CALM_S = 6.0
+_RATE = 100.0  # pictures a second
+_CALM_S = 3.0
 _PATIENCE_S = 60.0
 
 
@@ -82,28 +82,21 @@ class Traffic(threading.Thread):
 class Scene:
     """A worker with traffic, and what can be done to it.
 
+    Attributes:
+        server: watches the worker.
+
     Args:
         kafka: the broker.
-        cluster: topics.
+        traffic: runs.
         worker: runs.
-        port: of its HTTP side.
-        folder: for the servers' data.
+        server: runs.
     """
 
-    def __init__(self, kafka: LocalKafka, cluster: Cluster, worker: WorkerProcess, port: int, folder: Path) -> None:
-        self.worker = worker
-        self.traffic = Traffic(cluster)
+    def __init__(self, kafka: LocalKafka, traffic: Traffic, worker: WorkerProcess, server: Prometheus) -> None:
+        self.server = server
+        self._traffic = traffic
+        self._worker = worker
         self._kafka = kafka
-        self._port = port
-        self._folder = folder
-        self._servers = 0
-
-    @contextmanager
-    def prometheus(self) -> Iterator[Prometheus]:
-        """A fresh server: what it has seen is of this trouble alone."""
-        self._servers += 1
-        with Prometheus(self._folder / f"prometheus-{self._servers}", [self._port]) as server:
-            yield server
 
     def alerts_of(self, trouble: str) -> tuple[set[str], float]:
         """Let it happen after a calm while; which alerts fired, and how many seconds that took.
@@ -111,48 +104,53 @@ class Scene:
         Raises:
             AssertionError: one fired in the calm while, or none at the trouble.
         """
-        with self.prometheus() as server:
-            time.sleep(_CALM_S)
-            if early := server.fired():
-                seen = server.query("{__name__=~'up|scrape_duration_seconds'}[1m]")
-                raise AssertionError(f"{early} before any trouble ({trouble}); scrapes: {seen}")
-            with self._trouble(trouble):
-                began = time.monotonic()
-                wait_for(server.fired, timeout_s=_PATIENCE_S, what=f"an alert because of: {trouble}")
-                seconds = time.monotonic() - began
-                time.sleep(2.0)  # a wrong one may come a moment later
-                return server.fired(), seconds
+        self.server.watch()
+        time.sleep(_CALM_S)
+        early = self.server.fired()
+        assert not early, f"{early} before any trouble ({trouble})"
+        with self._trouble(trouble):
+            began = time.monotonic()
+            wait_for(self.server.fired, timeout_s=_PATIENCE_S, what=f"an alert because of: {trouble}")
+            seconds = time.monotonic() - began
+            time.sleep(2.0)  # a wrong one may come a moment later
+            return self.server.fired(), seconds
 
     @contextmanager
     def _trouble(self, trouble: str) -> Iterator[None]:
         broker = child(self._kafka._process.pid if self._kafka._process else 0)
         if trouble == "bad pictures":
-            self.traffic.bad = 0.5
+            self._traffic.bad = 0.5
         elif trouble == "wrong labels":
-            self.traffic.poisoned = True
+            self._traffic.poisoned = True
         elif trouble == "broker stalled":
             os.kill(broker, signal.SIGSTOP)
         elif trouble == "worker killed":
-            assert self.worker._process is not None
-            os.kill(child(self.worker._process.pid), signal.SIGKILL)
+            assert self._worker._process is not None
+            os.kill(child(self._worker._process.pid), signal.SIGKILL)
         try:
             yield
         finally:
-            self.traffic.bad, self.traffic.poisoned = 0.0, False
+            self._traffic.bad, self._traffic.poisoned = 0.0, False
             os.kill(broker, signal.SIGCONT)
-            if self.worker.ended() is not None:
-                self.worker.start()
-            self.until_it_works()
+            until_it_works(self._worker)
 
-    def until_it_works(self) -> None:
-        """The worker is ready and predicts."""
-        wait_for(lambda: metric(self.worker, "stream_adapter_ready") == 1.0, timeout_s=90.0, what="the worker")
-        before = metric(self.worker, "stream_adapter_predictions_total") or 0.0
-        wait_for(
-            lambda: (metric(self.worker, "stream_adapter_predictions_total") or 0.0) > before,
-            timeout_s=60.0,
-            what="a prediction",
-        )
+
+def until_it_works(worker: WorkerProcess) -> None:
+    """The worker is ready and predicts; one that has ended is started again, as an orchestrator would.
+
+    A broker that stands still for longer than `kafka.transaction_timeout_ms` fences the worker that waits for it.
+    """
+
+    def shows(series: str) -> float:
+        if worker.ended() is not None:
+            worker.start()
+        return metric(worker, series) or 0.0
+
+    wait_for(lambda: shows("stream_adapter_ready") == 1.0, timeout_s=90.0, what="the worker")
+    before = shows("stream_adapter_predictions_total")
+    wait_for(
+        lambda: shows("stream_adapter_predictions_total") not in (0.0, before), timeout_s=90.0, what="a prediction"
+    )
 
 
 def child(pid: int) -> int:
@@ -181,11 +179,12 @@ def scene(kafka: LocalKafka, folder: Path, *, mode: str = "alarm_only") -> Itera
         snapshots={"folder": str(folder / "snapshots"), "every_s": 3.0},
         service={"port": port},
     )
+    traffic = Traffic(cluster)
     with running(config) as worker:
-        made = Scene(kafka, cluster, worker, port, folder)
-        made.traffic.start()
+        traffic.start()
         try:
-            made.until_it_works()
-            yield made
+            until_it_works(worker)
+            with Prometheus(folder / "prometheus", [port]) as server:
+                yield Scene(kafka, traffic, worker, server)
         finally:
-            made.traffic.stop()
+            traffic.stop()

@@ -21,6 +21,7 @@ FACTOR = 60
 rule compares with stay as they are, seconds too: a worker's batch is no faster here."""
 
 SCRAPE_S = 60 / FACTOR
+_CALM_WITHIN_S = 90.0
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 _DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
 
@@ -110,8 +111,7 @@ class Prometheus:
                 time.sleep(0.05)
         # Discovery hands its targets on every five seconds, which are minutes here: until then no worker is known.
         while time.monotonic() < deadline and self._process.poll() is None:
-            if self.query("up == 1") and not self.query("ALERTS"):
-                self._since_s = time.time()
+            if self.query("up == 1"):
                 return self
             time.sleep(0.1)
         self._process.kill()
@@ -129,8 +129,21 @@ class Prometheus:
             result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return result
 
+    def watch(self) -> None:
+        """Count alerts from the first moment on at which none fires or is about to.
+
+        Raises:
+            AssertionError: there is no such moment.
+        """
+        deadline = time.monotonic() + _CALM_WITHIN_S
+        while left := self.query("ALERTS"):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no calm within {_CALM_WITHIN_S} s: {[one['metric'] for one in left]}")
+            time.sleep(0.2)
+        self._since_s = time.time()
+
     def fired(self) -> set[str]:
-        """The alerts that have fired since the server knew the workers."""
-        since_ms = round(1000 * (time.time() - self._since_s))
+        """The alerts that have fired since `watch`."""
+        since_ms = round(1000 * (time.time() - self._since_s)) + 1
         found = self.query(f'group by (alertname) (max_over_time(ALERTS{{alertstate="firing"}}[{since_ms}ms]))')
         return {one["metric"]["alertname"] for one in found}

@@ -9,7 +9,7 @@ import yaml
 from tests.monitoring.fleet import Fleet, scraped
 from tests.monitoring.normal_hour import normal_hour
 from tests.monitoring.rules import RULE_FILES, alerts, all_rules, exported, metrics_in, promtool
-from tests.monitoring.troubles import ALSO_FIRES, FIRES, STAYS_QUIET, Case
+from tests.monitoring.troubles import ALSO_FIRES, ALSO_QUIET, FIRES, STAYS_QUIET, Case
 
 WANTED = set().union(*(metrics_in(rule["expr"]) for rule in all_rules()))
 
@@ -77,7 +77,8 @@ def test_every_alert_fires_at_its_trouble_and_no_other_does(tmp_path: Path) -> N
 
 
 def test_every_alert_stays_quiet_at_what_only_looks_like_it(tmp_path: Path) -> None:
-    run([simulated(f"{alert} stays quiet", case, []) for alert, case in STAYS_QUIET.items()], tmp_path)
+    cases = [*STAYS_QUIET.items(), *ALSO_QUIET]
+    run([simulated(f"{alert} stays quiet", case, []) for alert, case in cases], tmp_path)
 
 
 def test_no_alert_fires_in_a_normal_hour(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ QUIET_LABELS: Trouble = lambda fleet: setattr(fleet, "labels", False)  # noqa: E
 FIRES: dict[str, Case] = {
     "StreamAdapterDown": Case(20, between(10, 99, each(put("up", False)))),
     "StreamAdapterStalled": Case(25, between(10, 99, each(put("commits", False)))),
-    "StreamAdapterStuck": Case(15, between(8, 99, first(put("stuck", True)))),
+    "StreamAdapterStuck": Case(22, between(8, 99, first(put("stuck", True)))),
     "StreamAdapterLagHigh": Case(45, together(each(put("pace", 1.0)), between(5, 99, rate(60.0)))),
     "StreamAdapterDeadLettersHigh": Case(30, between(10, 99, each(put("bad", {"decode": 0.3})))),
     "StreamAdapterHarm": Case(20, at(10, first(alarm("harm")))),
@@ -173,6 +173,7 @@ FIRES: dict[str, Case] = {
     "StreamAdapterAnchorsNearBudget": Case(75, lambda fleet: None, anchors=95_000),
 }
 
+
 ALSO_FIRES: list[tuple[str, Case]] = [
     ("StreamAdapterDown", Case(20, between(10, 99, each(put("gone", True))))),
     ("StreamAdapterDown", Case(30, between(10, 99, each(put("ready", False))))),
@@ -200,9 +201,9 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterDeadLettersHigh": Case(
         30, between(10, 13, each(put("bad", {"decode": 0.3})), each(put("bad", {"decode": 0.0005})))
     ),
-    # The guard acts.
+    # The guard acts, if not at once.
     "StreamAdapterHarm": Case(
-        22, together(at(10, first(alarm("harm"))), between(10, 99, first(gauge("guarded_classes", 1))))
+        24, together(at(10, first(alarm("harm"))), between(12, 99, first(gauge("guarded_classes", 1))))
     ),
     # Much worse, but on 60 labels.
     "StreamAdapterWorseThanZeroShot": Case(
@@ -241,3 +242,20 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterSnapshotsFailing": Case(40, at(10, first(failed_snapshot))),
     "StreamAdapterAnchorsNearBudget": Case(75, lambda fleet: None, anchors=100_000),
 }
+
+ALSO_QUIET: list[tuple[str, Case]] = [
+    # Behind by two minutes after an hour: a ticket sometime, no page.
+    ("StreamAdapterLagHigh", Case(65, together(each(put("pace", 1.0)), rate(20.7)))),
+    # Bad for nine minutes, but good before that.
+    (
+        "StreamAdapterDeadLettersHigh",
+        Case(45, between(25, 34, each(put("bad", {"decode": 0.2})), each(put("bad", {"decode": 0.0005})))),
+    ),
+    # Nearly two points worse: within what chance does.
+    (
+        "StreamAdapterWorseThanZeroShot",
+        Case(100, between(10, 199, each(put("accuracy", {"labelled": (0.862, 0.88), "canary": (0.9, 0.89)})))),
+    ),
+    ("StreamAdapterLatencyHigh", Case(40, between(5, 99, each(lambda w: w.metrics.batch_latency.observe(3.0))))),
+    ("StreamAdapterCommitsAborted", Case(60, every(4, 5, 99, first(lambda w: w.metrics.aborted_commits.inc())))),
+]
