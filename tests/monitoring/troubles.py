@@ -239,7 +239,11 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterAnchorsDiverged": Case(40, together(QUIET_LABELS, between(15, 23, first(other_digest)))),
     "StreamAdapterRefitStale": Case(40, between(10, 22, first(put("refits", False)), first(put("refits", True)))),
     "StreamAdapterIndexRecallLow": Case(60, between(10, 30, first(gauge("index_recall", 0.85)))),
-    "StreamAdapterSnapshotsFailing": Case(40, at(10, first(failed_snapshot))),
+    # One fails, the next one comes.
+    "StreamAdapterSnapshotsFailing": Case(
+        40,
+        together(at(10, first(failed_snapshot)), between(6, 14, first(put("disk", False)), first(put("disk", True)))),
+    ),
     "StreamAdapterAnchorsNearBudget": Case(75, lambda fleet: None, anchors=100_000),
 }
 
