@@ -1,7 +1,6 @@
 """A real Prometheus watches a real worker: what the dashboard asks for is there, and a trouble raises its alert alone.
 
-`make alert-test` goes through all troubles; here are the one that only the stream shows and the one that only the
-worker knows. Durations are scaled, see `tests/monitoring/server.py`.
+`make alert-test` goes through all troubles; here are two. Durations are scaled, see `tests/monitoring/server.py`.
 """
 
 import math
@@ -17,7 +16,7 @@ from tests.monitoring.server import Prometheus
 def test_the_dashboard_has_data_and_troubles_raise_their_alert_alone(local_kafka: LocalKafka, tmp_path: Path) -> None:
     with scene(local_kafka, tmp_path) as here:
         every_query_of_the_dashboard_has_data(here.server)
-        for trouble in ("broker stalled", "wrong labels"):
+        for trouble in ("bad pictures", "broker stalled"):
             fired, _ = here.alerts_of(trouble)
             assert fired == {ALERT_OF[trouble]}, trouble
 

@@ -1,10 +1,12 @@
 """A real Prometheus with the project's rules, in which a minute takes a second."""
 
+import contextlib
 import json
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -14,6 +16,7 @@ from typing import Any, Self
 import pytest
 import yaml
 
+from stream_adapter.demo import watchdog
 from tests.monitoring.rules import RULE_FILES
 
 FACTOR = 60
@@ -94,6 +97,7 @@ class Prometheus:
         self._since_s = 0.0
         self._log = folder / "prometheus.log"
         self._command = [
+            *(sys.executable, "-I", "-S", watchdog.__file__, str(folder)),  # it never outlives the tests
             *(command, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"),
             *(f"--web.listen-address=127.0.0.1:{self.port}", f"--query.lookback-delta={shorter('5m')}"),
             "--log.level=warn",
@@ -101,7 +105,9 @@ class Prometheus:
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
         deadline = time.monotonic() + 30.0
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
@@ -114,11 +120,14 @@ class Prometheus:
             if self.query("up == 1"):
                 return self
             time.sleep(0.1)
-        self._process.kill()
+        self.__exit__()
         raise AssertionError(f"Prometheus did not start:\n{self._log.read_text()[-3_000:]}")
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(b"stop\n")
+            self._process.stdin.close()
         self._process.wait(20)
         print(self._log.read_text()[-3_000:])
 
