@@ -80,5 +80,13 @@ kubernetes-rules: setup ## Make the PrometheusRule from deploy/prometheus/rules
 kubernetes-test: setup ## Put the manifests into a real API server (Go; the first time builds it); ends with one line of JSON
 	@$(BIN)/python -m tests.api_server
 
+.PHONY: alert-test dashboard
+
+alert-test: setup ## Get a real worker into trouble, with a real Kafka and Prometheus; ends with one line of JSON
+	@$(BIN)/python -m tests.monitoring
+
+dashboard: setup ## Write deploy/grafana/dashboards/stream-adapter.json anew
+	$(BIN)/python deploy/grafana/dashboard.py
+
 clean: ## Remove what was built, but not .venv
 	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)

@@ -4,7 +4,7 @@ Label sets are bounded: stages, groups, models, outcomes, reasons and partitions
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_args
 
@@ -13,14 +13,30 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from stream_adapter.adapter.presence_evidence import ClassKind
-from stream_adapter.drift.alarm import DriftStatus
+from stream_adapter.adapter.results import IgnoredReason, RemovedReason
+from stream_adapter.drift.alarm import AlarmKind, DriftStatus
 from stream_adapter.drift.prequential import Group
+from stream_adapter.errors import EventError
 from stream_adapter.transport.base import Partition
+
+
+def value_of(reason: str) -> str:
+    """A reason, as the value of a label."""
+    return reason.replace(" ", "_")
+
 
 STAGES = ("parse", "decode", "encode", "predict", "learn", "commit")
 GROUPS: tuple[Group, ...] = get_args(Group)
 KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
+REFUSING_STAGES = tuple(sorted({error.stage for error in EventError.__subclasses__()}))
+ALARMS = tuple(kind for kind in get_args(AlarmKind) if kind != "status")  # a status is no alarm
+LABEL_OUTCOMES = (
+    *("learned", "corrected", "folded", "unknown"),
+    *(value_of(reason) for reason in get_args(IgnoredReason) if reason != "unknown label"),
+)
+REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
+SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -62,6 +78,7 @@ class Metrics:
         )
 
         self.anchors = Gauge("anchors", "Anchors in the store.", **made)
+        self.anchors_budget = Gauge("anchors_budget", "Anchors from which on some are pruned.", **made)
         self.anchors_digest = Gauge(
             "anchors_digest", "48 bits of the digest of all anchors: equal on workers that hold the same ones.", **made
         )
@@ -98,9 +115,16 @@ class Metrics:
 
         self.lag = Gauge("consumer_lag", "Records not yet read.", ["topic", "partition"], **made)
         self.assigned = Gauge("assigned_partitions", "Input partitions that this worker owns.", **made)
+        self.rebalances = Counter("rebalances", "Changes of the partitions that this worker owns.", **made)
+        self.progress_age = Gauge(
+            "progress_age_seconds", "Seconds since the loop last finished a batch or had nothing to do.", **made
+        )
         self.ready = Gauge("ready", "1 when restored, warm and assigned.", **made)
         self.restored_anchors = Gauge("restored_anchors", "Anchors read back since the start.", **made)
         self.snapshot_age = Gauge("snapshot_age_seconds", "Seconds since the newest snapshot was the state.", **made)
+        self.snapshot_interval = Gauge(
+            "snapshot_interval_seconds", "Seconds from one snapshot to the next; 0 where none are taken.", **made
+        )
         self.snapshots = Counter("snapshots", "Snapshots, by what became of them.", ["outcome"], **made)
         self.snapshot_seconds = Histogram(
             "snapshot_seconds", "Seconds that packing and writing a snapshot took.", buckets=_SECONDS, **made
@@ -108,7 +132,8 @@ class Metrics:
         self.snapshot_bytes = Gauge("snapshot_bytes", "Size of the newest snapshot.", **made)
         self.build = Info("build", "Version, encoder fingerprint and vocabulary hash.", **made)
 
-        # A series that exists from the start shows a zero instead of a gap.
+        # A series that exists from the start shows a zero instead of a gap, and its first step counts: Prometheus takes
+        # a counter that appears with 1 for one that always was 1.
         for stage in STAGES:
             for metric in (self.stage_items, self.stage_failed, self.stage_seconds, self.stage_in_progress):
                 metric.labels(stage=stage)
@@ -116,6 +141,15 @@ class Metrics:
             self.scored.labels(group=group)
             for model in MODELS:
                 self.correct.labels(group=group, model=model)
+        for counter, label, values in (
+            (self.dead_letters, "stage", REFUSING_STAGES),
+            (self.labels, "outcome", LABEL_OUTCOMES),
+            (self.anchors_removed, "reason", REMOVALS),
+            (self.drift_alarms, "kind", ALARMS),
+            (self.snapshots, "outcome", SNAPSHOT_OUTCOMES),
+        ):
+            for value in values:
+                counter.labels(**{label: value})
 
     @contextmanager
     def stage(self, name: str, items: int) -> Iterator[None]:
@@ -132,6 +166,10 @@ class Metrics:
         finally:
             in_progress.dec(items)
             self.stage_seconds.labels(stage=name).observe(time.perf_counter() - started)
+
+    def watch_progress(self, seconds_without_progress: Callable[[], float]) -> None:
+        """Ask for the loop's progress at every scrape: a loop that is stuck cannot say so itself."""
+        self.progress_age.set_function(seconds_without_progress)
 
     def set_kinds(self, numbers: Mapping[ClassKind, int]) -> None:
         """Show how many classes are taken for what."""

@@ -19,7 +19,7 @@ from stream_adapter.adapter.results import LearnResult, Removed
 from stream_adapter.adapter.share import Share
 from stream_adapter.errors import FingerprintMismatch
 from stream_adapter.events import AnchorRecord, anchor_tombstone
-from stream_adapter.metrics import Metrics
+from stream_adapter.metrics import Metrics, value_of
 from stream_adapter.transport.base import OutRecord, Partition
 from stream_adapter.transport.changelog import Change
 
@@ -167,7 +167,7 @@ class Replica:
 
     def _count(self, removed: Iterable[Removed]) -> None:
         for anchor in removed:
-            self._metrics.anchors_removed.labels(reason=anchor.reason.replace(" ", "_")).inc()
+            self._metrics.anchors_removed.labels(reason=value_of(anchor.reason)).inc()
 
     def _check_fingerprint(self, record: AnchorRecord) -> None:
         if record.fingerprint != self._fingerprint:

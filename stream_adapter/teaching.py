@@ -14,7 +14,7 @@ from stream_adapter.adapter.share import EVERYTHING, Share
 from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.errors import SnapshotError
 from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, ImageEvent
-from stream_adapter.metrics import GROUPS, MODELS, Metrics
+from stream_adapter.metrics import GROUPS, MODELS, Metrics, value_of
 from stream_adapter.replica import Replica
 from stream_adapter.shared_presence import SharedPresence
 from stream_adapter.taught_state import TaughtState
@@ -241,7 +241,7 @@ class Teacher:
                 else:
                     lessons.append(self._anchor_record(events[row], vectors[row]))
             result, outputs = self._replica.learn(lessons, share)
-        outcomes = Counter(ignored.reason.replace(" ", "_") for ignored in result.ignored)
+        outcomes = Counter(value_of(ignored.reason) for ignored in result.ignored)
         outcomes.update(learned=len(result.added), corrected=len(result.replaced), folded=len(result.folded))
         for outcome, number in outcomes.items():
             self._metrics.labels.labels(outcome=outcome).inc(number)

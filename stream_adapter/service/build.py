@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import structlog
+from prometheus_client import ProcessCollector
 
 from stream_adapter import __version__
 from stream_adapter.adapter.adapter import Adapter
@@ -47,6 +48,9 @@ def open_worker(config: Config) -> Iterator[Worker]:
     clock = time.monotonic
     metrics = Metrics()
     health = Health(config.service.stuck_after_s, clock)
+    metrics.watch_progress(lambda: health.seconds_without_progress)
+    metrics.anchors_budget.set(config.adapter.anchors.budget)
+    ProcessCollector(registry=metrics.registry)  # memory, files, and when it was started
     with contextlib.ExitStack() as stack:
         http: HttpServer | None = None
         if config.service.http:

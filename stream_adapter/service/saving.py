@@ -59,7 +59,9 @@ class Snapshots:
         self._metrics = metrics
         self._clock = clock
         self._wall_clock = wall_clock
+        self._started_at = clock()
         self._last = False
+        metrics.snapshot_interval.set(config.every_s)
         self._snapshotter = Snapshotter(
             folder, config.every_s, executor, clock(), written=self._written, failed=self._failed
         )
@@ -105,8 +107,8 @@ class Snapshots:
         """Between batches: begin, go on with or finish one, as it is due."""
         self._snapshotter.turn(self._clock(), lambda: _Copy(self))
         age_s = self._snapshotter.age_s(self._clock())
-        if age_s is not None:
-            self._metrics.snapshot_age.set(age_s)
+        # Before the first one at least so much: a disk that never takes one must not look like a fresh snapshot.
+        self._metrics.snapshot_age.set(age_s if age_s is not None else self._clock() - self._started_at)
 
     def finish(self) -> None:
         """A last one, with the graph, when the stream has come to rest."""

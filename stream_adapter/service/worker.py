@@ -184,6 +184,8 @@ class Worker:
         self._batcher.keep_only(assigned)
         self._pipeline.keep_only(assigned)
         self._assigned = assigned
+        if assigned != before:
+            self.metrics.rebalances.inc()
         if assigned - before:
             for changes in self._changelog.read_to_end():
                 self._pipeline.follow(changes, self._share, self._changelog.positions)

@@ -164,3 +164,26 @@ def test_a_snapshot_that_does_not_fit_is_set_aside_and_the_changelog_read_from_i
     assert [entry["event"] for entry in logs].count("discarded a snapshot") == 1
     anchors = {change.key for change in changelog._changes if not change.key.startswith("presence/")}
     assert second.processor.adapter.n_anchors == len(anchors)
+
+
+def test_a_snapshot_that_never_comes_is_not_shown_as_a_fresh_one(tmp_path: Path) -> None:
+    now = [100.0]
+    rig = Saving(tmp_path, MemorySource())
+    snapshots = Snapshots(
+        rig.folder,
+        SnapshotsConfig(folder=tmp_path, every_s=1e6),
+        adapter=rig.processor.adapter,
+        teacher=rig.processor._teacher,
+        changelog=rig.changelog,
+        fingerprint="fake-encoder",
+        vocabulary_hash="v",
+        executor=InlineExecutor(),
+        metrics=rig.metrics,
+        clock=lambda: now[0],
+    )
+    now[0] = 1_000.0
+    snapshots.turn()
+    shown = rig.metrics.registry.get_sample_value
+    assert shown("stream_adapter_snapshot_age_seconds") == 900.0
+    assert shown("stream_adapter_snapshot_interval_seconds") == 1e6
+    rig.folder.close()

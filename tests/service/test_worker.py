@@ -151,6 +151,7 @@ def test_records_of_a_partition_that_moves_away_are_left_to_its_new_owner() -> N
     thread.join(10)
     assert rig.sink.positions == {ZERO: 4}
     assert [record.key for record in rig.sink.records["predictions"]] == [b"2", b"3", b"4", b"5"]
+    assert rig.metrics.registry.get_sample_value("stream_adapter_rebalances_total") == 2  # what came, and what went
 
 
 def test_an_error_of_the_compute_thread_ends_the_worker() -> None:

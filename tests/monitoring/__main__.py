@@ -1,0 +1,45 @@
+"""Every trouble on a real broker, worker and Prometheus, and the alert that it raises: `make alert-test`."""
+
+import json
+import logging
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from stream_adapter.demo.broker import LocalKafka
+from tests.monitoring.scenario import ALERT_OF, scene
+from tests.monitoring.server import FACTOR
+
+
+def main() -> None:
+    """Run them all; the last line is JSON."""
+    if shutil.which("prometheus") is None:
+        sys.exit("no Prometheus here: install it (Debian: apt-get install prometheus)")
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    started = time.monotonic()
+    found: dict[str, dict[str, object]] = {}
+    with tempfile.TemporaryDirectory(prefix="alert-test-") as folder, LocalKafka() as kafka:
+        for mode, troubles in (("alarm_only", list(ALERT_OF)), ("act", ["wrong labels"])):
+            place = Path(folder) / mode
+            place.mkdir()
+            with scene(kafka, place, mode=mode) as here:
+                for trouble in troubles:
+                    expected = ALERT_OF[trouble] if mode == "alarm_only" else "StreamAdapterGuarding"
+                    name = trouble if mode == "alarm_only" else f"{trouble}, guard acts"
+                    fired, seconds = here.alerts_of(trouble)
+                    found[name] = {
+                        "fired": sorted(fired),
+                        "seconds": round(seconds, 1),
+                        "right": fired == {expected},
+                    }
+                    print(name, found[name], file=sys.stderr)
+    right = all(one["right"] for one in found.values())
+    report = {"factor": FACTOR, "right": right, "troubles": found, "seconds": round(time.monotonic() - started, 1)}
+    print(json.dumps(report))
+    sys.exit(not right)
+
+
+if __name__ == "__main__":
+    main()
