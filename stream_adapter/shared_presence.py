@@ -33,7 +33,7 @@ _NEWS = 0.1
 # Cosine of a class's mean with what it was, below which it has moved.
 _SAME_MEAN = 0.99
 # A record of many means is large: so that it does not crowd the topic, it may only come so often.
-_BYTES_PER_S = 100_000
+_BYTES_PER_S = 50_000
 # A slot that said nothing for so long is no worker any more, or one without traffic, which then starts over.
 _SILENT_S = 3_600.0
 

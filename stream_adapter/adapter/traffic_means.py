@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAST_WEIGHT = 0.5  # events' worth of belief below which a class has no mean
+_WORTH_TELLING = 4.0  # events' worth of evidence; of less every new event moves the mean
 _MOST_BYTES = 600_000  # of all means on the wire; Kafka's usual limit for a record is 1 MB
 _TEXT_BYTES = 2 * 4 / 3  # of a float16 in base64
 
@@ -129,8 +130,8 @@ class TrafficMeans:
         return cls(np.array(classes, np.int64), told, np.array(excess, np.float64), _sums(vectors, told))
 
     def moved(self, before: "TrafficMeans", same: float) -> bool:
-        """Whether a class with an event's worth of evidence came, went, or has a mean whose cosine is below `same`."""
-        told, was = (set(part.classes[part.excess >= 1.0].tolist()) for part in (self, before))
+        """Whether a class with four events' worth of evidence came, went, or has a mean whose cosine is below `same`."""
+        told, was = (set(part.classes[part.excess >= _WORTH_TELLING].tolist()) for part in (self, before))
         if told != was:
             return True
         both = np.array(sorted(told), np.int64)

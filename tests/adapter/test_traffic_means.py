@@ -75,11 +75,11 @@ def test_it_has_moved_where_a_class_came_went_or_lies_elsewhere() -> None:
         classes, excess, sums = zip(*rows, strict=True)
         return TrafficMeans(np.array(classes), np.ones(len(rows)), np.array(excess), np.array(sums, np.float32))
 
-    before = of((0, 2.0, [1, 0]), (3, 5.0, [0, 1]))
-    assert not of((0, 3.0, [9, 1]), (1, 0.5, [1, 1]), (3, 5.0, [0, 7])).moved(before, 0.99)
-    assert of((0, 2.0, [1, 0.2]), (3, 5.0, [0, 1])).moved(before, 0.99)
-    assert of((0, 2.0, [1, 0])).moved(before, 0.99)
-    assert of((0, 2.0, [1, 0]), (1, 1.0, [1, 1]), (3, 5.0, [0, 1])).moved(before, 0.99)
+    before = of((0, 4.0, [1, 0]), (3, 5.0, [0, 1]))
+    assert not of((0, 6.0, [9, 1]), (1, 3.5, [1, 1]), (3, 5.0, [0, 7])).moved(before, 0.99)
+    assert of((0, 4.0, [1, 0.2]), (3, 5.0, [0, 1])).moved(before, 0.99)
+    assert of((0, 4.0, [1, 0])).moved(before, 0.99)
+    assert of((0, 4.0, [1, 0]), (1, 4.0, [1, 1]), (3, 5.0, [0, 1])).moved(before, 0.99)
     assert before.moved(TrafficMeans.none(), 0.99)
     assert not TrafficMeans.none().moved(TrafficMeans.none(), 0.99)
 
