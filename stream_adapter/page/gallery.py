@@ -11,7 +11,7 @@ from stream_adapter.page.desk import View
 from stream_adapter.page.page import Facts
 from stream_adapter.page.pictures import Pictures
 
-LIMIT = 96
+LIMIT = 60
 
 
 def classes_of(view: View, facts: Facts) -> dict[str, Any]:

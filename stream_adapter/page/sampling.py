@@ -54,7 +54,7 @@ class Sampler:
         self._due_s = clock()
         self._queue: queue.Queue[Seen] = queue.Queue(_ROOM)
         self._random = random.Random()  # noqa: S311 - which pictures are shown is no secret
-        self._kinds: cycle[Picked] = cycle(("random", "labelled", "moved"))
+        self._kinds: cycle[Picked] = cycle(("random", "labelled", "moved", "labelled"))
 
     def saw(
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
@@ -65,7 +65,9 @@ class Sampler:
             return
         every_s = self._watched_every_s if self._watched() else self._unwatched_every_s
         number = min(_AT_ONCE, 1 + int((now - self._due_s) / every_s), len(events))
-        self._due_s = max(self._due_s + number * every_s, now)
+        self._due_s += number * every_s
+        if self._due_s <= now:  # a pause is not made up for
+            self._due_s = now + every_s
         taken: set[int] = set()
         for _ in range(number):
             row, picked = self._pick(predictions)

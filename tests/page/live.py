@@ -113,5 +113,3 @@ def live_worker(config: str, rate: float) -> Iterator[LiveWorker]:
         finally:
             worker.stop()
             live.thread.join(30.0)
-
-

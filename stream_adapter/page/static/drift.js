@@ -43,14 +43,16 @@ function question(line, drift) {
   const unit = needsLabels ? "labels" : "events";
   const row = el("div", { class: "question" });
   const group = line.group === "overall" ? "" : ` · ${groupName(line.group)}`;
-  let value = line.value === null ? "–" : format(line.value);
-  if (!line.enough) value = "not enough yet";
-  else if (line.value === null) value = "watched";
-  row.append(el("p", {}, asked, el("span", { class: "quiet" }, group)), el("p", { class: line.enough ? "value" : "value quiet" }, value));
+  const name = el("p", {}, asked, el("span", { class: "quiet" }, group));
+  if (!line.enough) {
+    const wanted = needsLabels ? ` of ${count(drift.min_labels)}` : "";
+    row.append(name, el("p", { class: "value quiet" }, `${count(line.observed)}${wanted} ${unit}: not enough yet`));
+    return row;
+  }
+  row.append(name, el("p", { class: "value" }, line.value === null ? "watched" : format(line.value)));
   if (line.low !== null && line.high !== null) row.append(interval(line, drift.tolerance));
-  const verdict = line.kind === "harm" && line.enough ? ` ${harmWords(line, drift.tolerance)}` : "";
-  const rests = `${count(line.observed)} ${unit}${line.enough ? "" : ` of the ${needsLabels ? count(drift.min_labels) + " " : ""}that an answer needs`}.`;
-  row.append(el("p", { class: "more" }, rests, verdict));
+  const verdict = line.kind === "harm" ? ` ${harmWords(line, drift.tolerance)}` : "";
+  row.append(el("p", { class: "more" }, `On ${count(line.observed)} ${unit}.`, verdict));
   return row;
 }
 

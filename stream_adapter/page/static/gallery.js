@@ -83,7 +83,7 @@ export class Gallery {
 
   tile(one) {
     const lines = [
-      picture(one.picture, "picture not kept"),
+      picture(one.picture, "not kept"),
       el("b", {}, one.label),
       el("span", { class: "quiet" }, "event ", el("code", {}, one.event.id)),
       el("span", { class: "quiet" }, clock(one.time)),
