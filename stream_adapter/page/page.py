@@ -101,6 +101,7 @@ class Page:
     def stop(self) -> None:
         """End the thread and join it."""
         self._stopping.set()
+        self._sampler.wake()
         self._thread.join(timeout=5.0)
 
     def open(self, facts: Facts, take: Callable[[], View]) -> None:

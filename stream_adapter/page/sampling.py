@@ -52,7 +52,7 @@ class Sampler:
         self._watched = watched
         self._clock = clock
         self._due_s = clock()
-        self._queue: queue.Queue[Seen] = queue.Queue(_ROOM)
+        self._queue: queue.Queue[Seen | None] = queue.Queue(_ROOM)
         self._random = random.Random()  # noqa: S311 - which pictures are shown is no secret
         self._kinds: cycle[Picked] = cycle(("random", "labelled", "moved", "labelled"))
 
@@ -81,6 +81,11 @@ class Sampler:
             return self._queue.get(timeout=timeout_s)
         except queue.Empty:
             return None
+
+    def wake(self) -> None:
+        """Let whoever waits in `take` go on."""
+        if self._queue.empty():
+            self._queue.put_nowait(None)
 
     def _pick(self, predictions: Sequence[Prediction]) -> tuple[int, Picked]:
         """A row of the wanted kind, or, where the batch has none, any."""

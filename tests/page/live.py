@@ -78,10 +78,12 @@ class LiveWorker:
     Attributes:
         worker: the worker.
         url: where its page is.
+        folder: with the stream and the results.
     """
 
-    def __init__(self, worker: Worker, port: int, rate: float) -> None:
+    def __init__(self, worker: Worker, port: int, rate: float, folder: Path) -> None:
         self.worker = worker
+        self.folder = folder
         self.url = f"http://127.0.0.1:{port}/"
         self.source = PacedSource(worker._source, rate)
         worker._source = self.source  # type: ignore[assignment]
@@ -106,7 +108,8 @@ def live_worker(config: str, rate: float) -> Iterator[LiveWorker]:
     parsed = parse(config)
     with open_worker(parsed) as worker:
         supervised = worker._supervise.args[0]  # type: ignore[attr-defined]
-        live = LiveWorker(worker, supervised.port, rate)
+        assert parsed.files is not None
+        live = LiveWorker(worker, supervised.port, rate, parsed.files.input.parent)
         live.thread.start()
         try:
             yield live

@@ -1,6 +1,7 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ def until(answer: Any, seconds: float = 5.0) -> Any:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return found
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Served]:
+    """For questions that change nothing."""
+    with served(token=TOKEN) as one:
+        yield one
 
 
 def teach(one: Served) -> None:
@@ -110,37 +118,34 @@ def test_nobody_forgets_where_the_page_is_read_only() -> None:
         assert one.get("/api/anchors")["found"] == 4
 
 
-def test_a_page_of_another_origin_cannot_forget() -> None:
-    with served(token=TOKEN) as one:
-        body = json.dumps({"ids": [id_of(1)]}).encode()
-        assert one.request("POST", "/api/anchors/forget", body, authorization=f"Bearer {TOKEN}")[0] == 403
-        assert one.forget([id_of(1)], sec_fetch_site="cross-site")[0] == 403
-        assert one.request("GET", "/api/anchors/forget")[0] == 405
-        assert one.request("OPTIONS", "/api/anchors/forget", origin="https://evil.example")[0] == 405
-        assert "access-control-allow-origin" not in one.request("GET", LIVE, origin="https://evil.example")[2]
-        assert CUSTOM_HEADER == "x-stream-adapter"
+def test_a_page_of_another_origin_cannot_forget(shared: Served) -> None:
+    body = json.dumps({"ids": [id_of(1)]}).encode()
+    assert shared.request("POST", "/api/anchors/forget", body, authorization=f"Bearer {TOKEN}")[0] == 403
+    assert shared.forget([id_of(1)], sec_fetch_site="cross-site")[0] == 403
+    assert shared.request("GET", "/api/anchors/forget")[0] == 405
+    assert shared.request("OPTIONS", "/api/anchors/forget", origin="https://evil.example")[0] == 405
+    assert "access-control-allow-origin" not in shared.request("GET", LIVE, origin="https://evil.example")[2]
+    assert CUSTOM_HEADER == "x-stream-adapter"
 
 
 @pytest.mark.parametrize("path", EVERYTHING)
-def test_another_name_for_this_machine_is_refused(path: str) -> None:
-    with served() as one:
-        assert one.request("GET", path, host="rebound.example:8080")[0] == 421
-        assert one.request("GET", path, host=f"localhost:{one.server.port}")[0] == 200
+def test_another_name_for_this_machine_is_refused(shared: Served, path: str) -> None:
+    assert shared.request("GET", path, host="rebound.example:8080")[0] == 421
+    assert shared.request("GET", path, host=f"localhost:{shared.server.port}")[0] == 200
 
 
-def test_every_answer_carries_the_security_headers() -> None:
-    with served() as one:
-        for path in (*EVERYTHING, "/api/live?span=wrong"):
-            sent = one.request("GET", path)[2]
-            policy = sent["content-security-policy"]
-            assert "default-src 'none'" in policy
-            assert "script-src 'self';" in policy
-            assert "unsafe" not in policy
-            assert "frame-ancestors 'none'" in policy
-            assert sent["x-content-type-options"] == "nosniff"
-            assert sent["x-frame-options"] == "DENY"
-            assert sent["cache-control"] == "no-store"
-            assert "server" not in sent
+def test_every_answer_carries_the_security_headers(shared: Served) -> None:
+    for path in (*EVERYTHING, "/api/live?span=wrong"):
+        sent = shared.request("GET", path)[2]
+        policy = sent["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert sent["x-content-type-options"] == "nosniff"
+        assert sent["x-frame-options"] == "DENY"
+        assert sent["cache-control"] == "no-store"
+        assert "server" not in sent
 
 
 def test_the_token_keeps_the_network_out() -> None:
@@ -163,9 +168,8 @@ def test_the_token_keeps_the_network_out() -> None:
         f"/api/anchors?search={'x' * 201}",
     ],
 )
-def test_senseless_questions_are_refused(path: str) -> None:
-    with served() as one:
-        assert one.request("GET", path)[0] == 400
+def test_senseless_questions_are_refused(shared: Served, path: str) -> None:
+    assert shared.request("GET", path)[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -173,20 +177,17 @@ def test_senseless_questions_are_refused(path: str) -> None:
     [b"", b"[]", b"{", b'{"ids": []}', b'{"ids": "abc"}', b'{"ids": ["../../etc"]}', b'{"ids": [1]}', b"\xff\xfe",
      json.dumps({"ids": ["0" * 32] * 501}).encode(), b'{"ids": ["' + b"A" * 32 + b'"]}'],
 )  # fmt: skip
-def test_senseless_wishes_are_refused(body: bytes) -> None:
-    with served(token=TOKEN) as one:
-        assert one.request("POST", "/api/anchors/forget", body, **ALLOWED)[0] == 400
+def test_senseless_wishes_are_refused(shared: Served, body: bytes) -> None:
+    assert shared.request("POST", "/api/anchors/forget", body, **ALLOWED)[0] == 400
 
 
-def test_a_body_that_is_too_long_is_refused() -> None:
-    with served(token=TOKEN) as one:
-        assert one.request("POST", "/api/anchors/forget", b" " * 100_000, **ALLOWED)[0] == 413
+def test_a_body_that_is_too_long_is_refused(shared: Served) -> None:
+    assert shared.request("POST", "/api/anchors/forget", b" " * 100_000, **ALLOWED)[0] == 413
 
 
-def test_no_path_leads_to_a_file_that_is_not_the_pages() -> None:
-    with served() as one:
-        for path in ("/page/../page.py", "/page/%2e%2e/page.py", "/page//etc/passwd", "/page/", "/page/page.py"):
-            assert one.request("GET", path)[0] == 404
+def test_no_path_leads_to_a_file_that_is_not_the_pages(shared: Served) -> None:
+    for path in ("/page/../page.py", "/page/%2e%2e/page.py", "/page//etc/passwd", "/page/", "/page/page.py"):
+        assert shared.request("GET", path)[0] == 404
 
 
 def test_hostile_ids_travel_as_text() -> None:
