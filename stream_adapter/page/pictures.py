@@ -16,8 +16,8 @@ from stream_adapter.page.explaining import explain
 from stream_adapter.page.sampling import Seen
 
 STRIP = 48
-_SIDE = 112
-_QUALITY = 72
+_SIDE = 96
+_QUALITY = 70
 
 
 def thumbnail(picture: Prepared) -> bytes | None:

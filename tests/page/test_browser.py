@@ -74,6 +74,7 @@ def tab(chromium: Any, live: LiveWorker) -> Iterator[Tab]:
     tab = Tab(chromium, viewport={"width": 1280, "height": 900})
     tab.open(live.url)
     tab.page.wait_for_selector("#strip .tile")
+    tab.page.locator("#h-anchors").scroll_into_view_if_needed()
     tab.page.wait_for_selector("#gallery .tile")
     yield tab
     tab.context.close()
@@ -238,6 +239,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(chromium: Any, live:
     tab = Tab(chromium, viewport={"width": width, "height": 720}, has_touch=True)
     page = tab.open(live.url)
     page.locator("#strip .tile").first.click()
+    page.locator("#h-anchors").scroll_into_view_if_needed()
     page.wait_for_selector("#gallery .tile")
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -255,6 +257,7 @@ def test_it_loads_little_and_asks_nobody_else(chromium: Any, live: LiveWorker) -
     tab = Tab(chromium)
     page = tab.open(live.url)
     page.wait_for_selector("#strip .tile")
+    page.locator("#h-anchors").scroll_into_view_if_needed()
     page.wait_for_selector("#gallery .tile")
     page.wait_for_timeout(1_200)  # and once more for what is new
     assert tab.said == []

@@ -10,7 +10,12 @@ export class Gallery {
     this.shown = [];
     this.changes = false;
     this.asked = 0;
-    this.loaded = 0;
+    this.loaded = -Infinity;
+    this.near = false;
+    const watch = new IntersectionObserver((entries) => {
+      this.near = entries.at(-1).isIntersecting;
+    }, { rootMargin: "300px" });
+    watch.observe(byId("h-anchors").closest("section"));
     this.digest = null;
     byId("gallery-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -38,10 +43,10 @@ export class Gallery {
       : "This page is read-only.";
   }
 
-  /** The anchors may have changed: look again now and then, but not under somebody's hands. */
+  /** The anchors may have changed: look again now and then, where they are in sight and nobody is at work on them. */
   heard(digest) {
-    const busy = this.chosen.size || byId("h-anchors").parentElement.parentElement.contains(document.activeElement);
-    if (digest === this.digest || busy || performance.now() - this.loaded < 10000) return;
+    const busy = this.chosen.size || byId("h-anchors").closest("section").contains(document.activeElement);
+    if (!this.near || digest === this.digest || busy || performance.now() - this.loaded < 10000) return;
     this.digest = digest;
     this.load();
   }
@@ -62,7 +67,7 @@ export class Gallery {
 
   async anchors() {
     const number = ++this.asked;
-    const query = new URLSearchParams({ search: byId("gallery-search").value.trim() });
+    const query = new URLSearchParams({ limit: 36, search: byId("gallery-search").value.trim() });
     if (byId("gallery-class").value) query.set("label", byId("gallery-class").value);
     try {
       const { anchors, found } = await ask(`api/anchors?${query}`);

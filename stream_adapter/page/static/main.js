@@ -44,7 +44,7 @@ function span() {
 
 async function once() {
   const after = seen.history?.time_ms.at(-1) ?? 0;
-  const query = new URLSearchParams({ span: span(), after, picture: seen.picture, alarm: seen.alarm, limit: 24 });
+  const query = new URLSearchParams({ span: span(), after, picture: seen.picture, alarm: seen.alarm, limit: 18 });
   const live = await ask(`api/live?${query}`);
   if (live.history.span !== span()) return; // another span was chosen meanwhile
   if (live.started_ms !== seen.started) {
@@ -68,7 +68,6 @@ function show(live) {
   seen.history = joined(seen.history, live.history);
   for (const chart of charts) chart.show(seen.history);
   showDrift(live.drift);
-  gallery.heard(live.anchors.digest);
   addAlarms(live.drift.alarms);
   seen.alarm = Math.max(seen.alarm, ...live.drift.alarms.map((one) => one.number));
   if (live.pictures.length || !seen.picture) strip.add(live.pictures);
@@ -78,9 +77,9 @@ function show(live) {
     : "A sample. Pictures are not shown here: page.pictures is off. Choose an event to see which anchors moved its answer.";
   if (live.state !== seen.state || live.access.changes !== gallery.changes) {
     gallery.allow(live.access.changes);
-    if (live.state !== "restoring" && (seen.state === undefined || seen.state === "restoring")) gallery.load();
     seen.state = live.state;
   }
+  if (live.state !== "restoring") gallery.heard(live.anchors.digest);
 }
 
 /** The points that are known, and after them the new ones; the first new one is the last known one, grown. */

@@ -61,7 +61,7 @@ export function clock(time, seconds = true) {
 export function picture(address, label) {
   return address === null || address === undefined
     ? el("span", { class: "picture" }, label)
-    : el("img", { class: "picture", src: address, alt: "", width: 112, height: 112 });
+    : el("img", { class: "picture", src: address, alt: "", width: 96, height: 96 });
 }
 
 export const byId = (id) => document.getElementById(id);
