@@ -61,5 +61,12 @@ kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; 
 drift-study: setup ## Simulate the drift detectors on STREAMS streams; ends with one line of JSON
 	$(BIN)/python benchmarks/drift_study.py --streams $(STREAMS)
 
+.PHONY: screenshots page-benchmark
+screenshots: setup ## Take the README's pictures of the live page (Chromium; a minute)
+	$(BIN)/python -m tests.page.screenshots
+
+page-benchmark: setup ## Measure what the live page costs the worker
+	$(BIN)/python benchmarks/page.py
+
 clean: ## Remove what was built, but not .venv
 	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)
