@@ -1,5 +1,6 @@
 """From every batch a few events: what the page takes from the thread that owns the adapter, at a bounded rate."""
 
+import contextlib
 import queue
 import random
 from collections.abc import Callable, Sequence
@@ -71,9 +72,9 @@ class Sampler:
         taken: set[int] = set()
         for _ in range(number):
             row, picked = self._pick(predictions)
-            if row not in taken and not self._queue.full():
+            if row not in taken:
                 taken.add(row)
-                self._queue.put_nowait(Seen(events[row].anchor_id, pictures[row], predictions[row], picked))
+                self._offer(Seen(events[row].anchor_id, pictures[row], predictions[row], picked))
 
     def take(self, timeout_s: float) -> Seen | None:
         """The next event; None where none comes in time."""
@@ -84,8 +85,11 @@ class Sampler:
 
     def wake(self) -> None:
         """Let whoever waits in `take` go on."""
-        if self._queue.empty():
-            self._queue.put_nowait(None)
+        self._offer(None)
+
+    def _offer(self, one: Seen | None) -> None:
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(one)
 
     def _pick(self, predictions: Sequence[Prediction]) -> tuple[int, Picked]:
         """A row of the wanted kind, or, where the batch has none, any."""

@@ -131,6 +131,7 @@ export class Strip {
       el("div", {}, el("h3", { id: "detail-title" }, "Why this answer"), ...said, el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows)),
         el("h3", {}, one.anchors.length ? `The ${count(one.anchors.length)} nearest anchors` : "No anchor is near"), near,
         el("p", { class: "quiet" }, `Gate ${one.gate.toFixed(2)}: how much of the update applied here. Novelty ${one.novelty.toFixed(2)}.`),
+        el("p", { class: "quiet" }, "Adapter version ", el("code", {}, one.versions.adapter)),
         el("button", { type: "button", onclick: () => this.close() }, "Close")),
     );
     detail.hidden = false;
