@@ -35,11 +35,15 @@ def _anchors(prediction: Prediction) -> list[str]:
     if prediction.gate < _NO_SAY:
         return [f"No anchor is near enough to have a say; the nearest one has cosine {nearest.cosine:.2f}."]
     top = prediction.top[0].label
+    near = f"“{nearest.label}” at cosine {nearest.cosine:.2f}"
+    if not prediction.top_has_anchors:
+        return [
+            f"“{top}” has no anchors ({prediction.top[0].kind}): labels move the classes around it, and what they "
+            f"take from those falls to it. The nearest anchor is {near}."
+        ]
     number, alike = len(prediction.anchors), sum(anchor.label == top for anchor in prediction.anchors)
-    return [
-        f"{alike} of the {number} nearest anchors are “{top}”; the nearest of all is “{nearest.label}” at cosine "
-        f"{nearest.cosine:.2f}."
-    ]
+    are = "is" if alike == 1 else "are"
+    return [f"{alike} of the {number} nearest anchors {are} “{top}”; the nearest of all is {near}."]
 
 
 def _verdict(prediction: Prediction) -> list[str]:
@@ -57,13 +61,10 @@ def _verdict(prediction: Prediction) -> list[str]:
 
 
 def _caution(prediction: Prediction) -> list[str]:
-    said = []
-    if prediction.top[0].kind != "labelled":
-        said.append(f"“{prediction.top[0].label}” is a class that has no anchors ({prediction.top[0].kind}).")
-    if prediction.novelty > _NOVEL:
-        said.append(f"Neither the vocabulary nor an anchor explains it well: novelty {prediction.novelty:.2f}.")
-    return said
+    if prediction.novelty <= _NOVEL:
+        return []
+    return [f"Neither the vocabulary nor an anchor explains it well: novelty {prediction.novelty:.2f}."]
 
 
 def _percent(share: float) -> str:
-    return f"{share:.1%}" if 0.0005 <= share < 0.9995 else f"{share:.0%}"
+    return f"{100 * share:.1f} %"
