@@ -3,23 +3,15 @@
 import base64
 import json
 import re
-import shutil
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
 from stream_adapter.demo.scenes import DEMO_CLASSES
-from stream_adapter.drift.alarm import DriftAlarm, DriftStatus
-from stream_adapter.drift.confidence_sequence import Interval
 from tests.page.live import TOKEN, LiveWorker, demo_config, live_worker, write_stream
-from tests.page.served import served
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (dependency group dev)")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+from tests.page.tab import Tab, text
 
 EVENTS = 240
 HOSTILE = "<script>window.hacked=1</script>"
@@ -28,7 +20,7 @@ TEXTS = ("--ink", "--quiet", "--good", "--bad", "--warn", "--adapted")
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWorker]:
+def live(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWorker]:
     """A worker that has worked through its stream and stays. One of its classes, and all ids, are hostile."""
     folder = tmp_path_factory.mktemp("live")
     names = tuple(HOSTILE if name == "red circle" else name for name in DEMO_CLASSES)
@@ -40,38 +32,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWorker]:
         yield live
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
-class Tab:
-    """A page, and everything that it said and asked for."""
-
-    def __init__(self, chromium: Any, **options: Any) -> None:
-        self.context = chromium.new_context(**options)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(15_000)
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.bytes = 0
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
-        self.page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("response", self._count)
-
-    def _count(self, response: Any) -> None:
-        self.bytes += int(response.headers.get("content-length", 0))
-
-    def open(self, url: str) -> Any:
-        self.page.goto(url)
-        return self.page
-
-
 @pytest.fixture
 def tab(chromium: Any, live: LiveWorker) -> Iterator[Tab]:
     tab = Tab(chromium, viewport={"width": 1280, "height": 900})
@@ -81,10 +41,6 @@ def tab(chromium: Any, live: LiveWorker) -> Iterator[Tab]:
     tab.page.wait_for_selector("#gallery .tile")
     yield tab
     tab.context.close()
-
-
-def text(tab: Tab, selector: str) -> str:
-    return " ".join(str(tab.page.locator(selector).inner_text()).split())
 
 
 def focused(tab: Tab) -> str:
@@ -124,7 +80,7 @@ def test_the_strip_shows_pictures_and_says_why(tab: Tab) -> None:
     detail.locator("h3", has_text="nearest anchors").wait_for()
     said = text(tab, "#detail")
     assert re.search(r"(Zero-shot says|Both say|agree on)", said)
-    assert re.search(r"\d+ of the 16 nearest anchors are “", said) or "No anchor is near enough" in said
+    assert re.search(r"(\d+ of the 16 nearest anchors (is|are) “|No anchor is near enough|” has no anchors)", said)
     assert "Its label, learned after this answer, is “" in said
     assert detail.locator(".near li").count() == 16
     assert re.search(r"cosine 0\.\d\d", said)
@@ -277,56 +233,3 @@ def test_it_says_that_it_is_disconnected_and_comes_back(tab: Tab) -> None:
     tab.page.unroute("**/api/live*")
     tab.page.click("#retry")
     tab.page.wait_for_function("() => document.querySelector('#state').textContent === 'ready'")
-
-
-def test_elsewhere_it_asks_for_the_token_first(chromium: Any) -> None:
-    tab = Tab(chromium)
-    with served("0.0.0.0", mode="read_only", token=TOKEN) as one:
-        page = tab.open(f"http://127.0.0.1:{one.server.port}/")
-        page.fill("#token", "not the token of the tests")
-        page.keyboard.press("Enter")
-        page.wait_for_function("() => document.querySelector('#token-error').textContent === 'That is not the token.'")
-        page.fill("#token", TOKEN)
-        page.keyboard.press("Enter")
-        page.wait_for_function("() => document.querySelector('#state').textContent === 'restoring'")
-        assert not page.locator("#token-form").is_visible()
-        assert "No labels yet" in page.inner_text("#chart-labelled")
-        assert "No picture yet" in page.inner_text("#strip")
-        assert "This page is read-only." in page.inner_text("#gallery-mode")
-    tab.context.close()
-
-
-def test_drift_is_told_in_words(chromium: Any) -> None:
-    tab = Tab(chromium)
-    with served(token=TOKEN) as one:
-        statuses = [
-            DriftStatus("harm", "overall", 1_200, True, -0.08, Interval(-0.12, -0.04, 0.99)),
-            DriftStatus("harm", HOSTILE, 900, True, 0.02, Interval(-0.005, 0.05, 0.99)),
-            DriftStatus("novelty", "overall", 700, True, 0.013),
-            DriftStatus("accuracy", "unseen", 12, False),
-        ]
-        one.metrics.set_drift(statuses, np.array([1.0, 0.25], np.float32))
-        evidence = {"before": 1.0, "after": 0.0, "difference": -0.3}
-        lowered = DriftAlarm("guard", HOSTILE, "Guard", 40, 40, evidence=evidence, event_ids=("7",), action="lowered")
-        one.page.heard(lowered)
-        one.page.heard(DriftAlarm("new_class", "yak", "ClassNamer", 2_500, evidence={"share": 0.02}))
-        page = tab.open(f"http://127.0.0.1:{one.server.port}/")
-        page.wait_for_function("() => document.querySelectorAll('.question').length === 4")
-        asked = [" ".join(row.inner_text().split()) for row in page.locator(".question").all()]
-        assert asked == [
-            "Does the adapter harm unseen classes? −8.0 points On 1,200 labels. The truth lies between −12.0 points "
-            "and −4.0 points. That is harm.",
-            f"Does the adapter harm unseen classes? · {HOSTILE} +2.0 points On 900 labels. The truth lies between "
-            "−0.5 points and +5.0 points. No harm beyond 1.0 points.",
-            "Zero-shot accuracy since its last change · unseen classes 12 of 50 labels: not enough yet",
-            "Share of pictures that nothing explains 1.3 % On 700 events.",
-        ]
-        assert "holds the update back for one class. At least 25.0 % of the update" in page.inner_text("#guard")
-        newest, older = (" ".join(item.inner_text().split()) for item in page.locator("#alarms li").all())
-        assert "“yak” turned up, about 2.0 % of the traffic, and nobody has labelled it." in newest
-        assert (
-            f"The guard lowered the share of the update for {HOSTILE} from 100.0 % to 0.0 %: on 40 labels the update "
-            "is −30.0 points against zero-shot."
-        ) in older
-        assert tab.said == []
-    tab.context.close()
