@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -128,14 +129,18 @@ class _Api:
 
     async def classes(self, request: Request) -> Response:
         view = await _soon(self._page.desk.view())
-        return JSONResponse(classes_of(view, self._page.facts))
+        return JSONResponse(await run_in_threadpool(classes_of, view, self._page.facts))
 
     async def anchors(self, request: Request) -> Response:
         label, search = _text(request, "label") or None, _text(request, "search")
         limit = min(LIMIT, _number(request, "limit", LIMIT))
         view = await _soon(self._page.desk.view())
         page = self._page
-        return JSONResponse(anchors_of(view, page.facts, page.pictures, label=label, search=search, limit=limit))
+        # Away from the loop that answers whether the worker is alive: a search looks at every anchor.
+        found = await run_in_threadpool(
+            anchors_of, view, page.facts, page.pictures, label=label, search=search, limit=limit
+        )
+        return JSONResponse(found)
 
     async def thumbnails(self, request: Request) -> Response:
         ids = [one for one in request.query_params.get("ids", "").split(",") if _ANCHOR_ID.fullmatch(one)]
