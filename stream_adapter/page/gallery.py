@@ -52,7 +52,7 @@ def anchors_of(
     if search:
         slots = np.array([slot for slot in slots.tolist() if _matches(view, slot, search)], np.int64)
     found = len(slots)
-    slots = slots[np.argsort(-listing.times[slots], kind="stable")][:limit]
+    slots = slots[np.lexsort((-slots, -listing.times[slots]))][:limit]  # of one time the later slot, mostly the newer
     shown = slots.tolist()
     thumbnails = pictures.of(listing.ids[slot] for slot in shown)
     return {

@@ -49,7 +49,7 @@ def test_drift_is_told_in_words(chromium: Any) -> None:
         assert asked == [
             "Does the adapter harm unseen classes? −8.0 points On 1,200 labels. The truth lies between −12.0 points "
             "and −4.0 points. That is harm.",
-            f"Does the adapter harm unseen classes? · {HOSTILE} +2.0 points On 900 labels. The truth lies between "
+            f"… and in particular {HOSTILE} +2.0 points On 900 labels. The truth lies between "
             "−0.5 points and +5.0 points. No harm beyond 1.0 points.",
             "Zero-shot accuracy since its last change · unseen classes 12 of 50 labels: not enough yet",
             "Share of pictures that nothing explains 1.3 % On 700 events.",

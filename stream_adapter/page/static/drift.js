@@ -20,7 +20,8 @@ export function showDrift(drift) {
   byId("guard").replaceChildren(...guardWords(drift));
   const order = Object.keys(ASKS);
   const known = drift.questions.filter((line) => line.kind in ASKS);
-  known.sort((one, other) => order.indexOf(one.kind) - order.indexOf(other.kind));
+  const rank = (line) => 2 * order.indexOf(line.kind) + (line.group !== "overall");
+  known.sort((one, other) => rank(one) - rank(other));
   const rows = known.map((line) => question(line, drift));
   byId("questions").replaceChildren(
     ...(rows.length ? rows : [el("p", { class: "quiet" }, "No event has been seen yet. Send some to the images topic.")]),
@@ -42,8 +43,9 @@ function question(line, drift) {
   const needsLabels = line.kind === "harm" || line.kind === "accuracy" || line.kind === "guard";
   const unit = needsLabels ? "labels" : "events";
   const row = el("div", { class: "question" });
-  const group = line.group === "overall" ? "" : ` · ${groupName(line.group)}`;
-  const name = el("p", {}, asked, el("span", { class: "quiet" }, group));
+  const named = line.group in GROUPS;
+  const group = line.group === "overall" ? "" : named ? ` · ${groupName(line.group)}` : line.group;
+  const name = el("p", {}, named ? asked : "… and in particular ", el("span", { class: named ? "quiet" : null }, group));
   if (!line.enough) {
     const wanted = needsLabels ? ` of ${count(drift.min_labels)}` : "";
     row.append(name, el("p", { class: "value quiet" }, `${count(line.observed)}${wanted} ${unit}: not enough yet`));

@@ -91,7 +91,7 @@ export class Gallery {
       picture(one.picture, "not kept"),
       el("b", {}, one.label),
       el("span", { class: "quiet" }, "event ", el("code", {}, one.event.id)),
-      el("span", { class: "quiet" }, clock(one.time)),
+      clock(one.time) ? el("span", { class: "quiet" }, clock(one.time)) : null,
     ];
     if (!this.changes) return el("li", { "data-anchor": one.id }, el("div", { class: "tile" }, ...lines));
     const box = el("input", { type: "checkbox", id: `choose-${one.id}`, onchange: () => this.choose([one.id], box.checked) });

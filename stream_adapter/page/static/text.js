@@ -52,7 +52,7 @@ export function milliseconds(value) {
 /** The hour of an ISO time or of milliseconds, in the reader's zone; the day with it where it is another one. */
 export function clock(time, seconds = true) {
   const date = new Date(time);
-  if (date.getTime() < 86400000) return "without a time"; // 1970: the event had none
+  if (date.getTime() < 86400000) return ""; // 1970: the event had no time
   const hour = date.toLocaleTimeString("en-GB", seconds ? {} : { hour: "2-digit", minute: "2-digit" });
   return date.toDateString() === new Date().toDateString() ? hour : `${date.getDate()} ${date.toLocaleString("en", { month: "short" })} ${hour}`;
 }
