@@ -37,10 +37,14 @@ def tab(chromium: Any, live: LiveWorker) -> Iterator[Tab]:
     tab = Tab(chromium, viewport={"width": 1280, "height": 900})
     tab.open(live.url)
     tab.page.wait_for_selector("#strip .tile")
-    tab.page.locator("#h-anchors").scroll_into_view_if_needed()
-    tab.page.wait_for_selector("#gallery .tile")
     yield tab
     tab.context.close()
+
+
+def show_anchors(tab: Tab) -> None:
+    """They are asked for when they come into sight."""
+    tab.page.locator("#h-anchors").scroll_into_view_if_needed()
+    tab.page.wait_for_selector("#gallery .tile")
 
 
 def focused(tab: Tab) -> str:
@@ -88,6 +92,7 @@ def test_the_strip_shows_pictures_and_says_why(tab: Tab) -> None:
 
 
 def test_names_and_ids_from_outside_are_text(tab: Tab) -> None:
+    show_anchors(tab)
     tab.page.select_option("#gallery-class", HOSTILE)
     tab.page.wait_for_function(
         "name => [...document.querySelectorAll('#gallery b')].every(one => one.textContent === name)", arg=HOSTILE
@@ -139,6 +144,7 @@ def test_everything_has_a_name(tab: Tab) -> None:
 
 def test_forgetting_needs_the_token_and_takes_the_anchor_away(tab: Tab, live: LiveWorker) -> None:
     before = live.value("anchors")
+    show_anchors(tab)
     page = tab.page
     tile = page.locator("#gallery li").first
     gone = tile.get_attribute("data-anchor")
@@ -198,8 +204,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(chromium: Any, live:
     tab = Tab(chromium, viewport={"width": width, "height": 720}, has_touch=True)
     page = tab.open(live.url)
     page.locator("#strip .tile").first.click()
-    page.locator("#h-anchors").scroll_into_view_if_needed()
-    page.wait_for_selector("#gallery .tile")
+    show_anchors(tab)
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     wider = page.evaluate(
@@ -216,8 +221,7 @@ def test_it_loads_little_and_asks_nobody_else(chromium: Any, live: LiveWorker) -
     tab = Tab(chromium)
     page = tab.open(live.url)
     page.wait_for_selector("#strip .tile")
-    page.locator("#h-anchors").scroll_into_view_if_needed()
-    page.wait_for_selector("#gallery .tile")
+    show_anchors(tab)
     page.wait_for_timeout(1_200)  # and once more for what is new
     assert tab.said == []
     assert {url.split("/")[2] for url in tab.asked if not url.startswith("data:")} == {live.url.split("/")[2]}
