@@ -57,7 +57,7 @@ def _verdict(prediction: Prediction) -> list[str]:
         (False, True): "only zero-shot was right",
         (False, False): "both were wrong",
     }[adapted, zero_shot]
-    return [f"Its label, learned after this answer, is “{prediction.label}”: {judged}."]
+    return [f"Its label, which this answer did not know, is “{prediction.label}”: {judged}."]
 
 
 def _caution(prediction: Prediction) -> list[str]:

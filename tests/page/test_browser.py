@@ -85,7 +85,7 @@ def test_the_strip_shows_pictures_and_says_why(tab: Tab) -> None:
     said = text(tab, "#detail")
     assert re.search(r"(Zero-shot says|Both say|agree on)", said)
     assert re.search(r"(\d+ of the 16 nearest anchors (is|are) “|No anchor is near enough|” has no anchors)", said)
-    assert "Its label, learned after this answer, is “" in said
+    assert "Its label, which this answer did not know, is “" in said
     assert detail.locator(".near li").count() == 16
     assert re.search(r"cosine 0\.\d\d", said)
     tab.page.wait_for_function("() => document.querySelectorAll('#detail .near img').length > 0")
