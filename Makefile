@@ -88,5 +88,12 @@ alert-test: setup ## Get a real worker into trouble, with a real Kafka and Prome
 dashboard: setup ## Write deploy/grafana/dashboards/stream-adapter.json anew
 	$(BIN)/python deploy/grafana/dashboard.py
 
+.PHONY: screenshots page-benchmark
+screenshots: setup ## Take the README's pictures of the live page (Chromium; a minute)
+	$(BIN)/python -m tests.page.screenshots
+
+page-benchmark: setup ## Measure what the live page costs the worker
+	$(BIN)/python benchmarks/page.py
+
 clean: ## Remove what was built, but not .venv
 	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)

@@ -76,13 +76,21 @@ def demo(
         typer.Option(help="auto: Kafka where KAFKA_BOOTSTRAP_SERVERS is set or Java and Maven are there, else files."),
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of pictures and labels.")] = 0,
+    browser: Annotated[
+        bool, typer.Option(help="Open the worker's page, where this runs in a terminal with a display.")
+    ] = True,
 ) -> None:
     """See it learn: a broker, a worker, a stream of drawn pictures, and the accuracy against the truth."""
     from stream_adapter.demo.display import Display
     from stream_adapter.demo.run import DemoSettings, run_demo
 
     settings = DemoSettings(
-        output=output, events=events, rate=rate, transport=None if transport == "auto" else transport, seed=seed
+        output=output,
+        events=events,
+        rate=rate,
+        transport=None if transport == "auto" else transport,
+        seed=seed,
+        browser=browser,
     )
     run_demo(settings, Display())
 

@@ -6,6 +6,7 @@ Kafka, no files, no clock but the one it is given.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.events import ClassScore, ImageEvent, Neighbour, Prediction, Versions
 from stream_adapter.metrics import Metrics
+from stream_adapter.observing import Nobody, Observer
 from stream_adapter.reading import ReadBatch, Reader
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
@@ -31,10 +33,12 @@ class Outcome:
     Attributes:
         commit: outputs and positions.
         refused: the partition of every dead letter, and the stage that refused the event.
+        durable: to be called once it is.
     """
 
     commit: Commit
     refused: tuple[tuple[Partition, str], ...] = ()
+    durable: tuple[Callable[[], None], ...] = ()
 
     def without(self, partitions: Set[Partition]) -> tuple["Outcome", list[OutRecord]]:
         """The same without what comes from these partitions' events, and the outputs that it leaves out."""
@@ -42,13 +46,15 @@ class Outcome:
         dropped = [output for output in self.commit.outputs if output.source in partitions]
         positions = {at: to for at, to in self.commit.positions.items() if at not in partitions}
         refused = tuple((at, stage) for at, stage in self.refused if at not in partitions)
-        return Outcome(Commit(kept, positions), refused), dropped
+        return Outcome(Commit(kept, positions), refused, self.durable), dropped
 
     def report(self, metrics: Metrics) -> None:
-        """Count what became durable."""
+        """Count what became durable, and tell who waits for it."""
         metrics.predictions.inc(sum(output.channel == "predictions" for output in self.commit.outputs))
         for _, stage in self.refused:
             metrics.dead_letters.labels(stage=stage).inc()
+        for told in self.durable:
+            told()
 
 
 class Processor:
@@ -68,6 +74,7 @@ class Processor:
         top_k: classes named in a prediction.
         clock: monotonic seconds.
         saving: called between batches, to take a snapshot where one is due.
+        observer: looks on.
     """
 
     def __init__(
@@ -84,6 +91,7 @@ class Processor:
         top_k: int,
         clock: Callable[[], float],
         saving: Callable[[], None] = lambda: None,
+        observer: Observer | None = None,
     ) -> None:
         self.adapter = adapter
         self._reader = reader
@@ -96,6 +104,7 @@ class Processor:
         self._top_k = min(top_k, len(vocabulary.class_names))
         self._clock = clock
         self._saving = saving
+        self._observer = observer or Nobody()
 
     def prepare(self, records: Sequence[Record]) -> ReadBatch:
         """Read a batch and start to decode its pictures; does not wait for them."""
@@ -127,6 +136,8 @@ class Processor:
         predictions = [self._explain(event, answer, row, timings_ms) for row, event in enumerate(events)]
         learned = self._teacher.teach(events, vectors, answer, share)
         told = self._teacher.maintain(self._clock(), share)
+        self._observer.saw(events, pictures, predictions)
+        forgotten, durable = self._wishes()
         self._saving()
         self._metrics.batch_events.observe(len(batch.records))
 
@@ -135,10 +146,11 @@ class Processor:
             *(shown.to_record(event.record) for shown, event in zip(predictions, events, strict=True)),
             *learned,
             *told,
+            *forgotten,
             *(dead_letter(record, error) for record, error in refused),
         ]
         stages = tuple((record.partition, error.stage) for record, error in refused)
-        return Outcome(Commit(outputs, _next_offsets(batch.records)), stages)
+        return Outcome(Commit(outputs, _next_offsets(batch.records)), stages, durable)
 
     def apply(
         self, changes: Sequence[Change], share: Share | None = None, positions: Mapping[int, int] | None = None
@@ -162,8 +174,9 @@ class Processor:
                 self._teacher.maintain(self._clock(), NOTHING)
             return Outcome(Commit(()))
         outputs += self._teacher.maintain(self._clock(), share)
+        forgotten, durable = self._wishes()
         self._saving()
-        return Outcome(Commit(outputs))
+        return Outcome(Commit([*outputs, *forgotten]), durable=durable)
 
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
@@ -172,6 +185,16 @@ class Processor:
     def warm_up(self) -> None:
         """Run the model once, so that the first event is not the slow one."""
         self._encoder.warm_up()
+
+    def _wishes(self) -> tuple[list[OutRecord], tuple[Callable[[], None], ...]]:
+        """Delete what the observer wants deleted: what the changelog must be told, and whom to tell when it is."""
+        outputs: list[OutRecord] = []
+        durable: list[Callable[[], None]] = []
+        for wish in self._observer.turn():
+            gone, told = self._teacher.forget(wish.anchor_ids)
+            outputs += told
+            durable.append(partial(wish.durable, gone))
+        return outputs, tuple(durable)
 
     def _explain(
         self, event: ImageEvent, answer: AdapterPrediction, row: int, timings_ms: dict[str, float]

@@ -122,6 +122,22 @@ class Replica:
         self._put(learned)
         return foreign
 
+    def forget(self, anchor_ids: Iterable[str]) -> tuple[list[str], list[OutRecord]]:
+        """Delete anchors because somebody wants it, whoever's share they are in.
+
+        Returns:
+            The ids that were there, and what the changelog must be told.
+        """
+        outputs = []
+        for anchor_id in dict.fromkeys(anchor_ids):
+            before = self._adapter.anchor(anchor_id)
+            if before is not None:
+                outputs.append(anchor_tombstone(anchor_id, self._writer))
+                self._wrote(outputs[-1], before)
+        gone = [_id(output) for output in outputs]
+        self._count(self._adapter.forget(gone).removed)
+        return gone, outputs
+
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Forget what was written and will never be in the changelog: its partition has moved to another worker."""
         for output in outputs:

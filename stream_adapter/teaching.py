@@ -140,6 +140,14 @@ class Teacher:
             return []
         return self._replica.reassert(share) + self._replica.learn([], share)[1]
 
+    def forget(self, anchor_ids: Sequence[str]) -> tuple[list[str], list[OutRecord]]:
+        """Delete anchors, here at once and everywhere by what the changelog must be told; no event teaches them again.
+
+        Returns:
+            The ids that were there, and what the changelog must be told.
+        """
+        return self._replica.forget(anchor_ids)
+
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
         outputs = [output for output in outputs if output.channel == "anchors"]

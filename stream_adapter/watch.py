@@ -71,6 +71,11 @@ class Watch:
         self._shown_s = float("-inf")
         self._status_due_s: float | None = None
 
+    @property
+    def damping(self) -> NDArray[np.float32]:
+        """Float32 (C,): how much of the update the guard lets through, by the class that zero-shot says."""
+        return self._monitor.damping
+
     def damp(self, answer: AdapterPrediction) -> AdapterPrediction:
         """What is to be published: the answer, drawn towards zero-shot where the guard says so."""
         self._undamped = answer.adapted

@@ -16,6 +16,7 @@ from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import UndecodableImage
 from stream_adapter.events import image_event_headers
 from stream_adapter.metrics import Metrics
+from stream_adapter.observing import Observer
 from stream_adapter.processor import Processor
 from stream_adapter.reading import Reader
 from stream_adapter.shared_presence import SharedPresence
@@ -87,6 +88,7 @@ def make_processor(
     clock: Callable[[], float] | None = None,
     refit_every: int = 4,
     encoder: Any = None,
+    observer: Observer | None = None,
 ) -> Processor:
     """A processor on fakes at its edges and the real adapter, everything in the calling thread."""
     metrics = metrics or Metrics()
@@ -141,4 +143,5 @@ def make_processor(
         metrics=metrics,
         top_k=3,
         clock=clock or FakeClock(),
+        observer=observer,
     )

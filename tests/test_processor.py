@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_adapter.adapter.share import EVERYTHING
 from stream_adapter.config import DeadLetterLimit
 from stream_adapter.errors import DeadLetterLimitExceeded, FingerprintMismatch
 from stream_adapter.events import AnchorRecord
 from stream_adapter.metrics import Metrics
+from stream_adapter.observing import Forgetting
 from stream_adapter.processor import Outcome, Processor
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.changelog import Change
@@ -259,3 +261,51 @@ def test_every_event_leaves_exactly_one_trace_however_batches_are_cut(
 def test_schema_validator_is_not_a_rubber_stamp() -> None:
     with pytest.raises(jsonschema.ValidationError):
         VALIDATOR.validate({"event": {}})
+
+
+class Onlooker:
+    """Remembers what it saw, and wants what is in `wishes` forgotten."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Any, Any, Any]] = []
+        self.wishes: list[Forgetting] = []
+        self.durable: list[Any] = []
+
+    def saw(self, events: Any, pictures: Any, predictions: Any) -> None:
+        self.batches.append((events, pictures, predictions))
+
+    def turn(self) -> list[Forgetting]:
+        wishes, self.wishes = self.wishes, []
+        return wishes
+
+
+def test_an_observer_sees_each_batch_with_what_was_said() -> None:
+    observer = Onlooker()
+    run(make_processor(observer=observer), picture("cat", 1), picture("no picture", 2), picture("dog", 3, "dog"))
+    ((events, pictures, shown),) = observer.batches
+    assert [event.id for event in events] == [one.event_id for one in shown] == ["1", "3"]
+    assert [one.top[0].label for one in shown] == ["cat", "dog"]
+    assert all(one.shape == (D,) for one in pictures)
+
+
+def test_what_an_observer_wants_forgotten_is_told_when_it_is_durable() -> None:
+    observer, metrics = Onlooker(), Metrics()
+    processor = make_processor(observer=observer, metrics=metrics)
+    learned = outputs(run(processor, picture("cat", 1, "cat"), picture("dog", 2, "dog")), "anchors")
+    observer.wishes = [Forgetting((learned[0].key.decode(), "0" * 32), observer.durable.append)]
+    outcome = processor.apply((), share=EVERYTHING)
+    (tombstone,) = outputs(outcome, "anchors")
+    assert (tombstone.key, tombstone.value) == (learned[0].key, None)
+    assert processor.adapter.n_anchors == 1
+    assert value(metrics, "anchors_removed_total", reason="forgotten") == 1
+    kept, _ = outcome.without({Partition("images", 0)})
+    assert observer.durable == []
+    kept.report(metrics)
+    assert observer.durable == [[learned[0].key.decode()]]
+
+
+def test_nobody_is_asked_for_wishes_before_the_worker_has_its_place() -> None:
+    observer = Onlooker()
+    observer.wishes = [Forgetting(("a",), observer.durable.append)]
+    make_processor(observer=observer).apply(())
+    assert observer.wishes

@@ -67,6 +67,10 @@ class Group:
         _, outputs = self.workers[number].replica.learn([lesson], self.share(number))
         self.workers[number].outbox += outputs
 
+    def forget(self, number: int, anchor_id: str) -> None:
+        worker = self.workers[number]
+        worker.outbox += worker.replica.forget([anchor_id])[1]
+
     def commit(self, number: int) -> None:
         worker = self.workers[number]
         self.log += worker.outbox
@@ -119,6 +123,7 @@ STEPS = st.one_of(
     st.tuples(st.just("commit"), NUMBERS),
     st.tuples(st.just("follow"), NUMBERS, st.integers(1, 4)),
     st.tuples(st.just("lose"), NUMBERS),
+    st.tuples(st.just("forget"), NUMBERS, IDS),
     st.tuples(st.just("delete"), IDS),
 )
 
@@ -152,6 +157,19 @@ def test_what_was_learned_counts_at_once_and_its_echo_changes_nothing() -> None:
     assert worker.replica.follow(changes_of(outputs, "me")) == 0
     assert worker.adapter.changes_since_fit == changes, "the echo cost a refit"
     assert not worker.replica.unconfirmed
+
+
+def test_what_somebody_wants_forgotten_is_gone_here_at_once_and_there_with_the_changelog() -> None:
+    here, there = Worker("here", adapter_of(10)), Worker("there", adapter_of(10))
+    _, log = here.replica.learn([record("a", "cat"), record("b", "dog", vector=1)], EVERYTHING)
+    gone, told = here.replica.forget(["a", "nothing", "a"])
+    assert gone == ["a"]
+    assert [(output.key, output.value, output.source) for output in told] == [(b"a", None, None)]
+    assert here.adapter.anchor("a") is None
+    for worker in (here, there):
+        worker.replica.follow(changes_of([*log, *told], worker.name))
+        assert [anchor.anchor_id for anchor in worker.adapter.anchors()] == ["b"]
+        assert not worker.replica.unconfirmed
 
 
 def test_what_will_never_be_written_is_taken_back() -> None:

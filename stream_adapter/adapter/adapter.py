@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors import Anchor, as_stored, check_vectors
+from stream_adapter.adapter.anchors import Anchor, AnchorListing, as_stored, check_vectors
 from stream_adapter.adapter.answering import Answering
 from stream_adapter.adapter.checks import check_vocabulary, checked_vectors
 from stream_adapter.adapter.class_presence import ClassPresence
@@ -230,6 +230,10 @@ class Adapter:
     def anchor(self, anchor_id: str) -> Anchor | None:
         """One live anchor; None where there is none of this id."""
         return self._store.get(anchor_id)
+
+    def listing(self) -> AnchorListing:
+        """All live anchors without their vectors; good for any thread and for ever."""
+        return self._store.listing()
 
     @property
     def n_anchors(self) -> int:

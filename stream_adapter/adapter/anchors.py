@@ -1,6 +1,6 @@
 """The anchor: a labelled image vector, as the adapter sees it, and the one form in which its vector is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,6 +61,23 @@ class Anchor:
     def stamp(self) -> Stamp:
         """What decides between two labels."""
         return Stamp(self.event_time_ms, self.origin.partition, self.origin.offset)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AnchorListing:
+    """All n anchors of one moment without their vectors, in no order.
+
+    Attributes:
+        ids: n anchor ids.
+        classes: int64 (n,), class indices.
+        times: int64 (n,), event times in milliseconds.
+        origins: the n labelled events that they come from.
+    """
+
+    ids: Sequence[str]
+    classes: NDArray[np.int64]
+    times: NDArray[np.int64]
+    origins: Sequence[Origin]
 
 
 def check_vectors(vectors: NDArray[np.float32], dimension: int, name: Callable[[int], str]) -> None:

@@ -130,7 +130,7 @@ class TrafficMeans:
         return cls(np.array(classes, np.int64), told, np.array(excess, np.float64), _sums(vectors, told))
 
     def moved(self, before: "TrafficMeans", same: float) -> bool:
-        """Whether a class with four events' worth of evidence came, went, or has a mean whose cosine is below `same`."""
+        """Whether a class with four events' worth of evidence came, went, or has a mean of a cosine below `same`."""
         told, was = (set(part.classes[part.excess >= _WORTH_TELLING].tolist()) for part in (self, before))
         if told != was:
             return True

@@ -3,13 +3,23 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    model_validator,
+)
 
 from stream_adapter.drift.settings import DriftSettings
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+TOKEN_LENGTH = 16
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
@@ -223,6 +233,31 @@ class ServiceConfig(Section):
     log_format: Literal["auto", "human", "json"] = "auto"
 
 
+def _words(value: object) -> object:
+    """YAML reads a bare `on` or `off` as a truth value."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+class PageConfig(Section):
+    """The live page at `/`: who sees it and what on it, and who may delete anchors there."""
+
+    mode: Annotated[Literal["auto", "off", "read_only", "full"], BeforeValidator(_words)] = "auto"
+    token: SecretStr | None = None
+    hosts: tuple[str, ...] = ()
+    pictures: Annotated[Literal["auto", "on", "off"], BeforeValidator(_words)] = "auto"
+    pictures_per_s: PositiveFloat = 4.0
+    keep_pictures: PositiveInt = 500
+
+    @model_validator(mode="after")
+    def _token_where_it_protects(self) -> "PageConfig":
+        # Checked here and not at the key, whose error would show what was found.
+        if self.token is not None and 0 < len(self.token.get_secret_value()) < TOKEN_LENGTH:
+            raise ValueError(f"`token` is too short to be safe; take at least {TOKEN_LENGTH} random characters")
+        if self.mode == "full" and not (self.token and self.token.get_secret_value()):
+            raise ValueError("`mode: full` lets people delete anchors; set a `token` that they must know")
+        return self
+
+
 class Config(Section):
     """The root of a configuration file."""
 
@@ -237,6 +272,7 @@ class Config(Section):
     drift: DriftSettings = DriftSettings()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
+    page: PageConfig = PageConfig()
 
     @model_validator(mode="after")
     def _transport_is_configured(self) -> "Config":

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -44,11 +45,15 @@ class Display:
             self.say(text + " …")
             yield
 
-    def started(self, transport: str, metrics_url: str) -> None:
-        """Say what is about to be seen."""
+    def started(self, transport: str, page: str, token: str) -> None:
+        """Say what is about to be seen, where the worker's page is, and the token with which anchors can be deleted."""
         self.say(
             "A worker learns from a stream of drawn pictures. Some classes get a label now and then, others never;\n"
-            f"half way the pictures' style changes. Transport: {transport}. Metrics while it runs: {metrics_url}"
+            f"half way the pictures' style changes. Transport: {transport}."
+        )
+        self._console.print(
+            Panel(f"[bold]{page}[/bold]\nwhile it runs; to forget anchors there: token {token}", title="Watch it live"),
+            highlight=False,
         )
 
     @contextlib.contextmanager

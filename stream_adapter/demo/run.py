@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import socket
 import tempfile
 import time
@@ -16,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from stream_adapter import config as configuration
+from stream_adapter.demo import browser
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.display import Display
 from stream_adapter.demo.feeds import Feed, FilesFeed, KafkaFeed, Picture
@@ -44,6 +46,7 @@ class DemoSettings:
         label_share: share of the pictures that carry a label, 0..1.
         transport: "kafka" or "files"; None takes Kafka where there is one or one can be started.
         seed: of pictures and labels.
+        browser: whether to open the worker's page in a browser, where somebody sits before one.
     """
 
     output: Path
@@ -52,6 +55,7 @@ class DemoSettings:
     label_share: float = 0.3
     transport: Transport | None = None
     seed: int = 0
+    browser: bool = True
 
 
 def config_path() -> Path:
@@ -76,6 +80,7 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
             "DEMO_FOLDER": str(scratch),
             "DEMO_PREFIX": f"demo-{uuid.uuid4().hex[:8]}",
             "DEMO_PORT": str(_free_port()),
+            "DEMO_TOKEN": secrets.token_urlsafe(12),
             "KAFKA_BOOTSTRAP_SERVERS": servers,
         }
         config = _load_config(environment)
@@ -88,7 +93,10 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
             worker.start()
             with display.waiting("Starting the worker"):
                 _wait_until_ready(config.service.port, worker)
-        display.started(transport, f"http://127.0.0.1:{config.service.port}/metrics")
+        page = f"http://127.0.0.1:{config.service.port}/"
+        display.started(transport, page, environment["DEMO_TOKEN"])
+        if settings.browser and browser.somebody_is_there():
+            browser.open_when_served(page)
         with display.live(settings.events, board):
             if transport == "files":
                 _write_all(stream, feed)

@@ -15,11 +15,16 @@ from stream_adapter import __version__
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.batching import Batcher
 from stream_adapter.config import Config
+from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.encode.loading import load_models
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.metrics import Metrics
+from stream_adapter.page.access import Access
+from stream_adapter.page.desk import View
+from stream_adapter.page.page import Facts, Page
+from stream_adapter.page.routes import page_routes
 from stream_adapter.processor import Processor
 from stream_adapter.reading import Reader
 from stream_adapter.service.health import Health
@@ -31,7 +36,7 @@ from stream_adapter.snapshots import SnapshotFolder
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport.dead_letters import DeadLetterLimit
 from stream_adapter.transport.opening import open_changelog, open_transport
-from stream_adapter.watch import Watch
+from stream_adapter.watch import Watch, log_alarm
 
 log = structlog.get_logger(__name__)
 
@@ -53,11 +58,14 @@ def open_worker(config: Config) -> Iterator[Worker]:
     ProcessCollector(registry=metrics.registry)  # memory, files, and when it was started
     with contextlib.ExitStack() as stack:
         http: HttpServer | None = None
+        page: Page | None = None
         if config.service.http:
-            http = HttpServer(build_app(metrics, health), config.service.host, config.service.port)
+            page = _open_page(config, metrics, health, stack)
+            routes = page_routes(page) if page is not None else []
+            http = HttpServer(build_app(metrics, health, routes), config.service.host, config.service.port)
             http.start()
             stack.callback(http.stop)
-            log.info("http", host=config.service.host, port=http.port)
+            log.info("http", host=config.service.host, port=http.port, page=page is not None)
         encoder, vocabulary = load_models(config.encoder, config.vocabulary)
         metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": vocabulary.hash})
         log.info(
@@ -83,6 +91,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             source=f"stream_adapter/{_slot(config, writer)}",
             status_every_s=config.drift.status_every_s,
             metrics=metrics,
+            say=partial(_say, page),
         )
         teacher = Teacher(
             adapter,
@@ -122,6 +131,17 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 metrics=metrics,
                 clock=clock,
             )
+        if page is not None:
+            facts = Facts(
+                encoder=encoder.fingerprint,
+                vocabulary=vocabulary.hash,
+                class_names=vocabulary.class_names,
+                canaries=frozenset(config.adapter.canaries),
+                guard=config.drift.mode,
+                tolerance=config.drift.tolerance,
+                min_labels=config.drift.min_labels,
+            )
+            page.open(facts, lambda: View.of(adapter, watch.damping))
         processor = Processor(
             reader=reader,
             encoder=encoder,
@@ -134,6 +154,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             top_k=config.batch.top_k,
             clock=clock,
             saving=snapshots.turn if snapshots is not None else lambda: None,
+            observer=page,
         )
         source, sink = open_transport(config, stack)
         yield Worker(
@@ -156,6 +177,24 @@ def _slot(config: Config, writer: str) -> str:
     if config.transport == "files":
         return "files"
     return config.kafka.group_instance_id or writer
+
+
+def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextlib.ExitStack) -> Page | None:
+    """The live page, where there is to be one."""
+    access = Access.of(config.page, config.service.host)
+    if not access.enabled:
+        return None
+    page = Page(config.page, access, metrics, lambda: health.state)
+    page.start()
+    stack.callback(page.stop)
+    return page
+
+
+def _say(page: Page | None, alarm: DriftAlarm) -> None:
+    """Tell people, wherever they look."""
+    log_alarm(alarm)
+    if page is not None:
+        page.heard(alarm)
 
 
 def _check_http(http: HttpServer | None) -> None:

@@ -2,6 +2,9 @@
 
 import threading
 from collections.abc import Callable
+from typing import Literal
+
+State = Literal["restoring", "not_assigned", "ready", "draining", "stuck"]
 
 
 class Health:
@@ -21,6 +24,7 @@ class Health:
         self._lock = threading.Lock()
         self._progress_at = clock()
         self._met = dict.fromkeys(self.CONDITIONS, False)
+        self._draining = False
 
     def progress(self) -> None:
         """The loop finished a batch, or looked for work and found none."""
@@ -33,6 +37,15 @@ class Health:
             raise KeyError(f"unknown condition {condition!r}; known are {', '.join(self.CONDITIONS)}")
         with self._lock:
             self._met[condition] = met
+
+    def drain(self) -> None:
+        """The loop finishes what is under way, and reads no more."""
+        self._draining = True
+
+    @property
+    def draining(self) -> bool:
+        """Whether the worker is about to stop."""
+        return self._draining
 
     @property
     def seconds_without_progress(self) -> float:
@@ -50,6 +63,18 @@ class Health:
         """Whether the start is over: from then on only progress counts, with partitions or without."""
         with self._lock:
             return all(self._met[condition] for condition in self.START)
+
+    @property
+    def state(self) -> State:
+        """How the worker is, in one word."""
+        if not self.alive:
+            return "stuck"
+        if self._draining:
+            return "draining"
+        missing = self.missing
+        if "restored" in missing or "model_warm" in missing:
+            return "restoring"
+        return "not_assigned" if missing else "ready"
 
     @property
     def missing(self) -> list[str]:

@@ -1,22 +1,32 @@
-"""The worker's HTTP side: `/metrics`, `/startupz` (restored), `/healthz` (loop progress), `/readyz` (able to work)."""
+"""The worker's HTTP side.
+
+`/metrics`, `/startupz` (restored), `/healthz` (loop progress), `/readyz` (able to do its job), and the live page.
+"""
 
 import socket
 import threading
+from collections.abc import Sequence
 
 import uvicorn
 from prometheus_client import make_asgi_app
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from stream_adapter.errors import TransportError
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
 
 
-def build_app(metrics: Metrics, health: Health) -> Starlette:
-    """The ASGI application; answers 200 or 503 on the health routes, with the reason as JSON."""
+def build_app(metrics: Metrics, health: Health, page: Sequence[BaseRoute] = ()) -> Starlette:
+    """The ASGI application; answers 200 or 503 on the health routes, with the reason as JSON.
+
+    Args:
+        metrics: what `/metrics` shows.
+        health: what the health routes tell.
+        page: the routes of the live page, where there is one.
+    """
 
     async def startupz(request: Request) -> JSONResponse:
         seconds = round(health.seconds_without_progress, 3)
@@ -37,6 +47,7 @@ def build_app(metrics: Metrics, health: Health) -> Starlette:
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Mount("/metrics", make_asgi_app(registry=metrics.registry)),
+            *page,
         ]
     )
 
@@ -63,7 +74,7 @@ class HttpServer:
                 f"cannot listen on {host}:{port}: {error.strerror}; set `service.port` to a free port, or 0 for any"
             ) from error
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 

@@ -216,6 +216,7 @@ class Worker:
             DrainBudgetExceeded: the budget ran out first.
         """
         deadline = self._clock() + self._drain_s
+        self._health.drain()
         log.info("draining", batches=self._pipeline.batches, unread=len(self._batcher))
         self._source.pause()
         while len(self._pipeline):

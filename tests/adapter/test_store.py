@@ -219,3 +219,14 @@ def test_row_ids_that_are_gone_or_were_never_there_have_no_slot() -> None:
     slots = store.slots_of(np.array([[gone, 99], [-1, 0]]))
     assert slots.tolist() == [[-1, -1], [-1, 0]]
     assert store.classes_at(slots).tolist() == [[-1, -1], [-1, 0]]
+
+
+def test_a_listing_stays_as_it_was() -> None:
+    taught = [Anchor(name, VECTORS[at], label, at) for at, (name, label) in enumerate([("a", "cat"), ("b", "dog")])]
+    store = store_of(taught, CLASSES, D)
+    listing = store.listing()
+    expected = {(anchor.anchor_id, anchor.label, anchor.event_time_ms) for anchor in store.anchors()}
+    store.remove(listing.ids[0])
+    found = zip(listing.ids, listing.classes.tolist(), listing.times.tolist(), strict=True)
+    assert {(anchor_id, CLASSES[index], time) for anchor_id, index, time in found} == expected
+    assert listing.origins == (Origin(), Origin())

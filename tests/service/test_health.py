@@ -44,3 +44,19 @@ def test_started_needs_no_partitions() -> None:
 def test_a_misspelt_condition_is_refused() -> None:
     with pytest.raises(KeyError, match="unknown condition 'warm'"):
         Health(10.0, Clock()).set("warm", True)
+
+
+def test_the_state_is_one_word() -> None:
+    clock = Clock()
+    health = Health(10.0, clock)
+    assert health.state == "restoring"
+    health.set("restored", True)
+    assert health.state == "restoring"
+    health.set("model_warm", True)
+    assert health.state == "not_assigned"
+    health.set("partitions_assigned", True)
+    assert health.state == "ready"
+    health.drain()
+    assert health.state == "draining"
+    clock.now_s = 10.0
+    assert health.state == "stuck"

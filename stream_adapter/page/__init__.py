@@ -1,0 +1,1 @@
+"""The live page: what one worker does, for people, in a browser."""

@@ -1,0 +1,74 @@
+"""Who may see the page, who sees pictures on it, and who may delete anchors there."""
+
+import hmac
+import ipaddress
+from dataclasses import dataclass, field
+
+from stream_adapter.config import PageConfig
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The `page` section, with what `auto` means at this address.
+
+    On loopback only this machine's people can ask, so the page is there by default; elsewhere somebody has to want it.
+
+    Attributes:
+        enabled: whether there is a page at all.
+        changes: whether anchors can be deleted, by whoever knows the token.
+        pictures: whether pictures are shown.
+        private: whether the token is needed to see anything but the empty page.
+        hosts: names by which the page may be asked for, without port; None: any.
+        token: the token, or None.
+    """
+
+    enabled: bool
+    changes: bool
+    pictures: bool
+    private: bool
+    hosts: frozenset[str] | None
+    token: str | None = field(repr=False, default=None)
+
+    @classmethod
+    def of(cls, config: PageConfig, host: str) -> "Access":
+        """What the configuration means on `service.host`."""
+        local = is_loopback(host)
+        token = (config.token.get_secret_value() if config.token is not None else None) or None
+        mode = config.mode
+        if mode == "auto":
+            mode = ("full" if token else "read_only") if local else "off"
+        names = {name.lower() for name in config.hosts}
+        return cls(
+            enabled=mode != "off",
+            changes=mode == "full",
+            pictures=config.pictures == "on" or (config.pictures == "auto" and local),
+            private=token is not None and not local,
+            # A page of another origin can point its own name at 127.0.0.1 and so ask in the visitor's browser (DNS
+            # rebinding); the name that it asks by gives it away.
+            hosts=frozenset(names | set(_LOOPBACK_NAMES)) if local else (frozenset(names) or None),
+            token=token,
+        )
+
+    def knows_host(self, host_header: str) -> bool:
+        """Whether a request's `Host` is one of ours."""
+        if self.hosts is None:
+            return True
+        name = host_header.rsplit(":", 1)[0] if not host_header.endswith("]") else host_header
+        return name.lower() in self.hosts
+
+    def is_token(self, authorization: str) -> bool:
+        """Whether an `Authorization` header carries the token; takes as long for a near miss as for a wild guess."""
+        scheme, _, given = authorization.partition(" ")
+        if self.token is None or scheme.lower() != "bearer":
+            return False
+        return hmac.compare_digest(given.strip().encode(), self.token.encode())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens at this address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,70 @@
+"""A prediction in plain words: what zero-shot says, what the labels made of it, and which anchors did it."""
+
+from stream_adapter.events import Prediction
+
+# Below so large a gate the nearest anchor is too far to have a say.
+_NO_SAY = 0.01
+_NOVEL = 0.9
+
+
+def explain(prediction: Prediction) -> list[str]:
+    """Sentences, the most important one first."""
+    return [_answer(prediction), *_anchors(prediction), *_verdict(prediction), *_caution(prediction)]
+
+
+def _answer(prediction: Prediction) -> str:
+    top, zero_shot = prediction.top[0], prediction.zero_shot_label
+    if top.label != zero_shot:
+        return (
+            f"Zero-shot says “{zero_shot}”. The labels moved the answer to “{top.label}”: "
+            f"{_percent(top.zero_shot)} without them, {_percent(top.adapted)} with them."
+        )
+    change = top.adapted - top.zero_shot
+    if abs(change) < 0.005:
+        return f"Zero-shot and the adapted model agree on “{top.label}” at {_percent(top.adapted)}."
+    return (
+        f"Both say “{top.label}”; the labels {'raised' if change > 0 else 'lowered'} it from "
+        f"{_percent(top.zero_shot)} to {_percent(top.adapted)}."
+    )
+
+
+def _anchors(prediction: Prediction) -> list[str]:
+    if not prediction.anchors:
+        return ["There is no anchor yet, so nothing could move it."]
+    nearest = prediction.anchors[0]
+    if prediction.gate < _NO_SAY:
+        return [f"No anchor is near enough to have a say; the nearest one has cosine {nearest.cosine:.2f}."]
+    top = prediction.top[0].label
+    near = f"“{nearest.label}” at cosine {nearest.cosine:.2f}"
+    if not prediction.top_has_anchors:
+        return [
+            f"“{top}” has no anchors ({prediction.top[0].kind}): labels move the classes around it, and what they "
+            f"take from those falls to it. The nearest anchor is {near}."
+        ]
+    number, alike = len(prediction.anchors), sum(anchor.label == top for anchor in prediction.anchors)
+    are = "is" if alike == 1 else "are"
+    return [f"{alike} of the {number} nearest anchors {are} “{top}”; the nearest of all is {near}."]
+
+
+def _verdict(prediction: Prediction) -> list[str]:
+    if prediction.label is None:
+        return []
+    adapted = prediction.top[0].label == prediction.label
+    zero_shot = prediction.zero_shot_label == prediction.label
+    judged = {
+        (True, True): "both were right",
+        (True, False): "only the adapted model was right",
+        (False, True): "only zero-shot was right",
+        (False, False): "both were wrong",
+    }[adapted, zero_shot]
+    return [f"Its label, which this answer did not know, is “{prediction.label}”: {judged}."]
+
+
+def _caution(prediction: Prediction) -> list[str]:
+    if prediction.novelty <= _NOVEL:
+        return []
+    return [f"Neither the vocabulary nor an anchor explains it well: novelty {prediction.novelty:.2f}."]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,215 @@
+"""The page over HTTP: what is served, to whom, and with which precautions; docs/page.md describes the API."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from stream_adapter.page.desk import Busy
+from stream_adapter.page.gallery import LIMIT, anchors_of, classes_of
+from stream_adapter.page.history import SPANS
+from stream_adapter.page.page import Page
+from stream_adapter.page.pictures import STRIP
+
+log = structlog.get_logger(__name__)
+
+CUSTOM_HEADER = "x-stream-adapter"
+"""What a request that changes something must carry: a page of another origin cannot send it without being asked."""
+
+_STATIC = Path(__file__).parent / "static"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_BODY_BYTES = 64 * 1024
+_IDS = 500
+_TEXT = 200
+_WAIT_S = 10.0
+_ANCHOR_ID = re.compile(r"[0-9a-f]{32}")
+_HEADERS = {
+    # Nothing but this origin's own files; no inline script, no form that leaves, no frame around it.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+
+Handler = Callable[[Request], Awaitable[Response]]
+T = TypeVar("T")
+
+
+def page_routes(page: Page) -> list[BaseRoute]:
+    """The page's routes.
+
+    Answers 421 to a foreign `Host`, 401 without the token where it is needed, 403 where nobody may change anything or
+    the custom header is missing, 400 and 413 to requests that make no sense, 503 while the worker does not come to it.
+    """
+    api = _Api(page)
+    files = {path.name: path for path in _STATIC.iterdir() if path.suffix in _TYPES}
+    return [
+        Route("/", _guarded(page, _file(files["index.html"]), open_to_all=True)),
+        *(Route(f"/page/{name}", _guarded(page, _file(path), open_to_all=True)) for name, path in files.items()),
+        Route("/api/live", _guarded(page, api.live)),
+        Route("/api/classes", _guarded(page, api.classes)),
+        Route("/api/anchors", _guarded(page, api.anchors)),
+        Route("/api/thumbnails", _guarded(page, api.thumbnails)),
+        Route("/api/anchors/forget", _guarded(page, api.forget), methods=["POST"]),
+    ]
+
+
+def _guarded(page: Page, handler: Handler, *, open_to_all: bool = False) -> Handler:
+    """Check who asks, and by which name, before `handler`; send the security headers with every answer."""
+    access = page.access
+
+    async def answer(request: Request) -> Response:
+        if not access.knows_host(request.headers.get("host", "")):
+            return _refusal(421, "this page is not served under that name; add it to `page.hosts`")
+        if access.private and not open_to_all and not access.is_token(request.headers.get("authorization", "")):
+            return _refusal(401, "the token is missing or wrong")
+        try:
+            return await handler(request)
+        except HTTPException as error:
+            return _refusal(error.status_code, error.detail)
+
+    async def with_headers(request: Request) -> Response:
+        response = await answer(request)
+        response.headers.update(_HEADERS)
+        return response
+
+    return with_headers
+
+
+def _refusal(status: int, reason: str) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse({"error": reason}, status, headers)
+
+
+def _file(path: Path) -> Handler:
+    content = path.read_bytes()  # read once: no path of a request ever reaches the file system
+
+    async def send(request: Request) -> Response:
+        return Response(content, media_type=_TYPES[path.suffix])
+
+    return send
+
+
+class _Api:
+    """The JSON answers."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    async def live(self, request: Request) -> Response:
+        span = _text(request, "span") or SPANS[0].name
+        if span not in {known.name for known in SPANS}:
+            raise HTTPException(400, f"`span` must be one of {', '.join(known.name for known in SPANS)}")
+        return JSONResponse(
+            self._page.live(
+                span,
+                after_ms=_number(request, "after", 0),
+                picture=_number(request, "picture", 0),
+                alarm=_number(request, "alarm", 0),
+                limit=min(STRIP, _number(request, "limit", STRIP)),
+            )
+        )
+
+    async def classes(self, request: Request) -> Response:
+        view = await _soon(self._page.desk.view())
+        return JSONResponse(await run_in_threadpool(classes_of, view, self._page.facts))
+
+    async def anchors(self, request: Request) -> Response:
+        label, search = _text(request, "label") or None, _text(request, "search")
+        limit = min(LIMIT, _number(request, "limit", LIMIT))
+        view = await _soon(self._page.desk.view())
+        page = self._page
+        # Away from the loop that answers whether the worker is alive: a search looks at every anchor.
+        found = await run_in_threadpool(
+            anchors_of, view, page.facts, page.pictures, label=label, search=search, limit=limit
+        )
+        return JSONResponse(found)
+
+    async def thumbnails(self, request: Request) -> Response:
+        ids = [one for one in request.query_params.get("ids", "").split(",") if _ANCHOR_ID.fullmatch(one)]
+        return JSONResponse(self._page.pictures.of(ids[:STRIP]))
+
+    async def forget(self, request: Request) -> Response:
+        access = self._page.access
+        if not access.changes:
+            raise HTTPException(403, "this page is read-only; `page.mode: full` with a `page.token` lets it delete")
+        if not access.is_token(request.headers.get("authorization", "")):
+            raise HTTPException(401, "the token is missing or wrong")
+        if CUSTOM_HEADER not in request.headers:
+            raise HTTPException(403, f"the header `{CUSTOM_HEADER}` is missing")
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            raise HTTPException(403, "a page of another origin may not ask for this")
+        ids = _ids(await _body(request))
+        try:
+            forgotten = await _soon(self._page.desk.forget(ids))
+        except Busy:
+            raise HTTPException(503, "the worker does not come to it; see its state") from None
+        log.info("anchors forgotten by way of the page", asked=len(ids), forgotten=len(forgotten))
+        return JSONResponse({"forgotten": list(forgotten)})
+
+
+async def _soon(future: Future[T]) -> T:
+    """What the adapter's thread answers.
+
+    Raises:
+        HTTPException: 503, it did not come to it in time.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), _WAIT_S)
+    except TimeoutError:
+        raise HTTPException(503, f"the worker did not come to it within {_WAIT_S:g} s; see its state") from None
+
+
+async def _body(request: Request) -> Any:
+    """A small JSON body."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _BODY_BYTES:
+            raise HTTPException(413, f"more than {_BODY_BYTES:,} bytes")
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise HTTPException(400, "the body is not JSON") from None
+
+
+def _ids(document: Any) -> list[str]:
+    ids = document.get("ids") if isinstance(document, dict) else None
+    if not isinstance(ids, list) or not 0 < len(ids) <= _IDS:
+        raise HTTPException(400, f"`ids` must be a list of 1 to {_IDS} anchor ids")
+    if not all(isinstance(one, str) and _ANCHOR_ID.fullmatch(one) for one in ids):
+        raise HTTPException(400, "an anchor id is 32 hexadecimal digits")
+    return ids
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        raise HTTPException(400, f"`{name}` must be a whole number")
+    return int(text)
+
+
+def _text(request: Request, name: str) -> str:
+    text = request.query_params.get(name, "")
+    if len(text) > _TEXT:
+        raise HTTPException(400, f"`{name}` is longer than {_TEXT} characters")
+    return text

@@ -1,0 +1,36 @@
+import contextlib
+import time
+
+from stream_adapter.config import Config, parse
+from stream_adapter.metrics import Metrics
+from stream_adapter.page.page import Page
+from stream_adapter.service.build import _open_page
+from stream_adapter.service.health import Health
+
+
+def configuration(service: str = "", page: str = "") -> Config:
+    return parse(f"""
+encoder: {{pretrained: openai}}
+vocabulary: {{classes: [cat, dog]}}
+service: {{{service}}}
+page: {{{page}}}
+""")
+
+
+def opened(config: Config) -> Page | None:
+    with contextlib.ExitStack() as stack:
+        return _open_page(config, Metrics(), Health(10.0, time.monotonic), stack)
+
+
+def test_there_is_a_page_where_only_this_machine_sees_it() -> None:
+    page = opened(configuration())
+    assert page is not None
+    assert not page.access.changes
+
+
+def test_there_is_none_elsewhere_unless_somebody_wants_it() -> None:
+    assert opened(configuration("host: 0.0.0.0")) is None
+    assert opened(configuration(page="mode: off")) is None
+    wanted = opened(configuration("host: 0.0.0.0", "mode: read_only"))
+    assert wanted is not None
+    assert not wanted.access.pictures
