@@ -95,5 +95,23 @@ screenshots: setup ## Take the README's pictures of the live page (Chromium; a m
 page-benchmark: setup ## Measure what the live page costs the worker
 	$(BIN)/python benchmarks/page.py
 
+# Containers
+IMAGE   ?= stream-adapter
+VARIANT ?= cpu
+
+.PHONY: image lock compose-test
+
+image: ## Build the container image; VARIANT=cuda for NVIDIA GPUs
+	docker build --tag $(IMAGE):latest --build-arg VARIANT=$(VARIANT) \
+		--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) .
+
+lock: setup ## Lock what the image installs; LOCK="--upgrade --cpu" for new versions
+	$(BIN)/python -m pip install --quiet --group lock
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python deploy/requirements/lock.py $(LOCK)
+
+compose-test: setup ## Try image and compose file on a real Docker; ends with one line of JSON
+	@$(BIN)/python -m tests.campaigns.containers
+
 clean: ## Remove what was built, but not .venv
 	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from stream_adapter import __version__, config
+from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
 
@@ -25,6 +26,8 @@ anchors_app = typer.Typer(help="Look at what was learned, and delete from it.", 
 letters_app = typer.Typer(help="Events that could not be used.", no_args_is_help=True)
 drift_app = typer.Typer(help="What the monitors found, and what the guard did.", no_args_is_help=True)
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
+app.command()(demo)
+app.command("produce-samples")(produce_samples)
 app.add_typer(topics_app, name="topics")
 app.add_typer(classes_app, name="classes")
 app.add_typer(anchors_app, name="anchors")
@@ -67,35 +70,6 @@ def validate(file: ConfigFile) -> None:
 
 
 @app.command()
-def demo(
-    output: Annotated[Path, typer.Option(help="Folder for summary.json and accuracy.png.")] = Path("demo-output"),
-    events: Annotated[int, typer.Option(min=100, help="Pictures in the stream.")] = 4_000,
-    rate: Annotated[float, typer.Option(min=1.0, help="Pictures sent a second.")] = 80.0,
-    transport: Annotated[
-        Literal["auto", "kafka", "files"],
-        typer.Option(help="auto: Kafka where KAFKA_BOOTSTRAP_SERVERS is set or Java and Maven are there, else files."),
-    ] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of pictures and labels.")] = 0,
-    browser: Annotated[
-        bool, typer.Option(help="Open the worker's page, where this runs in a terminal with a display.")
-    ] = True,
-) -> None:
-    """See it learn: a broker, a worker, a stream of drawn pictures, and the accuracy against the truth."""
-    from stream_adapter.demo.display import Display
-    from stream_adapter.demo.run import DemoSettings, run_demo
-
-    settings = DemoSettings(
-        output=output,
-        events=events,
-        rate=rate,
-        transport=None if transport == "auto" else transport,
-        seed=seed,
-        browser=browser,
-    )
-    run_demo(settings, Display())
-
-
-@app.command()
 def produce(
     file: ConfigFile,
     input: Annotated[Path, typer.Argument(help="Folder CLASS/picture.jpg, .csv or .jsonl manifest, recorded topic.")],
@@ -110,22 +84,6 @@ def produce(
     from stream_adapter.operations.produce import produce_all
 
     produce_all(config.load(file), input, labels=labels, rate=rate, limit=limit, console=Console(stderr=True))
-
-
-@app.command("produce-samples")
-def produce_samples(
-    file: ConfigFile,
-    rate: Annotated[float, typer.Option(min=0.1, help="Pictures a second.")] = 20.0,
-    label_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the pictures with a label.")] = 0.3,
-    shift_every: Annotated[int, typer.Option(min=1, help="Pictures after which their style changes.")] = 3_000,
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many pictures.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of pictures and labels.")] = 0,
-) -> None:
-    """Send drawn pictures of the vocabulary's classes to the images topic until stopped: something to look at."""
-    from stream_adapter.demo.samples import SampleSettings, send_samples
-
-    settings = SampleSettings(rate=rate, label_share=label_share, shift_every=shift_every, limit=limit, seed=seed)
-    send_samples(config.load(file), settings, Console(stderr=True))
 
 
 @app.command()
