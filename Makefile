@@ -11,6 +11,7 @@ WORKERS ?= 3
 BROKER_RESTARTS ?= 0
 ZOMBIES ?= 0
 RESCALES ?= 0
+JOBS ?= 2
 
 .PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study acl-test tutorial-test audit clean
 
@@ -42,10 +43,10 @@ types: setup ## mypy, strict
 	$(BIN)/mypy
 
 unit: setup ## Tests that need no broker
-	$(BIN)/pytest --ignore tests/integration
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal --ignore tests/integration
 
 integration: setup ## Tests on a real Apache Kafka (Java 17 and Maven, or KAFKA_BOOTSTRAP_SERVERS)
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal tests/integration
 
 format: setup ## Let ruff format and fix
 	$(BIN)/ruff check --fix .
@@ -114,4 +115,4 @@ compose-test: setup ## Try image and compose file on a real Docker; ends with on
 	@$(BIN)/python -m tests.campaigns.containers
 
 clean: ## Remove what was built, but not .venv
-	rm -rf build dist deploy/local-kafka/target .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)
+	rm -rf build dist deploy/local-kafka/target tests/api_server/bin .mypy_cache .ruff_cache .pytest_cache .hypothesis $(OUTPUT)
