@@ -6,6 +6,7 @@ in the vocabulary. Run with `-s` to see the figures.
 
 import random
 from collections import defaultdict
+from math import comb
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,11 @@ def test_pacs_learns_and_keeps_its_promise(bootstrap_servers: str, tmp_path: Pat
         return sum(result[column] for result in results) / len(results)
 
     assert accuracy("labelled", 1) > accuracy("labelled", 0)
-    assert accuracy("canary", 1) >= accuracy("canary", 0) - 0.01
+    # So few canaries cannot show half a point (`tests/evaluate/test_promise.py` does, over draws): here the sign test
+    # must not find harm.
+    lost = sum(before and not after for before, after in hits["all", "canary"])
+    won = sum(after and not before for before, after in hits["all", "canary"])
+    assert sum(comb(lost + won, k) for k in range(lost, lost + won + 1)) / 2 ** (lost + won) > 0.05, (lost, won)
     # Labels that the vocabulary does not know are counted, predicted and not learned.
     assert unknown == sum(name == "guitar" for _, name in truth.values())
     anchors = anchor_records(cluster)
