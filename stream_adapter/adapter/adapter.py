@@ -59,8 +59,7 @@ class Adapter:
         text_vectors = np.array(text_vectors, np.float32)  # (C, d), a copy
         self._config = config
         self._class_names = frozenset(class_names)
-        self._device = torch.device(device)
-        self._texts = torch.from_numpy(text_vectors).to(self._device)
+        self._texts = torch.from_numpy(text_vectors).to(device)
         self._settings = Settings.of(text_vectors, class_names, logit_scale, config)
         self._answering = Answering(self._texts, self._settings.fit, config, self._settings.local)
         self._presence = ClassPresence(len(class_names), text_vectors.shape[1], config.presence.window)

@@ -1,13 +1,21 @@
 """Gaussian classes around the means of anchors and traffic: linear discriminant analysis that also learns unlabelled.
 
 Every class with anchors, and every class that the unlabelled traffic shows, is a Gaussian around its mean; all share
-one covariance Σ, that of anchors around their class means, shrunk: A = (1 − λ) Σ + λ tr(Σ)/d I. The answer p of the
-correction is the prior, the likelihood tells the classes apart:
+one covariance Σ, shrunk: A = (1 − λ) Σ + λ tr(Σ)/d I. The answer p of the correction is the prior, the likelihood tells
+the classes apart:
 
     L_c(z) = (z − μ)ᵀ A⁻¹ (m_c − μ) − ½ (m_c − μ)ᵀ A⁻¹ (m_c − μ)
 
 m_c the mean over the class's anchors, weighted by trust, and its share of the unlabelled traffic (`traffic_means.py`),
 μ the mean of labelled classes' means. Vectors of CLIP are no independent measurements, hence the weight s of L.
+
+Σ is that of anchors around their class means, W, and of what anchors do not show: where the unlabelled events of
+labelled classes lie elsewhere than the anchors, δ_c apart, because the domain changed or only easy pictures get labels.
+Such a direction says nothing about the class:
+
+    Σ = W + 10 Σ_c N_c v_c δ_c δ_cᵀ / Σ_c N_c,   v_c = max(0, 1 − tr(W) (1/N_c + 1/n_c) / |δ_c|²)
+
+N_c events and n_c anchors of class c; v_c is what of |δ_c|² two samples of one distribution would not show by chance.
 
 An unlabelled class takes part as far as its mean can be believed, with the share
 
@@ -35,6 +43,7 @@ _LEAST_FREEDOM = 10.0  # anchors beyond one a class, below which there is no cov
 _MEASURED = 8_192  # anchors that the covariance is measured on
 _HALF = 4.0  # events' worth of evidence with which an unlabelled class takes part with half of its probability
 _LEAST_SHARE = 0.02
+_SHIFT = 10.0  # how much more a shift of the traffic counts than its share of the scatter
 _SMALLEST = 1e-12  # of a probability under the logarithm
 
 
@@ -58,13 +67,13 @@ class AnchorGaussians(NamedTuple):
         classes: int64 (S,), ascending.
         weights: float32 (S,), anchors of each, weighted by trust.
         sums: float32 (S, d), of their vectors, weighted by trust.
-        precision: float32 (d, d), A⁻¹; (0, 0) where there are too few anchors.
+        covariance: float32 (d, d), W; (0, 0) where there are too few anchors.
     """
 
     classes: Tensor
     weights: Tensor
     sums: Tensor
-    precision: Tensor
+    covariance: Tensor
 
 
 def measure(vectors: Tensor, classes: Tensor, trust: Tensor, settings: DiscriminantSettings) -> AnchorGaussians:
@@ -74,7 +83,7 @@ def measure(vectors: Tensor, classes: Tensor, trust: Tensor, settings: Discrimin
         vectors: float32 (n, d), unit, in an order that says nothing about them.
         classes: int64 (n,).
         trust: float32 (n,), how far each label is trusted.
-        settings: λ; nothing is measured where s is 0.
+        settings: no covariance is measured where s is 0.
     """
     present, rows = torch.unique(classes, return_inverse=True)  # (S,), (n,)
     d = vectors.shape[1]
@@ -86,11 +95,8 @@ def measure(vectors: Tensor, classes: Tensor, trust: Tensor, settings: Discrimin
     some = slice(None, None, -(-len(vectors) // _MEASURED))
     means = sums / weights.clamp(min=1e-6)[:, None]
     off = (vectors[some] - means[rows[some]]) * trust[some].sqrt()[:, None]  # (n', d)
-    covariance = (off.T @ off).double() / float(trust[some].sum()) * (float(weights.sum()) / freedom)  # (d, d)
-    spread = float(covariance.trace()) / d
-    shrunk = (1.0 - settings.shrinkage) * covariance
-    shrunk.diagonal().add_(settings.shrinkage * spread + 1e-9)
-    return AnchorGaussians(present, weights, sums, torch.cholesky_inverse(torch.linalg.cholesky(shrunk)).float())
+    covariance = (off.T @ off) * (float(weights.sum()) / freedom / float(trust[some].sum()))  # (d, d)
+    return AnchorGaussians(present, weights, sums, covariance)
 
 
 class Discriminant:
@@ -100,7 +106,7 @@ class Discriminant:
         anchors: None without any.
         traffic: what the unlabelled traffic shows.
         labelled: bool (C,), the classes that have anchors.
-        settings: s.
+        settings: s and λ.
     """
 
     def __init__(
@@ -110,7 +116,7 @@ class Discriminant:
         labelled: NDArray[np.bool_],
         settings: DiscriminantSettings,
     ) -> None:
-        self._active = anchors is not None and len(anchors.precision) > 0
+        self._active = anchors is not None and len(anchors.covariance) > 0
         if anchors is None or not self._active:
             return
         weights = np.zeros(len(labelled))  # (C,)
@@ -130,7 +136,8 @@ class Discriminant:
         self._shares = torch.from_numpy(shares[taking_part]).float()  # (m,)
         self._centre = means[torch.from_numpy(labelled[taking_part])].mean(dim=0)  # (d,), μ
         off = means - self._centre
-        self._directions = settings.weight * (off @ anchors.precision).T  # (d, m)
+        precision = _inverse(_with_shift(anchors, traffic), settings.shrinkage)  # (d, d)
+        self._directions = settings.weight * (off @ precision).T  # (d, m)
         self._offsets = -0.5 * torch.linalg.vecdot(off, self._directions.T)  # (m,)
 
     def shared_out(self, answer: Tensor, images: Tensor) -> Tensor:
@@ -152,3 +159,27 @@ class Discriminant:
         if all_take_part:
             return after
         return answer.index_copy_(1, self._classes, after)
+
+
+def _with_shift(anchors: AnchorGaussians, traffic: TrafficMeans) -> Tensor:
+    """Σ: float64 (d, d)."""
+    covariance = anchors.covariance.double()
+    classes = anchors.classes.numpy()
+    _, ours, theirs = np.intersect1d(classes, traffic.classes, return_indices=True)
+    ours = ours[anchors.weights.numpy()[ours] > 0]
+    theirs = theirs[np.isin(traffic.classes[theirs], classes[ours])]
+    if not len(ours):
+        return covariance
+    n, events = anchors.weights.double().numpy()[ours], traffic.weights[theirs]  # (c,), (c,)
+    shift = traffic.sums[theirs] / events[:, None] - anchors.sums.double().numpy()[ours] / n[:, None]  # (c, d)
+    by_chance = float(covariance.trace()) * (1.0 / events + 1.0 / n)  # (c,)
+    real = np.maximum(0.0, 1.0 - by_chance / np.maximum(np.square(shift).sum(axis=1), 1e-12))
+    scatter = (shift * (events * real)[:, None]).T @ shift / events.sum()  # (d, d)
+    return covariance + _SHIFT * torch.from_numpy(scatter)
+
+
+def _inverse(covariance: Tensor, shrinkage: float) -> Tensor:
+    """A⁻¹: float32 (d, d)."""
+    shrunk = (1.0 - shrinkage) * covariance
+    shrunk.diagonal().add_(shrinkage * float(covariance.trace()) / len(covariance) + 1e-9)
+    return torch.cholesky_inverse(torch.linalg.cholesky(shrunk)).float()

@@ -55,7 +55,7 @@ def fit_arrays(fitted: Fitted, settings: str) -> dict[str, NDArray[np.generic]]:
             "gaussians_classes": readings.gaussians.classes,
             "gaussians_weights": readings.gaussians.weights,
             "gaussians_sums": readings.gaussians.sums,
-            "gaussians_precision": readings.gaussians.precision,
+            "gaussians_covariance": readings.gaussians.covariance,
         }
     return {f"fit.{name}": value.cpu().numpy() if isinstance(value, Tensor) else value for name, value in named.items()}
 
@@ -134,8 +134,8 @@ def _gaussians(arrays: Arrays, n_classes: int, dimension: int) -> AnchorGaussian
     classes = _array(arrays, "gaussians_classes", np.int64, (-1,))
     if classes.size and not 0 <= classes.min() <= classes.max() < n_classes:
         raise ValueError(f"`fit.gaussians_classes` has indices that are not below {n_classes}")
-    side = dimension if array_of(arrays, "fit.gaussians_precision", np.float32, dimensions=2).size else 0
-    shapes = {"weights": (len(classes),), "sums": (len(classes), dimension), "precision": (side, side)}
+    side = dimension if array_of(arrays, "fit.gaussians_covariance", np.float32, dimensions=2).size else 0
+    shapes = {"weights": (len(classes),), "sums": (len(classes), dimension), "covariance": (side, side)}
     parts = [torch.from_numpy(_array(arrays, f"gaussians_{name}", np.float32, shape)) for name, shape in shapes.items()]
     return AnchorGaussians(torch.from_numpy(classes), *parts)
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.discriminant import Discriminant, DiscriminantSettings, measure
+from stream_adapter.adapter.discriminant import AnchorGaussians, Discriminant, DiscriminantSettings, measure
 from stream_adapter.adapter.traffic_means import TrafficMeans
 from tests.adapter.anchor_sets import around, random_unit
 
@@ -21,7 +21,9 @@ def anchors(
     return vectors, np.repeat(np.array(labelled, np.int64), per_class)
 
 
-def measured(vectors: NDArray[np.float32], classes: NDArray[np.int64], trust: NDArray[np.float32] | None = None):  # type: ignore[no-untyped-def]
+def measured(
+    vectors: NDArray[np.float32], classes: NDArray[np.int64], trust: NDArray[np.float32] | None = None
+) -> AnchorGaussians:
     weights = torch.ones(len(classes)) if trust is None else torch.from_numpy(trust)
     return measure(torch.from_numpy(vectors), torch.from_numpy(classes), weights, SETTINGS)
 
@@ -50,6 +52,9 @@ def test_the_answer_is_bayes_rule_with_one_covariance() -> None:
     own = np.array([wide[classes == c].mean(axis=0) for c in (0, 1)])
     off = wide - own[classes]
     covariance = off.T @ off / (len(wide) - 2)
+    shift = CENTRES[0] - own[0]  # of class 0, the only labelled one that the traffic shows: 3 events beside 12 anchors
+    real = max(0.0, 1.0 - np.trace(covariance) * (1 / 3 + 1 / 12) / (shift @ shift))
+    covariance += 10.0 * real * np.outer(shift, shift)
     shrunk = 0.7 * covariance + 0.3 * np.trace(covariance) / D * np.eye(D)
     means = np.array([(12 * own[0] + 3 * CENTRES[0]) / 15, own[1], CENTRES[2]])
     centre = means[:2].mean(axis=0)
@@ -133,3 +138,18 @@ def test_with_one_class_or_few_anchors_or_no_weight_nothing_changes(
     made = Discriminant(found, traffic({3: (9.0, 9.0, CENTRES[3])}), np.isin(np.arange(C), labelled), settings)
     before = torch.full((4, C), 0.2)
     assert torch.equal(made.shared_out(before.clone(), torch.from_numpy(CENTRES[:4])), before)
+
+
+def test_a_direction_in_which_the_traffic_left_the_anchors_tells_classes_apart_no_more() -> None:
+    vectors, classes = anchors()
+    elsewhere = random_unit(1, D, seed=77)[0]
+    labelled = np.isin(np.arange(C), [0, 1])
+    stayed = {c: (50.0, 50.0, vectors[classes == c].mean(axis=0)) for c in (0, 1)}
+    moved = {c: (50.0, 50.0, vectors[classes == c].mean(axis=0) + 2.0 * elsewhere) for c in (0, 1)}
+    before = torch.tensor([[0.5, 0.5, 0.0, 0.0, 0.0]])
+    z = torch.from_numpy(elsewhere[None])
+    told = [
+        Discriminant(measured(vectors, classes), traffic(rows), labelled, SETTINGS).shared_out(before.clone(), z)[0, 0]
+        for rows in (stayed, moved)
+    ]
+    assert abs(float(told[1]) - 0.5) < 0.5 * abs(float(told[0]) - 0.5)
