@@ -43,7 +43,7 @@ types: setup ## mypy, strict
 	$(BIN)/mypy
 
 unit: setup ## Tests that need no broker
-	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal --ignore tests/integration
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal --ignore tests/integration
 
 integration: setup ## Tests on a real Apache Kafka (Java 17 and Maven, or KAFKA_BOOTSTRAP_SERVERS)
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal tests/integration
