@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 _LEAST_WEIGHT = 0.5  # events' worth of belief below which a class has no mean
 _WORTH_TELLING = 4.0  # events' worth of evidence; of less every new event moves the mean
 _MOST_BYTES = 600_000  # of all means on the wire; Kafka's usual limit for a record is 1 MB
+_LONGEST = 1.01  # of a mean of unit vectors, with what float16 rounds
 _TEXT_BYTES = 2 * 4 / 3  # of a float16 in base64
 
 
@@ -114,7 +115,8 @@ class TrafficMeans:
         """Read the wire form; classes that this vocabulary lacks are dropped.
 
         Raises:
-            ValueError: it is no such document, or its vectors have another length than `dimension`.
+            ValueError: it is no such document, its vectors have another length than `dimension`, or no worker tells such
+                means: a weight below a half, more excess than weight, a mean longer than of unit vectors.
         """
         if not isinstance(document, Mapping):
             raise ValueError(f"class presence: `means` must be an object, found {document!r:.80}")
@@ -156,12 +158,15 @@ def _row(name: object, row: object, dimension: int) -> tuple[float, float, bytes
     if not (isinstance(row, list) and len(row) == 3 and isinstance(row[2], str)):
         raise wrong
     weight, excess, text = row
-    if not all(type(x) in (int, float) and 0 <= x < 2**53 for x in (weight, excess)) or not weight > 0:
+    if not all(type(x) in (int, float) for x in (weight, excess)):
+        raise wrong
+    # What no worker tells is refused whole: a weight next to nothing would make every answer a division by zero.
+    if not (0 <= excess <= weight and _LEAST_WEIGHT <= weight < 2**53):
         raise wrong
     try:
         mean = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise wrong from error
-    if len(mean) != 2 * dimension or not np.isfinite(np.frombuffer(mean, "<f2")).all():
+    if len(mean) != 2 * dimension or not np.linalg.norm(np.frombuffer(mean, "<f2").astype(np.float64)) <= _LONGEST:
         raise wrong
     return float(weight), float(excess), mean

@@ -96,6 +96,9 @@ def test_a_record_of_another_vocabulary_is_read_by_name() -> None:
         ({"means": {"cat": [4.0, 2.0]}}, "mean of 'cat' must be"),
         ({"means": {"cat": [0, 0, "ADwAAAAA"]}}, "mean of 'cat' must be"),
         ({"means": {"cat": [4.0, -1.0, "ADwAAAAA"]}}, "mean of 'cat' must be"),
+        ({"means": {"cat": [1e-300, 0.0, "ADwAAAAA"]}}, "mean of 'cat' must be"),  # nothing to divide by
+        ({"means": {"cat": [4.0, 5.0, "ADwAAAAA"]}}, "mean of 'cat' must be"),  # more excess than weight
+        ({"means": {"cat": [4.0, 2.0, "ADwAPAAA"]}}, "mean of 'cat' must be"),  # longer than a unit vector
         ({"means": {"cat": [4.0, 2.0, "ADwAAA=="]}}, "3 float16 in base64"),
         ({"means": {"cat": [4.0, 2.0, "ADwAAAAAx"]}}, "mean of 'cat' must be"),
         ({"means": {"cat": [4.0, 2.0, "AHwAAAAA"]}}, "mean of 'cat' must be"),  # infinite

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.traffic_means import TrafficMeans
+from tests.adapter.anchor_sets import random_unit
 
 C, D = 5, 4
 NAMES = tuple("vwxyz")
@@ -15,7 +16,7 @@ def window(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_]]:
     """Vectors, all probabilities in the order of classes, labelled."""
     n = len(adapted)
-    vectors = np.random.default_rng(seed).normal(size=(n, D)).astype(np.float32)
+    vectors = random_unit(n, D, seed)
     return vectors, adapted.astype(np.float32), np.tile(np.arange(C, dtype=np.int32), (n, 1)), labelled
 
 
