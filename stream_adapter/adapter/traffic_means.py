@@ -115,8 +115,8 @@ class TrafficMeans:
         """Read the wire form; classes that this vocabulary lacks are dropped.
 
         Raises:
-            ValueError: it is no such document, its vectors have another length than `dimension`, or no worker tells such
-                means: a weight below a half, more excess than weight, a mean longer than of unit vectors.
+            ValueError: it is no such document, its vectors have another length than `dimension`, or no worker tells
+                such means: a weight below a half, more excess than weight, a mean longer than of unit vectors.
         """
         if not isinstance(document, Mapping):
             raise ValueError(f"class presence: `means` must be an object, found {document!r:.80}")
