@@ -146,11 +146,12 @@ def test_means_of_another_encoders_vectors_are_not_heard_but_the_rest_is() -> No
     assert len(another.adapter.presence.means.classes) == 0
 
 
-def test_a_large_record_is_not_told_as_often() -> None:
+def test_a_large_record_is_not_told_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_adapter.shared_presence._BYTES_PER_S", 10)
     worker = Worker("one")
     worker.see(1, 60)
     (told,) = worker.presence.tell(0.0, EVERYTHING)
-    worker.presence._pause_s = len(told.value or b"") / 10  # as if a byte took a tenth of a second
+    pause_s = len(told.value or b"") / 10
     worker.see(2, 60)
-    assert worker.presence.tell(6.0, EVERYTHING) == []
-    assert worker.presence.tell(6.0 + worker.presence._pause_s, EVERYTHING)
+    assert worker.presence.tell(pause_s - 0.1, EVERYTHING) == []
+    assert worker.presence.tell(pause_s, EVERYTHING)
