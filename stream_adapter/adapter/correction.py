@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stream_adapter.adapter.discriminant import AnchorGaussians, Discriminant, DiscriminantSettings, measure
+from stream_adapter.adapter.discriminant import AnchorMeans, Discriminant, DiscriminantSettings, measure
 from stream_adapter.adapter.label_trust import LabelTrust
 from stream_adapter.adapter.local_residual import LocalFit, LocalSettings, nearest_fit
 from stream_adapter.adapter.open_set import LeftOut, OpenSet, calibrate
@@ -43,7 +43,7 @@ class CorrectionSettings:
         local: of local kernel ridge.
         kappa: κ, the share of the traffic from which on a class counts as present.
         protection: log-odds taken from labelled classes in favour of all others.
-        discriminant: how far the classes' Gaussians are believed.
+        discriminant: how far the classes' means are believed.
     """
 
     local: LocalSettings
@@ -85,7 +85,7 @@ class AnchorReadings:
         novelty: float32 (2, e), theirs beside all other anchors, and beside those of other classes.
         neighbours: int64 (e, k), the other anchors around each of them.
         weights: float32 (e, k), the local weights of these.
-        gaussians: the labelled classes' means and covariance.
+        means: the labelled classes' means, and in what unit distances from them are.
     """
 
     rows: NDArray[np.int64]
@@ -99,7 +99,7 @@ class AnchorReadings:
     novelty: Tensor
     neighbours: Tensor
     weights: Tensor
-    gaussians: AnchorGaussians
+    means: AnchorMeans
 
 
 def read_anchors(
@@ -145,7 +145,7 @@ def read_anchors(
         novelty=torch.cat(novelty, dim=1),
         neighbours=torch.cat(neighbours),
         weights=torch.cat(weights),
-        gaussians=measure(vectors, classes, trust.trust, settings.discriminant),
+        means=measure(vectors, classes, trust.trust, settings.discriminant),
     )
 
 
@@ -201,8 +201,8 @@ class Correction:
         self._rows = np.empty(0, np.int64)
         self._residual_classes = torch.empty(0, 0, dtype=torch.int64)
         self._residual_values = torch.empty(0, 0)
-        gaussians = None if readings is None else readings.gaussians
-        self._discriminant = Discriminant(gaussians, evidence.means, labelled, settings.discriminant)
+        means = None if readings is None else readings.means
+        self._discriminant = Discriminant(means, evidence.means, labelled, settings.discriminant)
         if readings is not None:
             self._places = np.argsort(readings.rows)
             self._rows = readings.rows[self._places]

@@ -1,29 +1,28 @@
-"""Gaussian classes around the means of anchors and traffic: linear discriminant analysis that also learns unlabelled.
+"""Classes around the means of anchors and traffic: discriminant analysis that learns unlabelled classes too.
 
-Every class with anchors, and every class that the unlabelled traffic shows, is a Gaussian around its mean; all share
-one covariance Σ, shrunk: A = (1 − λ) Σ + λ tr(Σ)/d I. The answer p of the correction is the prior, the likelihood tells
-the classes apart:
+Every class with anchors, and every class that the unlabelled traffic shows, lies around its mean; all share W, the
+anchors' covariance around their class means, shrunk: A = (1 − λ) W + λ tr(W)/d I. Distances are measured in it, so that
+the anchors' own mean square distance is 1:
 
-    L_c(z) = (z − μ)ᵀ A⁻¹ (m_c − μ) − ½ (m_c − μ)ᵀ A⁻¹ (m_c − μ)
+    D²_c(z) = (z − m_c)ᵀ A⁻¹ (z − m_c) / tr(A⁻¹ W)
 
-m_c the mean over the class's anchors, weighted by trust, and its share of the unlabelled traffic (`traffic_means.py`),
-μ the mean of labelled classes' means. Vectors of CLIP are no independent measurements, hence the weight s of L.
+m_c the mean over the class's anchors, weighted by trust, and its share of the unlabelled traffic (`traffic_means.py`).
+The answer p of the correction is the prior; a likelihood with the tails of Student's t tells the classes apart:
 
-Σ is that of anchors around their class means, W, and of what anchors do not show: where the unlabelled events of
-labelled classes lie elsewhere than the anchors, δ_c apart, because the domain changed or only easy pictures get labels.
-Such a direction says nothing about the class:
+    L_c(z) = −w log(1 + D²_c(z) / 2)
 
-    Σ = W + 10 Σ_c N_c v_c δ_c δ_cᵀ / Σ_c N_c,   v_c = max(0, 1 − tr(W) (1/N_c + 1/n_c) / |δ_c|²)
-
-N_c events and n_c anchors of class c; v_c is what of |δ_c|² two samples of one distribution would not show by chance.
+Near the means this is linear discriminant analysis. Far from all of them, where an event is of none of these classes or
+its domain is another, distances to all are alike and L says little, as it should: Gaussian tails would be surest there.
+w is half as many numbers as the distance is taken to be made of; vectors of CLIP have 512 and more, most of them hardly
+independent.
 
 An unlabelled class takes part as far as its mean can be believed, with the share
 
     g_c = e / (e + 4) · e / N           N its weight in the traffic, e what of it labelled events do not explain
 
 1 for labelled classes. A class keeps (1 − g_c) p_c whatever the likelihood says; the Σ_c g_c p_c that take part are
-shared out again, ∝ g_c p_c exp(s L_c). So a class that is rare, or hidden among others, does not lose to the mean of
-what it is confused with.
+shared out again, ∝ g_c p_c exp(L_c). So a class that is rare, or hidden among others, does not lose to the mean of what
+it is confused with. Before that, names that are mere shadows of another class fade (`local_shares.py`).
 
 LDA over a stream of CLIP or other frozen features is that of Hayes and Kanan (CVPR Workshops 2020); means of unlabelled
 vectors, anchored at what is known, are those of StatA (Zanella et al., CVPR 2025). Both know one of the two only.
@@ -37,22 +36,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stream_adapter.adapter.local_shares import local_shares
 from stream_adapter.adapter.traffic_means import TrafficMeans
 
 _LEAST_FREEDOM = 10.0  # anchors beyond one a class, below which there is no covariance to speak of
 _MEASURED = 8_192  # anchors that the covariance is measured on
 _HALF = 4.0  # events' worth of evidence with which an unlabelled class takes part with half of its probability
 _LEAST_SHARE = 0.02
-_SHIFT = 10.0  # how much more a shift of the traffic counts than its share of the scatter
+_TAIL = 2.0  # square distance, in units of the anchors' own, from which on distances count less and less
 _SMALLEST = 1e-12  # of a probability under the logarithm
 
 
 @dataclass(frozen=True, slots=True)
 class DiscriminantSettings:
-    """How far the Gaussians are believed.
+    """How far the classes' means are believed.
 
     Attributes:
-        weight: s; 0 turns them off.
+        weight: w; 0 turns them off.
         shrinkage: λ in (0, 1].
     """
 
@@ -60,30 +60,31 @@ class DiscriminantSettings:
     shrinkage: float
 
 
-class AnchorGaussians(NamedTuple):
+class AnchorMeans(NamedTuple):
     """What the anchors of S labelled classes say about means and covariance.
 
     Attributes:
         classes: int64 (S,), ascending.
         weights: float32 (S,), anchors of each, weighted by trust.
         sums: float32 (S, d), of their vectors, weighted by trust.
-        covariance: float32 (d, d), W; (0, 0) where there are too few anchors.
+        whitening: float32 (d, d), U with U Uᵀ = A⁻¹ / tr(A⁻¹ W), so that D² is the square distance between vectors
+            times U; (0, 0) where there are too few anchors.
     """
 
     classes: Tensor
     weights: Tensor
     sums: Tensor
-    covariance: Tensor
+    whitening: Tensor
 
 
-def measure(vectors: Tensor, classes: Tensor, trust: Tensor, settings: DiscriminantSettings) -> AnchorGaussians:
+def measure(vectors: Tensor, classes: Tensor, trust: Tensor, settings: DiscriminantSettings) -> AnchorMeans:
     """Measure n anchors.
 
     Args:
         vectors: float32 (n, d), unit, in an order that says nothing about them.
         classes: int64 (n,).
         trust: float32 (n,), how far each label is trusted.
-        settings: no covariance is measured where s is 0.
+        settings: λ; nothing is measured where w is 0.
     """
     present, rows = torch.unique(classes, return_inverse=True)  # (S,), (n,)
     d = vectors.shape[1]
@@ -91,12 +92,12 @@ def measure(vectors: Tensor, classes: Tensor, trust: Tensor, settings: Discrimin
     sums = torch.zeros(len(present), d).index_add_(0, rows, vectors * trust[:, None])  # (S, d)
     freedom = float(weights.sum()) - len(present)
     if settings.weight == 0.0 or len(present) < 2 or freedom < _LEAST_FREEDOM:
-        return AnchorGaussians(present, weights, sums, torch.empty(0, 0))
+        return AnchorMeans(present, weights, sums, torch.empty(0, 0))
     some = slice(None, None, -(-len(vectors) // _MEASURED))
     means = sums / weights.clamp(min=1e-6)[:, None]
     off = (vectors[some] - means[rows[some]]) * trust[some].sqrt()[:, None]  # (n', d)
     covariance = (off.T @ off) * (float(weights.sum()) / freedom / float(trust[some].sum()))  # (d, d)
-    return AnchorGaussians(present, weights, sums, covariance)
+    return AnchorMeans(present, weights, sums, _whitening(covariance.double(), settings.shrinkage))
 
 
 class Discriminant:
@@ -106,39 +107,41 @@ class Discriminant:
         anchors: None without any.
         traffic: what the unlabelled traffic shows.
         labelled: bool (C,), the classes that have anchors.
-        settings: s and λ.
+        settings: w; λ was used by `measure`.
     """
 
     def __init__(
         self,
-        anchors: AnchorGaussians | None,
+        anchors: AnchorMeans | None,
         traffic: TrafficMeans,
         labelled: NDArray[np.bool_],
         settings: DiscriminantSettings,
     ) -> None:
-        self._active = anchors is not None and len(anchors.covariance) > 0
+        self._active = anchors is not None and len(anchors.whitening) > 0
         if anchors is None or not self._active:
             return
-        weights = np.zeros(len(labelled))  # (C,)
+        weights, evidence = np.zeros((2, len(labelled)))  # (C,), (C,)
         sums = np.zeros((len(labelled), anchors.sums.shape[1]), np.float32)  # (C, d)
         weights[anchors.classes] += anchors.weights.double().numpy()
         sums[anchors.classes] += anchors.sums.numpy()
         weights[traffic.classes] += traffic.weights
+        evidence[traffic.classes] = traffic.excess
         if len(traffic.classes):
             sums[traffic.classes] += traffic.sums
-        shares = np.where(labelled & (weights > 0), 1.0, 0.0)  # (C,), g
-        told = traffic.classes[~labelled[traffic.classes]]
-        evidence = traffic.excess[~labelled[traffic.classes]]
-        shares[told] = evidence / (evidence + _HALF) * np.minimum(evidence / weights[told], 1.0)
+        of_traffic = evidence / (evidence + _HALF) * np.minimum(evidence / np.maximum(weights, _SMALLEST), 1.0)  # (C,)
+        shares = np.where(labelled, weights > 0, of_traffic)  # (C,), g
         taking_part = np.flatnonzero(shares >= _LEAST_SHARE)  # (m,)
         means = torch.from_numpy(sums[taking_part] / weights[taking_part, None].astype(np.float32))  # (m, d)
         self._classes = torch.from_numpy(taking_part)
         self._shares = torch.from_numpy(shares[taking_part]).float()  # (m,)
-        self._centre = means[torch.from_numpy(labelled[taking_part])].mean(dim=0)  # (d,), μ
-        off = means - self._centre
-        precision = _inverse(_with_shift(anchors, traffic), settings.shrinkage)  # (d, d)
-        self._directions = settings.weight * (off @ precision).T  # (d, m)
-        self._offsets = -0.5 * torch.linalg.vecdot(off, self._directions.T)  # (m,)
+        self._centre = means.mean(dim=0)  # (d,), which keeps small differences apart from the vectors' common part
+        self._whitening = anchors.whitening
+        self._means = (means - self._centre) @ anchors.whitening  # (m, d)
+        self._lengths = torch.linalg.vecdot(self._means, self._means)  # (m,)
+        self._weight = settings.weight
+        told = ~labelled[taking_part]
+        own = local_shares(self._means[torch.from_numpy(told)], weights[taking_part[told]], evidence[taking_part[told]])
+        self._fading = _of_all_classes(own, taking_part[told], labelled)  # (C,)
 
     def shared_out(self, answer: Tensor, images: Tensor) -> Tensor:
         """The answer with the likelihood taken in: float32 (B, C); `answer` is used up.
@@ -149,7 +152,12 @@ class Discriminant:
         """
         if not self._active:
             return answer
-        likelihood = torch.addmm(self._offsets, images - self._centre, self._directions)  # (B, m), s L
+        answer.mul_(self._fading)
+        answer.div_(answer.sum(dim=1, keepdim=True))
+        points = (images - self._centre) @ self._whitening  # (B, d)
+        square = torch.addmm(self._lengths, points, self._means.T, alpha=-2.0)  # (B, m)
+        square += torch.linalg.vecdot(points, points)[:, None]
+        likelihood = square.clamp_(min=0.0).div_(_TAIL).log1p_().mul_(-self._weight)  # (B, m), L
         all_take_part = len(self._classes) == answer.shape[1]
         before = answer if all_take_part else answer[:, self._classes]  # (B, m)
         part = before * self._shares
@@ -161,25 +169,23 @@ class Discriminant:
         return answer.index_copy_(1, self._classes, after)
 
 
-def _with_shift(anchors: AnchorGaussians, traffic: TrafficMeans) -> Tensor:
-    """Σ: float64 (d, d)."""
-    covariance = anchors.covariance.double()
-    classes = anchors.classes.numpy()
-    _, ours, theirs = np.intersect1d(classes, traffic.classes, return_indices=True)
-    ours = ours[anchors.weights.numpy()[ours] > 0]
-    theirs = theirs[np.isin(traffic.classes[theirs], classes[ours])]
-    if not len(ours):
-        return covariance
-    n, events = anchors.weights.double().numpy()[ours], traffic.weights[theirs]  # (c,), (c,)
-    shift = traffic.sums[theirs] / events[:, None] - anchors.sums.double().numpy()[ours] / n[:, None]  # (c, d)
-    by_chance = float(covariance.trace()) * (1.0 / events + 1.0 / n)  # (c,)
-    real = np.maximum(0.0, 1.0 - by_chance / np.maximum(np.square(shift).sum(axis=1), 1e-12))
-    scatter = (shift * (events * real)[:, None]).T @ shift / events.sum()  # (d, d)
-    return covariance + _SHIFT * torch.from_numpy(scatter)
+def _of_all_classes(own: NDArray[np.float64], told: NDArray[np.int64], labelled: NDArray[np.bool_]) -> Tensor:
+    """What each class keeps of its probability: float32 (C,).
+
+    Labelled classes keep all of it. One whose place the traffic does not show must not gain from those that fade: it
+    keeps what these keep on (geometric) average.
+    """
+    keeps = np.where(labelled, 1.0, np.exp(np.log(own).mean()) if len(own) else 1.0)  # (C,)
+    keeps[told] = own
+    return torch.from_numpy(keeps).float()
 
 
-def _inverse(covariance: Tensor, shrinkage: float) -> Tensor:
-    """A⁻¹: float32 (d, d)."""
+def _whitening(covariance: Tensor, shrinkage: float) -> Tensor:
+    """U: float32 (d, d), of W, float64 (d, d)."""
     shrunk = (1.0 - shrinkage) * covariance
     shrunk.diagonal().add_(shrinkage * float(covariance.trace()) / len(covariance) + 1e-9)
-    return torch.cholesky_inverse(torch.linalg.cholesky(shrunk)).float()
+    lower = torch.linalg.cholesky(shrunk)
+    root = torch.linalg.solve_triangular(lower, torch.eye(len(lower), dtype=lower.dtype), upper=False).T  # A⁻¹ = R Rᵀ
+    spread = float(torch.linalg.vecdot(root, covariance @ root, dim=0).sum())  # tr(A⁻¹ W)
+    whitening: Tensor = root / max(spread, 1e-9) ** 0.5
+    return whitening.float()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream_adapter.adapter.correction import AnchorReadings, Correction, CorrectionSettings
-from stream_adapter.adapter.discriminant import AnchorGaussians
+from stream_adapter.adapter.discriminant import AnchorMeans
 from stream_adapter.adapter.fitting import Fitted, Settings
 from stream_adapter.adapter.label_trust import LabelTrust
 from stream_adapter.adapter.latent_update import Maps
@@ -52,10 +52,10 @@ def fit_arrays(fitted: Fitted, settings: str) -> dict[str, NDArray[np.generic]]:
             "novelty": readings.novelty,
             "neighbours": readings.neighbours,
             "weights": readings.weights,
-            "gaussians_classes": readings.gaussians.classes,
-            "gaussians_weights": readings.gaussians.weights,
-            "gaussians_sums": readings.gaussians.sums,
-            "gaussians_covariance": readings.gaussians.covariance,
+            "means_classes": readings.means.classes,
+            "means_weights": readings.means.weights,
+            "means_sums": readings.means.sums,
+            "means_whitening": readings.means.whitening,
         }
     return {f"fit.{name}": value.cpu().numpy() if isinstance(value, Tensor) else value for name, value in named.items()}
 
@@ -126,18 +126,18 @@ def _readings(arrays: Arrays, n_classes: int, dimension: int) -> AnchorReadings:
         novelty=floats("novelty", 2, e),
         neighbours=indices("neighbours", n, np.int64, e, -1),
         weights=floats("weights", e, -1),
-        gaussians=_gaussians(arrays, n_classes, dimension),
+        means=_means(arrays, n_classes, dimension),
     )
 
 
-def _gaussians(arrays: Arrays, n_classes: int, dimension: int) -> AnchorGaussians:
-    classes = _array(arrays, "gaussians_classes", np.int64, (-1,))
+def _means(arrays: Arrays, n_classes: int, dimension: int) -> AnchorMeans:
+    classes = _array(arrays, "means_classes", np.int64, (-1,))
     if classes.size and not 0 <= classes.min() <= classes.max() < n_classes:
-        raise ValueError(f"`fit.gaussians_classes` has indices that are not below {n_classes}")
-    side = dimension if array_of(arrays, "fit.gaussians_covariance", np.float32, dimensions=2).size else 0
-    shapes = {"weights": (len(classes),), "sums": (len(classes), dimension), "covariance": (side, side)}
-    parts = [torch.from_numpy(_array(arrays, f"gaussians_{name}", np.float32, shape)) for name, shape in shapes.items()]
-    return AnchorGaussians(torch.from_numpy(classes), *parts)
+        raise ValueError(f"`fit.means_classes` has indices that are not below {n_classes}")
+    side = dimension if array_of(arrays, "fit.means_whitening", np.float32, dimensions=2).size else 0
+    shapes = {"weights": (len(classes),), "sums": (len(classes), dimension), "whitening": (side, side)}
+    parts = [torch.from_numpy(_array(arrays, f"means_{name}", np.float32, shape)) for name, shape in shapes.items()]
+    return AnchorMeans(torch.from_numpy(classes), *parts)
 
 
 def _array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:

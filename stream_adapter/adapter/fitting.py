@@ -232,8 +232,8 @@ class Settings:
         )
         ours = config.method == "ours"
         local = LocalSettings(config.residual.neighbours, config.residual.beta, config.residual.ridge)
-        gaussians = DiscriminantSettings(config.discriminant.weight, config.discriminant.shrinkage)
-        correction = CorrectionSettings(local, config.presence.kappa, config.protection, gaussians)
+        discriminant = DiscriminantSettings(config.discriminant.weight, config.discriminant.shrinkage)
+        correction = CorrectionSettings(local, config.presence.kappa, config.protection, discriminant)
         name = settings_hash(
             text_vectors,
             tuple(class_names),

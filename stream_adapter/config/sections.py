@@ -138,9 +138,9 @@ class ResidualConfig(Section):
 
 
 class DiscriminantConfig(Section):
-    """Gaussian classes around the means of anchors and of unlabelled traffic."""
+    """Classes around the means of anchors and of unlabelled traffic."""
 
-    weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    weight: Annotated[float, Field(ge=0.0, le=1_000.0)] = 18.0
     shrinkage: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
 
 

@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.discriminant import AnchorGaussians, Discriminant, DiscriminantSettings, measure
+from stream_adapter.adapter.discriminant import AnchorMeans, Discriminant, DiscriminantSettings, measure
 from stream_adapter.adapter.traffic_means import TrafficMeans
 from tests.adapter.anchor_sets import around, random_unit
 
 D, C = 6, 5
 CENTRES = random_unit(C, D, seed=3)
-SETTINGS = DiscriminantSettings(weight=0.5, shrinkage=0.3)
+SETTINGS = DiscriminantSettings(weight=6.0, shrinkage=0.3)
 
 
 def anchors(
@@ -23,7 +23,7 @@ def anchors(
 
 def measured(
     vectors: NDArray[np.float32], classes: NDArray[np.int64], trust: NDArray[np.float32] | None = None
-) -> AnchorGaussians:
+) -> AnchorMeans:
     weights = torch.ones(len(classes)) if trust is None else torch.from_numpy(trust)
     return measure(torch.from_numpy(vectors), torch.from_numpy(classes), weights, SETTINGS)
 
@@ -39,7 +39,7 @@ def traffic(rows: dict[int, tuple[float, float, NDArray[np.float32]]]) -> Traffi
     )
 
 
-def test_the_answer_is_bayes_rule_with_one_covariance() -> None:
+def test_the_answer_is_bayes_rule_with_one_covariance_and_the_tails_of_students_t() -> None:
     vectors, classes = anchors()
     weight, excess = 6.0, 4.0
     made = Discriminant(
@@ -52,24 +52,27 @@ def test_the_answer_is_bayes_rule_with_one_covariance() -> None:
     own = np.array([wide[classes == c].mean(axis=0) for c in (0, 1)])
     off = wide - own[classes]
     covariance = off.T @ off / (len(wide) - 2)
-    shift = CENTRES[0] - own[0]  # of class 0, the only labelled one that the traffic shows: 3 events beside 12 anchors
-    real = max(0.0, 1.0 - np.trace(covariance) * (1 / 3 + 1 / 12) / (shift @ shift))
-    covariance += 10.0 * real * np.outer(shift, shift)
-    shrunk = 0.7 * covariance + 0.3 * np.trace(covariance) / D * np.eye(D)
+    precision = np.linalg.inv(0.7 * covariance + 0.3 * np.trace(covariance) / D * np.eye(D))
     means = np.array([(12 * own[0] + 3 * CENTRES[0]) / 15, own[1], CENTRES[2]])
-    centre = means[:2].mean(axis=0)
     z = random_unit(7, D, seed=8)
-    directions = np.linalg.solve(shrunk, (means - centre).T)  # (d, 3)
-    likelihood = np.exp(0.5 * ((z - centre) @ directions - 0.5 * ((means - centre).T * directions).sum(axis=0)))
+    apart = z[:, None].astype(np.float64) - means  # (7, 3, d)
+    square = np.einsum("bmi,ij,bmj->bm", apart, precision, apart) / np.trace(precision @ covariance)
     shares = np.array([1.0, 1.0, excess / (excess + 4.0) * excess / weight])
     answer = np.random.default_rng(0).dirichlet(np.ones(C), 7)
     part = answer[:, :3] * shares
     expected = answer.copy()
     expected[:, :3] -= part
-    again = part * likelihood
+    again = part * (1.0 + square / 2.0) ** -6.0
     expected[:, :3] += part.sum(axis=1, keepdims=True) * again / again.sum(axis=1, keepdims=True)
     found = made.shared_out(torch.from_numpy(answer.astype(np.float32)), torch.from_numpy(z))
     assert found.numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_anchor_is_at_square_distance_1_from_its_class_on_average() -> None:
+    vectors, classes = anchors()
+    found = measured(vectors, classes)
+    off = torch.from_numpy(vectors) - (found.sums / found.weights[:, None])[torch.from_numpy(classes)]
+    assert float((off @ found.whitening).square().sum()) / (len(vectors) - 2) == pytest.approx(1.0, abs=1e-5)
 
 
 @settings(deadline=None, max_examples=50)
@@ -92,8 +95,10 @@ def test_it_stays_a_distribution_and_what_takes_no_part_stays_as_it_was(
     after = made.shared_out(before.clone(), torch.from_numpy(random_unit(9, D, seed=seed)))
     assert torch.isfinite(after).all() and (after >= 0).all()
     torch.testing.assert_close(after.sum(dim=1), before.sum(dim=1), atol=1e-5, rtol=1e-5)
-    without_evidence = [c for c in range(C) if c not in labelled and portions[c] == 0]
-    torch.testing.assert_close(after[:, without_evidence], before[:, without_evidence])
+    told = [c for c in range(C) if c not in labelled and portions[c] > 0]
+    if not told:
+        without_evidence = [c for c in range(C) if c not in labelled]
+        torch.testing.assert_close(after[:, without_evidence], before[:, without_evidence])
 
 
 def test_an_unlabelled_class_keeps_what_its_evidence_does_not_cover() -> None:
@@ -127,7 +132,7 @@ def test_labels_that_are_not_trusted_move_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labelled", "per_class", "weight"), [((0,), 30, 0.5), ((0, 1), 5, 0.5), ((0, 1, 2), 4, 0.5), ((0, 1), 30, 0.0)]
+    ("labelled", "per_class", "weight"), [((0,), 30, 6.0), ((0, 1), 5, 6.0), ((0, 1, 2), 4, 6.0), ((0, 1), 30, 0.0)]
 )
 def test_with_one_class_or_few_anchors_or_no_weight_nothing_changes(
     labelled: tuple[int, ...], per_class: int, weight: float
@@ -140,16 +145,26 @@ def test_with_one_class_or_few_anchors_or_no_weight_nothing_changes(
     assert torch.equal(made.shared_out(before.clone(), torch.from_numpy(CENTRES[:4])), before)
 
 
-def test_a_direction_in_which_the_traffic_left_the_anchors_tells_classes_apart_no_more() -> None:
+def test_far_from_all_means_the_likelihood_says_little() -> None:
     vectors, classes = anchors()
-    elsewhere = random_unit(1, D, seed=77)[0]
-    labelled = np.isin(np.arange(C), [0, 1])
-    stayed = {c: (50.0, 50.0, vectors[classes == c].mean(axis=0)) for c in (0, 1)}
-    moved = {c: (50.0, 50.0, vectors[classes == c].mean(axis=0) + 2.0 * elsewhere) for c in (0, 1)}
-    before = torch.tensor([[0.5, 0.5, 0.0, 0.0, 0.0]])
-    z = torch.from_numpy(elsewhere[None])
-    told = [
-        Discriminant(measured(vectors, classes), traffic(rows), labelled, SETTINGS).shared_out(before.clone(), z)[0, 0]
-        for rows in (stayed, moved)
-    ]
-    assert abs(float(told[1]) - 0.5) < 0.5 * abs(float(told[0]) - 0.5)
+    made = Discriminant(measured(vectors, classes), TrafficMeans.none(), np.isin(np.arange(C), [0, 1]), SETTINGS)
+    means = np.array([vectors[classes == c].mean(axis=0) for c in (0, 1)])
+    before = torch.tensor([[0.5, 0.5, 0.0, 0.0, 0.0]]).repeat(3, 1)
+    z = torch.from_numpy(np.array([means[0], means[0] + 10 * (means[0] - means[1]), means[0] + 1000 * means[0]]))
+    near, far, farther = made.shared_out(before, z.float())[:, 0].tolist()
+    assert near > 0.9
+    assert near > far > farther
+    assert farther == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_name_that_shadows_a_class_fades_and_one_that_the_traffic_does_not_show_gains_nothing_by_it() -> None:
+    made = Discriminant(
+        measured(*anchors()),
+        traffic({2: (90.0, 90.0, CENTRES[2]), 3: (10.0, 10.0, CENTRES[2])}),
+        np.isin(np.arange(C), [0, 1]),
+        SETTINGS,
+    )
+    before = torch.tensor([[0.1, 0.1, 0.3, 0.4, 0.1]])
+    after = made.shared_out(before.clone(), torch.from_numpy(CENTRES[2:3]))[0]
+    assert after.argmax() == 2
+    assert float(after[4]) < 0.1
