@@ -2,14 +2,15 @@
 
 Every class with anchors, and every class that the unlabelled traffic shows, lies around its mean; all share W, the
 anchors' covariance around their class means, shrunk: A = (1 − λ) W + λ tr(W)/d I. Distances are measured in it, so that
-the anchors' own mean square distance is 1:
+the mean square distance of an anchor that is left out, from its class as the other anchors show it, is 1:
 
-    D²_c(z) = (z − m_c)ᵀ A⁻¹ (z − m_c) / tr(A⁻¹ W)
+    D²_c(z) = (z − m_c)ᵀ A⁻¹ (z − m_c) / mean_i (a_i − m*_i)ᵀ A*_i⁻¹ (a_i − m*_i)
 
-m_c the mean over the class's anchors, weighted by trust, and its share of the unlabelled traffic (`traffic_means.py`).
+m_c the mean over the class's anchors, weighted by trust, and its share of the unlabelled traffic (`traffic_means.py`),
+m* and A* those of the anchors without the i-th.
 The answer p of the correction is the prior; a likelihood with the tails of Student's t tells the classes apart:
 
-    L_c(z) = −w log(1 + D²_c(z) / 2)
+    L_c(z) = −w log(1 + 3/2 D²_c(z))
 
 Near the means this is linear discriminant analysis. Far from all of them, where an event is of none of these classes or
 its domain is another, distances to all are alike and L says little, as it should: Gaussian tails would be surest there.
@@ -43,7 +44,9 @@ _LEAST_FREEDOM = 10.0  # anchors beyond one a class, below which there is no cov
 _MEASURED = 8_192  # anchors that the covariance is measured on
 _HALF = 4.0  # events' worth of evidence with which an unlabelled class takes part with half of its probability
 _LEAST_SHARE = 0.02
-_TAIL = 2.0  # square distance, in units of the anchors' own, from which on distances count less and less
+_LEAST_OTHERS = 0.5  # weight of a class's other anchors, without which none can be left out
+_LEAST_LACKING = 1e-3  # of a direction's precision, where one anchor is nearly all that is known of it
+_TAIL = 2 / 3  # square distance from which on distances count less and less
 _SMALLEST = 1e-12  # of a probability under the logarithm
 
 
@@ -67,8 +70,8 @@ class AnchorMeans(NamedTuple):
         classes: int64 (S,), ascending.
         weights: float32 (S,), anchors of each, weighted by trust.
         sums: float32 (S, d), of their vectors, weighted by trust.
-        whitening: float32 (d, d), U with U Uᵀ = A⁻¹ / tr(A⁻¹ W), so that D² is the square distance between vectors
-            times U; (0, 0) where there are too few anchors.
+        whitening: float32 (d, d), U, so that D² is the square distance between vectors times U; (0, 0) where there are
+            too few anchors.
     """
 
     classes: Tensor
@@ -95,9 +98,35 @@ def measure(vectors: Tensor, classes: Tensor, trust: Tensor, settings: Discrimin
         return AnchorMeans(present, weights, sums, torch.empty(0, 0))
     some = slice(None, None, -(-len(vectors) // _MEASURED))
     means = sums / weights.clamp(min=1e-6)[:, None]
-    off = (vectors[some] - means[rows[some]]) * trust[some].sqrt()[:, None]  # (n', d)
-    covariance = (off.T @ off) * (float(weights.sum()) / freedom / float(trust[some].sum()))  # (d, d)
-    return AnchorMeans(present, weights, sums, _whitening(covariance.double(), settings.shrinkage))
+    off, sure, of_class = vectors[some] - means[rows[some]], trust[some], weights[rows[some]]  # (n', d), (n',), (n',)
+    scale = float(weights.sum()) / freedom / float(sure.sum())
+    covariance = (off.T @ (off * sure[:, None])).double() * scale  # (d, d), W
+    shrunk = (1.0 - settings.shrinkage) * covariance  # A
+    shrunk.diagonal().add_(settings.shrinkage * float(covariance.trace()) / d + 1e-9)
+    lower = torch.linalg.cholesky(shrunk)
+    root = torch.linalg.solve_triangular(lower, torch.eye(d, dtype=lower.dtype), upper=False).T.float()  # A⁻¹ = R Rᵀ
+    spread = _left_out((off @ root).square().sum(dim=1), sure, of_class, (1.0 - settings.shrinkage) * scale)
+    return AnchorMeans(present, weights, sums, root / max(spread, _SMALLEST) ** 0.5)
+
+
+def _left_out(square: Tensor, trust: Tensor, of_class: Tensor, scale: float) -> float:
+    """The mean square distance that anchors have from their classes when mean and covariance do not know them.
+
+    Without an anchor its class's mean is farther by N/(N − t), and A lacks the term of its direction (Sherman and
+    Morrison 1950). With few anchors in many dimensions this is many times what they have as they stand.
+
+    Args:
+        square: float32 (n,), distances in A from means that the anchor is part of.
+        trust: float32 (n,), t.
+        of_class: float32 (n,), N, the class's weight, the anchor's own included.
+        scale: what A has of an anchor's t times its outer product.
+    """
+    others = of_class - trust
+    counts = others >= _LEAST_OTHERS
+    farther = of_class[counts] / others[counts]
+    lacking = 1.0 - scale * trust[counts] * square[counts] * farther
+    left_out = farther.square() * square[counts] / lacking.clamp(min=_LEAST_LACKING)
+    return float((left_out * trust[counts]).sum() / trust[counts].sum().clamp(min=_SMALLEST))
 
 
 class Discriminant:
@@ -178,14 +207,3 @@ def _of_all_classes(own: NDArray[np.float64], told: NDArray[np.int64], labelled:
     keeps = np.where(labelled, 1.0, np.exp(np.log(own).mean()) if len(own) else 1.0)  # (C,)
     keeps[told] = own
     return torch.from_numpy(keeps).float()
-
-
-def _whitening(covariance: Tensor, shrinkage: float) -> Tensor:
-    """U: float32 (d, d), of W, float64 (d, d)."""
-    shrunk = (1.0 - shrinkage) * covariance
-    shrunk.diagonal().add_(shrinkage * float(covariance.trace()) / len(covariance) + 1e-9)
-    lower = torch.linalg.cholesky(shrunk)
-    root = torch.linalg.solve_triangular(lower, torch.eye(len(lower), dtype=lower.dtype), upper=False).T  # A⁻¹ = R Rᵀ
-    spread = float(torch.linalg.vecdot(root, covariance @ root, dim=0).sum())  # tr(A⁻¹ W)
-    whitening: Tensor = root / max(spread, 1e-9) ** 0.5
-    return whitening.float()

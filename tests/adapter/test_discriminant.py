@@ -50,29 +50,72 @@ def test_the_answer_is_bayes_rule_with_one_covariance_and_the_tails_of_students_
     )
     wide = vectors.astype(np.float64)
     own = np.array([wide[classes == c].mean(axis=0) for c in (0, 1)])
-    off = wide - own[classes]
-    covariance = off.T @ off / (len(wide) - 2)
-    precision = np.linalg.inv(0.7 * covariance + 0.3 * np.trace(covariance) / D * np.eye(D))
+    precision, spread = np.linalg.inv(shrunk(wide, classes)), mean_left_out(wide, classes)
     means = np.array([(12 * own[0] + 3 * CENTRES[0]) / 15, own[1], CENTRES[2]])
     z = random_unit(7, D, seed=8)
     apart = z[:, None].astype(np.float64) - means  # (7, 3, d)
-    square = np.einsum("bmi,ij,bmj->bm", apart, precision, apart) / np.trace(precision @ covariance)
+    square = np.einsum("bmi,ij,bmj->bm", apart, precision, apart) / spread
     shares = np.array([1.0, 1.0, excess / (excess + 4.0) * excess / weight])
     answer = np.random.default_rng(0).dirichlet(np.ones(C), 7)
     part = answer[:, :3] * shares
     expected = answer.copy()
     expected[:, :3] -= part
-    again = part * (1.0 + square / 2.0) ** -6.0
+    again = part * (1.0 + 1.5 * square) ** -6.0
     expected[:, :3] += part.sum(axis=1, keepdims=True) * again / again.sum(axis=1, keepdims=True)
     found = made.shared_out(torch.from_numpy(answer.astype(np.float32)), torch.from_numpy(z))
     assert found.numpy() == pytest.approx(expected, abs=1e-4)
 
 
-def test_an_anchor_is_at_square_distance_1_from_its_class_on_average() -> None:
+def scatter(vectors: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    means = np.array([vectors[classes == c].mean(axis=0) for c in range(classes.max() + 1)])
+    off = vectors - means[classes]
+    return np.asarray(off.T @ off)
+
+
+def shrunk(vectors: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    covariance = scatter(vectors, classes) / (len(vectors) - 2)
+    return np.asarray(0.7 * covariance + 0.3 * np.trace(covariance) / D * np.eye(D))
+
+
+def mean_left_out(vectors: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
+    """Each anchor in turn against mean and scatter of all others, the scale and the sphere as they are with it."""
+    n = len(vectors) - 2
+    sphere = 0.3 * np.trace(scatter(vectors, classes)) / n / D * np.eye(D)
+    distances = []
+    for i in range(len(vectors)):
+        others = np.arange(len(vectors)) != i
+        off = vectors[i] - vectors[others & (classes == classes[i])].mean(axis=0)
+        without = 0.7 * scatter(vectors[others], classes[others]) / n + sphere
+        distances.append(off @ np.linalg.inv(without) @ off)
+    return float(np.mean(distances))
+
+
+def test_the_unit_of_distance_is_that_of_an_anchor_left_out() -> None:
     vectors, classes = anchors()
     found = measured(vectors, classes)
     off = torch.from_numpy(vectors) - (found.sums / found.weights[:, None])[torch.from_numpy(classes)]
-    assert float((off @ found.whitening).square().sum()) / (len(vectors) - 2) == pytest.approx(1.0, abs=1e-5)
+    as_they_stand = float((off @ found.whitening).square().sum(dim=1).mean())
+    wide = vectors.astype(np.float64)
+    own = np.array([wide[classes == c].mean(axis=0) for c in (0, 1)])
+    apart = wide - own[classes]
+    expected = np.einsum("ni,ij,nj->n", apart, np.linalg.inv(shrunk(wide, classes)), apart).mean()
+    assert as_they_stand == pytest.approx(expected / mean_left_out(wide, classes), rel=1e-4)
+
+
+def test_with_few_anchors_in_many_dimensions_new_events_are_at_distance_1_all_the_same() -> None:
+    dimension = 128
+    random = np.random.default_rng(5)
+    centres = random_unit(2, dimension, seed=1)
+    spread = np.r_[np.full(8, 1.0), np.full(dimension - 8, 0.1)] / 8
+
+    def draw(count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        classes = np.repeat(np.arange(2), count)
+        return (centres[classes] + spread * random.normal(size=(2 * count, dimension))).astype(np.float32), classes
+
+    found = measured(*draw(10))
+    new, classes = draw(2_000)
+    off = torch.from_numpy(new) - (found.sums / found.weights[:, None])[torch.from_numpy(classes)]
+    assert float((off @ found.whitening).square().sum(dim=1).mean()) == pytest.approx(1.0, rel=0.3)
 
 
 @settings(deadline=None, max_examples=50)
