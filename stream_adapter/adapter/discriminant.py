@@ -10,7 +10,7 @@ m_c the mean over the class's anchors, weighted by trust, and its share of the u
 m* and A* those of the anchors without the i-th.
 The answer p of the correction is the prior; a likelihood with the tails of Student's t tells the classes apart:
 
-    L_c(z) = −w log(1 + 3/2 D²_c(z))
+    L_c(z) = −w log(1 + 5/2 D²_c(z))
 
 Near the means this is linear discriminant analysis. Far from all of them, where an event is of none of these classes or
 its domain is another, distances to all are alike and L says little, as it should: Gaussian tails would be surest there.
@@ -46,7 +46,7 @@ _HALF = 4.0  # events' worth of evidence with which an unlabelled class takes pa
 _LEAST_SHARE = 0.02
 _LEAST_OTHERS = 0.5  # weight of a class's other anchors, without which none can be left out
 _LEAST_LACKING = 1e-3  # of a direction's precision, where one anchor is nearly all that is known of it
-_TAIL = 2 / 3  # square distance from which on distances count less and less
+_TAIL = 0.4  # square distance from which on distances count less and less
 _SMALLEST = 1e-12  # of a probability under the logarithm
 
 

@@ -5,7 +5,7 @@ look present. What tells such a shadow from a class that is there is where its e
 of which there are more. With e_c the evidence for class c, and δ_cc' the square distance between the means of c and c',
 in units of the spread within a class, less what chance would show:
 
-    f_c = e_c / Σ_c' e_c' exp(−3 δ_cc'),   δ_cc' = max(0, D²_cc' − 1/N_c − 1/N_c')
+    f_c = e_c / Σ_c' e_c' exp(−5 δ_cc'),   δ_cc' = max(0, D²_cc' − 1/N_c − 1/N_c')
 
 c' among the classes without anchors, c itself included. A class that has its place for itself keeps f = 1 however rare
 it is; classes in one place share it as their evidence does, which is the prior that label shift theory corrects by
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_FADE = 3.0  # of a share of one class in the place of another, with the square distance between them
+_FADE = 5.0  # of a share of one class in the place of another, with the square distance between them
 
 
 def local_shares(means: Tensor, weights: NDArray[np.float64], evidence: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -60,7 +60,7 @@ def test_the_answer_is_bayes_rule_with_one_covariance_and_the_tails_of_students_
     part = answer[:, :3] * shares
     expected = answer.copy()
     expected[:, :3] -= part
-    again = part * (1.0 + 1.5 * square) ** -6.0
+    again = part * (1.0 + 2.5 * square) ** -6.0
     expected[:, :3] += part.sum(axis=1, keepdims=True) * again / again.sum(axis=1, keepdims=True)
     found = made.shared_out(torch.from_numpy(answer.astype(np.float32)), torch.from_numpy(z))
     assert found.numpy() == pytest.approx(expected, abs=1e-4)

@@ -10,7 +10,7 @@ from stream_adapter.adapter.local_shares import local_shares
 def test_two_classes_are_as_far_apart_as_their_means_less_what_chance_would_show() -> None:
     means = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     found = local_shares(means, np.array([10.0, 5.0]), np.array([8.0, 2.0]))
-    fading = np.exp(-3 * (1.0 - 1 / 10 - 1 / 5))
+    fading = np.exp(-5 * (1.0 - 1 / 10 - 1 / 5))
     assert found == pytest.approx([8 / (8 + 2 * fading), 2 / (2 + 8 * fading)])
 
 
