@@ -5,7 +5,8 @@
     labelled    P(labelled | z), from masses and the novelty of z (`open_set.py`), less `protection` in log-odds
     verdict     P(labelled | z) · norm(max(p + Δ, 0)^s) over the labelled classes (`sharpness.py`),
                 (1 − P(labelled | z)) · norm(p) over the others
-    answer      the verdict, shared out again among classes whose means are known (`discriminant.py`)
+    answer      the verdict, less what shadows of other classes lose (`local_shares.py`), shared out again among classes
+                whose means are known (`discriminant.py`)
 
 It comes in two parts. `AnchorReadings` cost a pass over all anchors and depend on these alone; `Correction` adds what
 the traffic says, from a few numbers an anchor, and is made anew whenever that changes.

@@ -126,7 +126,7 @@ def test_with_few_anchors_in_many_dimensions_new_events_are_at_distance_1_all_th
     portions=st.lists(st.floats(0, 1), min_size=C, max_size=C),
     per_class=st.sampled_from([1, 2, 12]),
 )
-def test_it_stays_a_distribution_and_what_takes_no_part_stays_as_it_was(
+def test_it_stays_a_distribution_and_what_takes_no_part_keeps_its_proportions(
     seed: int, labelled: tuple[int, ...], weights: list[float], portions: list[float], per_class: int
 ) -> None:
     random = np.random.default_rng(seed)
@@ -138,10 +138,12 @@ def test_it_stays_a_distribution_and_what_takes_no_part_stays_as_it_was(
     after = made.shared_out(before.clone(), torch.from_numpy(random_unit(9, D, seed=seed)))
     assert torch.isfinite(after).all() and (after >= 0).all()
     torch.testing.assert_close(after.sum(dim=1), before.sum(dim=1), atol=1e-5, rtol=1e-5)
-    told = [c for c in range(C) if c not in labelled and portions[c] > 0]
-    if not told:
-        without_evidence = [c for c in range(C) if c not in labelled]
-        torch.testing.assert_close(after[:, without_evidence], before[:, without_evidence])
+    # Without evidence classes neither win nor lose among each other; all fade alike where others are shadows.
+    without_evidence = [c for c in range(C) if c not in labelled and portions[c] == 0]
+    kept = after[:, without_evidence].sum(dim=1, keepdim=True) / before[:, without_evidence].sum(dim=1, keepdim=True)
+    torch.testing.assert_close(after[:, without_evidence], before[:, without_evidence] * kept, atol=1e-6, rtol=1e-4)
+    if all(c in labelled or portions[c] == 0 for c in range(C)) and without_evidence:
+        torch.testing.assert_close(kept, torch.ones_like(kept), atol=1e-5, rtol=0)
 
 
 def test_an_unlabelled_class_keeps_what_its_evidence_does_not_cover() -> None:
