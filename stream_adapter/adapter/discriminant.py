@@ -7,8 +7,8 @@ the mean square distance of an anchor that is left out, from its class as the ot
     D²_c(z) = (z − m_c)ᵀ A⁻¹ (z − m_c) / mean_i (a_i − m*_i)ᵀ A*_i⁻¹ (a_i − m*_i)
 
 m_c the mean over the class's anchors, weighted by trust, and its share of the unlabelled traffic (`traffic_means.py`),
-m* and A* those of the anchors without the i-th. The answer p of the correction is the prior; a likelihood with the tails
-of Student's t tells the classes apart:
+m* and A* those of the anchors without the i-th. The answer p of the correction is the prior; a likelihood with the
+tails of Student's t tells the classes apart:
 
     L_c(z) = −w log(1 + 5/2 D²_c(z))
 
