@@ -54,8 +54,10 @@ class Answering:
             adapted = self._adapted(
                 images, zero_shot, gate.to(images.device), neighbours, store.vectors, slots, fitted
             )  # (B, C)
-        else:
+        elif self._local is None or fitted.anchors:  # what was learned is forgotten at once
             adapted = zero_shot.clone()
+        else:
+            adapted = fitted.correction.of_traffic(images, zero_shot)
         explained = torch.maximum(zero_shot.amax(dim=1).cpu(), nearness)  # by a class's text or by an anchor
         slots = slots[:, : self._told]  # (B, k)
         return AdapterPrediction(

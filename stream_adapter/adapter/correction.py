@@ -203,7 +203,7 @@ class Correction:
         self._residual_classes = torch.empty(0, 0, dtype=torch.int64)
         self._residual_values = torch.empty(0, 0)
         means = None if readings is None else readings.means
-        self._discriminant = Discriminant(means, evidence.means, labelled, settings.discriminant)
+        self._discriminant = Discriminant(means, evidence, labelled, settings.discriminant)
         if readings is not None:
             self._places = np.argsort(readings.rows)
             self._rows = readings.rows[self._places]
@@ -215,6 +215,18 @@ class Correction:
             return np.full(rows.shape, -1, np.int64)
         at = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
         return np.where(self._rows[at] == rows, self._places[at], -1)
+
+    def of_traffic(self, images: Tensor, zero_shot: Tensor) -> Tensor:
+        """The answer before any label: what zero-shot says, as far as the traffic bears it out. Float32 (B, C).
+
+        Args:
+            images: float32 (B, d), unit.
+            zero_shot: float32 (B, C), probabilities of the untouched model; not changed.
+        """
+        if not self.evidence.events:
+            return zero_shot.clone()
+        alive = zero_shot * self._log_prior.exp()  # (B, C)
+        return self._discriminant.shared_out(alive.div_(alive.sum(dim=1, keepdim=True)), images)
 
     def probabilities(self, images: Tensor, logits: Tensor, zero_shot: Tensor, places: Tensor, fit: LocalFit) -> Tensor:
         """The answer, float32 (B, C).

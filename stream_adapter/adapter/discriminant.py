@@ -1,14 +1,17 @@
 """Classes around the means of anchors and traffic: discriminant analysis that learns unlabelled classes too.
 
 Every class with anchors, and every class that the unlabelled traffic shows, lies around its mean; all share W, the
-anchors' covariance around their class means, shrunk: A = (1 − λ) W + λ tr(W)/d I. Distances are measured in it, so that
-the mean square distance of an anchor that is left out, from its class as the other anchors show it, is 1:
+anchors' covariance around their class means, shrunk to a sphere: A = (1 − λ_n) W + λ_n tr(W)/d I. Of n anchors more
+than one a class λ_n = (λ n + 100)/(n + 100): few say little about directions, which is the mean of a covariance that
+was taken for a sphere as surely as a hundred anchors would say. Distances are measured in A, so that the mean square
+distance of an anchor that is left out, from its class as the other anchors show it, is 1:
 
     D²_c(z) = (z − m_c)ᵀ A⁻¹ (z − m_c) / mean_i (a_i − m*_i)ᵀ A*_i⁻¹ (a_i − m*_i)
 
 m_c the mean over the class's anchors, weighted by trust, and its share of the unlabelled traffic (`traffic_means.py`),
-m* and A* those of the anchors without the i-th. The answer p of the correction is the prior; a likelihood with the
-tails of Student's t tells the classes apart:
+m* and A* those of the anchors without the i-th. Where there are none, A is a sphere, and the unit that of the traffic's
+own events around their classes' means. The answer p of the correction is the prior; a likelihood with the tails of
+Student's t tells the classes apart:
 
     L_c(z) = −w log(1 + 5/2 D²_c(z))
 
@@ -19,11 +22,13 @@ independent.
 
 An unlabelled class takes part as far as its mean can be believed, with the share
 
-    g_c = e / (e + 4) · e / N           N its weight in the traffic, e what of it labelled events do not explain
+    g_c = e / (e + 4) · e / N           N its weight in the traffic, e = h · what of it labelled events do not explain
 
-1 for labelled classes. A class keeps (1 − g_c) p_c whatever the likelihood says; the Σ_c g_c p_c that take part are
-shared out again, ∝ g_c p_c exp(L_c). So a class that is rare, or hidden among others, does not lose to the mean of what
-it is confused with. Before that, names that are mere shadows of another class fade (`local_shares.py`).
+1 for labelled classes. While few events of the traffic have labels nothing says what is false there, so that it is
+believed to two thirds only: h = 1 − ⅓ · 50/(L + 50), L the labelled events in the window. A class keeps (1 − g_c) p_c
+whatever the likelihood says; the Σ_c g_c p_c that take part are shared out again, ∝ g_c p_c exp(L_c). So a class that
+is rare, or hidden among others, does not lose to the mean of what it is confused with. Before that, names that are mere
+shadows of another class fade, to f_c^h (`local_shares.py`).
 
 LDA over a stream of CLIP or other frozen features is that of Hayes and Kanan (CVPR Workshops 2020); means of unlabelled
 vectors, anchored at what is known, are those of StatA (Zanella et al., CVPR 2025). Both know one of the two only.
@@ -38,12 +43,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream_adapter.adapter.local_shares import local_shares
+from stream_adapter.adapter.presence_evidence import PresenceEvidence
 from stream_adapter.adapter.traffic_means import TrafficMeans
 
 _LEAST_FREEDOM = 10.0  # anchors beyond one a class, below which there is no covariance to speak of
+_SPHERE = 100.0  # anchors' worth of belief that the covariance is a sphere
 _MEASURED = 8_192  # anchors that the covariance is measured on
 _HALF = 4.0  # events' worth of evidence with which an unlabelled class takes part with half of its probability
 _LEAST_SHARE = 0.02
+_DOUBT = 1 / 3  # of what traffic without a label says
+_SPEAK = 50.0  # labelled events that take half of that doubt away
+_LEAST_EVENTS = 2.0  # of a class, from which on they say how far apart its events lie
+_LEAST_SPREAD = 1e-3  # a mean square distance that means rounded to float16 cannot hide
 _LEAST_OTHERS = 0.5  # weight of a class's other anchors, without which none can be left out
 _LEAST_LACKING = 1e-3  # of a direction's precision, where one anchor is nearly all that is known of it
 _TAIL = 0.4  # square distance from which on distances count less and less
@@ -56,7 +67,7 @@ class DiscriminantSettings:
 
     Attributes:
         weight: w; 0 turns them off.
-        shrinkage: λ in (0, 1].
+        shrinkage: λ in (0, 1], with many anchors.
     """
 
     weight: float
@@ -70,8 +81,8 @@ class AnchorMeans(NamedTuple):
         classes: int64 (S,), ascending.
         weights: float32 (S,), anchors of each, weighted by trust.
         sums: float32 (S, d), of their vectors, weighted by trust.
-        whitening: float32 (d, d), U, so that D² is the square distance between vectors times U; (0, 0) where there are
-            too few anchors.
+        whitening: float32 (d, d), U, so that D² is the square distance between vectors times U; (0, 0) where there
+            are too few anchors.
     """
 
     classes: Tensor
@@ -94,18 +105,19 @@ def measure(vectors: Tensor, classes: Tensor, trust: Tensor, settings: Discrimin
     weights = torch.zeros(len(present)).index_add_(0, rows, trust)  # (S,)
     sums = torch.zeros(len(present), d).index_add_(0, rows, vectors * trust[:, None])  # (S, d)
     freedom = float(weights.sum()) - len(present)
-    if settings.weight == 0.0 or len(present) < 2 or freedom < _LEAST_FREEDOM:
+    if settings.weight == 0.0 or freedom < _LEAST_FREEDOM:
         return AnchorMeans(present, weights, sums, torch.empty(0, 0))
     some = slice(None, None, -(-len(vectors) // _MEASURED))
     means = sums / weights.clamp(min=1e-6)[:, None]
     off, sure, of_class = vectors[some] - means[rows[some]], trust[some], weights[rows[some]]  # (n', d), (n',), (n',)
     scale = float(weights.sum()) / freedom / float(sure.sum())
     covariance = (off.T @ (off * sure[:, None])).double() * scale  # (d, d), W
-    shrunk = (1.0 - settings.shrinkage) * covariance  # A
-    shrunk.diagonal().add_(settings.shrinkage * float(covariance.trace()) / d + 1e-9)
+    shrinkage = (settings.shrinkage * freedom + _SPHERE) / (freedom + _SPHERE)  # λ_n
+    shrunk = (1.0 - shrinkage) * covariance  # A
+    shrunk.diagonal().add_(shrinkage * float(covariance.trace()) / d + 1e-9)
     lower = torch.linalg.cholesky(shrunk)
     root = torch.linalg.solve_triangular(lower, torch.eye(d, dtype=lower.dtype), upper=False).T.float()  # A⁻¹ = R Rᵀ
-    spread = _left_out((off @ root).square().sum(dim=1), sure, of_class, (1.0 - settings.shrinkage) * scale)
+    spread = _left_out((off @ root).square().sum(dim=1), sure, of_class, (1.0 - shrinkage) * scale)
     return AnchorMeans(present, weights, sums, root / max(spread, _SMALLEST) ** 0.5)
 
 
@@ -134,7 +146,7 @@ class Discriminant:
 
     Args:
         anchors: None without any.
-        traffic: what the unlabelled traffic shows.
+        evidence: of the traffic, what its unlabelled events show with it.
         labelled: bool (C,), the classes that have anchors.
         settings: w; λ was used by `measure`.
     """
@@ -142,35 +154,39 @@ class Discriminant:
     def __init__(
         self,
         anchors: AnchorMeans | None,
-        traffic: TrafficMeans,
+        evidence: PresenceEvidence,
         labelled: NDArray[np.bool_],
         settings: DiscriminantSettings,
     ) -> None:
-        self._active = anchors is not None and len(anchors.whitening) > 0
-        if anchors is None or not self._active:
+        traffic = evidence.means
+        whitening = anchors.whitening if anchors is not None and len(anchors.whitening) else _sphere(traffic)  # (d, d)
+        self._active = settings.weight > 0.0 and len(whitening) > 0
+        if not self._active:
             return
-        weights, evidence = np.zeros((2, len(labelled)))  # (C,), (C,)
-        sums = np.zeros((len(labelled), anchors.sums.shape[1]), np.float32)  # (C, d)
-        weights[anchors.classes] += anchors.weights.double().numpy()
-        sums[anchors.classes] += anchors.sums.numpy()
-        weights[traffic.classes] += traffic.weights
-        evidence[traffic.classes] = traffic.excess
+        believed = 1.0 - _DOUBT * _SPEAK / (evidence.labelled_events + _SPEAK)  # h
+        weights, excess = np.zeros((2, len(labelled)))  # (C,), (C,)
+        sums = np.zeros((len(labelled), len(whitening)), np.float32)  # (C, d)
+        if anchors is not None:
+            weights[anchors.classes.numpy()] += anchors.weights.double().numpy()
+            sums[anchors.classes.numpy()] += anchors.sums.numpy()
         if len(traffic.classes):
+            weights[traffic.classes] += traffic.weights
+            excess[traffic.classes] = believed * traffic.excess
             sums[traffic.classes] += traffic.sums
-        of_traffic = evidence / (evidence + _HALF) * np.minimum(evidence / np.maximum(weights, _SMALLEST), 1.0)  # (C,)
+        of_traffic = excess / (excess + _HALF) * np.minimum(excess / np.maximum(weights, _SMALLEST), 1.0)  # (C,)
         shares = np.where(labelled, weights > 0, of_traffic)  # (C,), g
         taking_part = np.flatnonzero(shares >= _LEAST_SHARE)  # (m,)
         means = torch.from_numpy(sums[taking_part] / weights[taking_part, None].astype(np.float32))  # (m, d)
         self._classes = torch.from_numpy(taking_part)
         self._shares = torch.from_numpy(shares[taking_part]).float()  # (m,)
         self._centre = means.mean(dim=0)  # (d,), which keeps small differences apart from the vectors' common part
-        self._whitening = anchors.whitening
-        self._means = (means - self._centre) @ anchors.whitening  # (m, d)
+        self._whitening = whitening
+        self._means = (means - self._centre) @ whitening  # (m, d)
         self._lengths = torch.linalg.vecdot(self._means, self._means)  # (m,)
         self._weight = settings.weight
         told = ~labelled[taking_part]
-        own = local_shares(self._means[torch.from_numpy(told)], weights[taking_part[told]], evidence[taking_part[told]])
-        self._fading = _of_all_classes(own, taking_part[told], labelled)  # (C,)
+        own = local_shares(self._means[torch.from_numpy(told)], weights[taking_part[told]], excess[taking_part[told]])
+        self._fading = _of_all_classes(own**believed, taking_part[told], labelled)  # (C,)
 
     def shared_out(self, answer: Tensor, images: Tensor) -> Tensor:
         """The answer with the likelihood taken in: float32 (B, C); `answer` is used up.
@@ -196,6 +212,21 @@ class Discriminant:
         if all_take_part:
             return after
         return answer.index_copy_(1, self._classes, after)
+
+
+def _sphere(traffic: TrafficMeans) -> Tensor:
+    """U before anchors say anything about directions: float32 (d, d), (0, 0) where the traffic shows no two classes.
+
+    Events of a class lie 1 − |m|² from their mean, as they have length 1, and N/(N − 1) times as far from the others'.
+    """
+    of_class = traffic.weights[traffic.weights >= _LEAST_EVENTS]  # (m',), N
+    if len(of_class) < 2:
+        return torch.empty(0, 0)
+    means = traffic.sums[traffic.weights >= _LEAST_EVENTS] / of_class[:, None]  # (m', d)
+    left_out = (of_class / (of_class - 1.0)) ** 2 * (1.0 - np.square(means).sum(axis=1))  # (m',)
+    spread = float(of_class @ left_out / of_class.sum())
+    unit: Tensor = torch.eye(means.shape[1]) / max(spread, _LEAST_SPREAD) ** 0.5
+    return unit
 
 
 def _of_all_classes(own: NDArray[np.float64], told: NDArray[np.int64], labelled: NDArray[np.bool_]) -> Tensor:

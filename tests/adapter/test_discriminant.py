@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.discriminant import AnchorMeans, Discriminant, DiscriminantSettings, measure
+from stream_adapter.adapter.presence_evidence import PresenceEvidence
 from stream_adapter.adapter.traffic_means import TrafficMeans
 from tests.adapter.anchor_sets import around, random_unit
 
@@ -28,15 +29,17 @@ def measured(
     return measure(torch.from_numpy(vectors), torch.from_numpy(classes), weights, SETTINGS)
 
 
-def traffic(rows: dict[int, tuple[float, float, NDArray[np.float32]]]) -> TrafficMeans:
-    """Class -> weight, excess, mean."""
+def heard(rows: dict[int, tuple[float, float, NDArray[np.float32]]], labelled_events: int = 10**9) -> PresenceEvidence:
+    """Class -> weight, excess, mean; so many labelled events that nothing is doubted, if not told otherwise."""
     ordered = sorted(rows.items())
-    return TrafficMeans(
+    none = np.zeros(C)
+    means = TrafficMeans(
         np.array([c for c, _ in ordered], np.int64),
         np.array([weight for _, (weight, _, _) in ordered], np.float64),
         np.array([excess for _, (_, excess, _) in ordered], np.float64),
-        np.array([weight * mean for _, (weight, _, mean) in ordered], np.float32).reshape(len(ordered), -1),
+        np.array([weight * mean for _, (weight, _, mean) in ordered], np.float32).reshape(len(ordered), D),
     )
+    return PresenceEvidence(2 * 10**9, labelled_events, none, none, none, none.astype(np.int64), means)
 
 
 def test_the_answer_is_bayes_rule_with_one_covariance_and_the_tails_of_students_t() -> None:
@@ -44,7 +47,7 @@ def test_the_answer_is_bayes_rule_with_one_covariance_and_the_tails_of_students_
     weight, excess = 6.0, 4.0
     made = Discriminant(
         measured(vectors, classes),
-        traffic({0: (3.0, 1.0, CENTRES[0]), 2: (weight, excess, CENTRES[2])}),
+        heard({0: (3.0, 1.0, CENTRES[0]), 2: (weight, excess, CENTRES[2])}),
         np.isin(np.arange(C), [0, 1]),
         SETTINGS,
     )
@@ -72,20 +75,26 @@ def scatter(vectors: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray
     return np.asarray(off.T @ off)
 
 
+def shrinkage(vectors: NDArray[np.float64]) -> float:
+    n = len(vectors) - 2
+    return (0.3 * n + 100) / (n + 100)
+
+
 def shrunk(vectors: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
     covariance = scatter(vectors, classes) / (len(vectors) - 2)
-    return np.asarray(0.7 * covariance + 0.3 * np.trace(covariance) / D * np.eye(D))
+    sphere = np.trace(covariance) / D * np.eye(D)
+    return np.asarray((1 - shrinkage(vectors)) * covariance + shrinkage(vectors) * sphere)
 
 
 def mean_left_out(vectors: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
     """Each anchor in turn against mean and scatter of all others, the scale and the sphere as they are with it."""
     n = len(vectors) - 2
-    sphere = 0.3 * np.trace(scatter(vectors, classes)) / n / D * np.eye(D)
+    sphere = shrinkage(vectors) * np.trace(scatter(vectors, classes)) / n / D * np.eye(D)
     distances = []
     for i in range(len(vectors)):
         others = np.arange(len(vectors)) != i
         off = vectors[i] - vectors[others & (classes == classes[i])].mean(axis=0)
-        without = 0.7 * scatter(vectors[others], classes[others]) / n + sphere
+        without = (1 - shrinkage(vectors)) * scatter(vectors[others], classes[others]) / n + sphere
         distances.append(off @ np.linalg.inv(without) @ off)
     return float(np.mean(distances))
 
@@ -131,9 +140,7 @@ def test_it_stays_a_distribution_and_what_takes_no_part_keeps_its_proportions(
 ) -> None:
     random = np.random.default_rng(seed)
     rows = {c: (weights[c], weights[c] * portions[c], random_unit(1, D, seed=seed + c)[0]) for c in range(C)}
-    made = Discriminant(
-        measured(*anchors(labelled, per_class)), traffic(rows), np.isin(np.arange(C), labelled), SETTINGS
-    )
+    made = Discriminant(measured(*anchors(labelled, per_class)), heard(rows), np.isin(np.arange(C), labelled), SETTINGS)
     before = torch.from_numpy(random.dirichlet(np.full(C, 0.2), 9).astype(np.float32))
     after = made.shared_out(before.clone(), torch.from_numpy(random_unit(9, D, seed=seed)))
     assert torch.isfinite(after).all() and (after >= 0).all()
@@ -149,7 +156,7 @@ def test_it_stays_a_distribution_and_what_takes_no_part_keeps_its_proportions(
 def test_an_unlabelled_class_keeps_what_its_evidence_does_not_cover() -> None:
     labelled = np.isin(np.arange(C), [0, 1])
     rows = {2: (50.0, 4.0, CENTRES[0])}  # the mean of what it is confused with: little of it is its own
-    made = Discriminant(measured(*anchors()), traffic(rows), labelled, SETTINGS)
+    made = Discriminant(measured(*anchors()), heard(rows), labelled, SETTINGS)
     before = torch.tensor([[0.4, 0.1, 0.5, 0.0, 0.0]])
     after = made.shared_out(before.clone(), torch.from_numpy(CENTRES[:1]))
     assert float(after[0, 2]) >= 0.5 * (1 - 0.5 * 4 / 50) - 1e-6
@@ -158,7 +165,7 @@ def test_an_unlabelled_class_keeps_what_its_evidence_does_not_cover() -> None:
 def test_traffic_pulls_an_event_to_the_class_that_its_like_were_taken_for() -> None:
     made = Discriminant(
         measured(*anchors()),
-        traffic({2: (40.0, 40.0, CENTRES[2])}),
+        heard({2: (40.0, 40.0, CENTRES[2])}),
         np.isin(np.arange(C), [0, 1]),
         SETTINGS,
     )
@@ -177,22 +184,22 @@ def test_labels_that_are_not_trusted_move_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labelled", "per_class", "weight"), [((0,), 30, 6.0), ((0, 1), 5, 6.0), ((0, 1, 2), 4, 6.0), ((0, 1), 30, 0.0)]
+    ("labelled", "per_class", "weight"), [((0,), 5, 6.0), ((0, 1), 5, 6.0), ((0, 1, 2), 4, 6.0), ((0, 1), 30, 0.0)]
 )
-def test_with_one_class_or_few_anchors_or_no_weight_nothing_changes(
+def test_with_few_anchors_and_one_class_of_traffic_or_no_weight_nothing_changes(
     labelled: tuple[int, ...], per_class: int, weight: float
 ) -> None:
     vectors, classes = anchors(labelled, per_class)
     settings = DiscriminantSettings(weight, 0.3)
     found = measure(torch.from_numpy(vectors), torch.from_numpy(classes), torch.ones(len(classes)), settings)
-    made = Discriminant(found, traffic({3: (9.0, 9.0, CENTRES[3])}), np.isin(np.arange(C), labelled), settings)
+    made = Discriminant(found, heard({3: (9.0, 9.0, CENTRES[3])}), np.isin(np.arange(C), labelled), settings)
     before = torch.full((4, C), 0.2)
     assert torch.equal(made.shared_out(before.clone(), torch.from_numpy(CENTRES[:4])), before)
 
 
 def test_far_from_all_means_the_likelihood_says_little() -> None:
     vectors, classes = anchors()
-    made = Discriminant(measured(vectors, classes), TrafficMeans.none(), np.isin(np.arange(C), [0, 1]), SETTINGS)
+    made = Discriminant(measured(vectors, classes), heard({}), np.isin(np.arange(C), [0, 1]), SETTINGS)
     means = np.array([vectors[classes == c].mean(axis=0) for c in (0, 1)])
     before = torch.tensor([[0.5, 0.5, 0.0, 0.0, 0.0]]).repeat(3, 1)
     z = torch.from_numpy(np.array([means[0], means[0] + 10 * (means[0] - means[1]), means[0] + 1000 * means[0]]))
@@ -205,7 +212,7 @@ def test_far_from_all_means_the_likelihood_says_little() -> None:
 def test_a_name_that_shadows_a_class_fades_and_one_that_the_traffic_does_not_show_gains_nothing_by_it() -> None:
     made = Discriminant(
         measured(*anchors()),
-        traffic({2: (90.0, 90.0, CENTRES[2]), 3: (10.0, 10.0, CENTRES[2])}),
+        heard({2: (90.0, 90.0, CENTRES[2]), 3: (10.0, 10.0, CENTRES[2])}),
         np.isin(np.arange(C), [0, 1]),
         SETTINGS,
     )
@@ -213,3 +220,64 @@ def test_a_name_that_shadows_a_class_fades_and_one_that_the_traffic_does_not_sho
     after = made.shared_out(before.clone(), torch.from_numpy(CENTRES[2:3]))[0]
     assert after.argmax() == 2
     assert float(after[4]) < 0.1
+
+
+def test_the_fewer_anchors_there_are_the_less_they_say_about_directions() -> None:
+    elongation = []
+    for per_class in (10, 100, 1_000):
+        axes = np.diag([3.0, 1.0, 1.0, 1.0, 1.0, 1.0]).astype(np.float32)
+        vectors, classes = anchors(per_class=per_class)
+        whitening = measured(vectors @ axes, classes).whitening
+        singular = torch.linalg.svdvals(whitening)
+        elongation.append(float(singular[0] / singular[-1]))
+    assert 1.0 < elongation[0] < elongation[1] < elongation[2] < 3.0
+
+
+def test_before_any_label_the_traffic_itself_is_the_unit_and_classes_are_spheres() -> None:
+    random = np.random.default_rng(2)
+    events = {c: around(CENTRES[[c]], 30, spread=0.4, seed=c) for c in (1, 2, 3)}
+    rows = {c: (30.0, 30.0, np.asarray(z.mean(axis=0), np.float32)) for c, z in events.items()}
+    settings = DiscriminantSettings(weight=6.0, shrinkage=0.3)
+    made = Discriminant(None, heard(rows), np.zeros(C, np.bool_), settings)
+    means = np.array([z.mean(axis=0) for z in events.values()], np.float64)
+    left_out = np.mean([
+        np.square(z[i] - np.delete(z, i, axis=0).mean(axis=0, dtype=np.float64)).sum()
+        for z in events.values()
+        for i in range(len(z))
+    ])  # fmt: skip
+    z = random_unit(7, D, seed=8)
+    square = np.square(z[:, None].astype(np.float64) - means).sum(axis=2) / left_out  # (7, 3)
+    between = np.square(means[:, None] - means).sum(axis=2) / left_out
+    shares = 1 / np.exp(-5 * np.maximum(between - 2 / 30, 0) * (1 - np.eye(3))).sum(axis=1)  # (3,), f
+    answer = random.dirichlet(np.ones(C), 7)
+    faded = answer * np.r_[shares.prod() ** (1 / 3), shares, shares.prod() ** (1 / 3)]
+    faded /= faded.sum(axis=1, keepdims=True)
+    part = faded[:, 1:4] * (30 / 34)
+    expected = faded.copy()
+    expected[:, 1:4] -= part
+    again = part * (1.0 + 2.5 * square) ** -6.0
+    expected[:, 1:4] += part.sum(axis=1, keepdims=True) * again / again.sum(axis=1, keepdims=True)
+    found = made.shared_out(torch.from_numpy(answer.astype(np.float32)), torch.from_numpy(z))
+    assert found.numpy() == pytest.approx(expected, abs=1e-3)
+
+
+def test_traffic_is_believed_less_while_few_of_its_events_have_labels() -> None:
+    rows = {2: (40.0, 40.0, CENTRES[2]), 3: (4.0, 4.0, CENTRES[2])}
+    before = torch.tensor([[0.3, 0.0, 0.2, 0.5, 0.0]])
+    gains, shadows = [], []
+    for labelled_events in (0, 50, 10**9):
+        made = Discriminant(measured(*anchors()), heard(rows, labelled_events), np.isin(np.arange(C), [0, 1]), SETTINGS)
+        after = made.shared_out(before.clone(), torch.from_numpy(CENTRES[[2]]))[0]
+        gains.append(float(after[2]))
+        shadows.append(float(after[3]))
+    assert gains == sorted(gains) and shadows == sorted(shadows, reverse=True)
+    assert gains[0] > 0.2 and gains[0] < gains[1] < gains[2]
+
+
+def test_traffic_of_one_and_the_same_picture_divides_by_nothing() -> None:
+    same = np.asarray(CENTRES[0].astype(np.float16), np.float32)
+    made = Discriminant(None, heard({0: (9.0, 9.0, same), 1: (9.0, 9.0, same)}), np.zeros(C, np.bool_), SETTINGS)
+    before = torch.tensor([[0.6, 0.3, 0.1, 0.0, 0.0]])
+    after = made.shared_out(before.clone(), torch.from_numpy(CENTRES[[0]]))
+    assert torch.isfinite(after).all() and float(after.sum()) == pytest.approx(1.0)
+    assert float(after[0, 0] / after[0, 1]) == pytest.approx(2.0, rel=1e-3)
