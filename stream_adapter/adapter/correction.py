@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import linear
 
 from stream_adapter.adapter.discriminant import AnchorMeans, Discriminant, DiscriminantSettings, measure
 from stream_adapter.adapter.label_trust import LabelTrust
@@ -196,8 +197,8 @@ class Correction:
         self._log_prior = torch.from_numpy(2.0 * np.log(self.aliveness)).float()  # (C,)
         self._is_labelled = torch.from_numpy(labelled)  # (C,)
         self._exponents = torch.ones(len(labelled))  # (C,)
-        self._groups = torch.stack([self._is_labelled, ~self._is_labelled], dim=1).float()  # (C, 2)
-        self._alive_groups = self._groups * self._log_prior.exp()[:, None]  # (C, 2)
+        self._groups = torch.stack([self._is_labelled, ~self._is_labelled]).float()  # (2, C)
+        self._alive_groups = self._groups * self._log_prior.exp()  # (2, C)
         self._places = np.empty(0, np.int64)
         self._rows = np.empty(0, np.int64)
         self._residual_classes = torch.empty(0, 0, dtype=torch.int64)
@@ -239,15 +240,15 @@ class Correction:
             fit: the local systems around the events.
         """
         answer = self._corrected(logits.add_(self._log_prior).softmax(dim=1), places, fit.weights)  # (B, C)
-        mass, kept = (answer @ self._groups).split_with_sizes((1, 1), dim=1)  # (B, 1) of labelled, of unlabelled
-        zero_shot_odds = (zero_shot @ self._alive_groups).clamp_(min=_SMALLEST).log_()  # (B, 2)
+        mass, kept = linear(answer, self._groups).split_with_sizes((1, 1), dim=1)  # (B, 1) of labelled, of unlabelled
+        zero_shot_odds = linear(zero_shot, self._alive_groups).clamp_(min=_SMALLEST).log_()  # (B, 2)
         odds = self.open_set.mass * ((1.0 - kept).clamp(min=_SMALLEST).log() - kept.clamp(min=_SMALLEST).log())
         odds += self.open_set.zero_shot_mass * (zero_shot_odds[:, :1] - zero_shot_odds[:, 1:])
         odds += self.open_set.novelty * fit.novelty[:, None] + (self.open_set.offset - self._settings.protection)
         share = torch.where(kept > 0.0, odds.sigmoid_(), 1.0)  # P(labelled | z)
         answer.mul_(torch.where(self._is_labelled, 1.0 / mass, 1.0 / kept.clamp(min=_FLOOR)))
         answer.log_().mul_(self._exponents).exp_()  # twice as fast as pow
-        sharpened = answer @ self._groups[:, :1]  # (B, 1)
+        sharpened = linear(answer, self._groups[:1])  # (B, 1)
         verdict = answer.mul_(torch.where(self._is_labelled, share / sharpened, 1.0 - share))
         return self._discriminant.shared_out(verdict, images)
 
