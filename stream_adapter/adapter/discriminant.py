@@ -22,13 +22,16 @@ independent.
 
 An unlabelled class takes part as far as its mean can be believed, with the share
 
-    g_c = e / (e + 4) · e / N           N its weight in the traffic, e = h · what of it labelled events do not explain
+    g_c = e / (e + 4) · e / N           N its weight in the traffic, e what of it labelled events do not explain
 
-1 for labelled classes. While few events of the traffic have labels nothing says what is false there, so that it is
-believed to two thirds only: h = 1 − ⅓ · 50/(L + 50), L the labelled events in the window. A class keeps (1 − g_c) p_c
-whatever the likelihood says; the Σ_c g_c p_c that take part are shared out again, ∝ g_c p_c exp(L_c). So a class that
-is rare, or hidden among others, does not lose to the mean of what it is confused with. Before that, names that are mere
-shadows of another class fade, to f_c^h (`local_shares.py`).
+1 for labelled classes. A class keeps (1 − g_c) p_c whatever the likelihood says; the Σ_c g_c p_c that take part are
+shared out again, ∝ g_c p_c exp(L_c). So a class that is rare, or hidden among others, does not lose to the mean of what
+it is confused with. Before that, names that are mere shadows of another class fade (`local_shares.py`).
+
+What comes out, q, is the answer where it names the same class as p. Where it names another it overrules the rest of the
+model, and nothing but labels could have shown it to be wrong: (1 − h) p + h q,
+
+    h = ¼ + ¾ L / (L + 50)              L labels: events in the window that have one, or anchors, whichever are more
 
 LDA over a stream of CLIP or other frozen features is that of Hayes and Kanan (CVPR Workshops 2020); means of unlabelled
 vectors, anchored at what is known, are those of StatA (Zanella et al., CVPR 2025). Both know one of the two only.
@@ -51,8 +54,8 @@ _SPHERE = 100.0  # anchors' worth of belief that the covariance is a sphere
 _MEASURED = 8_192  # anchors that the covariance is measured on
 _HALF = 4.0  # events' worth of evidence with which an unlabelled class takes part with half of its probability
 _LEAST_SHARE = 0.02
-_DOUBT = 1 / 3  # of what traffic without a label says
-_SPEAK = 50.0  # labelled events that take half of that doubt away
+_UNCHECKED = 0.25  # how far traffic without any label may overrule the rest of the model
+_CHECKED = 50.0  # labels that take half of the doubt away
 _LEAST_EVENTS = 2.0  # of a class, from which on they say how far apart its events lie
 _LEAST_SPREAD = 1e-3  # a mean square distance that means rounded to float16 cannot hide
 _LEAST_OTHERS = 0.5  # weight of a class's other anchors, without which none can be left out
@@ -163,15 +166,16 @@ class Discriminant:
         self._active = settings.weight > 0.0 and len(whitening) > 0
         if not self._active:
             return
-        believed = 1.0 - _DOUBT * _SPEAK / (evidence.labelled_events + _SPEAK)  # h
         weights, excess = np.zeros((2, len(labelled)))  # (C,), (C,)
         sums = np.zeros((len(labelled), len(whitening)), np.float32)  # (C, d)
         if anchors is not None:
             weights[anchors.classes.numpy()] += anchors.weights.double().numpy()
             sums[anchors.classes.numpy()] += anchors.sums.numpy()
+        labels = max(float(evidence.labelled_events), float(weights.sum()))  # L
+        self._believed = _UNCHECKED + (1.0 - _UNCHECKED) * labels / (labels + _CHECKED)  # h
         if len(traffic.classes):
             weights[traffic.classes] += traffic.weights
-            excess[traffic.classes] = believed * traffic.excess
+            excess[traffic.classes] = traffic.excess
             sums[traffic.classes] += traffic.sums
         of_traffic = excess / (excess + _HALF) * np.minimum(excess / np.maximum(weights, _SMALLEST), 1.0)  # (C,)
         shares = np.where(labelled, weights > 0, of_traffic)  # (C,), g
@@ -186,7 +190,7 @@ class Discriminant:
         self._weight = settings.weight
         told = ~labelled[taking_part]
         own = local_shares(self._means[torch.from_numpy(told)], weights[taking_part[told]], excess[taking_part[told]])
-        self._fading = _of_all_classes(own**believed, taking_part[told], labelled)  # (C,)
+        self._fading = _of_all_classes(own, taking_part[told], labelled)  # (C,)
 
     def shared_out(self, answer: Tensor, images: Tensor) -> Tensor:
         """The answer with the likelihood taken in: float32 (B, C); `answer` is used up.
@@ -197,21 +201,26 @@ class Discriminant:
         """
         if not self._active:
             return answer
-        answer.mul_(self._fading)
-        answer.div_(answer.sum(dim=1, keepdim=True))
+        again = self._shared_out(answer * self._fading, images)  # (B, C)
+        agrees = again.argmax(dim=1) == answer.argmax(dim=1)  # (B,)
+        return answer.lerp_(again, torch.where(agrees, 1.0, self._believed)[:, None])
+
+    def _shared_out(self, faded: Tensor, images: Tensor) -> Tensor:
+        """The faded answer (B, C), used up, with the likelihood taken in."""
+        faded.div_(faded.sum(dim=1, keepdim=True))
         points = (images - self._centre) @ self._whitening  # (B, d)
         square = torch.addmm(self._lengths, points, self._means.T, alpha=-2.0)  # (B, m)
         square += torch.linalg.vecdot(points, points)[:, None]
         likelihood = square.clamp_(min=0.0).div_(_TAIL).log1p_().mul_(-self._weight)  # (B, m), L
-        all_take_part = len(self._classes) == answer.shape[1]
-        before = answer if all_take_part else answer[:, self._classes]  # (B, m)
+        all_take_part = len(self._classes) == faded.shape[1]
+        before = faded if all_take_part else faded[:, self._classes]  # (B, m)
         part = before * self._shares
         total = part.sum(dim=1, keepdim=True)  # (B, 1)
         after = likelihood.add_(part.clamp(min=_SMALLEST).log_()).softmax(dim=1).mul_(total)
         after += before - part
         if all_take_part:
             return after
-        return answer.index_copy_(1, self._classes, after)
+        return faded.index_copy_(1, self._classes, after)
 
 
 def _sphere(traffic: TrafficMeans) -> Tensor:
