@@ -1,4 +1,4 @@
-"""A prediction in plain words: what zero-shot says, what the labels made of it, and which anchors did it."""
+"""A prediction in plain words: what zero-shot says, what labels and traffic made of it, and which anchors did it."""
 
 from stream_adapter.events import Prediction
 
@@ -14,26 +14,27 @@ def explain(prediction: Prediction) -> list[str]:
 
 def _answer(prediction: Prediction) -> str:
     top, zero_shot = prediction.top[0], prediction.zero_shot_label
+    what = "what was learned" if prediction.anchors else "the traffic"
     if top.label != zero_shot:
         return (
-            f"Zero-shot says “{zero_shot}”. The labels moved the answer to “{top.label}”: "
-            f"{_percent(top.zero_shot)} without them, {_percent(top.adapted)} with them."
+            f"Zero-shot says “{zero_shot}”; {what} moved the answer to “{top.label}”: "
+            f"{_percent(top.zero_shot)} without it, {_percent(top.adapted)} with it."
         )
     change = top.adapted - top.zero_shot
     if abs(change) < 0.005:
         return f"Zero-shot and the adapted model agree on “{top.label}” at {_percent(top.adapted)}."
     return (
-        f"Both say “{top.label}”; the labels {'raised' if change > 0 else 'lowered'} it from "
+        f"Both say “{top.label}”; {what} {'raised' if change > 0 else 'lowered'} it from "
         f"{_percent(top.zero_shot)} to {_percent(top.adapted)}."
     )
 
 
 def _anchors(prediction: Prediction) -> list[str]:
     if not prediction.anchors:
-        return ["There is no anchor yet, so nothing could move it."]
+        return ["There is no anchor yet: where pictures without labels lie is all that could move it."]
     nearest = prediction.anchors[0]
     if prediction.gate < _NO_SAY:
-        return [f"No anchor is near enough to have a say; the nearest one has cosine {nearest.cosine:.2f}."]
+        return [f"No anchor is near enough to have a say of its own; the nearest one has cosine {nearest.cosine:.2f}."]
     top = prediction.top[0].label
     near = f"“{nearest.label}” at cosine {nearest.cosine:.2f}"
     if not prediction.top_has_anchors:

@@ -3,25 +3,29 @@ from stream_adapter.page.explaining import explain
 from tests.page.seen import prediction
 
 
-def test_an_answer_that_labels_moved() -> None:
+def test_an_answer_that_was_moved() -> None:
     assert explain(prediction()) == [
-        "Zero-shot says “cat”. The labels moved the answer to “dog”: 20.0 % without them, 70.0 % with them.",
+        "Zero-shot says “cat”; what was learned moved the answer to “dog”: 20.0 % without it, 70.0 % with it.",
         "2 of the 3 nearest anchors are “dog”; the nearest of all is “dog” at cosine 0.93.",
     ]
 
 
 def test_an_answer_that_both_give() -> None:
     assert (
-        explain(prediction(zero_shot_label="dog"))[0] == "Both say “dog”; the labels raised it from 20.0 % to 70.0 %."
+        explain(prediction(zero_shot_label="dog"))[0]
+        == "Both say “dog”; what was learned raised it from 20.0 % to 70.0 %."
     )
     same = prediction(zero_shot_label="dog", top=(ClassScore("dog", 0.9, 0.901, "labelled", 1.0),))
     assert explain(same)[0] == "Zero-shot and the adapted model agree on “dog” at 90.0 %."
 
 
 def test_without_anchors_or_far_from_them() -> None:
-    assert explain(prediction(anchors=(), gate=0.0))[1] == "There is no anchor yet, so nothing could move it."
+    assert explain(prediction(anchors=(), gate=0.0))[:2] == [
+        "Zero-shot says “cat”; the traffic moved the answer to “dog”: 20.0 % without it, 70.0 % with it.",
+        "There is no anchor yet: where pictures without labels lie is all that could move it.",
+    ]
     assert explain(prediction(gate=0.001))[1] == (
-        "No anchor is near enough to have a say; the nearest one has cosine 0.93."
+        "No anchor is near enough to have a say of its own; the nearest one has cosine 0.93."
     )
 
 
