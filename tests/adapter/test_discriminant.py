@@ -299,3 +299,10 @@ def test_traffic_of_one_and_the_same_picture_divides_by_nothing() -> None:
     after = made.shared_out(before.clone(), torch.from_numpy(CENTRES[[0]]))
     assert torch.isfinite(after).all() and float(after.sum()) == pytest.approx(1.0)
     assert float(after[0, 0] / after[0, 1]) == pytest.approx(2.0, rel=1e-3)
+
+
+def test_traffic_that_labels_explain_whole_moves_nothing() -> None:
+    rows = {2: (9.0, 0.0, CENTRES[2]), 3: (9.0, 0.0, CENTRES[3])}
+    made = Discriminant(None, heard(rows), np.zeros(C, np.bool_), SETTINGS)
+    before = torch.tensor([[0.5, 0.1, 0.2, 0.1, 0.1]])
+    torch.testing.assert_close(made.shared_out(before.clone(), torch.from_numpy(CENTRES[[2]])), before)
