@@ -1,7 +1,7 @@
 """The whole configuration as pydantic models; `configs/default.yaml` documents every key."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -110,7 +110,7 @@ class AnchorsConfig(Section):
 
 
 class RefitConfig(Section):
-    """When and how the linear maps are refitted to the anchors."""
+    """When and how the linear maps of `llu` are refitted to the anchors."""
 
     every_labels: PositiveInt = 32
     max_age_s: PositiveFloat = 1.0
@@ -121,43 +121,33 @@ class RefitConfig(Section):
     max_anchors: PositiveInt = 1_024
 
 
-class PresenceConfig(Section):
-    """Which classes count as being in the traffic, though nobody labels them."""
+class MixtureConfig(Section):
+    """The default method, see docs/method.md."""
 
     window: PositiveInt = 2_000
-    kappa: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
+    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
     every_s: PositiveFloat = 1.0
 
 
-class ResidualConfig(Section):
-    """Local kernel ridge regression on what the maps leave."""
+class LatentUpdatesConfig(Section):
+    """Localized Latent Updates as published."""
 
-    neighbours: PositiveInt = 16
-    beta: PositiveFloat = 3.0
-    ridge: PositiveFloat = 0.1
-
-
-class DiscriminantConfig(Section):
-    """Classes around the means of anchors and of unlabelled traffic."""
-
-    weight: Annotated[float, Field(ge=0.0, le=1_000.0)] = 18.0
-    shrinkage: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    gamma: PositiveFloat = 10.0
+    gate: Fraction = 1.0
+    refit: RefitConfig = RefitConfig()
 
 
 class AdapterConfig(Section):
-    """How predictions are adapted: method, gate, anchors, refit, traffic."""
+    """How predictions are adapted: the method, its anchors, and what it must never learn."""
 
-    method: Literal["ours", "llu"] = "ours"
-    gamma: PositiveFloat = 10.0
-    damping: Fraction = 0.5
-    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
+    method: str = "mixture"
+    shadow: str | None = None
     seed: int = 0
     canaries: tuple[str, ...] = ()
     anchors: AnchorsConfig = AnchorsConfig()
-    refit: RefitConfig = RefitConfig()
-    presence: PresenceConfig = PresenceConfig()
-    residual: ResidualConfig = ResidualConfig()
-    discriminant: DiscriminantConfig = DiscriminantConfig()
+    mixture: MixtureConfig = MixtureConfig()
+    llu: LatentUpdatesConfig = LatentUpdatesConfig()
+    methods: dict[str, dict[str, Any]] = {}
 
 
 class BatchConfig(Section):

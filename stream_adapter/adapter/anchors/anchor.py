@@ -120,3 +120,24 @@ def as_stored(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArra
     wide = halves.astype(np.float64)
     stored: NDArray[np.float32] = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
     return stored, halves
+
+
+def checked_vectors(anchors: Sequence[Anchor], dimension: int) -> NDArray[np.float32]:
+    """The vectors of anchors, float32 (n, d).
+
+    Args:
+        anchors: at least one.
+        dimension: d.
+
+    Raises:
+        AnchorError: a vector is not finite, not unit or of the wrong length.
+    """
+    for anchor in anchors:
+        if anchor.vector.shape != (dimension,):
+            raise AnchorError(
+                f"anchor {anchor.anchor_id}: the vector has shape {anchor.vector.shape}, expected ({dimension},); "
+                "was it made by this encoder?"
+            )
+    vectors = np.stack([anchor.vector for anchor in anchors]).astype(np.float32, copy=False)
+    check_vectors(vectors, dimension, lambda index: f"anchor {anchors[index].anchor_id}")
+    return vectors

@@ -5,12 +5,12 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.exact import ExactNeighbours
-from stream_adapter.adapter.graph import Graph, GraphBuild
-from stream_adapter.adapter.hnsw import HnswNeighbours
-from stream_adapter.adapter.neighbours import NearestAnchors, Neighbours
-from stream_adapter.adapter.results import IndexStatistics
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.graph import GraphBuild
+from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
+from stream_adapter.adapter.anchors.nearest.neighbours import NearestAnchors, Neighbours
+from stream_adapter.adapter.anchors.results import IndexStatistics
+from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.config import AnchorsConfig
 
 # Cost per event at batch 64, one in three of them an insert: without bfloat16 instructions the two are level at about
@@ -22,21 +22,22 @@ GROW_AT = 30_000
 SHRINK_AT = GROW_AT // 2
 
 
-def make_index(store: AnchorStore, config: AnchorsConfig, seed: int, graph: Graph | None = None) -> NearestAnchors:
+def make_index(store: AnchorStore, config: AnchorsConfig, seed: int) -> NearestAnchors:
     """The search that `config.index` asks for, over the anchors that are in the store; it can be used at once.
+
+    Where a graph is needed it is built in the background, while exact search answers.
 
     Args:
         store: the anchors.
         config: which search, and a graph's parameters.
         seed: for the random levels of a graph.
-        graph: a graph that is level with the store. Where one is needed and not given, it is built in the background.
     """
     if config.index == "exact":
         return ExactNeighbours(store)
     if config.index == "auto":
-        return AutoNeighbours(store, config, seed, graph=graph if len(store) >= SHRINK_AT else None)
-    if graph is not None or not len(store):
-        return HnswNeighbours(store, config, seed, graph)
+        return AutoNeighbours(store, config, seed)
+    if not len(store):
+        return HnswNeighbours(store, config, seed)
     return AutoNeighbours(store, config, seed, grow_at=0, shrink_at=0)
 
 
@@ -54,7 +55,6 @@ class AutoNeighbours:
         *,
         grow_at: int = GROW_AT,
         shrink_at: int = SHRINK_AT,
-        graph: Graph | None = None,
     ) -> None:
         self._store = store
         self._config = config
@@ -62,7 +62,7 @@ class AutoNeighbours:
         self._grow_at = grow_at
         self._shrink_at = shrink_at
         self._exact = ExactNeighbours(store)
-        self._hnsw = None if graph is None else HnswNeighbours(store, config, seed, graph)
+        self._hnsw: HnswNeighbours | None = None
         self._first_build: GraphBuild | None = None
 
     def add(self, rows: NDArray[np.int64]) -> None:
@@ -97,11 +97,6 @@ class AutoNeighbours:
             if graph is not None:
                 self._first_build = None
                 self._hnsw = HnswNeighbours(self._store, self._config, self._seed, graph)
-
-    @property
-    def graph(self) -> Graph | None:
-        """See `NearestAnchors.graph`."""
-        return self._active.graph
 
     @property
     def statistics(self) -> IndexStatistics:

@@ -6,9 +6,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.graph import Graph
-from stream_adapter.adapter.results import IndexStatistics
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.results import IndexStatistics
+from stream_adapter.adapter.anchors.store import AnchorStore
 
 
 class Neighbours(NamedTuple):
@@ -73,10 +72,6 @@ class NearestAnchors(Protocol):
         Raises:
             BaseException: whatever a background rebuild raised.
         """
-
-    @property
-    def graph(self) -> Graph | None:
-        """The graph that answers, to be saved; None where there is none."""
 
     @property
     def statistics(self) -> IndexStatistics:

@@ -1,22 +1,22 @@
 """What one call of `learn` comes to, when anchors may replace each other and be pruned again within it."""
 
-from stream_adapter.adapter.anchors import Anchor
-from stream_adapter.adapter.pruning import Victim
-from stream_adapter.adapter.results import Folded, Ignored, IgnoredReason, LearnResult, Removed, RemovedReason, Replaced
-from stream_adapter.adapter.store import Displaced, Offer
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.pruning import Victim
+from stream_adapter.adapter.anchors.results import Folded, Ignored, IgnoredReason, LearnResult, Removed, RemovedReason, Replaced
+from stream_adapter.adapter.anchors.records import Displaced, Offer
 
 
-class NetEffect:
+class NetChanges:
     """Collects what happens to single anchors, in order, and cancels what was undone.
 
     Attributes:
-        gone: row ids of anchors that were live before and are not any more.
-        before: those anchors as they were, by id.
+        gone: anchors that were live before and are not any more.
+        left: all that have left the store, those included that had come within the call.
     """
 
     def __init__(self) -> None:
-        self.gone: list[int] = []
-        self.before: dict[str, Anchor] = {}
+        self.gone: list[Displaced] = []
+        self.left: list[Displaced] = []
         self._new: dict[str, int] = {}
         self._replaced: dict[str, tuple[Replaced, ...]] = {}
         self._folded: list[Folded] = []
@@ -62,13 +62,13 @@ class NetEffect:
             folded=tuple(self._folded),
             ignored=tuple(self._ignored),
             removed=tuple(Removed(anchor_id, reason) for anchor_id, reason in self._removed.items()),
-            before=self.before,
+            before={displaced.anchor.anchor_id: displaced.anchor for displaced in self.gone},
         )
 
     def _left(self, displaced: Displaced, reason: RemovedReason) -> None:
         anchor_id = displaced.anchor.anchor_id
+        self.left.append(displaced)
         if self._new.pop(anchor_id, None) is None:
-            self.gone.append(displaced.row)
-            self.before[anchor_id] = displaced.anchor
+            self.gone.append(displaced)
         self._replaced.pop(anchor_id, None)
         self._removed[anchor_id] = reason

@@ -1,25 +1,21 @@
 """Exact nearest anchors: one matrix product with the store's own vectors."""
 
+import sys
 from concurrent.futures import Executor
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.neighbours import Neighbours, nothing_found, ranked
-from stream_adapter.adapter.results import IndexStatistics
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, nothing_found, ranked
+from stream_adapter.adapter.anchors.results import IndexStatistics
+from stream_adapter.adapter.anchors.store import AnchorStore
 
 # Cosines held at a time: 64 MiB of float32, whatever the size of the store.
 _BLOCK_CELLS = 1 << 24
 
 
 class ExactNeighbours:
-    """Compares every query with every anchor. The store is its index: nothing to add, to remove or to rebuild.
-
-    In torch, as everything else that multiplies matrices here: numpy's BLAS has threads of its own, and where two pools
-    of threads wait actively on few cores, a product of half a millisecond was seen to take 30.
-    """
+    """Compares every query with every anchor. The store is its index: nothing to add, to remove or to rebuild."""
 
     def __init__(self, store: AnchorStore) -> None:
         self._store = store
@@ -40,19 +36,25 @@ class ExactNeighbours:
         block = max(1, _BLOCK_CELLS // len(anchors))
         for start in range(0, len(vectors), block):
             part = slice(start, start + block)
-            scores = torch.from_numpy(anchors) @ torch.from_numpy(vectors[part]).T  # (n, d) @ (d, b) -> (n, b)
-            slots[part] = torch.topk(scores, found, dim=0).indices.T.numpy()  # (b, found)
+            slots[part] = _largest(vectors[part] @ anchors.T, found)  # (b, d) @ (d, n) -> (b, n) -> (b, found)
         return ranked(self._store, vectors, slots, k)
 
     def maintain(self, executor: Executor) -> None:
         """Nothing to do."""
 
     @property
-    def graph(self) -> None:
-        """There is none."""
-        return None
-
-    @property
     def statistics(self) -> IndexStatistics:
         """See `NearestAnchors.statistics`."""
         return IndexStatistics(kind="exact", live=len(self._store))
+
+
+def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Int64 (b, k), the places of the k largest of each row, in no order."""
+    n = scores.shape[1]
+    if n <= k:
+        return np.tile(np.arange(n), (len(scores), 1))
+    if "torch" in sys.modules:  # a third of the time; not worth loading torch for
+        import torch
+
+        return torch.topk(torch.from_numpy(scores), k, dim=1, sorted=False).indices.numpy()
+    return np.argpartition(scores, n - k, axis=1)[:, n - k :]

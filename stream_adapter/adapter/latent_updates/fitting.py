@@ -23,7 +23,7 @@ from stream_adapter.adapter.label_trust import label_trust
 from stream_adapter.adapter.latent_update import FitSettings, Maps, fit, gates, identity_maps
 from stream_adapter.adapter.local_residual import LocalSettings
 from stream_adapter.adapter.presence_evidence import PresenceEvidence
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.config import AdapterConfig
 
 

@@ -1,53 +1,13 @@
-"""What the adapter answers: predictions as arrays, and what became of the anchors that it was given."""
+"""What became of the anchors that were given, and how their index is doing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stream_adapter.adapter.anchors import Anchor
-from stream_adapter.adapter.presence_evidence import ClassKind
+from stream_adapter.adapter.anchors.anchor import Anchor
 
 IgnoredReason = Literal["repeated", "outdated", "canary", "unknown label"]
 RemovedReason = Literal["corrected", "class budget", "total budget", "forgotten"]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class AdapterPrediction:
-    """Predictions for a batch of B image vectors over C classes, with k neighbours each.
-
-    Arrays with a row for each event are the caller's.
-
-    Attributes:
-        zero_shot: float32 (B, C), probabilities of the untouched model.
-        adapted: float32 (B, C), probabilities after the local update; equal to `zero_shot` while there are no anchors.
-        gate: float32 (B,) in [0, 1], how much of the update reached this picture; 0 without anchors. Of `llu` it is the
-            maps' share, of `ours` the nearness of the nearest anchor.
-        novelty: float32 (B,) in [0, 1]; 0 where the vocabulary or an anchor explains the picture, 1 where neither does.
-        neighbour_rows: int64 (B, k), the nearest anchors' row ids, nearest first; -1 pads where there are fewer.
-        neighbour_ids: object (B, k), their anchor ids (str), None where padded.
-        neighbour_classes: int64 (B, k), their class indices, -1 where padded.
-        neighbour_cosines: float32 (B, k), their cosines with the picture, -inf where padded.
-        has_anchor: bool (C,), which classes had anchors when this was predicted.
-        kinds: C long, what each class was taken for. Shared between predictions: not to be changed, as the next one.
-        aliveness: float64 (C,) in (0, 1], how alive each class was taken to be.
-        version: the adapter's version when this was predicted.
-    """
-
-    zero_shot: NDArray[np.float32]
-    adapted: NDArray[np.float32]
-    gate: NDArray[np.float32]
-    novelty: NDArray[np.float32]
-    neighbour_rows: NDArray[np.int64]
-    neighbour_ids: NDArray[np.object_]
-    neighbour_classes: NDArray[np.int64]
-    neighbour_cosines: NDArray[np.float32]
-    has_anchor: NDArray[np.bool_]
-    kinds: Sequence[ClassKind]
-    aliveness: NDArray[np.float64]
-    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +87,7 @@ class ForgetResult:
     """Net effect of one call of `forget`.
 
     Attributes:
-        removed: the anchors that are gone; their influence on the maps ends with the next refit.
+        removed: the anchors that are gone.
         unknown: ids that were not there, as happens when another worker's deletion is read twice.
     """
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors import Anchor, Origin
-from stream_adapter.packing import Arrays, array_of, pack_repeated, pack_strings, unpack_repeated, unpack_strings
+from stream_adapter.adapter.anchors.anchor import Anchor, Origin
+from stream_adapter.adapter.packing import Arrays, array_of, pack_repeated, pack_strings, unpack_repeated, unpack_strings
 
 
 @dataclass(frozen=True, eq=False, slots=True)

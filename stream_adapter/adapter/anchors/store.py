@@ -1,48 +1,16 @@
 """The store: every live anchor as arrays, the single truth from which index, maps and changelog can be rebuilt."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
-
+from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors import Anchor, AnchorListing, Origin
-from stream_adapter.adapter.share import key_of
+from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, Origin
+from stream_adapter.adapter.anchors.ownership import key_of
+from stream_adapter.adapter.anchors.records import DIGEST_BYTES, Displaced, Offer, StoreColumns, hash_of, member_of
 from stream_adapter.errors import AnchorError
 
-DIGEST_BYTES = 16
+_COLUMNS = ("_vectors", "_classes", "_times", "_keys", "_rows", "_folds", "_crowding", "_projected", "_doubt")
 _SMALLEST_CAPACITY = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Displaced:
-    """An anchor that had to go: its row, and all that it was."""
-
-    row: int
-    anchor: Anchor
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What became of an anchor that was offered to the store: one of `row`, `twin` and `refused` says it.
-
-    Attributes:
-        row: row id of the new anchor.
-        twin: id of the exact duplicate that it was folded into.
-        refused: `repeated`, the same event with the same label, or `outdated`, a label with a larger stamp is known.
-        displaced: anchors that had to go, whichever of the three it was.
-    """
-
-    row: int | None = None
-    twin: str | None = None
-    refused: Literal["repeated", "outdated"] | None = None
-    displaced: tuple[Displaced, ...] = ()
-
-
-# `AnchorStore.offer` and `AnchorStore.put`.
-TakeIn = Callable[[Anchor, NDArray[np.float32], NDArray[np.float16]], Offer]
 
 
 class AnchorStore:
@@ -76,6 +44,9 @@ class AnchorStore:
         self._keys = np.empty(0, np.uint64)
         self._rows = np.empty(0, np.int64)
         self._folds = np.empty(0, np.int64)
+        self._crowding = np.empty(0, np.float64)
+        self._projected = np.empty((0, 0), np.float32)
+        self._doubt = np.empty(0, np.float32)
         self._ids: list[str] = []
         self._origins: list[Origin] = []
         self._shapes: list[bytes] = []  # digest of the float16 vector
@@ -95,6 +66,25 @@ class AnchorStore:
     def class_names(self) -> Sequence[str]:
         """The vocabulary."""
         return self._class_names
+
+    def knows(self, label: str) -> bool:
+        """Whether it is a class of the vocabulary."""
+        return label in self._class_index
+
+    def set_classes(self, class_names: Sequence[str], renamed: Mapping[str, str]) -> None:
+        """Go over to another vocabulary that has the classes of all anchors, some of them under another name.
+
+        Raises:
+            KeyError: an anchor's class is not in it.
+        """
+        index = {name: number for number, name in enumerate(class_names)}
+        used = np.flatnonzero(self._counts)
+        to = np.zeros(len(self._class_names), np.int64)
+        to[used] = [index[renamed.get(self._class_names[number], self._class_names[number])] for number in used]
+        self._class_names, self._class_index = tuple(class_names), index
+        self._classes[: self._size] = to[self.classes]
+        self._counts = np.bincount(self.classes, minlength=len(class_names))
+        self._digest = sum(map(self._member, range(self._size))) % (1 << 8 * DIGEST_BYTES)
 
     @property
     def vectors(self) -> NDArray[np.float32]:
@@ -127,9 +117,34 @@ class AnchorStore:
         return self._folds[: self._size]
 
     @property
+    def crowding(self) -> NDArray[np.float64]:
+        """Float64 (n,), what shares each anchor's weight, see `weights.py`; a view by slot. Not persisted."""
+        return self._crowding[: self._size]
+
+    @property
+    def projected(self) -> NDArray[np.float32]:
+        """Float32 (n, k), the vectors in the directions of `weights.py`; a view by slot. Not persisted."""
+        return self._projected[: self._size]
+
+    @property
+    def doubt(self) -> NDArray[np.float32]:
+        """Float32 (n,), of the untouched model, see `pruning.py`; NaN where not known yet; a view by slot."""
+        return self._doubt[: self._size]
+
+    def set_projected(self, projected: NDArray[np.float32]) -> None:
+        """Take over other projections: float32 (n, k)."""
+        self._projected = np.zeros((len(self._rows), projected.shape[1]), np.float32)
+        self._projected[: self._size] = projected
+
+    @property
     def ids(self) -> Sequence[str]:
         """Anchor ids by slot."""
         return self._ids
+
+    @property
+    def origins(self) -> Sequence[Origin]:
+        """Where the anchors come from, by slot."""
+        return self._origins
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -202,7 +217,9 @@ class AnchorStore:
         if row is None:
             raise AnchorError(f"there is no anchor {anchor_id!r}")
         slot = self._slot_of_row.pop(row)
-        gone = Displaced(row, self.anchor(slot))
+        gone = Displaced(
+            row, self.anchor(slot), int(self._classes[slot]), float(self._crowding[slot]), self._projected[slot].copy()
+        )
         self._counts[self._classes[slot]] -= 1
         self._digest = (self._digest - self._member(slot)) % (1 << 8 * DIGEST_BYTES)
         alike = self._rows_of_shape[self._shapes[slot]]
@@ -211,7 +228,8 @@ class AnchorStore:
             del self._rows_of_shape[self._shapes[slot]]
 
         last = self._size - 1
-        for column in (self._vectors, self._classes, self._times, self._keys, self._rows, self._folds):
+        for name in _COLUMNS:
+            column = getattr(self, name)
             column[slot] = column[last]
         self._ids[slot] = self._ids[last]
         self._origins[slot] = self._origins[last]
@@ -226,6 +244,10 @@ class AnchorStore:
     def listing(self) -> AnchorListing:
         """All anchors without their vectors, by slot: a copy that any thread may read. About 3 ms for 100,000."""
         return AnchorListing(tuple(self._ids), self.classes.copy(), self.times.copy(), tuple(self._origins))
+
+    def members(self, class_index: int) -> NDArray[np.int64]:
+        """Int64 (m,), the slots of one class's anchors, ascending."""
+        return np.flatnonzero(self.classes == class_index)
 
     def slots_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Int64, shaped as `rows`: their slots now; -1 where a row id is not live."""
@@ -253,6 +275,46 @@ class AnchorStore:
         for anchor_id in sorted(self._row_of_id):
             yield self.anchor(self._slot_of_row[self._row_of_id[anchor_id]])
 
+    @property
+    def columns(self) -> "StoreColumns":
+        """Copies of everything but the vectors."""
+        return StoreColumns(
+            ids=list(self._ids),
+            labels=[self._class_names[index] for index in self.classes.tolist()],
+            times=self.times.copy(),
+            rows=self.rows.copy(),
+            origins=list(self._origins),
+            shapes=list(self._shapes),
+            next_row=self._next_row,
+            digest=self.digest,
+        )
+
+    @classmethod
+    def of(cls, class_names: Sequence[str], vectors: NDArray[np.float32], columns: "StoreColumns") -> "AnchorStore":
+        """The store that these columns came from, with its vectors float32 (n, d) as they were stored.
+
+        Raises:
+            KeyError: an anchor's class is not in the vocabulary.
+        """
+        store, size = cls(class_names, vectors.shape[1]), len(columns.ids)
+        store._vectors = vectors
+        store._classes = np.array([store._class_index[label] for label in columns.labels], np.int64)
+        store._times = columns.times.copy()
+        store._keys = np.array([key_of(anchor_id) for anchor_id in columns.ids], np.uint64)
+        store._rows = columns.rows.copy()
+        store._folds = np.zeros(size, np.int64)
+        store._crowding, store._doubt = np.ones(size), np.full(size, np.nan, np.float32)
+        store._projected = np.zeros((size, 0), np.float32)
+        store._ids, store._origins, store._shapes = list(columns.ids), list(columns.origins), list(columns.shapes)
+        store._slot_of_row = dict(zip(columns.rows.tolist(), range(size), strict=True))
+        store._row_of_id = dict(zip(columns.ids, columns.rows.tolist(), strict=True))
+        for shape, row in zip(columns.shapes, columns.rows.tolist(), strict=True):
+            store._rows_of_shape.setdefault(shape, []).append(row)
+        store._counts = np.bincount(store._classes, minlength=len(store._counts))
+        store._size, store._next_row = size, columns.next_row
+        store._digest = sum(map(store._member, range(size))) % (1 << 8 * DIGEST_BYTES)
+        return store
+
     def _label(self, slot: int) -> str:
         return self._class_names[int(self._classes[slot])]
 
@@ -267,6 +329,8 @@ class AnchorStore:
         self._keys[slot] = key_of(anchor.anchor_id)
         self._rows[slot] = row
         self._folds[slot] = 0
+        self._crowding[slot] = 1.0
+        self._doubt[slot] = np.nan
         self._ids.append(anchor.anchor_id)
         self._origins.append(anchor.origin)
         self._shapes.append(shape)
@@ -284,18 +348,8 @@ class AnchorStore:
 
     def _grow(self) -> None:
         capacity = max(_SMALLEST_CAPACITY, 2 * len(self._rows))
-        for name in ("_vectors", "_classes", "_times", "_keys", "_rows", "_folds"):
+        for name in _COLUMNS:
             column = getattr(self, name)
             grown = np.empty((capacity, *column.shape[1:]), column.dtype)
             grown[: self._size] = column[: self._size]
             setattr(self, name, grown)
-
-
-def member_of(anchor_id: str, label: str, shape: bytes, event_time_ms: int) -> int:
-    """One anchor's summand in the digest; sums do not depend on their order and can be taken back."""
-    return int.from_bytes(hash_of("\0".join((anchor_id, label, shape.hex(), str(event_time_ms))).encode()), "big")
-
-
-def hash_of(content: bytes) -> bytes:
-    """What a float16 vector is recognised by."""
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()

@@ -6,11 +6,11 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.exact import ExactNeighbours
-from stream_adapter.adapter.graph import Graph, GraphBuild
-from stream_adapter.adapter.neighbours import Neighbours, ranked
-from stream_adapter.adapter.results import IndexStatistics
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.graph import Graph, GraphBuild
+from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, ranked
+from stream_adapter.adapter.anchors.results import IndexStatistics
+from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.config import AnchorsConfig
 
 # Below this, tombstones cost nothing worth a rebuild.
@@ -85,11 +85,6 @@ class HnswNeighbours:
                 self._build = None
                 self._rebuilds += 1
                 self._use(graph)
-
-    @property
-    def graph(self) -> Graph:
-        """See `NearestAnchors.graph`."""
-        return self._graph
 
     @property
     def statistics(self) -> IndexStatistics:

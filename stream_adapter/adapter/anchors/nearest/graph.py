@@ -6,10 +6,8 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.graph_state import GraphCopy, restored_index
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.config import AnchorsConfig
-from stream_adapter.packing import Arrays
 
 _SMALLEST_CAPACITY = 1_024
 _WHOLE_GRAPH = 10_000  # rows at once that only a build brings
@@ -38,21 +36,6 @@ class Graph:
         self._elements = 0
         self._tombstones = 0
         self._ef = 0
-
-    @classmethod
-    def restored(cls, arrays: Arrays, store: AnchorStore, config: AnchorsConfig, seed: int) -> "Graph | None":
-        """The graph that was saved with the anchors in `store`; None where there is none that fits."""
-        graph = cls(store.vectors.shape[1], config, seed, capacity=0)
-        elements = len(arrays.get("graph.labels", ()))
-        index = restored_index(arrays, store, graph._index, max(_SMALLEST_CAPACITY, int(1.25 * elements)))
-        if index is None:
-            return None
-        graph._index, graph._elements, graph._tombstones = index, elements, elements - len(store)
-        return graph
-
-    def copy(self) -> GraphCopy:
-        """All of it, for a snapshot."""
-        return GraphCopy.of(self._index)
 
     @property
     def live(self) -> int:
