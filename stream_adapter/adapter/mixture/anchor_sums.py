@@ -15,6 +15,7 @@ class AnchorSums:
     Attributes:
         count: float64 (C,), n_c = Σ w.
         sums: float64 (C, d), S_c = Σ w z.
+        changes: how often they have changed.
 
     Args:
         anchors: the anchors.
@@ -26,6 +27,7 @@ class AnchorSums:
         self._anchors = anchors
         self.count = np.zeros(n_classes)
         self.sums = np.zeros((n_classes, dimension))
+        self.changes = 0
         self._scatter: NDArray[np.float64] | None = np.zeros((dimension, dimension))
         self._waiting: list[tuple[NDArray[np.floating], NDArray[np.float64]]] = []
         self._before: dict[int, NDArray[np.float64]] = {}  # class -> S_c / √n_c as it is in the scatter
@@ -33,10 +35,11 @@ class AnchorSums:
     def update(self) -> NDArray[np.int64]:
         """Take in what has changed; int64 (m,), the classes that it has changed for."""
         changes = self._anchors.weight_changes.drain()
+        if changes is not None and not len(changes.classes):
+            return np.zeros(0, np.int64)
+        self.changes += 1
         if changes is None:
             return self._begin_anew()
-        if not len(changes.classes):
-            return np.zeros(0, np.int64)
         touched = np.unique(changes.classes)
         if self._scatter is not None:
             for class_index in touched.tolist():

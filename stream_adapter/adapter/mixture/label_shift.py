@@ -45,3 +45,10 @@ def label_shift(zero_shot: Array, weights: NDArray[np.float64], backend: Backend
         shares = (prior * (each @ zero_shot) + 1.0) / (total + n_classes)
     events = backend.get(shares).astype(np.float64) * (total + n_classes) - 1.0
     return Shift(np.maximum(events, 0.0), backend.get(prior))
+
+
+def responsibilities(zero_shot: NDArray[np.float32], shift: Shift) -> NDArray[np.float32]:
+    """r_ic under a shift: float32 (n, C), of probabilities (n, C)."""
+    belief = zero_shot * shift.prior
+    belief /= np.maximum(belief.sum(axis=1, keepdims=True), _TINY)
+    return belief

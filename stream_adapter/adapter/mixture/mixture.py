@@ -11,20 +11,13 @@ from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.anchors.weights import Directions
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.learner import Answer, Events, Labels, Records, Standing, Surroundings
-from stream_adapter.adapter.mixture.anchor_sums import AnchorSums
 from stream_adapter.adapter.mixture.backend import Array, Backend
-from stream_adapter.adapter.mixture.class_means import ClassMeans, Prior
-from stream_adapter.adapter.mixture.directions import find_directions
-from stream_adapter.adapter.mixture.evidence import Evidence
-from stream_adapter.adapter.mixture.label_shift import label_shift
-from stream_adapter.adapter.mixture.protection import LabelledOdds
-from stream_adapter.adapter.mixture.publishing import Publishing
-from stream_adapter.adapter.mixture.standing import presence_of
-from stream_adapter.adapter.mixture.traffic import Traffic
-from stream_adapter.adapter.mixture.whitening import whitening
+from stream_adapter.adapter.mixture.directions import SharedDirections, find_directions
+from stream_adapter.adapter.mixture.estimate import Estimate
+from stream_adapter.adapter.mixture.label_shift import label_shift, responsibilities
 from stream_adapter.adapter.mixture.window import Window
 from stream_adapter.adapter.packing import Arrays
-from stream_adapter.config import MixtureConfig
+from stream_adapter.config import AnchorsConfig, MixtureConfig
 
 # A refresh may take this share of the time from one to the next.
 _SHARE = 0.1
@@ -56,26 +49,32 @@ class Mixture:
         self._seed = surroundings.seed
         self._backend = Backend(surroundings.device)
         self._texts = self._backend.put(classes.texts)
-        self._sums = AnchorSums(anchors, len(classes), classes.dimension)
-        self._odds = LabelledOdds(anchors, self._backend)
         self._window = Window(classes, settings.window, self._backend)
-        self._publishing = Publishing(surroundings, settings.every_s)
-        self._directions: Directions | None = None
+        self._directions = SharedDirections(classes.dimension, publishes=surroundings.publishes)
+        self._labelled = Estimate("evidence/", classes, anchors, settings, surroundings, self._backend)
+        self._unlabelled: Estimate | None = None  # the same traffic as it would be read if nothing was labelled
+        if settings.reach is not None:
+            none = Anchors(classes, (), AnchorsConfig(index="exact"))
+            self._unlabelled = Estimate("traffic/", classes, none, settings, surroundings, self._backend)
         self._last: tuple[NDArray[np.float32], Array] | None = None
         self._pending = 0
         self._due_s = float("-inf")
         self._stale = False
-        self._rebuild()
+        self._name_version()
 
     def predict(self, vectors: NDArray[np.float32]) -> Answer:
         """See `Learner.predict`."""
         on_device = self._backend.put(vectors)
         zero_shot = self._zero_shot(on_device)
         self._last = vectors.copy(), zero_shot
-        adapted = self._backend.get(self._model.answer(on_device, zero_shot)) if self._knows else None
         plain = self._backend.get(zero_shot)
-        if adapted is None:
-            adapted = plain.copy()
+        if not self._labelled.knows:
+            return Answer(plain, plain.copy(), plain.copy())
+        adapted = self._backend.get(self._labelled.model.answer(on_device, zero_shot))
+        if self._unlabelled is not None:
+            without = self._backend.get(self._unlabelled.model.answer(on_device, zero_shot))
+            nearness = self._nearness(vectors)[:, None]  # (B, 1)
+            adapted = np.where(nearness > 0, nearness * adapted + (1.0 - nearness) * without, without)
         return Answer(plain, adapted, adapted)
 
     def update(self, events: Events, labels: Labels) -> None:
@@ -89,11 +88,10 @@ class Mixture:
 
     def follow(self, labels: Labels, records: Records) -> None:
         """See `Learner.follow`."""
-        changed = self._publishing.hear(records, self._classes)
-        if self._publishing.directions is not None and self._publishing.directions is not self._directions:
-            self._use_directions(self._publishing.directions)
-        if changed:
-            self._stale = True
+        if self._directions.hear(records):
+            self._use_directions()
+        for estimate in self._estimates:
+            self._stale |= estimate.shared.hear(records)
         self._learned(len(labels.rows))
         self._refresh_if_due()
 
@@ -104,36 +102,40 @@ class Mixture:
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner.set_classes`."""
         self._window.set_classes(classes, former)
-        self._sums.set_classes(former)
-        self._sums.update()
-        self._odds.forget_all()
         self._classes, self._last = classes, None
         self._texts = self._backend.put(classes.texts)
-        self._publishing.set_classes(classes)
+        for estimate in self._estimates:
+            estimate.set_classes(classes, former)
         self._refresh()
 
     def records(self) -> Mapping[str, bytes]:
         """See `Learner.records`."""
-        return self._publishing.due()
+        due = dict(self._directions.due())
+        for estimate in self._estimates:
+            due |= estimate.shared.due()
+        return due
 
     def standing(self) -> Standing:
         """See `Learner.standing`."""
-        return self._standing
+        return self._labelled.standing
 
     def state(self) -> dict[str, NDArray[Any]]:
         """See `Learner.state`."""
-        window = {f"window.{name}": array for name, array in self._window.state().items()}
-        return {**window, **self._publishing.state()}
+        parts = {"window": self._window.state(), **{kind: one.shared.state() for kind, one in self._by_kind}}
+        arrays = {f"{part}.{name}": array for part, of in parts.items() for name, array in of.items()}
+        return {**arrays, "directions": np.frombuffer(self._directions.value, np.uint8)}
 
     def restore(self, arrays: Arrays) -> None:
         """See `Learner.restore`."""
-        window = {name.removeprefix("window."): one for name, one in arrays.items() if name.startswith("window.")}
-        if not window:
+        if "directions" not in arrays:
             return
-        self._publishing.restore(arrays, self._classes)
-        if self._publishing.directions is not None:
-            self._use_directions(self._publishing.directions)
-        self._window.restore(window, self._classes)
+        if self._directions.hear({"directions": arrays["directions"].tobytes() or None}):
+            self._use_directions()
+        for kind, estimate in self._by_kind:
+            part = _part(arrays, kind)
+            if part:  # none where `reach` was not set then
+                estimate.shared.restore(part)
+        self._window.restore(_part(arrays, "window"), self._classes)
         self._refresh()
 
     @property
@@ -147,8 +149,12 @@ class Mixture:
         return self._pending
 
     @property
-    def _knows(self) -> bool:
-        return self._evidence.weight > 0 or len(self._anchors) > 0
+    def _by_kind(self) -> list[tuple[str, Estimate]]:
+        return [("labelled", self._labelled), *([("unlabelled", self._unlabelled)] if self._unlabelled else [])]
+
+    @property
+    def _estimates(self) -> list[Estimate]:
+        return [estimate for _, estimate in self._by_kind]
 
     def _zero_shot(self, vectors: Array) -> Array:
         """softmax(τ z·t): (n, d) -> (n, C)."""
@@ -160,33 +166,34 @@ class Mixture:
             return self._last[1]
         return self._zero_shot(self._backend.put(vectors))
 
+    def _nearness(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Float32 (B,): 1 up to half of `reach` from the nearest anchor, in cosine distance, 0 from `reach` on."""
+        assert self._settings.reach is not None
+        distance = 1.0 - self._anchors.nearest(vectors, 1).cosines[:, 0]
+        return np.clip(2.0 - 2.0 * distance / self._settings.reach, 0.0, 1.0).astype(np.float32)
+
     def _find_directions(self) -> None:
-        """Directions are found again whenever twice as many events have been seen: they change ever more rarely."""
-        newest = self._publishing.newest_directions
+        newest = self._directions.newest
         if newest is not None and self._window.seen < 2 * newest.version:
             return
-        vectors = self._backend.get(self._window.vectors)
         shift = label_shift(self._window.zero_shot, self._window.weights, self._backend)
-        belief = self._backend.get(self._window.zero_shot) * shift.prior
-        belief /= np.maximum(belief.sum(axis=1, keepdims=True), 1e-38)
-        found = find_directions(self._window, vectors, belief, newest, self._seed)
-        in_force = self._publishing.offer_directions(found)
-        if in_force is not None:
-            self._use_directions(in_force)
+        belief = responsibilities(self._backend.get(self._window.zero_shot), shift)
+        vectors = self._backend.get(self._window.vectors)
+        self._directions.found(find_directions(self._window, vectors, belief, newest, self._seed))
+        if self._directions.newest is self._directions.in_force:
+            self._use_directions()
 
-    def _use_directions(self, directions: Directions) -> None:
-        self._directions = directions
+    def _use_directions(self) -> None:
+        directions = self._directions.in_force
+        assert directions is not None
         self._window.set_directions(directions)
         self._anchors.set_directions(directions)
         self._stale = True
 
     def _learned(self, labels: int) -> None:
-        """Let what has changed among the anchors be in force: their sums, and who is labelled."""
-        touched = self._sums.update()
-        if len(touched):
+        if self._labelled.learned():
             self._pending += labels
             self._stale = True
-            self._model.learned(touched, self._prior(self._evidence, self._model.prior.bias))
 
     def _refresh_if_due(self) -> None:
         if not self._stale:
@@ -201,46 +208,25 @@ class Mixture:
             self._due_s = started + max(self._settings.every_s, took / _SHARE)
 
     def _refresh(self) -> None:
-        """Ask the window anew."""
-        self._sums.update()
+        """Ask the window anew, and make the models of what it says now."""
         if len(self._window):
-            self._publishing.found(self._own_evidence(), self._classes)
-        self._rebuild()
+            shift = label_shift(self._window.zero_shot, self._window.weights, self._backend)
+            for estimate in self._estimates:
+                estimate.ask(self._window, shift)
+        for estimate in self._estimates:
+            estimate.rebuild()
         self._pending, self._stale = 0, False
+        self._name_version()
 
-    def _own_evidence(self) -> Evidence:
-        """What this process's window says, given the anchors: beliefs first without any mean, then once with them."""
-        backend, zero_shot = self._backend, self._window.zero_shot
-        shift = label_shift(zero_shot, self._window.weights, backend)
-        traffic = Traffic(self._window, self._anchors, shift, backend)
-        shifted = traffic.shifted()
-        weight = float(self._window.weights.sum())
-        prior = self._prior(self._publishing.beside(*shifted, weight, self._classes))
-        belief = zero_shot * backend.put(prior.presence)
-        belief /= backend.xp.sum(belief, axis=1, keepdims=True)
-        first = traffic.evidence(belief, shifted, None)
-        model = ClassMeans(self._sums, first, prior, whitening(self._sums, first.spread), backend)
-        if not model.active:
-            return first
-        return traffic.evidence(model.answer(self._window.vectors, zero_shot), shifted, first.spread)
-
-    def _rebuild(self) -> None:
-        """The model of the anchors and of the evidence in force."""
-        self._evidence = self._publishing.in_force(self._classes)
-        prior = self._prior(self._evidence)
-        root = whitening(self._sums, self._evidence.spread)
-        self._model = ClassMeans(self._sums, self._evidence, prior, root, self._backend)
-        settled = (self._settings, self._classes.logit_scale, self._publishing.digest)
-        digest = hashlib.blake2b(repr(settled).encode(), digest_size=4)
+    def _name_version(self) -> None:
+        directions: Directions | None = self._directions.in_force
+        evidence = [estimate.shared.digest for estimate in self._estimates]
+        of = (self._settings, self._classes.logit_scale, evidence, directions and directions.version)
+        digest = hashlib.blake2b(repr(of).encode(), digest_size=4)
         digest.update("\0".join(self._classes.names).encode())
         digest.update(self._classes.texts.tobytes())
         self._version = f"mixture-{digest.hexdigest()}"
 
-    def _prior(self, evidence: Evidence, bias: float | None = None) -> Prior:
-        labelled = self._anchors.counts > 0
-        presence, self._standing = presence_of(evidence, labelled)
-        if bias is None:
-            bias = self._odds.bias(
-                presence, labelled, self._classes.texts, self._classes.logit_scale, self._settings.protection
-            )
-        return Prior(presence, labelled, bias)
+
+def _part(arrays: Arrays, name: str) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}

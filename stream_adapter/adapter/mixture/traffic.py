@@ -7,7 +7,7 @@ from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.mixture.backend import Array, Backend
 from stream_adapter.adapter.mixture.constants import FEW, LEAST_MASS, OWN_TRAFFIC, WORTH
 from stream_adapter.adapter.mixture.evidence import Evidence
-from stream_adapter.adapter.mixture.label_shift import Shift
+from stream_adapter.adapter.mixture.label_shift import Shift, responsibilities
 from stream_adapter.adapter.mixture.window import Window
 
 
@@ -40,8 +40,7 @@ class Traffic:
 
     def shifted(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """E and how much of it labelled events explain: float64 (C,) each."""
-        belief = self._backend.get(self._window.zero_shot)[self._labelled_slots] * self._shift.prior
-        belief /= np.maximum(belief.sum(axis=1, keepdims=True), 1e-38)
+        belief = responsibilities(self._backend.get(self._window.zero_shot)[self._labelled_slots], self._shift)
         given = self._shift.events
         return given, self._explained(belief, given, float(self._weights.sum()))
 
