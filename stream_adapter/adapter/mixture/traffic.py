@@ -82,7 +82,8 @@ class Traffic:
         """What of the traffic's mass (C,) labelled events explain: what a class's own give to others.
 
         Labelled events are taken for a sample of all, but a labelled class explains at most twice its own traffic:
-        labels of one class are no sample of all traffic.
+        labels of one class are no sample of all traffic. And a class with one label, or with copies of one, is believed
+        by half: a single wrong label would otherwise explain a whole class away.
 
         Args:
             belief: float32 (l, C), about the labelled events, by class.
@@ -95,7 +96,8 @@ class Traffic:
         given = np.add.reduceat(belief * weights[:, None], self._starts, axis=0)  # (known, C)
         most = weight / (float(weights.sum()) + WORTH)
         own = OWN_TRAFFIC * mass[self._known] / (given[np.arange(len(given)), self._known] + FEW)
-        return np.asarray(np.minimum(most, own) @ given)
+        labelled = np.add.reduceat(weights, self._starts)  # (known,)
+        return np.asarray(np.minimum(most, own) * labelled / (labelled + 1.0) @ given)
 
 
 def _spread(mass: NDArray[np.float64], sums: NDArray[np.float64]) -> tuple[float, float]:
