@@ -41,7 +41,7 @@ from stream_adapter.events import (
     Versions,
     image_event_headers,
 )
-from stream_adapter.observing import NullObserver
+from stream_adapter.journey.observing import NullObserver
 from stream_adapter.page.requests import RequestQueue
 from stream_adapter.page.sampling import Sampler
 from stream_adapter.service.build import open_worker

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.anchors import AnchorListing
-from stream_adapter.adapter.presence_evidence import ClassKind
-from stream_adapter.observing import DeletionRequest
+from stream_adapter.adapter.anchors.anchor import AnchorListing
+from stream_adapter.adapter.learner import ClassKind
+from stream_adapter.journey.observing import DeletionRequest
 
 _FRESH_S = 1.0
 _DELETIONS = 64

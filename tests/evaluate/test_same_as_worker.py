@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.batching import Batcher
+from stream_adapter.adapter.inline_executor import InlineExecutor
+from stream_adapter.journey.batching import Batcher
 from stream_adapter.config import (
     AdapterConfig,
     AnchorsConfig,
@@ -28,8 +28,8 @@ from stream_adapter.evaluate.methods import METHODS, Task
 from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, plan_stream, turns
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.metrics import Metrics
-from stream_adapter.processor import Processor
-from stream_adapter.reading import Reader
+from stream_adapter.journey.processor import Processor
+from stream_adapter.journey.reading import Reader
 from stream_adapter.service.health import Health
 from stream_adapter.service.worker import Worker
 from stream_adapter.shared_presence import SharedPresence

@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Sequence
 
-from stream_adapter.adapter.share import EVERYTHING, Share
+from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.metrics import Metrics
-from stream_adapter.processor import Outcome
+from stream_adapter.journey.processor import Outcome
 from stream_adapter.service.pipeline import Pipeline
 from stream_adapter.transport.base import Commit, CommitAborted, Record
 from stream_adapter.transport.memory import MemorySink, MemorySource

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import SnapshotsConfig
 from stream_adapter.errors import SnapshotError
 from stream_adapter.service.saving import Snapshots

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stream_adapter.batching import Batcher
+from stream_adapter.journey.batching import Batcher
 from stream_adapter.errors import TransportError
 from stream_adapter.events import AnchorRecord
 from stream_adapter.metrics import Metrics

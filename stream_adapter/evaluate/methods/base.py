@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.presence_evidence import ClassKind
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.config import AdapterConfig
 from stream_adapter.encode.vocabulary import Vocabulary
 

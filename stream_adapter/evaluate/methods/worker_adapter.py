@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.presence_evidence import ClassKind
-from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.learner import ClassKind
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.results import AdapterPrediction
 from stream_adapter.config import AdapterConfig
 from stream_adapter.drift.monitor import DriftMonitor

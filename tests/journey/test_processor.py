@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.share import EVERYTHING
+from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import DeadLetterLimit
 from stream_adapter.errors import DeadLetterLimitExceeded, FingerprintMismatch
 from stream_adapter.events import AnchorRecord
+from stream_adapter.journey.observing import DeletionRequest
+from stream_adapter.journey.outcome import Outcome
+from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
-from stream_adapter.observing import DeletionRequest
-from stream_adapter.processor import Outcome, Processor
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import undo
@@ -56,7 +57,7 @@ def test_every_event_gets_a_prediction_that_fits_the_schema() -> None:
 
 
 def test_it_predicts_first_and_learns_second() -> None:
-    processor = make_processor(refit_every=1)
+    processor = make_processor()
     first = run(processor, picture("cat", 1, "dog"), picture("horse", 2, "horse"))
     for prediction in predictions(first):
         assert prediction["gate"] == 0.0
@@ -212,7 +213,7 @@ def test_anchors_of_another_encoder_stop_the_worker() -> None:
 
 
 def test_what_one_worker_learned_another_one_knows() -> None:
-    teacher, pupil = make_processor(refit_every=1), make_processor(refit_every=1)
+    teacher, pupil = make_processor(), make_processor()
     written = outputs(run(teacher, *(picture("dog", n, "dog") for n in range(5))), "anchors")
     pupil.apply(
         [
@@ -293,7 +294,7 @@ def test_what_an_observer_wants_forgotten_is_told_when_it_is_durable() -> None:
     processor = make_processor(observer=observer, metrics=metrics)
     learned = outputs(run(processor, picture("cat", 1, "cat"), picture("dog", 2, "dog")), "anchors")
     observer.deletions = [DeletionRequest((learned[0].key.decode(), "0" * 32), observer.durable.append)]
-    outcome = processor.apply((), share=EVERYTHING)
+    outcome = processor.apply((), owned=EVERYTHING)
     (tombstone,) = outputs(outcome, "anchors")
     assert (tombstone.key, tombstone.value) == (learned[0].key, None)
     assert processor.adapter.n_anchors == 1

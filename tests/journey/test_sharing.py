@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from stream_adapter.shared_presence import SharedPresence
 from structlog.testing import capture_logs
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.share import EVERYTHING, NOTHING
+from stream_adapter.adapter.anchors.ownership import EVERYTHING, NOTHING
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import AdapterConfig, AnchorsConfig, PresenceConfig
 from stream_adapter.events import PresenceRecord
-from stream_adapter.shared_presence import SharedPresence
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.changelog import Change, change_of
 from tests.fakes import CLASSES, TEXT_VECTORS

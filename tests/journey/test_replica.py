@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.share import EVERYTHING, Share
+from stream_adapter.adapter.anchors.ownership import EVERYTHING
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import AdapterConfig, AnchorsConfig
 from stream_adapter.errors import FingerprintMismatch
 from stream_adapter.events import AnchorRecord, anchor_tombstone, round_through_float16
+from stream_adapter.journey.replica import Replica
 from stream_adapter.metrics import Metrics
-from stream_adapter.replica import Replica
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.changelog import Change, change_of
 from tests.fakes import CLASSES, TEXT_VECTORS, D, unit

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from stream_adapter.adapter.results import AdapterPrediction
+from stream_adapter.watch import Watch
 from structlog.testing import capture_logs
 
-from stream_adapter.adapter.results import AdapterPrediction
 from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.events import DriftEvent, ImageEvent
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import OutRecord, Partition, Record
-from stream_adapter.watch import Watch
 from tests.events.test_drift import SCHEMA
 from tests.fakes import CANARY, CLASSES, D, unit
 
