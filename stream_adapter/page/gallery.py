@@ -23,7 +23,7 @@ def classes_of(view: View, facts: Facts) -> dict[str, Any]:
             "anchors": int(counts[index]),
             "kind": view.kinds[index],
             "canary": name in facts.canaries,
-            "aliveness": round(float(view.aliveness[index]), 4),
+            "presence": round(float(view.presence[index]), 4),
             "damping": round(float(view.damping[index]), 4),
         }
         for index, name in enumerate(facts.class_names)

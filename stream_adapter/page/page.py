@@ -15,8 +15,8 @@ from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Prepared
 from stream_adapter.events import ImageEvent, Prediction
 from stream_adapter.events.headers import format_time
-from stream_adapter.metrics import Metrics
 from stream_adapter.journey.observing import DeletionRequest
+from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
 from stream_adapter.page.figures import COLUMNS, Figures, sample_of
 from stream_adapter.page.history import History

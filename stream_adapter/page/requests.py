@@ -28,7 +28,7 @@ class View:
     Attributes:
         anchors: all of them, without vectors.
         kinds: C long, what each class is taken for.
-        aliveness: float64 (C,).
+        presence: float32 (C,), how far each class is held to be in the traffic.
         damping: float32 (C,), the share of the update that the guard lets through.
         version: the adapter's version.
         digest: of the anchors.
@@ -36,7 +36,7 @@ class View:
 
     anchors: AnchorListing
     kinds: Sequence[ClassKind]
-    aliveness: NDArray[np.float64]
+    presence: NDArray[np.float32]
     damping: NDArray[np.float32]
     version: str
     digest: str
@@ -45,7 +45,7 @@ class View:
     def of(cls, adapter: Adapter, damping: NDArray[np.float32]) -> "View":
         """Copy what is shown; for the adapter's thread."""
         return cls(
-            adapter.listing(), adapter.kinds, adapter.aliveness, damping, adapter.version, adapter.anchors_digest
+            adapter.listing(), adapter.kinds, adapter.presence, damping, adapter.version, adapter.anchors_digest
         )
 
 

@@ -152,9 +152,9 @@ def run_worker(
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize(("adapts_by", "seed"), [("ours", 0), ("ours", 1), ("llu", 0)])
+@pytest.mark.parametrize(("adapts_by", "seed"), [("default", 0), ("default", 1), ("llu", 0)])
 def test_a_worker_on_files_and_evaluate_predict_the_same(
-    tmp_path: Path, adapts_by: Literal["ours", "llu"], seed: int
+    tmp_path: Path, adapts_by: Literal["default", "llu"], seed: int
 ) -> None:
     features = make_features()
     plan = plan_stream(features, SETTINGS, seed)
@@ -164,7 +164,7 @@ def test_a_worker_on_files_and_evaluate_predict_the_same(
     adapter = ADAPTER.model_copy(update={"canaries": canaries, "method": adapts_by})
     written = run_worker(config, features, adapter, SETTINGS.batch)
 
-    method = METHODS["ours"](Task(features.vocabulary, canaries, seed, adapter))
+    method = METHODS["default"](Task(features.vocabulary, canaries, seed, adapter))
     predicted = []
     for batch, lessons, _ in turns(features, plan, SETTINGS):
         predicted.append(method.predict(batch.vectors))

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Sequence
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
+from stream_adapter.journey.outcome import Outcome
 from stream_adapter.metrics import Metrics
-from stream_adapter.journey.processor import Outcome
 from stream_adapter.service.pipeline import Pipeline
 from stream_adapter.transport.base import Commit, CommitAborted, Record
 from stream_adapter.transport.memory import MemorySink, MemorySource
@@ -57,7 +57,7 @@ class Held:
     def prepare(self, records: Sequence[Record]) -> Sequence[Record]:
         return records
 
-    def finish(self, records: Sequence[Record], share: Share) -> Outcome:
+    def finish(self, records: Sequence[Record], owned: Ownership) -> Outcome:
         go = self.go[self._begun]
         self._begun += 1
         assert go.wait(20)

@@ -23,7 +23,7 @@ class Task:
         vocabulary: the classes, with their text vectors and the logit scale τ.
         canaries: names of the classes that will never be taught.
         seed: for methods that draw anything.
-        adapter: settings of `ours` and `llu`; other methods do not look at them.
+        adapter: settings of `default` and `llu`; other methods do not look at them.
     """
 
     vocabulary: Vocabulary

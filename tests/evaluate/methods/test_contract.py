@@ -95,4 +95,4 @@ def test_every_method_names_its_reference() -> None:
 
 
 def test_names_are_checked_and_each_counts_once() -> None:
-    assert check_methods(["knn", "ours", "knn"]) == ("knn", "ours")
+    assert check_methods(["knn", "default", "knn"]) == ("knn", "default")
