@@ -73,6 +73,12 @@ def picture(name: str, number: int, label: str | None = None, **more: Any) -> di
     return {"value": f"{name} {number}".encode(), "headers": headers(str(number), label, **more), "key": b"%d" % number}
 
 
+def vectors_of(*pictures: tuple[str, int]) -> Vectors:
+    """The vectors of pictures, by class and number."""
+    encoder = FakeEncoder()
+    return encoder.encode([encoder.prepare(f"{name} {number}".encode(), "image/jpeg") for name, number in pictures])
+
+
 def headers(id: str, label: str | None = None, **more: Any) -> Headers:
     return image_event_headers(source="/test", id=id, content_type="image/jpeg", label=label, **more)
 

@@ -43,7 +43,7 @@ class ClassMeans:
         zero_shot = softmax(logits)
         for label in np.unique(self._anchors.classes).tolist():
             mean = self._anchors.vectors[self._anchors.classes == label].mean(axis=0)
-            logits[:, label] += 10.0 * np.maximum(vectors @ mean / np.linalg.norm(mean) - 0.6, 0.0)
+            logits[:, label] += 30.0 * np.maximum(vectors @ mean / np.linalg.norm(mean) - 0.6, 0.0)
         adapted = softmax(logits) if len(self._anchors) else zero_shot
         return Answer(zero_shot, adapted, adapted)
 
