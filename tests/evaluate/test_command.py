@@ -116,7 +116,8 @@ def test_a_run_is_repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fi
     found = []
     for name in ("first.json", "second.json"):
         assert (
-            run(monkeypatch, "stream", file, "--methods", "default,rail", "--seeds", "1", "--json", tmp_path / name) == 0
+            run(monkeypatch, "stream", file, "--methods", "default,rail", "--seeds", "1", "--json", tmp_path / name)
+            == 0
         )
         found.append(json.loads((tmp_path / name).read_text())["results"])
     assert found[0] == found[1]

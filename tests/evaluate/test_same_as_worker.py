@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from stream_adapter.shared_presence import SharedPresence
+from stream_adapter.teaching import Teacher
+from stream_adapter.watch import Watch
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.journey.batching import Batcher
 from stream_adapter.config import (
     AdapterConfig,
     AnchorsConfig,
@@ -27,19 +29,17 @@ from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import METHODS, Task
 from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, plan_stream, turns
 from stream_adapter.events import EMBEDDING, image_event_headers
-from stream_adapter.metrics import Metrics
+from stream_adapter.journey.batching import Batcher
 from stream_adapter.journey.processor import Processor
 from stream_adapter.journey.reading import Reader
+from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
 from stream_adapter.service.worker import Worker
-from stream_adapter.shared_presence import SharedPresence
-from stream_adapter.teaching import Teacher
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files import FileSink, FileSource
 from stream_adapter.transport.memory import MemoryChangelog
 from stream_adapter.transport.recorded import to_line
-from stream_adapter.watch import Watch
 from tests.evaluate.data import make_features
 
 FINGERPRINT = "made"

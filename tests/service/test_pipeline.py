@@ -119,3 +119,27 @@ def test_a_batch_alone_and_three_together_do_not_wait() -> None:
     assert [commit.positions for commit in sink.commits] == [{ZERO: 3}]
     processor.go[3].set()
     pipeline.close()
+
+
+def test_between_two_attempts_of_a_commit_the_group_is_polled_and_what_moved_away_is_left_out() -> None:
+    """A consumer that is not polled loses its place, and would commit what its successor reads again."""
+    processor, pipeline, sink, _ = held(1)
+    attempts, polls = [CommitAborted("a rebalance"), CommitAborted("and again")], []
+    commit = sink.commit
+
+    def flaky(batch: Commit) -> None:
+        if attempts:
+            raise attempts.pop()
+        commit(batch)
+
+    def poll() -> None:
+        polls.append(len(attempts))
+        pipeline.keep_only(frozenset())
+
+    sink.commit = flaky  # type: ignore[method-assign]
+    pipeline._poll = poll
+    finish(processor, pipeline, 0)
+    pipeline.commit_finished()
+    assert len(polls) >= 1
+    assert sink.commits == [], "the partition moved away between the attempts"
+    pipeline.close()
