@@ -1,7 +1,7 @@
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -231,6 +231,9 @@ def test_after_an_assignment_it_knows_what_the_former_owner_learned_before_it_re
     class Late(MemoryChangelog):
         """It hands out nothing that was written since unless it is read to its end."""
 
+        def read_to_end(self) -> Iterator[Sequence[Change]]:
+            yield super().poll()
+
         def poll(self) -> Sequence[Change]:
             return []
 
@@ -258,6 +261,5 @@ def learned_elsewhere(*pictures: dict[str, Any]) -> Change:
         other.source.add(**one)
     other.worker.run()
     (record,) = other.sink.records["anchors"]
-    return Change(
-        (record.key or b"").decode(), AnchorRecord.from_record(record.key, record.value or b"", record.headers)
-    )
+    content = AnchorRecord.from_record(record.key, record.value or b"", record.headers)
+    return Change(content.anchor_id, content)

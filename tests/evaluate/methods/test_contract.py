@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from stream_adapter.config import AdapterConfig, AnchorsConfig, RefitConfig
+from stream_adapter.config import AdapterConfig, AnchorsConfig, LatentUpdatesConfig, RefitConfig
 from stream_adapter.evaluate.methods import METHODS, Batch, Lessons, Method, Task, check_methods
 from tests.evaluate.data import make_features
 
 FEATURES = make_features(96)
-ADAPTER = AdapterConfig(anchors=AnchorsConfig(neighbours=4), refit=RefitConfig(steps=10))
+LLU = LatentUpdatesConfig(refit=RefitConfig(steps=10))
+ADAPTER = AdapterConfig(anchors=AnchorsConfig(neighbours=4), llu=LLU)
 NOTHING = Lessons(FEATURES.vectors[:0], np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
