@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from stream_adapter.adapter.presence_evidence import ClassKind
-from stream_adapter.adapter.results import IgnoredReason, RemovedReason
+from stream_adapter.adapter.anchors.results import IgnoredReason, IndexStatistics, RemovedReason
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.drift.alarm import AlarmKind, DriftStatus
 from stream_adapter.drift.prequential import Group
 from stream_adapter.errors import EventError
@@ -25,11 +25,14 @@ def value_of(reason: str) -> str:
     return reason.replace(" ", "_")
 
 
-STAGES = ("parse", "decode", "encode", "predict", "learn", "commit")
+STAGES = ("parse", "decode", "encode", "predict", "explain", "learn", "commit")
 GROUPS: tuple[Group, ...] = get_args(Group)
 KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
-REFUSING_STAGES = tuple(sorted({error.stage for error in EventError.__subclasses__()}))
+UNEXPECTED_STAGES = ("predict", "explain", "learn")  # a fault of ours, laid to the event that shows it
+REFUSING_STAGES = tuple(
+    sorted({error.stage for error in EventError.__subclasses__()} - {EventError.stage} | {*UNEXPECTED_STAGES})
+)
 ALARMS = tuple(kind for kind in get_args(AlarmKind) if kind != "status")  # a status is no alarm
 LABEL_OUTCOMES = (
     *("learned", "corrected", "folded", "unknown"),
@@ -70,11 +73,21 @@ class Metrics:
 
         self.predictions = Counter("predictions", "Predictions that became durable.", **made)
         self.dead_letters = Counter("dead_letters", "Events written to the dead letters.", ["stage"], **made)
+        self.unexpected_errors = Counter(
+            "unexpected_errors", "Events that failed with an error that nobody foresaw.", ["stage"], **made
+        )
         self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
         self.scored = Counter("scored", "Labelled events scored before they were learned.", ["group"], **made)
         self.correct = Counter("correct", "Scored events that a model had right.", ["group", "model"], **made)
         self.accuracy = Gauge(
             "accuracy_ratio", "Prequential accuracy over the newest scored events.", ["group", "model"], **made
+        )
+        self.shadow_scored = Counter("shadow_scored", "Events scored for the method in the shadow.", ["group"], **made)
+        self.shadow_correct = Counter(
+            "shadow_correct", "Scored events that the method in the shadow had right.", ["group"], **made
+        )
+        self.shadow_accuracy = Gauge(
+            "shadow_accuracy_ratio", "Prequential accuracy of the method in the shadow.", ["group"], **made
         )
 
         self.anchors = Gauge("anchors", "Anchors in the store.", **made)
@@ -86,19 +99,20 @@ class Metrics:
         self.anchors_removed = Counter("anchors_removed", "Anchors removed, by reason.", ["reason"], **made)
         self.seen_classes = Gauge("seen_classes", "Classes that have anchors.", **made)
         self.classes = Gauge("classes", "Classes by what they are taken for.", ["kind"], **made)
-        self.gate = Histogram("gate", "Gate of a prediction: how much of the update applied.", buckets=_SHARES, **made)
+        self.gate = Histogram("gate", "Nearness of an event to its nearest anchor.", buckets=_SHARES, **made)
         self.novelty = Histogram(
             "novelty",
             "Novelty of an event: 1 where neither vocabulary nor anchors explain it.",
             buckets=_SHARES,
             **made,
         )
-        self.refits = Counter("refits", "Refits of the maps that were swapped in.", **made)
-        self.refit_age = Gauge("refit_age_seconds", "Seconds since the maps in use were swapped in.", **made)
-        self.unfitted = Gauge(
-            "unfitted_changes", "Changes of the anchors that the maps in use do not know yet.", **made
+        self.pending = Gauge(
+            "learner_pending_changes", "Changes of the anchors that predictions do not know yet.", **made
         )
-        self.index_recall = Gauge("index_recall_ratio", "Recall of the index against exact search, sampled.", **made)
+        # With a label, so that there is no series before something was measured: 0 would be an alarm.
+        self.index_recall = Gauge(
+            "index_recall_ratio", "Recall of the index against exact search, sampled.", ["index"], **made
+        )
 
         self.drift_alarms = Counter("drift_alarms", "Drift that was found, and what the guard did.", ["kind"], **made)
         self.drift_value = Gauge("drift_value", "What a question about drift is about.", ["kind", "group"], **made)
@@ -138,11 +152,13 @@ class Metrics:
             for metric in (self.stage_items, self.stage_failed, self.stage_seconds, self.stage_in_progress):
                 metric.labels(stage=stage)
         for group in GROUPS:
-            self.scored.labels(group=group)
+            for counter in (self.scored, self.shadow_scored, self.shadow_correct):
+                counter.labels(group=group)
             for model in MODELS:
                 self.correct.labels(group=group, model=model)
         for counter, label, values in (
             (self.dead_letters, "stage", REFUSING_STAGES),
+            (self.unexpected_errors, "stage", STAGES),
             (self.labels, "outcome", LABEL_OUTCOMES),
             (self.anchors_removed, "reason", REMOVALS),
             (self.drift_alarms, "kind", ALARMS),
@@ -195,6 +211,12 @@ class Metrics:
                 self.drift_bound.labels(**labels, bound="high").set(status.interval.high)
         self.guarded_classes.set(int((damping < 1.0).sum()))
         self.guard_damping.set(float(damping.min(initial=1.0)))
+
+    def set_index(self, statistics: IndexStatistics) -> None:
+        """Show how the search for nearest anchors is doing, as far as it was measured."""
+        self.index_recall.clear()
+        if statistics.recall is not None:
+            self.index_recall.labels(index=statistics.kind).set(statistics.recall)
 
     def set_lag(self, lag: Mapping[Partition, int]) -> None:
         """Replace the lag of all partitions; one that moved to another worker disappears here."""

@@ -147,14 +147,14 @@ ROWS: dict[str, list[Panel]] = {
         ("Labels", "By what became of them, a second.", "reqps", [
             ("sum by (outcome) (rate(§labels_total[$__rate_interval]))", "{{outcome}}")]),
         ("Classes", "What they are taken for.", "short", [("max by (kind) (§classes)", "{{kind}}")]),
-        ("Gate", "How much of the update applies; 0 far from every anchor.", "percentunit", [
+        ("Gate", "Nearness to the nearest anchor; 0 far from every one.", "percentunit", [
             ("sum(rate(§gate_sum[$__rate_interval])) / sum(rate(§gate_count[$__rate_interval]))", "mean")]),
-        ("Refits", "Swapped in a minute, and changes that wait for one.", "short", [
-            ("60 * sum by (instance) (rate(§refits_total[$__rate_interval]))", "refits {{instance}}"),
-            ("§unfitted_changes", "waiting {{instance}}")]),
+        ("Waiting", "Changes of the anchors that predictions do not know yet.", "short", [
+            ("§learner_pending_changes", "{{instance}}")]),
         ("Index", "Recall against exact search; absent for exact search.", "percentunit", [
             ("§index_recall_ratio", "{{instance}}")]),
-        ("Age of the fit", "Grows while nothing is learned, too.", "s", [("§refit_age_seconds", "{{instance}}")]),
+        ("Shadow", "Accuracy of the method in the shadow, on labelled classes; absent where there is none.", "percentunit",
+         [('§shadow_accuracy_ratio{group="labelled"}', "{{instance}}")]),
     ],
     "Drift": [
         ("Harm on unseen classes", "Adapted minus zero-shot, with its confidence sequence; none where labels are few.",

@@ -1,11 +1,11 @@
 """The adapter: a learner and its anchors behind one object. Unit vectors and labels in, probabilities out."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, check_vectors
@@ -30,6 +30,8 @@ from stream_adapter.adapter.methods import make_learner
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
+
+log = structlog.get_logger(__name__)
 
 _NEARNESS_DECAY = 10.0  # γ of the paper: how fast nearness falls with cosine distance
 
@@ -69,6 +71,17 @@ class Prediction:
     has_anchor: NDArray[np.bool_]
     standing: Standing
     version: str
+
+    def at(self, rows: Sequence[int]) -> "Prediction":
+        """What was said about these events of the batch, in its order."""
+        if len(rows) == len(self.zero_shot):
+            return self
+        chosen = np.asarray(rows, np.int64)
+        columns = ("zero_shot", "undamped", "adapted", "gate", "novelty")
+        neighbours = ("neighbour_rows", "neighbour_ids", "neighbour_classes", "neighbour_cosines")
+        of_rows: dict[str, Any] = {name: getattr(self, name)[chosen] for name in (*columns, *neighbours)}
+        none_of_these = None if self.none_of_these is None else self.none_of_these[chosen]
+        return replace(self, none_of_these=none_of_these, **of_rows)
 
 
 class Adapter:
@@ -161,8 +174,13 @@ class Adapter:
         )
 
     def shadow_answer(self, vectors: NDArray[np.float32]) -> Answer | None:
-        """What the method in the shadow says about the same events; None where there is none."""
-        return None if self._shadow is None else self._shadow.predict(vectors)
+        """What the method in the shadow says about the same events; None where there is none, or it failed."""
+        try:
+            return None if self._shadow is None else self._shadow.predict(vectors)
+        except Exception:
+            log.exception("the method in the shadow failed and is left out", method=self._config.shadow)
+            self._shadow = None
+            return None
 
     def update(
         self,
@@ -173,7 +191,7 @@ class Adapter:
     ) -> LearnResult:
         """Take in a batch of traffic and the anchors made of labels, in their order; then prune to the budgets.
 
-        All of it is checked before anything changes.
+        All of it or, if this raises, nothing.
 
         Args:
             event_ids: B ids, those of the anchors that are or will be made of the events.
@@ -190,9 +208,14 @@ class Adapter:
         check_vectors(vectors, self.dimension, lambda row: f"event {event_ids[row]}")
         change = self._anchors.take_in(anchors, owned)
         keys = np.fromiter(map(key_of, event_ids), np.uint64, len(event_ids))
-        for learner in self._learners:
-            _forget(learner, change.gone)
-            learner.update(Events(keys, vectors), Labels(*change.new))
+        events, labels = Events(keys, vectors), Labels(*change.new)
+        try:
+            _forget(self._learner, change.gone)
+            self._learner.update(events, labels)
+        except Exception:
+            self._take_back(change)
+            raise
+        self._update_shadow(change.gone, events, labels)
         self._anchors.maintain(self._background)
         return change.result
 
@@ -334,6 +357,24 @@ class Adapter:
             _forget(learner, change.gone)
             learner.follow(Labels(*change.new), records if learner is self._learner else {})
         self._anchors.maintain(self._background)
+
+    def _take_back(self, change: Change) -> None:
+        """The learner refused a change, which it had not begun: the anchors are as they were before."""
+        self._anchors.remove(self._ids(self._anchors.slots_of(change.new.rows)).tolist())
+        back = self._anchors.put(list(change.result.before.values()))
+        self._learner.follow(Labels(*back.new), {})
+        self._update_shadow(change.gone, Events.none(self.dimension), Labels(*back.new))
+
+    def _update_shadow(self, gone: Columns, events: Events, labels: Labels) -> None:
+        """It is on trial: one that fails is left out from then on, and nothing else is the worse for it."""
+        if self._shadow is None:
+            return
+        try:
+            _forget(self._shadow, gone)
+            self._shadow.update(events, labels)
+        except Exception:
+            log.exception("the method in the shadow failed and is left out", method=self._config.shadow)
+            self._shadow = None
 
     def _ids(self, slots: NDArray[np.int64]) -> NDArray[np.object_]:
         ids, known = np.full(slots.shape, None, np.object_), self._anchors.ids  # (B, k)

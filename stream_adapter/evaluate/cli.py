@@ -14,7 +14,7 @@ File = Annotated[
     Path, typer.Argument(help="Feature file (.npz), folder CLASS/picture.jpg, manifest or recorded topic.")
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option(help="Configuration: encoder and vocabulary for pictures, settings of `ours`.")
+    Path | None, typer.Option(help="Configuration: encoder and vocabulary for pictures, settings of `default`.")
 ]
 SaveFeatures = Annotated[Path | None, typer.Option(help="Keep the embedded pictures as a feature file (.npz).")]
 Methods = Annotated[str, typer.Option(help="Names with commas; zero-shot is always run.")]
@@ -25,7 +25,7 @@ Batch = Annotated[int, typer.Option(min=1, help="Events predicted together, befo
 
 _WIDE = 160
 
-DEFAULT_METHODS = "zero-shot,llu,tip-adapter,knn,slda,ranpac,rail,anytime,kernel-ridge,lsa,stata,ours"
+DEFAULT_METHODS = "zero-shot,llu,tip-adapter,knn,slda,ranpac,rail,anytime,kernel-ridge,lsa,stata,default"
 
 
 @app.command()

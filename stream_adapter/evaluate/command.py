@@ -22,7 +22,7 @@ class Request:
 
     Attributes:
         file: a feature file (.npz), or pictures: a folder, a manifest, a recorded topic.
-        config: encoder and vocabulary for pictures, settings of `ours`; None for the defaults.
+        config: encoder and vocabulary for pictures, settings of `default`; None for the defaults.
         save_features: where embedded pictures are kept as a feature file.
         methods: names, with commas between them.
         seeds: how many.

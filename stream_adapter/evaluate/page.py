@@ -29,7 +29,7 @@ def render(evaluation: Evaluation, runs: list[Run], report: dict[str, Any]) -> s
         report: the same as data, see `report.document`.
     """
     found = rows(runs)
-    focus = "ours" if "ours" in evaluation.methods else evaluation.methods[-1]
+    focus = "default" if "default" in evaluation.methods else evaluation.methods[-1]
     title = f"{evaluation.settings.protocol} on {evaluation.features.name}"
     body = [
         f"<h1>Evaluation: {escape(title)}</h1>",

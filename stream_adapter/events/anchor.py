@@ -116,10 +116,10 @@ def round_through_float16(vectors: np.ndarray) -> np.ndarray:
 
 
 def anchor_tombstone(key: str, writer: str, source: Partition | None = None) -> OutRecord:
-    """The record that deletes an anchor, or a worker slot's presence, from the compacted topic.
+    """The record that deletes an anchor, or a presence record, from the compacted topic.
 
     Args:
-        key: an anchor's id, or `PresenceRecord.key`.
+        key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`.
         writer: who deletes.
         source: the input partition of the event because of which it goes, where there is one.
     """

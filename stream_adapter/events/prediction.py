@@ -18,14 +18,14 @@ class ClassScore:
         adapted: probability under the adapted model, 0..1.
         zero_shot: probability under the untouched CLIP, 0..1.
         kind: what the class is taken for: `labelled`, `present` or `dormant`.
-        aliveness: how alive it is taken to be, 0..1; 1 for labelled and present classes.
+        presence: how far it is held to be in the traffic, 0..1; 1 for labelled and present classes.
     """
 
     label: str
     adapted: float
     zero_shot: float
     kind: str
-    aliveness: float
+    presence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Prediction:
         top: the k most probable classes under the adapted model, best first.
         zero_shot_label: the most probable class under the untouched CLIP.
         label: the label that came with the event, or None. The prediction was made before it was learned.
-        gate: how much of the update applied here, 0 (far from every anchor) .. 1.
+        gate: nearness to the nearest anchor, 0 (far from every anchor) .. 1 (at one).
         anchors: the nearest anchors, nearest first.
         top_has_anchors: whether the top class has anchors.
         novelty: 0 (the vocabulary or an anchor explains the picture) .. 1 (neither does).
@@ -104,7 +104,7 @@ class Prediction:
                     "adapted": _round(score.adapted),
                     "zero_shot": _round(score.zero_shot),
                     "kind": score.kind,
-                    "aliveness": _round(score.aliveness),
+                    "presence": _round(score.presence),
                 }
                 for score in self.top
             ],

@@ -15,13 +15,13 @@ from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Prepared
 from stream_adapter.events import ImageEvent, Prediction
 from stream_adapter.events.headers import format_time
+from stream_adapter.journey.observing import DeletionRequest
 from stream_adapter.metrics import Metrics
-from stream_adapter.observing import Forgetting
 from stream_adapter.page.access import Access
-from stream_adapter.page.desk import Desk, View
 from stream_adapter.page.figures import COLUMNS, Figures, sample_of
 from stream_adapter.page.history import History
 from stream_adapter.page.pictures import Pictures
+from stream_adapter.page.requests import RequestQueue, View
 from stream_adapter.page.sampling import Sampler
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class Page:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.access = access
-        self.desk = Desk(clock)
+        self.requests = RequestQueue(clock)
         self.history = History(COLUMNS)
         self.pictures = Pictures(config.keep_pictures, with_pictures=access.pictures)
         self.facts = Facts()
@@ -107,22 +107,22 @@ class Page:
     def open(self, facts: Facts, take: Callable[[], View]) -> None:
         """The models are loaded: from now on there is an adapter; `take` is called in its thread."""
         self.facts = facts
-        self.desk.open(take)
+        self.requests.open(take)
 
-    def saw(
+    def on_batch(
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
     ) -> None:
-        """See `Observer.saw`."""
-        self._sampler.saw(events, pictures, predictions)
+        """See `Observer.on_batch`."""
+        self._sampler.on_batch(events, pictures, predictions)
 
-    def turn(self) -> Sequence[Forgetting]:
-        """See `Observer.turn`."""
-        wishes = self.desk.turn()
-        for wish in wishes:
-            self.pictures.forget(wish.anchor_ids)
-        return wishes
+    def poll(self) -> Sequence[DeletionRequest]:
+        """See `Observer.poll`."""
+        deletions = self.requests.serve()
+        for request in deletions:
+            self.pictures.forget(request.anchor_ids)
+        return deletions
 
-    def heard(self, alarm: DriftAlarm) -> None:
+    def on_alarm(self, alarm: DriftAlarm) -> None:
         """Something was found, or the guard did something; called by the adapter's thread."""
         bounds = alarm.interval
         self._alarm_number += 1

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Sequence
 
 import uvicorn
-from prometheus_client import make_asgi_app
+from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from stream_adapter.errors import TransportError
 from stream_adapter.metrics import Metrics
@@ -41,12 +41,16 @@ def build_app(metrics: Metrics, health: Health, page: Sequence[BaseRoute] = ()) 
         missing = health.missing
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
+    async def show_metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(metrics.registry), headers={"content-type": content_type})
+
     return Starlette(
         routes=[
             Route("/startupz", startupz),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Mount("/metrics", make_asgi_app(registry=metrics.registry)),
+            Route("/metrics", show_metrics),
             *page,
         ]
     )

@@ -8,9 +8,10 @@ from itertools import takewhile
 
 import structlog
 
-from stream_adapter.adapter.share import Share
+from stream_adapter.adapter.anchors.ownership import Ownership
+from stream_adapter.journey.outcome import Outcome
+from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
-from stream_adapter.processor import Outcome, Processor
 from stream_adapter.transport.base import Commit, CommitAborted, OutRecord, Partition, Record, Sink
 from stream_adapter.transport.changelog import Change
 
@@ -87,16 +88,16 @@ class Pipeline:
         """Batches that are not committed yet."""
         return sum(job.closed_at is not None for job in self._jobs)
 
-    def take(self, records: Sequence[Record], share: Share) -> None:
+    def take(self, records: Sequence[Record], owned: Ownership) -> None:
         """Start on a batch."""
         prepared = self._processor.prepare(records)
         partitions = frozenset(record.partition for record in records)
-        future = self._compute.submit(self._processor.finish, prepared, share)
+        future = self._compute.submit(self._processor.finish, prepared, owned)
         self._jobs.append(_Job(future, partitions, self._clock()))
 
-    def follow(self, changes: Sequence[Change], share: Share, positions: Mapping[int, int]) -> None:
+    def follow(self, changes: Sequence[Change], owned: Ownership, positions: Mapping[int, int]) -> None:
         """Take in what the changelog says up to these positions, between batches."""
-        self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, share, positions)))
+        self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, owned, positions)))
 
     def keep_only(self, partitions: frozenset[Partition]) -> None:
         """Leave what belongs to other partitions to their new owners."""

@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import structlog
 
-from stream_adapter.adapter.share import Share
-from stream_adapter.batching import Batcher
+from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.errors import StreamAdapterError
+from stream_adapter.journey.batching import Batcher
+from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
-from stream_adapter.processor import Processor
 from stream_adapter.service.health import Health
 from stream_adapter.service.pipeline import Pipeline
 from stream_adapter.service.saving import Snapshots
@@ -120,7 +120,7 @@ class Worker:
         return self._source.exhausted and not self._pipeline.batches and not len(self._batcher)
 
     def restore(self) -> None:
-        """Read the anchors back, fit the maps to them, and warm the model up: the first event is like any other.
+        """Read the anchors back and warm the model up: the first event is like any other.
 
         Raises:
             TransportError: the anchors cannot be read.
@@ -128,18 +128,15 @@ class Worker:
             FingerprintMismatch: they come from another encoder.
         """
         started = self._clock()
-        resumed = self._snapshots is not None and self._snapshots.restore()
-        if resumed:
+        if self._snapshots is not None and self._snapshots.restore():
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
         for changes in self._changelog.read_to_end():
             self._processor.apply(changes, positions=self._changelog.positions)
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
             self._health.progress()
         self._processor.warm_up()
-        # Ready means: it answers as the workers that wrote these anchors do, so the maps must be fitted to them first.
-        # A snapshot has the maps of its moment: with them it is behind its anchors, as any worker is that learns.
-        adapter = self._processor.adapter
-        while adapter.changes_since_fit and not (resumed and adapter.has_fit):
+        # Ready means: it answers as the workers that wrote these anchors do, so all of them must be in force.
+        while self._processor.adapter.pending:
             self._processor.apply(())
             self._health.progress()
             time.sleep(_POLL_WHILE_BUSY_S)
@@ -156,7 +153,7 @@ class Worker:
         if self._batcher.due or (self._source.exhausted and len(self._batcher)):
             self._hand_over()
         self._pipeline.commit_finished()
-        self._keep_house()
+        self._follow_changelog()
         if not self._pipeline.batches:
             self._health.progress()
 
@@ -188,7 +185,7 @@ class Worker:
             self.metrics.rebalances.inc()
         if assigned - before:
             for changes in self._changelog.read_to_end():
-                self._pipeline.follow(changes, self._share, self._changelog.positions)
+                self._pipeline.follow(changes, self._owned, self._changelog.positions)
 
     def _poll_nothing(self) -> None:
         """Keep the place in the group, without reading on."""
@@ -196,18 +193,18 @@ class Worker:
         self._look_at_assignment()
 
     @property
-    def _share(self) -> Share:
-        return Share(frozenset(at.number for at in self._assigned), self._source.partition_count)
+    def _owned(self) -> Ownership:
+        return Ownership(frozenset(at.number for at in self._assigned), self._source.partition_count)
 
     def _hand_over(self) -> None:
         if self._pipeline.batches < _BATCHES_UNDER_WAY:
-            self._pipeline.take(self._batcher.take(), self._share)
+            self._pipeline.take(self._batcher.take(), self._owned)
 
-    def _keep_house(self) -> None:
-        """Between batches: follow the changelog, swap in refits and rebuilt indexes."""
+    def _follow_changelog(self) -> None:
+        """Between batches: take in what others wrote, and do what is due by the clock."""
         changes = self._changelog.poll()
         if changes or not len(self._pipeline):
-            self._pipeline.follow(changes, self._share, self._changelog.positions)
+            self._pipeline.follow(changes, self._owned, self._changelog.positions)
 
     def _drain(self) -> None:
         """Finish and commit what is under way; records that were only read are left for the next owner.

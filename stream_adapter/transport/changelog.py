@@ -18,7 +18,7 @@ class Change:
     """One record of the changelog.
 
     Attributes:
-        key: an anchor's id, or a worker slot's key (see `PresenceRecord.key`).
+        key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`.
         content: what holds for the key from here on; None: it is deleted.
         own: whether this very process wrote it.
         partition: the changelog's partition.
@@ -106,7 +106,7 @@ def _content(key: str, record: Record) -> AnchorRecord | PresenceRecord | None:
     if record.value is None:
         return None
     if key.startswith(PRESENCE_PREFIX):
-        return PresenceRecord.from_record(key, record.value)
+        return PresenceRecord.from_record(key, record.value, record.headers)
     return AnchorRecord.from_record(record.key, record.value, record.headers)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stream_adapter import config
-from stream_adapter.errors import DeadLetterLimitExceeded, EventError, MalformedEvent
+from stream_adapter.errors import DeadLetterLimitExceeded, EventError, MalformedEvent, UnexpectedFailure
 from stream_adapter.transport.base import OutRecord, Partition, Record
 
 # Kafka Connect's names and text values, so that the tools that know its dead letter queues know ours.
@@ -31,7 +31,7 @@ def dead_letter(record: Record, error: EventError) -> OutRecord:
     The reasons are appended after the original's headers, so that a dead letter that fails again keeps its first
     reasons, and `undo` takes off exactly the last ones.
     """
-    kind = type(error)
+    kind = type(error.error if isinstance(error, UnexpectedFailure) else error)
     texts = (
         record.partition.topic,
         str(record.partition.number),

@@ -71,7 +71,7 @@ def test_a_stream_with_both_reports(
     report_file, page_file = tmp_path / "report.json", tmp_path / "report.html"
     options = (
         "--methods",
-        "knn,ours",
+        "knn,default",
         "--seeds",
         "2",
         "--json",
@@ -83,13 +83,13 @@ def test_a_stream_with_both_reports(
     )
     assert run(monkeypatch, "stream", file, *options) == 0
     shown = capsys.readouterr().out
-    for word in ("zero-shot", "last-label", "knn", "ours", "labelled", "canary", "photo"):
+    for word in ("zero-shot", "last-label", "knn", "default", "labelled", "canary", "photo"):
         assert word in shown
     report: dict[str, Any] = json.loads(report_file.read_text())
     assert report["protocol"] == "stream"
     assert report["settings"]["label_noise"] == 0.1
     assert {"stream_adapter", "numpy", "torch", "python"} <= set(report["versions"])
-    assert {row["method"] for row in report["results"]} == {"zero-shot", "last-label", "knn", "ours"}
+    assert {row["method"] for row in report["results"]} == {"zero-shot", "last-label", "knn", "default"}
     assert {row["group"] for row in report["results"]} == {"labelled", "canary"}
     assert {row["domain"] for row in report["results"]} == {"all", "photo", "cartoon"}
     for row in report["results"]:
@@ -98,7 +98,7 @@ def test_a_stream_with_both_reports(
         assert 0.0 <= accuracy["low"] <= accuracy["mean"] <= accuracy["high"] <= 1.0
         assert len(row["per_seed"]) == 2
         assert {"windowed", "faded"} <= set(row)
-    assert len(report["seconds"]["ours"]) == 2
+    assert len(report["seconds"]["default"]) == 2
     assert len(report["held_out"]) == 2
     check_page(page_file, figures=7)
     page = page_file.read_text()
@@ -106,7 +106,7 @@ def test_a_stream_with_both_reports(
         "What is gained",
         "over the stream",
         "changed predictions",
-        "Confusion that ours fixed",
+        "Confusion that default fixed",
         "Reliability",
     ):
         assert heading in page
@@ -116,7 +116,8 @@ def test_a_run_is_repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fi
     found = []
     for name in ("first.json", "second.json"):
         assert (
-            run(monkeypatch, "stream", file, "--methods", "ours,rail", "--seeds", "1", "--json", tmp_path / name) == 0
+            run(monkeypatch, "stream", file, "--methods", "default,rail", "--seeds", "1", "--json", tmp_path / name)
+            == 0
         )
         found.append(json.loads((tmp_path / name).read_text())["results"])
     assert found[0] == found[1]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.class_presence import ClassKind
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import METHODS, Batch, Lessons, Task

@@ -26,7 +26,7 @@ predictions = st.builds(
             adapted=share,
             zero_shot=share,
             kind=st.sampled_from(["labelled", "present", "dormant"]),
-            aliveness=share,
+            presence=share,
         ),
         min_size=1,
         max_size=5,

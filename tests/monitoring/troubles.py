@@ -82,6 +82,10 @@ def gauge(name: str, value: float) -> Change:
     return lambda worker: getattr(worker.metrics, name).set(value)
 
 
+def recall(value: float) -> Change:
+    return lambda worker: worker.metrics.index_recall.labels(index="hnsw").set(value)
+
+
 def alarm(kind: str) -> Change:
     return lambda worker: worker.metrics.drift_alarms.labels(kind=kind).inc()
 
@@ -165,8 +169,8 @@ FIRES: dict[str, Case] = {
     "StreamAdapterNovelty": Case(15, at(10, first(alarm("novelty")))),
     "StreamAdapterDomainDrift": Case(15, at(10, first(alarm("embedding")))),
     "StreamAdapterAnchorsDiverged": Case(40, together(QUIET_LABELS, first(other_digest))),
-    "StreamAdapterRefitStale": Case(35, between(10, 99, first(put("refits", False)))),
-    "StreamAdapterIndexRecallLow": Case(50, between(10, 99, first(gauge("index_recall", 0.85)))),
+    "StreamAdapterLearnerStale": Case(35, between(10, 99, first(put("learns", False)))),
+    "StreamAdapterIndexRecallLow": Case(50, between(10, 99, first(recall(0.85)))),
     "StreamAdapterSnapshotsFailing": Case(
         30, together(between(0, 99, first(put("disk", False))), every(5, 5, 99, first(failed_snapshot)))
     ),
@@ -237,8 +241,8 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterDomainDrift": Case(15, at(10, first(alarm("confidence")))),
     # At rest they differ for a moment only; the other way to be apart, while they learn, is every other case here.
     "StreamAdapterAnchorsDiverged": Case(40, together(QUIET_LABELS, between(15, 23, first(other_digest)))),
-    "StreamAdapterRefitStale": Case(40, between(10, 22, first(put("refits", False)), first(put("refits", True)))),
-    "StreamAdapterIndexRecallLow": Case(60, between(10, 30, first(gauge("index_recall", 0.85)))),
+    "StreamAdapterLearnerStale": Case(40, between(10, 22, first(put("learns", False)), first(put("learns", True)))),
+    "StreamAdapterIndexRecallLow": Case(60, between(10, 30, first(recall(0.85)))),
     # One fails, the next one comes.
     "StreamAdapterSnapshotsFailing": Case(
         40,

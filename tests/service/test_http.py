@@ -1,3 +1,4 @@
+import http.client
 import json
 import socket
 import urllib.error
@@ -92,3 +93,12 @@ def test_stop_ends_the_thread(served: Served) -> None:
     assert served.server.alive
     served.server.stop()
     assert not served.server.alive
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz"])
+def test_nobody_is_redirected(served: Served, path: str) -> None:
+    """Not every probe and scraper follows."""
+    connection = http.client.HTTPConnection("127.0.0.1", served.server.port, timeout=10)
+    connection.request("GET", path)
+    assert connection.getresponse().status == 200
+    connection.close()

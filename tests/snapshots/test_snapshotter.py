@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.errors import SnapshotError
 from stream_adapter.snapshots import Snapshot, SnapshotFolder, Snapshotter, Written
 from tests.adapter.anchor_sets import HeldExecutor

@@ -24,7 +24,7 @@ BASELINE = "last-label"
 
 METHODS: dict[str, Callable[[Task], Method]] = {
     "zero-shot": ZeroShot,
-    "llu": partial(WorkerAdapter, published_llu=True),
+    "llu": partial(WorkerAdapter, method="llu"),
     "tip-adapter": TipAdapter,
     "knn": NearestNeighbours,
     "slda": StreamingLda,
@@ -34,7 +34,7 @@ METHODS: dict[str, Callable[[Task], Method]] = {
     "kernel-ridge": KernelRidge,
     "lsa": LabelShiftAware,
     "stata": StatA,
-    "ours": WorkerAdapter,
+    "default": WorkerAdapter,
     BASELINE: LastLabel,
 }
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.presence_evidence import ClassKind
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.config import AdapterConfig
 from stream_adapter.encode.vocabulary import Vocabulary
 
@@ -23,7 +23,7 @@ class Task:
         vocabulary: the classes, with their text vectors and the logit scale τ.
         canaries: names of the classes that will never be taught.
         seed: for methods that draw anything.
-        adapter: settings of `ours` and `llu`; other methods do not look at them.
+        adapter: settings of `default` and `llu`; other methods do not look at them.
     """
 
     vocabulary: Vocabulary

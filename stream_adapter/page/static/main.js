@@ -118,7 +118,7 @@ function showTiles(live) {
     tile("Lag", count(throughput.lag), "records", `${count(throughput.partitions)} ${throughput.partitions === 1 ? "partition" : "partitions"}`),
     tile("Latency", latency, unit, "batch to durable predictions"),
     tile("Labels", count(labels), "", `${rate(throughput.labels_per_s)} a second`),
-    tile("Anchors", count(anchors.number), "", anchors.unfitted ? `${count(anchors.unfitted)} changes not fitted yet` : "all fitted"),
+    tile("Anchors", count(anchors.number), "", anchors.pending ? `${count(anchors.pending)} changes not in force yet` : "all in force"),
     tile("Classes", count(classes.labelled + classes.present + classes.dormant), "", `${count(classes.labelled)} labelled, ${count(classes.present)} present, ${count(classes.dormant)} dormant`),
     tile("Held back", drift.guarded_classes ? count(drift.guarded_classes) : "none", drift.guarded_classes ? "classes" : "", drift.guard === "act" ? "the guard acts on proven harm" : "the guard only raises alarms"),
     tile("Dead letters", count(letters), "", letters ? "stream-adapter dead-letters list" : "every event could be used"),

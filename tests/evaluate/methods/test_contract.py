@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from stream_adapter.config import AdapterConfig, AnchorsConfig, RefitConfig
+from stream_adapter.config import AdapterConfig, AnchorsConfig, LatentUpdatesConfig, RefitConfig
 from stream_adapter.evaluate.methods import METHODS, Batch, Lessons, Method, Task, check_methods
 from tests.evaluate.data import make_features
 
 FEATURES = make_features(96)
-ADAPTER = AdapterConfig(anchors=AnchorsConfig(neighbours=4), refit=RefitConfig(steps=10))
+LLU = LatentUpdatesConfig(refit=RefitConfig(steps=10))
+ADAPTER = AdapterConfig(anchors=AnchorsConfig(neighbours=4), llu=LLU)
 NOTHING = Lessons(FEATURES.vectors[:0], np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
@@ -95,4 +96,4 @@ def test_every_method_names_its_reference() -> None:
 
 
 def test_names_are_checked_and_each_counts_once() -> None:
-    assert check_methods(["knn", "ours", "knn"]) == ("knn", "ours")
+    assert check_methods(["knn", "default", "knn"]) == ("knn", "default")

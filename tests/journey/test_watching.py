@@ -1,7 +1,6 @@
-"""The watch on the stream's journey: harm is found, held back, told, and remembered."""
+"""Watching: harm is found, held back, reported, and remembered."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,14 @@ import pytest
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from stream_adapter.adapter.results import AdapterPrediction
+from stream_adapter.adapter.adapter import Prediction
+from stream_adapter.adapter.learner import Standing
 from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.events import DriftEvent, ImageEvent
+from stream_adapter.journey.watching import Watching
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import OutRecord, Partition, Record
-from stream_adapter.watch import Watch
 from tests.events.test_drift import SCHEMA
 from tests.fakes import CANARY, CLASSES, D, unit
 
@@ -25,12 +25,12 @@ HOUSE, CAT = CLASSES.index(CANARY), CLASSES.index("cat")
 
 
 class Stream:
-    """Batches of canaries that zero-shot knows and a harmful adapter takes for cats."""
+    """Batches of canaries that zero-shot knows and a harmful learner takes for cats."""
 
     def __init__(self, *, mode: str = "act", status_every_s: float = 60.0) -> None:
         self.metrics = Metrics()
         settings = DriftSettings(mode=mode, min_labels=20, reference_events=64)  # type: ignore[arg-type]
-        self.watch = Watch(
+        self.watching = Watching(
             lambda: DriftMonitor(CLASSES, 100.0, CANARY_MASK, settings),
             source="stream_adapter/test",
             status_every_s=status_every_s,
@@ -39,11 +39,13 @@ class Stream:
         self._rng = np.random.default_rng(0)
         self._seen = 0
 
-    def answer(self, count: int) -> AdapterPrediction:
-        zero_shot, adapted = probabilities(HOUSE, count), probabilities(CAT, count)
-        return AdapterPrediction(
+    def prediction(self, count: int) -> Prediction:
+        zero_shot, undamped = probabilities(HOUSE, count), probabilities(CAT, count)
+        return Prediction(
             zero_shot=zero_shot,
-            adapted=adapted,
+            undamped=undamped,
+            adapted=self.watching.guard.damp(zero_shot, undamped),
+            none_of_these=None,
             gate=np.full(count, 0.5, np.float32),
             novelty=np.full(count, 0.1, np.float32),
             neighbour_rows=np.zeros((count, 1), np.int64),
@@ -51,18 +53,17 @@ class Stream:
             neighbour_classes=np.full((count, 1), CAT, np.int64),
             neighbour_cosines=np.full((count, 1), 0.9, np.float32),
             has_anchor=np.arange(N) == CAT,
-            kinds=["dormant"] * N,
-            aliveness=np.ones(N),
+            standing=Standing(["dormant"] * N, np.ones(N, np.float32)),
             version="v",
         )
 
-    def batch(self, count: int = 16) -> tuple[AdapterPrediction, list[OutRecord]]:
-        """What is published of one batch, and what is told."""
+    def batch(self, count: int = 16) -> tuple[Prediction, list[OutRecord]]:
+        """What is published of one batch, and what is reported."""
         vectors = unit(self._rng.normal(size=(count, D)))
         events = [event(self._seen + row) for row in range(count)]
         self._seen += count
-        published = self.watch.damp(self.answer(count))
-        return published, self.watch.observe(events, vectors, published, np.full(count, HOUSE))
+        published = self.prediction(count)
+        return published, self.watching.observe(events, vectors, published, np.full(count, HOUSE))
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"stream_adapter_{name}", labels)
@@ -79,7 +80,7 @@ def event(number: int) -> ImageEvent:
     return ImageEvent("/s", f"event-{number}", 1_000 + number, "image/jpeg", b"", CANARY, None, record)
 
 
-def told(outputs: list[OutRecord]) -> list[DriftEvent]:
+def reported(outputs: list[OutRecord]) -> list[DriftEvent]:
     for output in outputs:
         assert output.channel == "drift" and output.source is None
         SCHEMA.validate(json.loads(output.value or b""))
@@ -89,13 +90,13 @@ def told(outputs: list[OutRecord]) -> list[DriftEvent]:
 def until_the_guard_acts(stream: Stream) -> list[DriftEvent]:
     events: list[DriftEvent] = []
     for _ in range(30):
-        events += told(stream.batch()[1])
+        events += reported(stream.batch()[1])
         if any(one.alarm.kind == "guard" for one in events):
             return events
     raise AssertionError("harm on every canary was not found in 480 labels")
 
 
-def test_harm_is_found_held_back_and_told() -> None:
+def test_harm_is_found_held_back_and_reported() -> None:
     stream = Stream()
     with capture_logs() as logs:
         events = until_the_guard_acts(stream)
@@ -104,15 +105,14 @@ def test_harm_is_found_held_back_and_told() -> None:
     assert {entry["event"] for entry in logs} >= {"drift", "guard"}
     published, _ = stream.batch()
     assert (published.adapted.argmax(axis=1) == HOUSE).all(), "zero-shot has the last word on the canary"
-    assert published.gate.max() == 0.0, "the explanation says how much of the update applied"
     assert stream.value("drift_alarms_total", kind="guard") == 1
-    stream.watch.tell(0.0)
+    stream.watching.report(0.0)
     assert stream.value("guard_damping") == 0.0 and stream.value("guarded_classes") == 1
 
 
 def test_in_alarm_only_mode_it_finds_the_same_and_changes_nothing() -> None:
     stream = Stream(mode="alarm_only")
-    kinds = {one.alarm.kind for _ in range(30) for one in told(stream.batch()[1])}
+    kinds = {one.alarm.kind for _ in range(30) for one in reported(stream.batch()[1])}
     assert "harm" in kinds and "guard" not in kinds
     published, _ = stream.batch()
     assert (published.adapted.argmax(axis=1) == CAT).all()
@@ -121,25 +121,25 @@ def test_in_alarm_only_mode_it_finds_the_same_and_changes_nothing() -> None:
 def test_where_labels_are_few_there_is_no_number() -> None:
     stream = Stream()
     stream.batch(4)
-    stream.watch.tell(0.0)
+    stream.watching.report(0.0)
     assert stream.value("drift_enough", kind="harm", group="overall") == 0
     assert stream.value("drift_value", kind="harm", group="overall") is None
     assert stream.value("drift_observed", kind="harm", group="overall") == 4
 
 
-def test_a_status_is_told_every_so_often_once_there_were_events() -> None:
+def test_a_status_is_reported_every_so_often_once_there_were_events() -> None:
     stream = Stream(status_every_s=10.0)
-    assert stream.watch.tell(0.0) == [] == stream.watch.tell(11.0)
+    assert stream.watching.report(0.0) == [] == stream.watching.report(11.0)
     stream.batch()
-    kinds = {one.alarm.kind for one in told(stream.watch.tell(22.0))}
+    kinds = {one.alarm.kind for one in reported(stream.watching.report(22.0))}
     assert kinds == {"status"}
-    assert stream.watch.tell(23.0) == []
+    assert stream.watching.report(23.0) == []
 
 
 def test_what_is_held_back_stays_so_after_a_restart() -> None:
     before, after = Stream(), Stream()
     until_the_guard_acts(before)
-    after.watch.restore(json.loads(json.dumps(before.watch.state())))
+    after.watching.restore(json.loads(json.dumps(before.watching.state())))
     published, _ = after.batch()
     assert (published.adapted.argmax(axis=1) == HOUSE).all()
 
@@ -148,13 +148,28 @@ def test_what_is_held_back_stays_so_after_a_restart() -> None:
 def test_a_state_that_does_not_fit_lets_it_begin_anew(state: dict[str, Any]) -> None:
     stream = Stream()
     with capture_logs() as logs:
-        stream.watch.restore(state)
+        stream.watching.restore(state)
     assert logs[0]["event"] == "the drift monitor begins anew"
     stream.batch()
 
 
-def test_nothing_is_damped_without_reason() -> None:
+def test_the_monitor_is_shown_what_the_learner_says_and_not_what_is_left_of_it() -> None:
+    """Else a guard that holds everything back would find its learner harmless, and let go."""
     stream = Stream()
-    answer = stream.answer(3)
-    assert stream.watch.damp(answer) is answer
-    assert stream.watch.observe([], np.zeros((0, D), np.float32), replace(answer), np.zeros(0, np.int64)) == []
+    until_the_guard_acts(stream)
+    with_seen: list[NDArray[np.float32]] = []
+    monitor = stream.watching._monitor
+    observe = monitor.observe
+    monitor.observe = lambda **batch: with_seen.append(batch["adapted"]) or observe(**batch)  # type: ignore[method-assign,func-returns-value]
+    published, _ = stream.batch()
+    assert (published.adapted.argmax(axis=1) == HOUSE).all()
+    assert (with_seen[0].argmax(axis=1) == CAT).all()
+    for _ in range(60):  # 960 labels: twice as many as a release takes
+        stream.batch()
+    assert stream.watching.damping.min() == 0.0, "what is still harmful is not released"
+
+
+def test_nothing_is_reported_of_a_batch_without_events() -> None:
+    stream = Stream()
+    nothing = stream.prediction(0)
+    assert stream.watching.observe([], np.zeros((0, D), np.float32), nothing, np.zeros(0, np.int64)) == []

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.share import EVERYTHING
+from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import DeadLetterLimit
 from stream_adapter.errors import DeadLetterLimitExceeded, FingerprintMismatch
 from stream_adapter.events import AnchorRecord
+from stream_adapter.journey.observing import DeletionRequest
+from stream_adapter.journey.outcome import Outcome
+from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
-from stream_adapter.observing import Forgetting
-from stream_adapter.processor import Outcome, Processor
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import undo
@@ -56,7 +57,7 @@ def test_every_event_gets_a_prediction_that_fits_the_schema() -> None:
 
 
 def test_it_predicts_first_and_learns_second() -> None:
-    processor = make_processor(refit_every=1)
+    processor = make_processor()
     first = run(processor, picture("cat", 1, "dog"), picture("horse", 2, "horse"))
     for prediction in predictions(first):
         assert prediction["gate"] == 0.0
@@ -212,7 +213,7 @@ def test_anchors_of_another_encoder_stop_the_worker() -> None:
 
 
 def test_what_one_worker_learned_another_one_knows() -> None:
-    teacher, pupil = make_processor(refit_every=1), make_processor(refit_every=1)
+    teacher, pupil = make_processor(), make_processor()
     written = outputs(run(teacher, *(picture("dog", n, "dog") for n in range(5))), "anchors")
     pupil.apply(
         [
@@ -264,19 +265,19 @@ def test_schema_validator_is_not_a_rubber_stamp() -> None:
 
 
 class Onlooker:
-    """Remembers what it saw, and wants what is in `wishes` forgotten."""
+    """Remembers what it saw, and wants what is in `deletions` forgotten."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[Any, Any, Any]] = []
-        self.wishes: list[Forgetting] = []
+        self.deletions: list[DeletionRequest] = []
         self.durable: list[Any] = []
 
-    def saw(self, events: Any, pictures: Any, predictions: Any) -> None:
+    def on_batch(self, events: Any, pictures: Any, predictions: Any) -> None:
         self.batches.append((events, pictures, predictions))
 
-    def turn(self) -> list[Forgetting]:
-        wishes, self.wishes = self.wishes, []
-        return wishes
+    def poll(self) -> list[DeletionRequest]:
+        deletions, self.deletions = self.deletions, []
+        return deletions
 
 
 def test_an_observer_sees_each_batch_with_what_was_said() -> None:
@@ -292,8 +293,8 @@ def test_what_an_observer_wants_forgotten_is_told_when_it_is_durable() -> None:
     observer, metrics = Onlooker(), Metrics()
     processor = make_processor(observer=observer, metrics=metrics)
     learned = outputs(run(processor, picture("cat", 1, "cat"), picture("dog", 2, "dog")), "anchors")
-    observer.wishes = [Forgetting((learned[0].key.decode(), "0" * 32), observer.durable.append)]
-    outcome = processor.apply((), share=EVERYTHING)
+    observer.deletions = [DeletionRequest((learned[0].key.decode(), "0" * 32), observer.durable.append)]
+    outcome = processor.apply((), owned=EVERYTHING)
     (tombstone,) = outputs(outcome, "anchors")
     assert (tombstone.key, tombstone.value) == (learned[0].key, None)
     assert processor.adapter.n_anchors == 1
@@ -306,6 +307,6 @@ def test_what_an_observer_wants_forgotten_is_told_when_it_is_durable() -> None:
 
 def test_nobody_is_asked_for_wishes_before_the_worker_has_its_place() -> None:
     observer = Onlooker()
-    observer.wishes = [Forgetting(("a",), observer.durable.append)]
+    observer.deletions = [DeletionRequest(("a",), observer.durable.append)]
     make_processor(observer=observer).apply(())
-    assert observer.wishes
+    assert observer.deletions

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.anchors import AnchorListing
-from stream_adapter.adapter.presence_evidence import ClassKind
-from stream_adapter.observing import Forgetting
+from stream_adapter.adapter.anchors.anchor import AnchorListing
+from stream_adapter.adapter.learner import ClassKind
+from stream_adapter.journey.observing import DeletionRequest
 
 _FRESH_S = 1.0
-_WISHES = 64
+_DELETIONS = 64
 
 
 class Busy(Exception):
@@ -28,7 +28,7 @@ class View:
     Attributes:
         anchors: all of them, without vectors.
         kinds: C long, what each class is taken for.
-        aliveness: float64 (C,).
+        presence: float32 (C,), how far each class is held to be in the traffic.
         damping: float32 (C,), the share of the update that the guard lets through.
         version: the adapter's version.
         digest: of the anchors.
@@ -36,7 +36,7 @@ class View:
 
     anchors: AnchorListing
     kinds: Sequence[ClassKind]
-    aliveness: NDArray[np.float64]
+    presence: NDArray[np.float32]
     damping: NDArray[np.float32]
     version: str
     digest: str
@@ -45,12 +45,12 @@ class View:
     def of(cls, adapter: Adapter, damping: NDArray[np.float32]) -> "View":
         """Copy what is shown; for the adapter's thread."""
         return cls(
-            adapter.listing(), adapter.kinds, adapter.aliveness, damping, adapter.version, adapter.anchors_digest
+            adapter.listing(), adapter.kinds, adapter.presence, damping, adapter.version, adapter.anchors_digest
         )
 
 
-class Desk:
-    """Takes requests from any thread, and serves them in `turn`, which belongs to the adapter's thread.
+class RequestQueue:
+    """Takes requests from any thread, and serves them in `serve`, which belongs to the adapter's thread.
 
     However many ask, the adapter is copied at most once a second.
 
@@ -65,7 +65,7 @@ class Desk:
         self._view: View | None = None
         self._taken_s = float("-inf")
         self._asked: Future[View] | None = None
-        self._wishes: list[Forgetting] = []
+        self._deletions: list[DeletionRequest] = []
 
     def open(self, take: Callable[[], View]) -> None:
         """From now on there is an adapter; `take` is called in its thread."""
@@ -87,7 +87,7 @@ class Desk:
         """Delete anchors; the result are those that were there, once their deletion is durable.
 
         Raises:
-            Busy: too many wishes wait already; the worker is stuck, or about to stop.
+            Busy: too many deletions wait already; the worker is stuck, or about to stop.
         """
         done: Future[Sequence[str]] = Future()
         done.set_running_or_notify_cancel()
@@ -98,22 +98,22 @@ class Desk:
             done.set_result(gone)
 
         with self._lock:
-            if len(self._wishes) >= _WISHES:
+            if len(self._deletions) >= _DELETIONS:
                 raise Busy
-            self._wishes.append(Forgetting(tuple(anchor_ids), durable))
+            self._deletions.append(DeletionRequest(tuple(anchor_ids), durable))
         return done
 
-    def turn(self) -> Sequence[Forgetting]:
+    def serve(self) -> Sequence[DeletionRequest]:
         """Serve what was asked for; what is to be forgotten is left to the caller."""
-        if self._asked is None and not self._wishes:
+        if self._asked is None and not self._deletions:
             return ()
         with self._lock:
             asked, self._asked = self._asked, None
-            wishes, self._wishes = self._wishes, []
+            deletions, self._deletions = self._deletions, []
         if asked is not None:
             assert self._take is not None
             view = self._take()
             with self._lock:
                 self._view, self._taken_s = view, self._clock()
             asked.set_result(view)
-        return wishes
+        return deletions

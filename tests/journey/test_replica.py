@@ -8,23 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.share import EVERYTHING, Share
-from stream_adapter.config import AdapterConfig, AnchorsConfig
+from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
+from stream_adapter.adapter.anchors.results import LearnResult
+from stream_adapter.config import AnchorsConfig
 from stream_adapter.errors import FingerprintMismatch
 from stream_adapter.events import AnchorRecord, anchor_tombstone, round_through_float16
+from stream_adapter.journey.replica import Replica
 from stream_adapter.metrics import Metrics
-from stream_adapter.replica import Replica
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.changelog import Change, change_of
-from tests.fakes import CLASSES, TEXT_VECTORS, D, unit
+from tests.fakes import CLASSES, TEXT_VECTORS, D, adapter_config, unit
 
 VECTORS = round_through_float16(unit(np.random.default_rng(5).normal(size=(6, D))))
 WORKERS = 3
 
 
 def adapter_of(budget: int) -> Adapter:
-    config = AdapterConfig(anchors=AnchorsConfig(budget=budget, index="exact", neighbours=2))
+    config = adapter_config(canaries=(), anchors=AnchorsConfig(budget=budget, index="exact", neighbours=2))
     return Adapter(TEXT_VECTORS, CLASSES, 10.0, config)
 
 
@@ -34,6 +34,11 @@ def record(
     return AnchorRecord(
         anchor_id, VECTORS[vector], label, time, "/s", anchor_id, "images", partition, offset, "fake-encoder"
     )
+
+
+def learn(replica: Replica, records: list[AnchorRecord], owned: Ownership) -> tuple[LearnResult, list[OutRecord]]:
+    """Labels without traffic."""
+    return replica.learn((), np.zeros((0, D), np.float32), records, owned)
 
 
 @dataclass
@@ -58,13 +63,13 @@ class Group:
     def __post_init__(self) -> None:
         self.workers = [Worker(str(number), adapter_of(self.budget)) for number in range(WORKERS)]
 
-    def share(self, number: int) -> Share:
-        return Share(frozenset({number}), WORKERS)
+    def owned(self, number: int) -> Ownership:
+        return Ownership(frozenset({number}), WORKERS)
 
     def teach(self, number: int, anchor_id: str, label: str, vector: int, time: int) -> None:
         self.offset += 1
         lesson = record(anchor_id, label, vector=vector, time=time, partition=number, offset=self.offset)
-        _, outputs = self.workers[number].replica.learn([lesson], self.share(number))
+        _, outputs = learn(self.workers[number].replica, [lesson], self.owned(number))
         self.workers[number].outbox += outputs
 
     def forget(self, number: int, anchor_id: str) -> None:
@@ -88,8 +93,8 @@ class Group:
         new = self.log[worker.read : worker.read + most]
         worker.replica.follow(changes_of(new, worker.name, worker.read))
         worker.read += len(new)
-        worker.outbox += worker.replica.reassert(self.share(number))
-        worker.outbox += worker.replica.learn([], self.share(number))[1]
+        worker.outbox += worker.replica.reassert(self.owned(number))
+        worker.outbox += worker.replica.prune(self.owned(number))
 
     def settle(self) -> None:
         """Everything is committed and followed until nothing is left to say."""
@@ -150,18 +155,17 @@ def test_all_workers_and_whoever_restores_from_the_topic_come_to_the_same(steps:
 
 def test_what_was_learned_counts_at_once_and_its_echo_changes_nothing() -> None:
     worker = Worker("me", adapter_of(10))
-    _, outputs = worker.replica.learn([record("a", "cat")], EVERYTHING)
+    _, outputs = learn(worker.replica, [record("a", "cat")], EVERYTHING)
     assert worker.adapter.n_anchors == 1 and set(worker.replica.unconfirmed) == {"a"}
-    worker.adapter.maintain(InlineExecutor(), 0.0)
-    changes = worker.adapter.changes_since_fit
+    version = worker.adapter.version
     assert worker.replica.follow(changes_of(outputs, "me")) == 0
-    assert worker.adapter.changes_since_fit == changes, "the echo cost a refit"
+    assert worker.adapter.version == version
     assert not worker.replica.unconfirmed
 
 
 def test_what_somebody_wants_forgotten_is_gone_here_at_once_and_there_with_the_changelog() -> None:
     here, there = Worker("here", adapter_of(10)), Worker("there", adapter_of(10))
-    _, log = here.replica.learn([record("a", "cat"), record("b", "dog", vector=1)], EVERYTHING)
+    _, log = learn(here.replica, [record("a", "cat"), record("b", "dog", vector=1)], EVERYTHING)
     gone, told = here.replica.forget(["a", "nothing", "a"])
     assert gone == ["a"]
     assert [(output.key, output.value, output.source) for output in told] == [(b"a", None, None)]
@@ -176,7 +180,7 @@ def test_what_will_never_be_written_is_taken_back() -> None:
     worker = Worker("me", adapter_of(10))
     worker.replica.follow(changes_of([record("a", "cat").to_record("other")], "me"))
     before = worker.adapter.anchors_digest
-    _, outputs = worker.replica.learn([record("a", "dog", time=5), record("b", "cat", vector=1)], EVERYTHING)
+    _, outputs = learn(worker.replica, [record("a", "dog", time=5), record("b", "cat", vector=1)], EVERYTHING)
     assert worker.adapter.anchors_digest != before
     worker.replica.undo(outputs)
     assert worker.adapter.anchors_digest == before
@@ -184,7 +188,7 @@ def test_what_will_never_be_written_is_taken_back() -> None:
 
 def test_a_deletion_by_an_operator_counts_when_it_comes_after_our_own_record() -> None:
     worker = Worker("me", adapter_of(10))
-    _, ours = worker.replica.learn([record("a", "cat")], EVERYTHING)
+    _, ours = learn(worker.replica, [record("a", "cat")], EVERYTHING)
     deletion = anchor_tombstone("a", "an operator")
     worker.replica.follow(changes_of([deletion], "me"))
     assert worker.adapter.n_anchors == 1, "the deletion came before our record, which is still on its way"
@@ -196,7 +200,7 @@ def test_whoever_decides_about_an_anchor_writes_it_again_when_an_older_record_ca
     newer, older = record("a", "cat", time=9), record("a", "dog", time=1)
     worker = Worker("me", adapter_of(10))
     worker.replica.follow(changes_of([newer.to_record("x"), older.to_record("y")], "me"))
-    nobody = Share(frozenset(), 1)
+    nobody = Ownership(frozenset(), 1)
     assert worker.replica.reassert(nobody) == []
     (again,) = worker.replica.reassert(EVERYTHING)
     (change,) = changes_of([again], "me")
@@ -208,7 +212,7 @@ def test_whoever_decides_about_an_anchor_writes_it_again_when_an_older_record_ca
 
 def test_so_it_does_when_the_older_record_is_its_own() -> None:
     worker = Worker("me", adapter_of(10))
-    _, ours = worker.replica.learn([record("a", "dog", time=1)], EVERYTHING)
+    _, ours = learn(worker.replica, [record("a", "dog", time=1)], EVERYTHING)
     newer = record("a", "cat", time=9)
     worker.replica.follow(changes_of([newer.to_record("x"), *ours], "me"))
     found = worker.adapter.anchor("a")

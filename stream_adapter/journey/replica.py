@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.anchors import Anchor, Origin
-from stream_adapter.adapter.results import LearnResult, Removed
-from stream_adapter.adapter.share import Share
+from stream_adapter.adapter.anchors.anchor import Anchor, Origin
+from stream_adapter.adapter.anchors.ownership import Ownership
+from stream_adapter.adapter.anchors.results import LearnResult, Removed
 from stream_adapter.errors import FingerprintMismatch
 from stream_adapter.events import AnchorRecord, anchor_tombstone
 from stream_adapter.metrics import Metrics, value_of
@@ -57,21 +58,29 @@ class Replica:
         self._in_flight: dict[str, _InFlight] = {}
         self._overruled: set[str] = set()
 
-    def learn(self, records: Sequence[AnchorRecord], share: Share) -> tuple[LearnResult, list[OutRecord]]:
-        """Teach what this worker has found out, and prune its share.
+    def learn(
+        self,
+        event_ids: Sequence[str],
+        vectors: NDArray[np.float32],
+        records: Sequence[AnchorRecord],
+        owned: Ownership,
+    ) -> tuple[LearnResult, list[OutRecord]]:
+        """Learn what came to this worker, and prune what it decides about: all of it or, if this raises, nothing.
 
         Args:
-            records: may be empty: then it only prunes.
-            share: what this worker decides about.
+            event_ids: anchor ids of B events.
+            vectors: float32 (B, d), unit, of the events.
+            records: the anchors that their labels, or labels of earlier events, make.
+            owned: the anchors that this worker decides about.
 
         Returns:
-            What became of it, and what the changelog must be told.
+            What became of the anchors, and what the changelog must be told.
 
         Raises:
-            AnchorError: a vector cannot be used; nothing was learned.
+            AnchorError: a vector cannot be used.
         """
         by_id = {record.anchor_id: record for record in records}
-        result = self._adapter.learn([_anchor(record) for record in by_id.values()], share)
+        result = self._adapter.update(event_ids, vectors, [_anchor(record) for record in by_id.values()], owned)
         because_of = {change.previous_id: change.anchor_id for change in result.replaced}
         outputs = [by_id[anchor_id].to_record(self._writer) for anchor_id in result.written]
         for removed in result.removed:
@@ -84,14 +93,18 @@ class Replica:
         self._count(result.removed)
         return result, outputs
 
-    def reassert(self, share: Share) -> list[OutRecord]:
-        """Write again what an older record has replaced in the compacted topic, as far as it is in this share."""
+    def prune(self, owned: Ownership) -> list[OutRecord]:
+        """Prune to the budgets, and let the learner do what is due; returns what the changelog must be told."""
+        return self.learn((), np.zeros((0, self._adapter.dimension), np.float32), (), owned)[1]
+
+    def reassert(self, owned: Ownership) -> list[OutRecord]:
+        """Write again what an older record has replaced in the compacted topic, as far as this worker decides."""
         outputs = []
         for anchor_id in sorted(self._overruled):
             anchor = self._adapter.anchor(anchor_id)
-            if anchor is None or share.holds_id(anchor_id):
+            if anchor is None or owned.owns_id(anchor_id):
                 self._overruled.discard(anchor_id)
-            if anchor is not None and share.holds_id(anchor_id):
+            if anchor is not None and owned.owns_id(anchor_id):
                 outputs.append(_again(anchor, self._fingerprint, self._writer))
                 self._wrote(outputs[-1], anchor)
         return outputs
@@ -111,7 +124,7 @@ class Replica:
                 anchor = _anchor(change.content)
             foreign += not change.own
             if change.key in self._in_flight:
-                self._heard_in_flight(change.key, anchor, own=change.own)
+                self._follow_in_flight(change.key, anchor, own=change.own)
             elif anchor is not None:
                 learned.append(anchor)
             else:
@@ -123,7 +136,7 @@ class Replica:
         return foreign
 
     def forget(self, anchor_ids: Iterable[str]) -> tuple[list[str], list[OutRecord]]:
-        """Delete anchors because somebody wants it, whoever's share they are in.
+        """Delete anchors because somebody asks for it, whoever decides about them.
 
         Returns:
             The ids that were there, and what the changelog must be told.
@@ -152,7 +165,7 @@ class Replica:
     def _wrote(self, output: OutRecord, before: Anchor | None) -> None:
         self._in_flight.setdefault(_id(output), _InFlight(0, before)).records += 1
 
-    def _heard_in_flight(self, anchor_id: str, anchor: Anchor | None, *, own: bool) -> None:
+    def _follow_in_flight(self, anchor_id: str, anchor: Anchor | None, *, own: bool) -> None:
         in_flight = self._in_flight[anchor_id]
         if anchor is not None and in_flight.settled is not None and anchor.stamp < in_flight.settled.stamp:
             self._overruled.add(anchor_id)

@@ -9,8 +9,8 @@ from stream_adapter.events import ImageEvent, Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class Forgetting:
-    """Somebody's wish that anchors be deleted, everywhere.
+class DeletionRequest:
+    """A request to delete anchors, everywhere.
 
     Attributes:
         anchor_ids: which; those that are not there are passed over.
@@ -24,23 +24,23 @@ class Forgetting:
 class Observer(Protocol):
     """Called by the thread that owns the adapter, for every batch: it must return at once and never raise."""
 
-    def saw(
+    def on_batch(
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
     ) -> None:
         """A batch was predicted and taught: B events, as the encoder got them, with what was said about each."""
 
-    def turn(self) -> Sequence[Forgetting]:
+    def poll(self) -> Sequence[DeletionRequest]:
         """Between batches, also while nothing arrives: the moment to look at the adapter; and what is to be deleted."""
 
 
-class Nobody:
+class NullObserver:
     """Looks at nothing."""
 
-    def saw(
+    def on_batch(
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
     ) -> None:
         """Pass over the batch."""
 
-    def turn(self) -> Sequence[Forgetting]:
+    def poll(self) -> Sequence[DeletionRequest]:
         """Want nothing."""
         return ()

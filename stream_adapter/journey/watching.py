@@ -1,19 +1,19 @@
-"""The watch over classes that nobody labelled: the drift monitor on the stream's journey.
+"""The drift monitor looks on: what it finds becomes drift events, log lines and metrics.
 
-It damps what the adapter says where the guard has found harm, shows the monitor every batch, and turns what the monitor
-finds into drift events, log lines and metrics. Each worker watches the events of its own partitions.
+Each worker watches the events of its own partitions. It gives no orders: the guard that holds answers back belongs to
+the monitor and is around the learner, see `drift.guarded`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.results import AdapterPrediction
+from stream_adapter.adapter.adapter import Prediction
 from stream_adapter.drift.alarm import DriftAlarm
+from stream_adapter.drift.guard import Guard
 from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.events import DriftEvent, ImageEvent
 from stream_adapter.metrics import Metrics
@@ -39,15 +39,15 @@ def log_alarm(alarm: DriftAlarm) -> None:
     )
 
 
-class Watch:
-    """Damps, observes, tells; belongs to the thread that owns the adapter.
+class Watching:
+    """Shows the monitor each batch and reports; belongs to the thread that owns the adapter.
 
     Args:
         monitor: makes what judges.
-        source: CloudEvents source of the drift events: which worker says so.
+        source: CloudEvents source of the drift events: which worker found it.
         status_every_s: seconds between two `status` events.
         metrics: alarms, figures, damping.
-        say: told of every finding and action, for people.
+        notify: called with every finding and action, for people.
     """
 
     def __init__(
@@ -57,47 +57,42 @@ class Watch:
         source: str,
         status_every_s: float,
         metrics: Metrics,
-        say: Callable[[DriftAlarm], None] = log_alarm,
+        notify: Callable[[DriftAlarm], None] = log_alarm,
     ) -> None:
         self._new_monitor = monitor
         self._monitor = monitor()
         self._source = source
         self._status_every_s = status_every_s
         self._metrics = metrics
-        self._say = say
-        self._undamped: NDArray[np.float32] | None = None
+        self._notify = notify
         self._newest_ms = 0
         self._news = False
         self._shown_s = float("-inf")
         self._status_due_s: float | None = None
 
     @property
+    def guard(self) -> Guard:
+        """The guard that is in force."""
+        return self._monitor.guard
+
+    @property
     def damping(self) -> NDArray[np.float32]:
         """Float32 (C,): how much of the update the guard lets through, by the class that zero-shot says."""
         return self._monitor.damping
-
-    def damp(self, answer: AdapterPrediction) -> AdapterPrediction:
-        """What is to be published: the answer, drawn towards zero-shot where the guard says so."""
-        self._undamped = answer.adapted
-        levels = self._monitor.damping[answer.zero_shot.argmax(axis=1)]  # (B,)
-        if (levels == 1.0).all():
-            return answer
-        damped = self._monitor.guard.damp(answer.zero_shot, answer.adapted)
-        return replace(answer, adapted=damped, gate=answer.gate * levels)
 
     def observe(
         self,
         events: Sequence[ImageEvent],
         vectors: NDArray[np.float32],
-        answer: AdapterPrediction,
+        prediction: Prediction,
         labels: NDArray[np.int64],
     ) -> list[OutRecord]:
-        """Show the monitor a batch, after `damp` and before it is learned.
+        """Show the monitor a batch, before it is learned.
 
         Args:
             events: B events.
             vectors: float32 (B, d), unit.
-            answer: what `damp` gave for them.
+            prediction: what was said about them.
             labels: int64 (B,), class indices of labels that are a test; −1 for all others.
 
         Returns:
@@ -105,14 +100,13 @@ class Watch:
         """
         if not events:
             return []
-        assert self._undamped is not None
-        nearest = answer.neighbour_cosines[:, :1]  # (B, 1), or (B, 0) without neighbours
+        nearest = prediction.neighbour_cosines[:, :1]  # (B, 1), or (B, 0) without neighbours
         alarms = self._monitor.observe(
             vectors=vectors,
-            zero_shot=answer.zero_shot,
-            adapted=self._undamped,
-            has_anchor=answer.has_anchor,
-            novelty=answer.novelty,
+            zero_shot=prediction.zero_shot,
+            adapted=prediction.undamped,
+            has_anchor=prediction.has_anchor,
+            novelty=prediction.novelty,
             nearest_cosine=nearest.max(axis=1, initial=-np.inf).astype(np.float32),
             event_ids=[event.id for event in events],
             labels=labels,
@@ -121,11 +115,11 @@ class Watch:
         self._news = True
         for alarm in alarms:
             self._metrics.drift_alarms.labels(kind=alarm.kind).inc()
-            self._say(alarm)
+            self._notify(alarm)
         return self._records(alarms)
 
-    def tell(self, now_s: float) -> list[OutRecord]:
-        """Show where every question stands, and what the drift topic is to be told of it now; mostly nothing.
+    def report(self, now_s: float) -> list[OutRecord]:
+        """Show where every question stands, and what the drift topic is to hold of it now; mostly nothing.
 
         Args:
             now_s: monotonic seconds.

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_adapter.batching import Batcher
+from stream_adapter.journey.batching import Batcher
 from stream_adapter.transport.base import Partition, Record
 
 
