@@ -5,12 +5,23 @@ from typing import Any
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.latent_updates.learner import LatentUpdates
 from stream_adapter.adapter.learner import Learner, MakeLearner, Surroundings
-from stream_adapter.adapter.mixture.mixture import Mixture
 from stream_adapter.config import AdapterConfig
 
-METHODS: Mapping[str, MakeLearner] = {"mixture": Mixture, "llu": LatentUpdates}
+
+def _mixture(classes: Classes, anchors: Anchors, settings: Any, surroundings: Surroundings) -> Learner:
+    from stream_adapter.adapter.mixture.mixture import Mixture
+
+    return Mixture(classes, anchors, settings, surroundings)
+
+
+def _latent_updates(classes: Classes, anchors: Anchors, settings: Any, surroundings: Surroundings) -> Learner:
+    from stream_adapter.adapter.latent_updates.learner import LatentUpdates  # loads torch, seconds
+
+    return LatentUpdates(classes, anchors, settings, surroundings)
+
+
+METHODS: Mapping[str, MakeLearner] = {"mixture": _mixture, "llu": _latent_updates}
 
 
 def make_learner(

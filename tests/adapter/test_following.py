@@ -1,8 +1,8 @@
 """What several adapters with the same anchors do: follow each other, and prune in shares."""
 
-from stream_adapter.adapter import Anchor
-from stream_adapter.adapter.anchors import Origin
-from stream_adapter.adapter.share import Share
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.anchor import Origin
+from stream_adapter.adapter.anchors.ownership import Share
 from tests.adapter.anchor_sets import random_unit
 from tests.adapter.small_adapters import CLASSES, D, make
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter import Anchor
-from stream_adapter.adapter.results import Folded, Ignored, Removed, Replaced
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.results import Folded, Ignored, Removed, Replaced
 from stream_adapter.errors import AnchorError
 from tests.adapter.anchor_sets import random_unit
 from tests.adapter.small_adapters import INLINE, D, confused, lesson, make, pictures, same, taught

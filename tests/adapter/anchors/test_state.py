@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.anchors import Anchor, Origin
-from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.anchors.anchor import Anchor, Origin
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.state import AdapterState, StateCopy, restored_store
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.config import AdapterConfig, AnchorsConfig, RefitConfig
 from stream_adapter.errors import SnapshotError
 from tests.adapter.anchor_sets import HeldExecutor, anchors_of, around, put, random_unit

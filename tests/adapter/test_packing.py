@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_adapter.packing import array_of, pack_repeated, pack_strings, unpack_repeated, unpack_strings
+from stream_adapter.adapter.packing import array_of, pack_repeated, pack_strings, unpack_repeated, unpack_strings
 
 # What UTF-8 cannot hold (half of a surrogate pair) cannot come out of decoded UTF-8 either.
 TEXTS = st.lists(st.text(st.characters(exclude_categories=("Cs",))))
