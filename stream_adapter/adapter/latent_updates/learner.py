@@ -61,17 +61,17 @@ class LatentUpdates:
         Raises:
             BaseException: whatever a fit in the background raised.
         """
-        self._refitting.changed(len(labels.rows))
-        fitted = self._refitting.maintain(self.version == self._version_now(), self._take)
+        self._refitting.changed(len(labels.rows), self._up_to_date)
+        fitted = self._refitting.maintain(self._up_to_date, self._take)
         self._fitted = fitted or self._fitted
 
     def follow(self, labels: Labels, records: Records) -> None:
         """See `Learner.follow`; a fit follows in `update`."""
-        self._refitting.changed(len(labels.rows))
+        self._refitting.changed(len(labels.rows), self._up_to_date)
 
     def forget(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """See `Learner.forget`."""
-        self._refitting.changed(len(rows))
+        self._refitting.changed(len(rows), self._up_to_date)
         if not len(self._anchors):  # nothing is left to know, and no need to wait for a fit to say so
             self._forget_fit()
 
@@ -129,7 +129,7 @@ class LatentUpdates:
     @property
     def pending(self) -> int:
         """Anchors that came or went since the fit; 0 where it is one to the anchors of now."""
-        return 0 if self.version == self._version_now() else max(1, self._refitting.changes)
+        return 0 if self._up_to_date else max(1, self._refitting.changes)
 
     def _use(self, classes: Classes) -> None:
         config, refit = self._config, self._config.refit
@@ -143,6 +143,10 @@ class LatentUpdates:
     def _forget_fit(self) -> None:
         self._refitting.abandon()
         self._fitted = None
+
+    @property
+    def _up_to_date(self) -> bool:
+        return self.version == self._version_now()
 
     def _version_now(self) -> str:
         """The version that a fit to the anchors of now has."""

@@ -39,9 +39,14 @@ class Refitting:
         """Changes that no fit that is finished knows."""
         return self._changes + self._in_flight
 
-    def changed(self, count: int) -> None:
-        """So many anchors were added or removed."""
-        self._changes += count
+    def changed(self, count: int, up_to_date: bool) -> None:
+        """So many anchors came or went.
+
+        Args:
+            count: how many.
+            up_to_date: whether the fit in force is one to the anchors of now, as after a restore.
+        """
+        self._changes = 0 if up_to_date else self._changes + count
 
     def abandon(self) -> None:
         """What is under way, if anything, is of no use any more."""
@@ -51,7 +56,7 @@ class Refitting:
         """Start what is due; the result of what is done, or None.
 
         Args:
-            up_to_date: whether the fit in force is one to the anchors of now, whatever came and went since.
+            up_to_date: as in `changed`.
             take: takes what a fit needs, in the caller's thread, and returns the work.
 
         Raises:

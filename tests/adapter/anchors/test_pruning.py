@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_adapter.adapter.pruning import Doubt, Pruner
 
 from stream_adapter.adapter import pruning_worth
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.pruning import Doubt, Pruner
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.config import AnchorsConfig
 from tests.adapter.anchor_sets import offer, random_unit, store_of, unit

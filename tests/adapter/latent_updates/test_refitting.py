@@ -43,7 +43,7 @@ class Counted:
 def test_enough_changes_are_fitted_at_once_and_few_ones_when_they_are_old() -> None:
     counted = Counted()
     assert counted.maintain(0.0) is None
-    counted.refitting.changed(9)
+    counted.refitting.changed(9, up_to_date=False)
     for now_s in (1.0, 2.9):
         counted.maintain(now_s)
     assert counted.taken == []
@@ -53,7 +53,7 @@ def test_enough_changes_are_fitted_at_once_and_few_ones_when_they_are_old() -> N
     fitted = counted.maintain(3.1)
     assert fitted is not None
     assert fitted.version == "at 3.0"
-    counted.refitting.changed(10)
+    counted.refitting.changed(10, up_to_date=False)
     counted.maintain(3.3)
     assert counted.taken == [3.0, 3.3]
 
@@ -67,9 +67,12 @@ def test_without_changes_nothing_is_ever_fitted() -> None:
 
 def test_what_came_and_went_again_needs_no_fit_and_what_nobody_counted_needs_one() -> None:
     counted = Counted()
-    counted.refitting.changed(10)
+    counted.refitting.changed(10, up_to_date=False)
     assert counted.refitting.maintain(True, counted.take) is None
     assert (counted.taken, counted.refitting.changes) == ([], 0)
+    counted.refitting.changed(10, up_to_date=False)
+    counted.refitting.changed(10, up_to_date=True)
+    assert counted.refitting.changes == 0
     counted.refitting.maintain(False, counted.take)
     assert counted.refitting.changes == 1
     counted.now_s = 2.0
@@ -79,9 +82,9 @@ def test_what_came_and_went_again_needs_no_fit_and_what_nobody_counted_needs_one
 
 def test_changes_during_a_fit_wait_for_it_and_count_from_when_they_came() -> None:
     counted = Counted()
-    counted.refitting.changed(10)
+    counted.refitting.changed(10, up_to_date=False)
     counted.maintain(0.0)
-    counted.refitting.changed(3)
+    counted.refitting.changed(3, up_to_date=False)
     counted.maintain(1.0)
     assert (counted.taken, counted.refitting.changes) == ([0.0], 13)
     counted.executor.run()
@@ -97,9 +100,9 @@ def test_changes_during_a_fit_wait_for_it_and_count_from_when_they_came() -> Non
 
 def test_after_a_fit_it_rests_for_as_long_as_the_fit_took() -> None:
     counted = Counted()
-    counted.refitting.changed(10)
+    counted.refitting.changed(10, up_to_date=False)
     counted.maintain(0.0)
-    counted.refitting.changed(10)
+    counted.refitting.changed(10, up_to_date=False)
     counted.executor.run()
     assert counted.maintain(4.0) is not None
     counted.maintain(7.5)
@@ -110,23 +113,23 @@ def test_after_a_fit_it_rests_for_as_long_as_the_fit_took() -> None:
 
 def test_without_a_clock_it_is_due_whenever_something_has_changed() -> None:
     counted = Counted(clock=False, background=False)
-    counted.refitting.changed(1)
+    counted.refitting.changed(1, up_to_date=False)
     assert counted.maintain(0.0) is not None
     assert counted.maintain(0.0) is None
-    counted.refitting.changed(1)
+    counted.refitting.changed(1, up_to_date=False)
     assert counted.maintain(0.0) is not None
 
 
 def test_without_a_background_the_result_is_there_at_once() -> None:
     counted = Counted(background=False)
-    counted.refitting.changed(10)
+    counted.refitting.changed(10, up_to_date=False)
     assert counted.maintain(0.0) is not None
     assert (counted.executor.held, counted.refitting.changes) == (0, 0)
 
 
 def test_a_fit_that_was_abandoned_never_comes_back() -> None:
     counted = Counted()
-    counted.refitting.changed(10)
+    counted.refitting.changed(10, up_to_date=False)
     counted.maintain(0.0)
     counted.refitting.abandon()
     assert counted.refitting.changes == 10
@@ -139,7 +142,7 @@ def test_a_fit_that_was_abandoned_never_comes_back() -> None:
 def test_what_a_fit_raises_surfaces_and_is_not_the_end(background: bool) -> None:
     counted = Counted(background=background)
     counted.fails = True
-    counted.refitting.changed(10)
+    counted.refitting.changed(10, up_to_date=False)
     with pytest.raises(RuntimeError, match="out of memory"):
         counted.maintain(0.0)
         counted.executor.run()

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.nearest.choice import GROW_AT, SHRINK_AT, AutoNeighbours, make_index
 from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
 from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
-from stream_adapter.adapter.anchors.nearest.choice import GROW_AT, SHRINK_AT, AutoNeighbours, make_index
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.config import AnchorsConfig
 from tests.adapter.anchor_sets import HeldExecutor, offer, random_unit

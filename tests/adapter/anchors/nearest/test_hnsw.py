@@ -6,8 +6,8 @@ from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
 from stream_adapter.adapter.anchors.nearest.graph import Graph
 from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
-from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.anchors.store import AnchorStore
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import AnchorsConfig
 from tests.adapter.anchor_sets import HeldExecutor, around, offer, random_unit
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.nearest.choice import AutoNeighbours
 from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
 from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
-from stream_adapter.adapter.anchors.nearest.choice import AutoNeighbours
 from stream_adapter.adapter.anchors.nearest.neighbours import NearestAnchors
-from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.anchors.store import AnchorStore
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import AnchorsConfig
 from tests.adapter.anchor_sets import offer, random_unit
 
