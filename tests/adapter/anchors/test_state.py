@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from stream_adapter.adapter.state import restored_store
 
 from stream_adapter.adapter.anchors.anchor import Anchor, Origin
 from stream_adapter.adapter.anchors.anchors import Anchors
