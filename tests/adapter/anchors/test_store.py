@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.anchors import Anchor, Origin, as_stored
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.anchor import Anchor, Origin, as_stored
+from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.errors import AnchorError
 from tests.adapter.anchor_sets import anchors_of, offer, put, random_unit, store_of
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from stream_adapter.adapter.anchors import Anchor
-from stream_adapter.adapter.exact import ExactNeighbours
-from stream_adapter.adapter.hnsw import HnswNeighbours
-from stream_adapter.adapter.index import GROW_AT, SHRINK_AT, AutoNeighbours, make_index
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.nearest.choice import GROW_AT, SHRINK_AT, AutoNeighbours, make_index
+from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
+from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.config import AnchorsConfig
 from tests.adapter.anchor_sets import HeldExecutor, offer, random_unit
 
@@ -90,7 +90,7 @@ def test_what_the_first_build_raises_surfaces(monkeypatch: pytest.MonkeyPatch) -
     def fail(*_: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr("stream_adapter.adapter.graph.Graph.add", fail)
+    monkeypatch.setattr("stream_adapter.adapter.anchors.nearest.graph.Graph.add", fail)
     indexed.executor.run()
     with pytest.raises(MemoryError, match="no room"):
         indexed.resize(200)

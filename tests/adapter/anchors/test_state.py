@@ -7,14 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.anchors import Anchor, Origin
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.state import AdapterState, StateCopy, restored_store
-from stream_adapter.adapter.store import AnchorStore
-from stream_adapter.config import AdapterConfig, AnchorsConfig, RefitConfig
+from stream_adapter.adapter.anchors.anchor import Anchor, Origin
+from stream_adapter.adapter.anchors.anchors import Anchors
+from stream_adapter.adapter.anchors.state import AnchorsCopy, restored_store
+from stream_adapter.adapter.anchors.store import AnchorStore
+from stream_adapter.adapter.anchors.weights import Directions
+from stream_adapter.adapter.classes import Classes
+from stream_adapter.config import AnchorsConfig
 from stream_adapter.errors import SnapshotError
-from tests.adapter.anchor_sets import HeldExecutor, anchors_of, around, put, random_unit
+from tests.adapter.anchor_sets import HeldExecutor, put, random_unit
 
 D = 32
 CLASSES = ("cat", "dog", "owl")
@@ -47,7 +48,7 @@ def everything(store: AnchorStore) -> list[tuple[object, ...]]:
 
 
 def saved(store: AnchorStore) -> Arrays:
-    return StateCopy(store, None, ()).finish().arrays()
+    return AnchorsCopy(store, ()).finish().arrays()
 
 
 def test_a_store_comes_back_with_rows_and_digest() -> None:
@@ -84,7 +85,7 @@ def test_a_restored_store_goes_on_as_the_other_does(changes: list[tuple[bool, in
 def test_a_copy_shares_nothing_with_the_store() -> None:
     store = store_of(some_anchors(50))
     before = everything(store)
-    copied = StateCopy(store, None, ()).finish()
+    copied = AnchorsCopy(store, ()).finish()
     for number in range(50):
         store.remove(f"0-{number}")
     for anchor in some_anchors(70, seed=1):
@@ -107,7 +108,7 @@ def test_a_copy_that_is_made_while_the_store_goes_on_is_the_state_at_its_end(
             elif anchors[number].anchor_id in store:
                 store.remove(anchors[number].anchor_id)
 
-    copying = StateCopy(store, None, ())
+    copying = AnchorsCopy(store, ())
     go_on(before)
     copying.run()
     go_on(after)
@@ -177,120 +178,77 @@ def test_arrays_that_do_not_fit_together_are_refused(damage: Callable[[Arrays], 
         restored_store(arrays, CLASSES, D, ())
 
 
-# The adapter as a whole.
+# All anchors together -------------------------------------------------------------------------------------------------
 
 
-def adapter_of(index: Any = "exact", count: int = 0, **changes: Any) -> Adapter:
-    config = AdapterConfig(
-        anchors=AnchorsConfig(index=index, recall_sample=0.0, **changes),
-        refit=RefitConfig(background=False, every_labels=1, steps=5),
+def all_anchors(count: int = 0, index: Any = "exact", **config: Any) -> Anchors:
+    anchors = Anchors(
+        Classes(CLASSES, TEXTS, 100.0), (), AnchorsConfig(index=index, recall_sample=0.0, **config), seed=0
     )
-    adapter = Adapter(TEXTS, CLASSES, 100.0, config)
-    vectors = around(TEXTS, per_class=-(-count // 3) if count else 1, spread=1.5)[:count]
-    adapter.follow(anchors_of(vectors, [CLASSES[n % 3] for n in range(count)]))
-    return adapter
+    anchors.put(some_anchors(count))
+    return anchors
 
 
-def reloaded(state: AdapterState, index: Any = "exact", **changes: Any) -> Adapter:
-    adapter = adapter_of(index, 10, **changes)  # what was there before is gone afterwards
-    adapter.load_state(state.arrays())
-    return adapter
-
-
-def test_a_restored_adapter_answers_bit_for_bit_as_the_other() -> None:
-    one = adapter_of(count=60)
-    other = reloaded(one.copy_state().finish())
-    for adapter in (one, other):
-        adapter.maintain(InlineExecutor(), 0.0)
-    assert other.anchors_digest == one.anchors_digest
-    assert other.changes_since_fit == 0 and other.version == one.version
-    answers = [adapter.predict(QUERIES) for adapter in (one, other)]
-    np.testing.assert_array_equal(answers[0].adapted, answers[1].adapted)
-    np.testing.assert_array_equal(answers[0].neighbour_ids, answers[1].neighbour_ids)
+def test_restored_anchors_are_found_and_weighed_as_before() -> None:
+    one, other = all_anchors(60), all_anchors(10)  # what was there before is gone afterwards
+    directions = Directions(np.eye(D, 4, dtype=np.float32), 1.0, 1)
+    for anchors in (one, other):
+        anchors.set_directions(directions)
+    other.restore(one.copy().finish().arrays())
+    assert other.digest == one.digest
+    assert one.nearest(QUERIES, 5).rows.tolist() == other.nearest(QUERIES, 5).rows.tolist()
+    assert one.weights.min() < 0.9
+    np.testing.assert_allclose(other.weights, one.weights, rtol=1e-5)
 
 
 def test_what_was_not_confirmed_is_as_the_changelog_has_it() -> None:
-    one = adapter_of(count=30)
+    one, other = all_anchors(30), all_anchors()
     first, second, third, *_ = one.anchors()
     corrected = Anchor(second.anchor_id, second.vector, "owl" if second.label != "owl" else "cat", second.event_time_ms)
-    other = reloaded(
-        one.copy_state().finish(unconfirmed={first.anchor_id: None, second.anchor_id: corrected, "never there": None})
-    )
-    assert other.anchor(first.anchor_id) is None
-    assert (found := other.anchor(second.anchor_id)) is not None and found.label == corrected.label
-    assert other.anchor(third.anchor_id) is not None
-    one.forget([first.anchor_id, second.anchor_id])
-    one.follow([corrected])
-    assert other.anchors_digest == one.anchors_digest
-
-
-def test_a_state_that_is_refused_changes_nothing() -> None:
-    adapter = adapter_of(count=12)
-    digest = adapter.anchors_digest
-    arrays = adapter_of(count=20).copy_state().finish().arrays()
-    del arrays["store.rows"]
-    with pytest.raises(SnapshotError):
-        adapter.load_state(arrays)
-    assert adapter.anchors_digest == digest
-
-
-def test_the_budget_holds_after_a_restore() -> None:
-    other = reloaded(adapter_of(count=60).copy_state().finish(), budget=30)
-    assert len(other.learn([]).removed) == 30
-
-
-def test_a_saved_graph_answers_at_once_and_as_before() -> None:
-    one = adapter_of("hnsw", 600)
-    one.forget([anchor.anchor_id for anchor in list(one.anchors())[:150]])
-    other = reloaded(one.copy_state().finish(graph=True), "hnsw")
-    assert (other.index_statistics.kind, other.index_statistics.live, other.index_statistics.tombstones) == (
-        "hnsw", 450, 150,
-    )  # fmt: skip
-    for adapter in (one, other):  # and it goes on living
-        adapter.follow(anchors_of(random_unit(300, D, seed=8), ["cat"] * 300, prefix="late"))
-        adapter.forget([anchor.anchor_id for anchor in list(adapter.anchors())[:50]])
-    answers = [adapter.predict(QUERIES).neighbour_ids for adapter in (one, other)]
-    np.testing.assert_array_equal(*answers)
-    assert other.index_statistics.live == 700
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_without_a_graph_that_fits_exact_search_answers_until_one_is_built(kept: bool) -> None:
-    one = adapter_of("hnsw", 600)
-    other = reloaded(one.copy_state().finish(graph=kept), "hnsw", hnsw_m=24)  # another M than the saved graph's
-    assert other.index_statistics.kind == "exact"
-    expected = reloaded(one.copy_state().finish()).predict(QUERIES).neighbour_ids
-    np.testing.assert_array_equal(other.predict(QUERIES).neighbour_ids, expected)
-    executor = HeldExecutor()
-    other.maintain(executor, 0.0)
-    assert executor.held == 1
-    executor.run()
-    other.maintain(executor, 0.0)
-    assert other.index_statistics.kind == "hnsw"
+    unconfirmed = {first.anchor_id: None, second.anchor_id: corrected, "never there": None}
+    other.restore(one.copy().finish(unconfirmed).arrays())
+    assert other.get(first.anchor_id) is None
+    assert (found := other.get(second.anchor_id)) is not None and found.label == corrected.label
+    assert other.get(third.anchor_id) is not None
+    one.remove([first.anchor_id, second.anchor_id])
+    one.put([corrected])
+    assert other.digest == one.digest
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "reason"),
     [
-        change("graph.labels", lambda labels: labels + 1_000),
-        change("graph.labels", lambda labels: labels * 0),
-        change("graph.links", lambda links: links | 0xF0),
-        change("graph.links", lambda links: links[:, :-4]),
-        change("graph.upper_links", lambda links: links | 0xF0),
-        change("graph.upper_links", lambda links: links[:-1]),
-        change("graph.levels", lambda levels: -levels),
-        change("graph.entry", lambda entry: entry + 10_000),
-        change("graph.gone", lambda gone: gone[1:]),
-        change("graph.settings", lambda settings: settings[1:]),
-        drop("graph.levels"),
+        (drop("store.rows"), "no array"),
+        (drop("unconfirmed.ends"), "no array"),
+        (drop("settled.times"), "no array"),
+        (change("settled.vectors", lambda vectors: vectors * np.nan), "settled anchor 0: the vector's length is nan"),
+        (change("settled.vectors", lambda vectors: vectors[:, :8]), "another encoder's"),
     ],
 )
-def test_a_graph_that_does_not_fit_is_left_and_the_anchors_are_not(damage: Callable[[Arrays], None]) -> None:
-    one = adapter_of("hnsw", 300)
-    one.forget([anchor.anchor_id for anchor in list(one.anchors())[:20]])
-    arrays = one.copy_state().finish(graph=True).arrays()
+def test_a_state_that_is_refused_changes_nothing(damage: Callable[[Arrays], None], reason: str) -> None:
+    anchors = all_anchors(12)
+    digest, rows = anchors.digest, anchors.rows.tolist()
+    arrays = all_anchors(20).copy().finish({"0-3": some_anchors(4)[3]}).arrays()
     damage(arrays)
-    other = adapter_of("hnsw")
-    other.load_state(arrays)
-    assert other.index_statistics.kind == "exact"
-    assert other.anchors_digest == one.anchors_digest
+    with pytest.raises(SnapshotError, match=reason):
+        anchors.restore(arrays)
+    assert (anchors.digest, anchors.rows.tolist()) == (digest, rows)
+
+
+def test_the_budget_holds_after_a_restore() -> None:
+    anchors = all_anchors(budget=30)
+    anchors.restore(all_anchors(60).copy().finish().arrays())
+    assert len(anchors.take_in([]).result.removed) == 30
+    assert len(anchors) == 30
+
+
+def test_exact_search_answers_until_a_graph_is_built_anew() -> None:
+    anchors, executor = all_anchors(index="hnsw"), HeldExecutor()
+    one = all_anchors(600)
+    anchors.restore(one.copy().finish().arrays())
+    assert anchors.index_statistics.kind == "exact"
+    assert anchors.nearest(QUERIES, 5).rows.tolist() == one.nearest(QUERIES, 5).rows.tolist()
+    anchors.maintain(executor)
+    executor.run()
+    anchors.maintain(executor)
+    assert (anchors.index_statistics.kind, anchors.index_statistics.live) == ("hnsw", 600)

@@ -1,14 +1,26 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from stream_adapter.adapter.latent_update import FitSettings, Maps, blend, fit, gates, gradient, identity_maps
+from stream_adapter.adapter.latent_updates.maps import (
+    FitSettings,
+    Maps,
+    Problem,
+    blend,
+    fit,
+    gates,
+    gradient,
+    identity_maps,
+    solve,
+)
+from tests.adapter.anchor_sets import around, random_unit
 
-SETTINGS = FitSettings(logit_scale=100.0, damping=1.0, steps=100, learning_rate=1e-3, rho=1e4)
+SETTINGS = FitSettings(logit_scale=100.0, gamma=10.0, gate=1.0, steps=100, learning_rate=1e-3, rho=1e4)
 D = 32
 
 
@@ -32,8 +44,8 @@ def problem(classes: int = 4, per_class: int = 5, confusion: float = 1.0) -> tup
 
 def loss(maps: Maps, vectors: Tensor, labels: Tensor, texts: Tensor, s: FitSettings) -> Tensor:
     """The fit's loss as it is written down, for autograd."""
-    images = maps.image(vectors, torch.full((len(vectors),), s.damping, dtype=vectors.dtype))
-    adapted = maps.text(texts, torch.full((len(texts),), s.damping, dtype=vectors.dtype))
+    images = maps.image(vectors, torch.full((len(vectors),), s.gate, dtype=vectors.dtype))
+    adapted = maps.text(texts, torch.full((len(texts),), s.gate, dtype=vectors.dtype))
     identity = torch.eye(vectors.shape[1], dtype=vectors.dtype)
     held_back = sum(
         ((weight - identity) ** 2).mean() + (bias**2).mean()
@@ -43,9 +55,9 @@ def loss(maps: Maps, vectors: Tensor, labels: Tensor, texts: Tensor, s: FitSetti
     return total
 
 
-@pytest.mark.parametrize("damping", [1.0, 0.5, 0.05])
-def test_the_gradient_in_closed_form_is_autograds(damping: float) -> None:
-    s = settings(damping=damping)
+@pytest.mark.parametrize("gate", [1.0, 0.5, 0.05])
+def test_the_gradient_in_closed_form_is_autograds(gate: float) -> None:
+    s = settings(gate=gate)
     vectors, labels, texts = problem()
     vectors, texts = normalize(vectors.double(), dim=1), normalize(texts.double(), dim=1)
     noise = torch.Generator().manual_seed(3)
@@ -57,9 +69,9 @@ def test_the_gradient_in_closed_form_is_autograds(damping: float) -> None:
     torch.testing.assert_close(tuple(found), expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("damping", [1.0, 0.5])
-def test_the_fit_takes_the_steps_that_torch_takes_with_autograd(damping: float) -> None:
-    s = settings(damping=damping, steps=100)
+@pytest.mark.parametrize("gate", [1.0, 0.5])
+def test_the_fit_takes_the_steps_that_torch_takes_with_autograd(gate: float) -> None:
+    s = settings(gate=gate, steps=100)
     vectors, labels, texts = problem()
     vectors, texts = normalize(vectors.double(), dim=1), normalize(texts.double(), dim=1)
     maps = Maps(torch.eye(D).double().repeat(2, 1, 1).requires_grad_(), torch.zeros(2, D).double().requires_grad_())
@@ -99,9 +111,9 @@ def test_a_stronger_hold_keeps_the_maps_closer_to_identity() -> None:
     assert distances[-1] < 0.1 * distances[0]
 
 
-@pytest.mark.parametrize(("classes", "damping"), [(1, 1.0), (4, 0.0)])
-def test_with_nothing_to_learn_the_maps_stay_at_identity(classes: int, damping: float) -> None:
-    maps = fit(*problem(classes), settings(damping=damping))
+@pytest.mark.parametrize(("classes", "gate"), [(1, 1.0), (4, 0.0)])
+def test_with_nothing_to_learn_the_maps_stay_at_identity(classes: int, gate: float) -> None:
+    maps = fit(*problem(classes), settings(gate=gate))
     assert torch.equal(maps.weight, torch.eye(D).repeat(2, 1, 1))
     assert torch.equal(maps.bias, torch.zeros(2, D))
 
@@ -109,7 +121,7 @@ def test_with_nothing_to_learn_the_maps_stay_at_identity(classes: int, damping: 
 def test_gates_fall_with_the_distance_and_are_each_rows_own() -> None:
     cosines = torch.tensor([1.0, 1.0 + 1e-6, 0.9, 0.0, -0.7])
     expected = [0.5, 0.5, 0.5 * math.exp(-1.0), 0.5 * math.exp(-10.0), 0.5 * math.exp(-10.0)]
-    assert gates(cosines, gamma=10.0, damping=0.5).tolist() == pytest.approx(expected, rel=1e-4)
+    assert gates(cosines, settings(gate=0.5)).tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_blend_is_unit_and_goes_from_the_vector_itself_to_the_mapped_one() -> None:
@@ -129,3 +141,42 @@ def test_identity_maps_change_nothing_at_any_gate() -> None:
     maps = identity_maps(D, torch.device("cpu"))
     for adapted in (maps.image(vectors, torch.linspace(0, 1, 5)), maps.text(vectors, torch.linspace(0, 1, 5))):
         torch.testing.assert_close(adapted, vectors)
+
+
+# A fit as a whole -----------------------------------------------------------------------------------------------------
+
+TEXTS = random_unit(4, 16, seed=1)
+
+
+def whole(labelled: tuple[int, ...] = (0, 1, 2), per_class: int = 3, texts: Tensor | None = None) -> Problem:
+    return Problem(
+        vectors=around(TEXTS[list(labelled)], per_class, spread=3.0),
+        classes=np.repeat(np.array(labelled, np.int64), per_class),
+        labelled=np.isin(np.arange(4), labelled),
+        texts=torch.from_numpy(TEXTS) if texts is None else texts,
+        version="v",
+    )
+
+
+def test_texts_are_adapted_by_their_own_nearness_to_labelled_ones() -> None:
+    fitted = solve(whole(), settings(steps=30))
+    moved = torch.linalg.vector_norm(fitted.texts - torch.from_numpy(TEXTS), dim=1)
+    assert (moved[:3] > 1e-3).all()
+    # The last class has no anchors; its text moves as little as it is near to others.
+    assert moved[3] < 0.1 * moved[:3].min()
+    torch.testing.assert_close(fitted.texts.norm(dim=1), torch.ones(4))
+    assert fitted.version == "v"
+
+
+def test_classes_without_anchors_have_no_part_in_the_fit() -> None:
+    others = torch.from_numpy(np.concatenate([TEXTS[:3], random_unit(1, 16, seed=77)]))
+    one, other = (solve(problem, settings(steps=30)) for problem in (whole(), whole(texts=others)))
+    assert torch.equal(one.maps.weight, other.maps.weight)
+
+
+def test_labels_are_matched_to_texts_when_labelled_classes_are_scattered() -> None:
+    scattered = whole(labelled=(1, 3), per_class=6)
+    fitted = solve(scattered, settings(steps=30))
+    images = fitted.maps.image(torch.from_numpy(scattered.vectors), torch.ones(12))
+    hits = (images @ fitted.texts[[1, 3]].T).argmax(1).numpy() * 2 + 1
+    assert (hits == scattered.classes).mean() > 0.9

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors import Anchor
-from stream_adapter.adapter.exact import ExactNeighbours
-from stream_adapter.adapter.graph import Graph
-from stream_adapter.adapter.hnsw import HnswNeighbours
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.graph import Graph
+from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
+from stream_adapter.adapter.anchors.store import AnchorStore
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import AnchorsConfig
 from tests.adapter.anchor_sets import HeldExecutor, around, offer, random_unit
 

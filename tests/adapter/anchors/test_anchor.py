@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.anchors import as_stored, check_vectors
+from stream_adapter.adapter.anchors.anchor import as_stored, check_vectors
 from stream_adapter.errors import AnchorError
 from tests.adapter.anchor_sets import random_unit
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.anchors import Anchor
-from stream_adapter.adapter.exact import ExactNeighbours
-from stream_adapter.adapter.hnsw import HnswNeighbours
-from stream_adapter.adapter.index import AutoNeighbours
-from stream_adapter.adapter.neighbours import NearestAnchors
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.store import AnchorStore
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.nearest.choice import AutoNeighbours
+from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
+from stream_adapter.adapter.anchors.nearest.neighbours import NearestAnchors
+from stream_adapter.adapter.anchors.store import AnchorStore
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import AnchorsConfig
 from tests.adapter.anchor_sets import offer, random_unit
 
@@ -107,6 +107,6 @@ def test_exact_search_in_blocks_gives_the_same_answer(monkeypatch: pytest.Monkey
     for i, vector in enumerate(VECTORS):
         offer(store, Anchor(f"{i}", vector, "cat", i))
     whole = ExactNeighbours(store).query(QUERIES, 7)
-    monkeypatch.setattr("stream_adapter.adapter.exact._BLOCK_CELLS", 2 * len(VECTORS))
+    monkeypatch.setattr("stream_adapter.adapter.anchors.nearest.exact._BLOCK_CELLS", 2 * len(VECTORS))
     blocks = ExactNeighbours(store).query(QUERIES, 7)
     assert (whole.rows == blocks.rows).all()

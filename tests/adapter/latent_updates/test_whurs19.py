@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stream_adapter.adapter import Adapter, Anchor
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.config import AdapterConfig, RefitConfig
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.config import AdapterConfig, LatentUpdatesConfig, RefitConfig
 from tests.adapter.anchor_sets import unit
 from tests.shared_data import shared
 
@@ -56,9 +56,7 @@ class Scenes:
     def accuracies(self, steps: int, shots: int, seed: int) -> NDArray[np.float64]:
         """Zero-shot and adapted accuracy on labelled and unlabelled classes in %: (2, 2)."""
         labelled, pictures = self.draw(seed)
-        config = AdapterConfig(
-            method="llu", damping=1.0, refit=RefitConfig(background=False, every_labels=1, steps=steps)
-        )
+        config = AdapterConfig(method="llu", llu=LatentUpdatesConfig(refit=RefitConfig(steps=steps)))
         adapter = Adapter(self.texts, self.class_names, self.logit_scale, config)
         adapter.learn(
             [
@@ -67,7 +65,6 @@ class Scenes:
                 for index in pictures[label][:shots]
             ]
         )
-        adapter.maintain(InlineExecutor(), now_s=0.0)
         tested = np.concatenate([indices[max(SHOTS) :] for indices in pictures])
         truth = self.labels[tested]
         seen = np.isin(truth, labelled)
