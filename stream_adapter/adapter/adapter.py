@@ -294,7 +294,7 @@ class Adapter:
             _forget(learner, before)
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}
         self._learner.restore(own)
-        self._tell(Change(LearnResult(), now, Columns(*(column[:0] for column in before))), {})
+        self._tell(Change(LearnResult(), now, Columns(before.rows[:0], before.vectors[:0], before.classes[:0])), {})
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""

@@ -27,17 +27,17 @@ class Events(NamedTuple):
     """A batch of traffic, labelled or not.
 
     Attributes:
-        keys: int64 (B,), `key_of` the events' ids: an anchor made of an event has the same key, whenever it comes.
+        keys: uint64 (B,), `key_of` the events' ids: an anchor made of an event has the same key, whenever it comes.
         vectors: float32 (B, d), unit.
     """
 
-    keys: NDArray[np.int64]
+    keys: NDArray[np.uint64]
     vectors: NDArray[np.float32]
 
     @classmethod
     def none(cls, dimension: int) -> "Events":
         """No events, of d numbers."""
-        return cls(np.zeros(0, np.int64), np.zeros((0, dimension), np.float32))
+        return cls(np.zeros(0, np.uint64), np.zeros((0, dimension), np.float32))
 
 
 class Labels(NamedTuple):
