@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stream_adapter.adapter.anchors.anchor import Origin
-from stream_adapter.adapter.columns import AnchorColumns
+from stream_adapter.adapter.anchors.columns import AnchorColumns
 from stream_adapter.config import Config
 from stream_adapter.encode.loading import load_encoder
 from stream_adapter.errors import FingerprintMismatch, SnapshotError
