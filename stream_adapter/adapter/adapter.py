@@ -150,7 +150,8 @@ class Adapter:
         Raises:
             AnchorError: wrong shape, not finite or not unit.
         """
-        vectors = np.ascontiguousarray(vectors, np.float32)
+        # An array of its own: what was found for an array is not looked up again, and callers reuse theirs.
+        vectors = np.ascontiguousarray(vectors, np.float32).view()
         check_vectors(vectors, self.dimension, "row {} of the batch".format)
         answer = self._learner.predict(vectors)
         near = self._anchors.nearest(vectors, self._config.anchors.neighbours)
@@ -176,7 +177,7 @@ class Adapter:
     def shadow_answer(self, vectors: NDArray[np.float32]) -> Answer | None:
         """What the method in the shadow says about the same events; None where there is none, or it failed."""
         try:
-            return None if self._shadow is None else self._shadow.predict(vectors)
+            return None if self._shadow is None else self._shadow.predict(np.ascontiguousarray(vectors, np.float32).view())
         except Exception:
             log.exception("the method in the shadow failed and is left out", method=self._config.shadow)
             self._shadow = None
@@ -202,7 +203,7 @@ class Adapter:
         Raises:
             AnchorError: a vector is not finite, not unit or of the wrong length; nothing was learned.
         """
-        vectors = np.ascontiguousarray(vectors, np.float32).reshape(-1, self.dimension)
+        vectors = np.ascontiguousarray(vectors, np.float32)
         if len(event_ids) != len(vectors):
             raise AnchorError(f"{len(event_ids)} event ids for {len(vectors)} vectors")
         check_vectors(vectors, self.dimension, lambda row: f"event {event_ids[row]}")
@@ -256,6 +257,10 @@ class Adapter:
             VocabularyError: names and vectors do not fit together; nothing has changed.
         """
         classes = Classes(tuple(class_names), np.array(text_vectors, np.float32), self.classes.logit_scale)
+        if classes.dimension != self.dimension:
+            raise VocabularyError(
+                f"text vectors have {classes.dimension} numbers, expected {self.dimension}: another encoder's?"
+            )
         renamed = dict(renamed or {})
         former = classes.former(self.classes, renamed)
         gone = self._anchors.set_classes(classes, renamed)
@@ -265,7 +270,7 @@ class Adapter:
             learner.set_classes(classes, former)
 
     def records(self) -> Mapping[str, bytes]:
-        """What the other workers should be told and were not yet, by key; to be handed to `follow` once it is written."""
+        """What the other workers should be told and were not yet, by key; to be handed to `follow` once written."""
         return self._learner.records()
 
     def copy(self) -> AnchorsCopy:

@@ -126,6 +126,7 @@ class MixtureConfig(Section):
 
     window: PositiveInt = 2_000
     protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
+    reach: Annotated[float, Field(gt=0.0, le=2.0)] | None = None
     every_s: PositiveFloat = 1.0
 
 

@@ -13,9 +13,9 @@ from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, nothin
 from stream_adapter.adapter.anchors.net_changes import NetChanges
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.anchors.pruning import Pruner
+from stream_adapter.adapter.anchors.records import Displaced, TakeIn
 from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.anchors.state import AnchorsCopy, restored_store, unconfirmed_of
-from stream_adapter.adapter.anchors.records import Displaced, TakeIn
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.anchors.weights import AnchorWeights, Directions
 from stream_adapter.adapter.classes import Classes
@@ -60,6 +60,7 @@ class Anchors:
         self._canaries = frozenset(canaries)
         self._config = config
         self._seed = seed
+        self._asked: tuple[NDArray[np.float32], int, Neighbours] | None = None
         self._use(AnchorStore(classes.names, classes.dimension))
 
     def __len__(self) -> int:
@@ -143,13 +144,16 @@ class Anchors:
         return ForgetResult(tuple(Removed(anchor_id, "forgotten") for anchor_id in known), unknown), columns
 
     def nearest(self, vectors: NDArray[np.float32], k: int) -> Neighbours:
-        """The k nearest anchors of each of float32 (B, d) unit vectors; asked again about the same array, the same."""
-        asked = self._asked
+        """The k nearest anchors of each of float32 (B, d) unit vectors; asked again about the same array, the same.
+
+        At least `config.neighbours` are looked up, so that a learner that wants fewer does not search twice.
+        """
+        asked, wanted = self._asked, max(k, self._config.neighbours)
         if asked is not None and asked[0] is vectors and asked[1] >= k:
             return Neighbours(asked[2].rows[:, :k], asked[2].cosines[:, :k])
-        found = self._index.query(vectors, k) if len(self._store) else nothing_found(len(vectors), k)
-        self._asked = (vectors, k, found)
-        return found
+        found = self._index.query(vectors, wanted) if len(self._store) else nothing_found(len(vectors), wanted)
+        self._asked = (vectors, wanted, found)
+        return Neighbours(found.rows[:, :k], found.cosines[:, :k])
 
     def maintain(self, executor: Executor) -> None:
         """Rebuild the search where that is due, in the background; called between batches.
@@ -227,7 +231,7 @@ class Anchors:
         Raises:
             SnapshotError: the arrays do not fit together, or not to the vocabulary; nothing has changed.
         """
-        unconfirmed, settled = unconfirmed_of(arrays)
+        unconfirmed, settled = unconfirmed_of(arrays, self._classes.dimension)
         directions = self._weights.directions
         self._use(restored_store(arrays, self._classes.names, self._classes.dimension, self._canaries))
         self._weights.set_directions(directions)
@@ -239,7 +243,7 @@ class Anchors:
         self._weights = AnchorWeights(store)
         self._pruner = Pruner(store, self._weights, self._classes, self._config)
         self._index = make_index(store, self._config, self._seed)
-        self._asked: tuple[NDArray[np.float32], int, Neighbours] | None = None
+        self._asked = None
 
     def _offer(self, anchors: Sequence[Anchor], to: TakeIn, changes: NetChanges) -> None:
         if not anchors:
@@ -272,5 +276,3 @@ class Anchors:
         vectors = np.array([one.anchor.vector for one in gone], np.float32).reshape(-1, self._classes.dimension)
         rows, classes = [one.row for one in gone], [one.class_index for one in gone]
         return Columns(np.array(rows, np.int64), vectors, np.array(classes, np.int64))
-
-

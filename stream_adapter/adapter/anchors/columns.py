@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchor import Anchor, Origin
-from stream_adapter.adapter.packing import Arrays, array_of, pack_repeated, pack_strings, unpack_repeated, unpack_strings
+from stream_adapter.adapter.packing import (
+    Arrays,
+    array_of,
+    pack_repeated,
+    pack_strings,
+    unpack_repeated,
+    unpack_strings,
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -2,8 +2,16 @@
 
 from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.pruning import Victim
-from stream_adapter.adapter.anchors.results import Folded, Ignored, IgnoredReason, LearnResult, Removed, RemovedReason, Replaced
 from stream_adapter.adapter.anchors.records import Displaced, Offer
+from stream_adapter.adapter.anchors.results import (
+    Folded,
+    Ignored,
+    IgnoredReason,
+    LearnResult,
+    Removed,
+    RemovedReason,
+    Replaced,
+)
 
 
 class NetChanges:
@@ -11,12 +19,10 @@ class NetChanges:
 
     Attributes:
         gone: anchors that were live before and are not any more.
-        left: all that have left the store, those included that had come within the call.
     """
 
     def __init__(self) -> None:
         self.gone: list[Displaced] = []
-        self.left: list[Displaced] = []
         self._new: dict[str, int] = {}
         self._replaced: dict[str, tuple[Replaced, ...]] = {}
         self._folded: list[Folded] = []
@@ -67,7 +73,6 @@ class NetChanges:
 
     def _left(self, displaced: Displaced, reason: RemovedReason) -> None:
         anchor_id = displaced.anchor.anchor_id
-        self.left.append(displaced)
         if self._new.pop(anchor_id, None) is None:
             self.gone.append(displaced)
         self._replaced.pop(anchor_id, None)

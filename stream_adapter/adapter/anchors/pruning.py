@@ -2,10 +2,10 @@
 
     worth(a) = w(a) · (1 + f − confidence(a))
 
-w is the weight by which an anchor counts (`weights.py`), so pruning and counting are one idea: a copy of a copy has next
-to no weight, and when it goes its weight is the survivors'. The second factor is how much the untouched model is in doubt
-about the picture: what it is sure of it would answer without an anchor too. That the label itself is not looked at is on
-purpose: an anchor that the untouched model contradicts is either the most useful one or a wrong label.
+w is the weight by which an anchor counts (`weights.py`), so pruning and counting are one idea: a copy of a copy has
+next to no weight, and when it goes its weight is the survivors'. The second factor is how much the untouched model is
+in doubt about the picture: what it is sure of it would answer without an anchor too. That the label itself is not
+looked at is on purpose: an anchor that the untouched model contradicts is either the most useful one or a wrong label.
 
 Classes get as much of the budget as their anchors are worth, not equal shares. Three rules bound that. No class keeps
 more than `budget_per_class`. None gives below a quarter of an even share: a class of which next to nothing is left is
@@ -117,7 +117,8 @@ def doubt(vectors: NDArray[np.float32], classes: Classes) -> NDArray[np.float32]
     """1 + f minus the untouched model's largest probability: float32 (n,), of unit vectors (n, d)."""
     logits = classes.logit_scale * (vectors @ classes.texts.T)  # (n, C)
     confidence = 1.0 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
-    return (1.0 + _LEAST_DOUBT - confidence).astype(np.float32)
+    doubts: NDArray[np.float32] = (1.0 + _LEAST_DOUBT - confidence).astype(np.float32)
+    return doubts
 
 
 class _Ranking:

@@ -138,15 +138,17 @@ def restored_store(
     return store
 
 
-def unconfirmed_of(arrays: Arrays) -> tuple[list[str], list[Anchor]]:
+def unconfirmed_of(arrays: Arrays, dimension: int) -> tuple[list[str], list[Anchor]]:
     """Ids of anchors that were not confirmed, and what is to be there instead for some of them.
 
     Raises:
         SnapshotError: the arrays do not fit together.
     """
     try:
-        return unpack_strings("unconfirmed", arrays), AnchorColumns.from_arrays("settled", arrays).anchors()
-    except ValueError as error:
+        columns = AnchorColumns.from_arrays("settled", arrays)
+        check_vectors(columns.vectors.astype(np.float32), dimension, "settled anchor {}".format)
+        return unpack_strings("unconfirmed", arrays), columns.anchors()
+    except (ValueError, AnchorError) as error:
         raise SnapshotError(f"the saved anchors cannot be used: {error}") from error
 
 

@@ -1,6 +1,7 @@
 """The store: every live anchor as arrays, the single truth from which index, maps and changelog can be rebuilt."""
 
 from collections.abc import Iterator, Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,13 +1,14 @@
 """What each anchor adds to those near it: the weight by which it counts, and by which pruning ranks it.
 
-A stream repeats itself: a thousand frames of one dog are hardly more evidence than one. An anchor, and likewise an event
-of the traffic, therefore counts by
+A stream repeats itself: a thousand frames of one dog are hardly more evidence than one. An anchor, and likewise an
+event of the traffic, therefore counts by
 
     w_i = 1 / Σ_j max(0, 1 − |P (z_i − z_j)|² / reach)            the sum with j = i, which adds 1
 
 over the anchors j of its class. k copies of one picture share one weight, an anchor far from all others has 1. Cosines
 cannot tell copies from pictures that are merely alike; P does: the directions in which the traffic varies most, and
-`reach` is in units of the variance v within classes there (`Directions`). Deleting copies renews the survivors' weights.
+`reach` is in units of the variance v within classes there (`Directions`). Deleting copies renews the survivors'
+weights.
 
 Weights are a function of the set of anchors and of the directions alone.
 """
@@ -57,7 +58,7 @@ class WeightChanges(NamedTuple):
 
 def closeness(one: NDArray[np.float32], others: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
     """max(0, 1 − |y_i − y_j|² / reach): float32 (n, m), of projected vectors (n, k) and (m, k)."""
-    near: NDArray[np.float32] = (2.0 * one) @ others.T
+    near: NDArray[np.float32] = np.multiply(one, np.float32(2.0)) @ others.T
     near -= np.square(one).sum(axis=1)[:, None]
     near -= np.square(others).sum(axis=1)
     near *= np.float32(1.0 / reach)

@@ -19,7 +19,9 @@ arXiv 2212.06556.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -30,14 +32,16 @@ class FitSettings:
 
     Attributes:
         logit_scale: τ.
-        damping: g, the gate at an anchor, in [0, 1].
+        gamma: γ.
+        gate: g, the gate at an anchor, in [0, 1].
         steps: optimiser steps from identity. Adam overshoots for about 60 of them, before ρ pulls the maps back.
         learning_rate: Adam's.
         rho: ρ.
     """
 
     logit_scale: float
-    damping: float
+    gamma: float
+    gate: float
     steps: int
     learning_rate: float
     rho: float
@@ -68,15 +72,48 @@ def identity_maps(dimension: int, device: torch.device) -> Maps:
     return Maps(torch.eye(dimension, device=device).repeat(2, 1, 1), torch.zeros(2, dimension, device=device))
 
 
-def gates(cosines: Tensor, gamma: float, damping: float) -> Tensor:
+@dataclass(frozen=True, eq=False, slots=True)
+class Problem:
+    """What one fit depends on besides its settings, copied from the anchors so that it may run anywhere.
+
+    Attributes:
+        vectors: float32 (m, d), unit: the anchors that take part.
+        classes: int64 (m,), their class indices.
+        labelled: bool (C,), the classes that have anchors; at least one.
+        texts: float32 (C, d), unit, of all classes.
+        version: names all anchors, whether they take part or not.
+    """
+
+    vectors: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    labelled: NDArray[np.bool_]
+    texts: Tensor
+    version: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Fitted:
+    """What a fit leaves for predictions; nothing in it changes any more.
+
+    Attributes:
+        maps: the image and the text map.
+        texts: float32 (C, d), t' of all classes.
+        version: as in its problem.
+    """
+
+    maps: Maps
+    texts: Tensor
+    version: str
+
+
+def gates(cosines: Tensor, settings: FitSettings) -> Tensor:
     """Each row's gate w = g · exp(−γ · distance), the distance 1 − cosine clamped to [0, 1].
 
     Args:
         cosines: (n,), each row's cosine with its own nearest anchor.
-        gamma: γ.
-        damping: g.
+        settings: γ and g.
     """
-    return damping * torch.exp(-gamma * (1.0 - cosines).clamp(0.0, 1.0))
+    return settings.gate * torch.exp(-settings.gamma * (1.0 - cosines).clamp(0.0, 1.0))
 
 
 def blend(vectors: Tensor, weight: Tensor, bias: Tensor, gate: Tensor) -> Tensor:
@@ -86,9 +123,28 @@ def blend(vectors: Tensor, weight: Tensor, bias: Tensor, gate: Tensor) -> Tensor
 
 
 @torch.no_grad()
-def fit(
-    vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSettings, trust: Tensor | None = None
-) -> Maps:
+def solve(problem: Problem, settings: FitSettings) -> Fitted:
+    """Fit the maps and adapt all text vectors with them: a pure function."""
+    device = problem.texts.device
+    position = np.cumsum(problem.labelled) - 1  # (C,), of each labelled class among those that are
+    maps = fit(
+        torch.from_numpy(problem.vectors).to(device),
+        torch.from_numpy(position[problem.classes]).to(device),
+        problem.texts[torch.from_numpy(problem.labelled).to(device)],
+        settings,
+    )
+    return Fitted(maps, adapted_texts(maps, problem.texts, problem.labelled, settings), problem.version)
+
+
+@torch.no_grad()
+def adapted_texts(maps: Maps, texts: Tensor, labelled: NDArray[np.bool_], settings: FitSettings) -> Tensor:
+    """T' (C, d) of unit text vectors (C, d), of which those of bool (C,), at least one, are of classes with anchors."""
+    nearest = (texts @ texts[torch.from_numpy(labelled).to(texts.device)].T).amax(dim=1)  # (C,)
+    return maps.text(texts, gates(nearest, settings))
+
+
+@torch.no_grad()
+def fit(vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSettings) -> Maps:
     """Fit both maps to anchors, from identity: a pure function of its arguments, row order included.
 
     The same arguments give the same bits on the same machine with the same number of torch threads.
@@ -98,29 +154,21 @@ def fit(
         classes: int64 (n,), their classes as rows of `text_vectors`.
         text_vectors: float32 (S, d), unit, of the classes that have anchors and no others.
         settings: see `FitSettings`.
-        trust: float32 (n,) in [0, 1], each anchor's weight in the cross-entropy; None for 1.
     """
     start = identity_maps(vectors.shape[1], vectors.device)
-    if len(text_vectors) < 2 or settings.damping == 0.0:
+    if len(text_vectors) < 2 or settings.gate == 0.0:
         # One class alone has probability 1 whatever the maps are, and a closed gate lets no gradient through.
         return start
     maps = Maps(start.weight.clone().requires_grad_(), start.bias.clone().requires_grad_())
     optimiser = torch.optim.Adam(maps, lr=settings.learning_rate, amsgrad=True, fused=True)
     for _ in range(settings.steps):
-        maps.weight.grad, maps.bias.grad = gradient(maps, vectors, classes, text_vectors, settings, trust)
+        maps.weight.grad, maps.bias.grad = gradient(maps, vectors, classes, text_vectors, settings)
         optimiser.step()
     return Maps(maps.weight.detach(), maps.bias.detach())
 
 
 @torch.no_grad()
-def gradient(
-    maps: Maps,
-    vectors: Tensor,
-    classes: Tensor,
-    text_vectors: Tensor,
-    settings: FitSettings,
-    trust: Tensor | None = None,
-) -> Maps:
+def gradient(maps: Maps, vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSettings) -> Maps:
     """Gradient of the fit's loss, in closed form: a third to half the time of autograd's, which keeps every step.
 
     Args:
@@ -129,16 +177,13 @@ def gradient(
         classes: as for `fit`.
         text_vectors: as for `fit`.
         settings: as for `fit`.
-        trust: as for `fit`.
     """
-    image = _Blend(vectors, maps.weight[0], maps.bias[0], settings.damping)
-    text = _Blend(text_vectors, maps.weight[1], maps.bias[1], settings.damping)
+    image = _Blend(vectors, maps.weight[0], maps.bias[0], settings.gate)
+    text = _Blend(text_vectors, maps.weight[1], maps.bias[1], settings.gate)
     # Cross-entropy's gradient by the logits is (softmax − onehot) / n.
     errors = (settings.logit_scale * image.blended @ text.blended.T).softmax(dim=1)  # (n, S)
     errors[torch.arange(len(classes), device=classes.device), classes] -= 1.0
     errors *= settings.logit_scale / len(classes)
-    if trust is not None:
-        errors *= trust[:, None]
 
     identity = torch.eye(vectors.shape[1], device=vectors.device)
     dimension = vectors.shape[1]

@@ -1,38 +1,25 @@
-"""An even division of a budget among classes, from which the smaller ones are spared."""
+"""Which anchors enter a fit, where there are too many for all of them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def allowances(
-    counts: NDArray[np.int64], newest: NDArray[np.int64], budget: int, budget_per_class: int
-) -> NDArray[np.int64]:
-    """How many anchors each class may keep.
+def take_part(classes: NDArray[np.int64], keys: NDArray[np.uint64], most: int) -> NDArray[np.int64]:
+    """An even share of each class, small classes whole; of a class those whose ids hash lowest.
+
+    When one anchor comes or goes, next to all others that took part still do.
 
     Args:
-        counts: int64 (C,), anchors per class.
-        newest: int64 (C,), event time of each class's newest anchor; anything where there is none.
-        budget: most anchors in total.
-        budget_per_class: most anchors of one class.
+        classes: int64 (n,), of the anchors.
+        keys: uint64 (n,), `key_of` their ids.
+        most: how many may enter.
 
     Returns:
-        int64 (C,), at most `counts`.
+        int64 (m,), their places in order of their keys: a function of the set of anchors.
     """
-    allowed = np.minimum(counts, budget_per_class)
-    if allowed.sum() <= budget:
-        return allowed
-    # The water level: the largest L for which all classes cut down to L fit. From small to large classes, each either
-    # fits below the even share of what is left, or sets the level together with all the larger ones.
-    left, sizes = budget, np.sort(allowed)
-    level = 0
-    for index, size in enumerate(sizes.tolist()):
-        level = left // (len(sizes) - index)
-        if size > level:
-            break
-        left -= size
-    above = np.flatnonzero(allowed > level)
-    allowed = np.minimum(allowed, level)
-    spare = budget - int(allowed.sum())
-    # Newest first; of equally new classes the one that comes first in the vocabulary.
-    allowed[above[np.lexsort((above, -newest[above]))[:spare]]] += 1
-    return allowed
+    order = np.lexsort((keys, classes))  # by class, then by key
+    grouped = classes[order]
+    rank = np.arange(len(order)) - np.searchsorted(grouped, grouped)  # within its class
+    # The first of each class, then the second of each, and so on: smaller classes are through earlier.
+    chosen = order[np.lexsort((grouped, rank))[:most]]
+    return chosen[np.argsort(keys[chosen], kind="stable")]
