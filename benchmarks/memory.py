@@ -18,7 +18,7 @@ from restore import FINGERPRINT, D, records
 from rich.console import Console
 from rich.table import Table
 
-from stream_adapter.adapter import Adapter
+from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.config import AdapterConfig, AnchorsConfig
 from stream_adapter.metrics import Metrics
 from stream_adapter.journey.replica import Replica

@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from stream_adapter.adapter import Adapter
+from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.config import AdapterConfig, AnchorsConfig, KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.events import AnchorRecord, round_through_float16

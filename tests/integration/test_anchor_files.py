@@ -10,7 +10,7 @@ from click.testing import Result
 from kafka import KafkaProducer
 from typer.testing import CliRunner
 
-from stream_adapter.adapter import Adapter
+from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.cli import app
 from stream_adapter.config import AdapterConfig, AnchorsConfig, load
 from stream_adapter.events import PresenceRecord, anchor_tombstone

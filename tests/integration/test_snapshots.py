@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_adapter.adapter import Adapter
+from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import AdapterConfig, AnchorsConfig, KafkaConfig

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.adapter import Prediction
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import ClassKind, Surroundings
-from stream_adapter.encode.base import Prepared, Vectors, check_vector
+from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task
 from stream_adapter.events import EMBEDDING, ImageEvent
 from stream_adapter.journey.faults import UnderWay
@@ -99,7 +99,7 @@ class VectorsOnly:
     def __init__(self, d: int) -> None:
         self.d = d
 
-    def prepare(self, data: bytes, content_type: str) -> Prepared:
+    def prepare(self, data: bytes, content_type: str) -> Pixels:
         """There are no pictures."""
         raise NotImplementedError
 
