@@ -10,18 +10,17 @@
     ├── TransportError         the broker, topic or file cannot be used
     │   └── Fenced             another worker took over this worker's identity
     ├── EvaluationError        features, methods or options of an evaluation cannot be used
-    ├── DeadLetterLimitExceeded  too large a share of recent events is bad; the worker stops
+    ├── DeadLetterLimitExceeded  nothing but bad events came since the start; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
         ├── UndecodableImage       stage "decode": not an image, truncated, too large
         ├── ForeignVector          stage "encode": an embedding of another encoder, or not a unit vector
-        └── UnknownLabel           stage "label": the label is not in the vocabulary
+        ├── UnknownLabel           stage "label": the label is not in the vocabulary
+        └── UnexpectedFailure      any stage: an exception that nobody foresaw, of which the message names the class
 
 An `EventError` is somebody's data and never stops the worker; all others do, with a message that says what
 failed, the value, and what to do.
 """
-
-from typing import ClassVar
 
 
 class StreamAdapterError(Exception):
@@ -76,7 +75,7 @@ class EvaluationError(StreamAdapterError):
 
 
 class DeadLetterLimitExceeded(StreamAdapterError):
-    """Too large a share of recent events is bad: a fault of the producer or of the set-up, not of single events."""
+    """Nothing but bad events came since the start: a fault of the producer or of the set-up, not of single events."""
 
 
 class EventError(StreamAdapterError):
@@ -86,7 +85,7 @@ class EventError(StreamAdapterError):
         stage: where on the journey it was refused, as written to the dead letter's headers.
     """
 
-    stage: ClassVar[str] = "unknown"
+    stage: str = "unknown"
 
 
 class MalformedEvent(EventError):
@@ -111,3 +110,16 @@ class UnknownLabel(EventError):
     """The label is not a class of the vocabulary and the policy is `reject`."""
 
     stage = "label"
+
+
+class UnexpectedFailure(EventError):
+    """Something that is not foreseen was raised about one event: a fault of ours, which must not stop a stream.
+
+    Attributes:
+        error: what was raised.
+    """
+
+    def __init__(self, stage: str, error: Exception) -> None:
+        self.stage = stage
+        self.error = error
+        super().__init__(f"unexpected {type(error).__name__}: {error}")

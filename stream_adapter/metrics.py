@@ -29,7 +29,7 @@ STAGES = ("parse", "decode", "encode", "predict", "learn", "commit")
 GROUPS: tuple[Group, ...] = get_args(Group)
 KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
-REFUSING_STAGES = tuple(sorted({error.stage for error in EventError.__subclasses__()}))
+REFUSING_STAGES = tuple(sorted({error.stage for error in EventError.__subclasses__()} - {EventError.stage}))
 ALARMS = tuple(kind for kind in get_args(AlarmKind) if kind != "status")  # a status is no alarm
 LABEL_OUTCOMES = (
     *("learned", "corrected", "folded", "unknown"),
@@ -70,6 +70,16 @@ class Metrics:
 
         self.predictions = Counter("predictions", "Predictions that became durable.", **made)
         self.dead_letters = Counter("dead_letters", "Events written to the dead letters.", ["stage"], **made)
+        self.flood = Gauge(
+            "dead_letters_flood", "1 while more of the newest events are bad than `dead_letters.max_share`.", **made
+        )
+        self.unexpected_errors = Counter(
+            "unexpected_errors", "Events that failed with an error that nobody foresaw.", ["stage"], **made
+        )
+        self.tombstones = Counter("tombstones", "Records without a value, which were skipped.", **made)
+        self.times_ahead = Counter(
+            "event_times_ahead", "Events whose time was too far ahead and did not count.", **made
+        )
         self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
         self.scored = Counter("scored", "Labelled events scored before they were learned.", ["group"], **made)
         self.correct = Counter("correct", "Scored events that a model had right.", ["group", "model"], **made)
@@ -143,6 +153,7 @@ class Metrics:
                 self.correct.labels(group=group, model=model)
         for counter, label, values in (
             (self.dead_letters, "stage", REFUSING_STAGES),
+            (self.unexpected_errors, "stage", STAGES),
             (self.labels, "outcome", LABEL_OUTCOMES),
             (self.anchors_removed, "reason", REMOVALS),
             (self.drift_alarms, "kind", ALARMS),

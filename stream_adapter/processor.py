@@ -143,7 +143,7 @@ class Processor:
 
         self._limit.observe(good=len(events), bad=[error for _, error in refused])
         outputs = [
-            *(shown.to_record(event.record) for shown, event in zip(predictions, events, strict=True)),
+            *(shown.to_record(event) for shown, event in zip(predictions, events, strict=True)),
             *learned,
             *told,
             *forgotten,

@@ -85,6 +85,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             reject_unknown_labels=config.vocabulary.unknown_labels == "reject",
             decoders=decoders,
             metrics=metrics,
+            events=config.events,
         )
         watch = Watch(
             partial(DriftMonitor, vocabulary.class_names, vocabulary.logit_scale, canary, config.drift),
@@ -149,7 +150,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             adapter=adapter,
             teacher=teacher,
             watch=watch,
-            limit=DeadLetterLimit(config.dead_letters),
+            limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
             metrics=metrics,
             top_k=config.batch.top_k,
             clock=clock,
