@@ -3,7 +3,6 @@
 from stream_adapter.events.anchor import AnchorRecord, anchor_tombstone, round_through_float16
 from stream_adapter.events.cloudevents import STRUCTURED, parse_image_event
 from stream_adapter.events.drift import DriftEvent
-from stream_adapter.events.formats import EventFormat, event_format
 from stream_adapter.events.image import (
     EMBEDDING,
     EVENT_TYPE,
@@ -15,6 +14,7 @@ from stream_adapter.events.names import canonical_name
 from stream_adapter.events.prediction import ClassScore, Neighbour, Prediction, Versions
 from stream_adapter.events.presence import PRESENCE_PREFIX, PresenceRecord
 from stream_adapter.events.times import EventTimes
+from stream_adapter.events.wire_format import EventFormat, event_format
 
 __all__ = [
     "EMBEDDING",

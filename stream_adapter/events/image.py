@@ -1,4 +1,4 @@
-"""The image event: a picture, or its vector, with what is known about it. How records become one is in `formats.py`."""
+"""The image event: a picture or its vector, and what is known of it. `wire_format.py` says how records become one."""
 
 import hashlib
 import json
