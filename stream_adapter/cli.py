@@ -25,9 +25,11 @@ classes_app = typer.Typer(help="Class names and their text vectors.", no_args_is
 anchors_app = typer.Typer(help="Look at what was learned, and delete from it.", no_args_is_help=True)
 letters_app = typer.Typer(help="Events that could not be used.", no_args_is_help=True)
 drift_app = typer.Typer(help="What the monitors found, and what the guard did.", no_args_is_help=True)
+events_app = typer.Typer(help="What the records of the images topic look like.", no_args_is_help=True)
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.command()(demo)
 app.command("produce-samples")(produce_samples)
+app.add_typer(events_app, name="events")
 app.add_typer(topics_app, name="topics")
 app.add_typer(classes_app, name="classes")
 app.add_typer(anchors_app, name="anchors")
@@ -99,6 +101,25 @@ def record(
 
     number = record_topic(config.load(file), topic, output)
     typer.echo(f"{number} records written to {output}")
+
+
+@events_app.command("try")
+def events_try(
+    file: ConfigFile,
+    input: Annotated[
+        Path | None, typer.Argument(help="A recorded topic, as `record` writes it; without it the images topic.")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="Read this topic in place of the images topic.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many records, from the beginning.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show how the first records would be read; starts nothing. Exit status 1 when none of them can be used."""
+    from stream_adapter.operations.trying import show_readings, try_events
+
+    if input is not None and topic is not None:
+        raise typer.BadParameter("name a file or a topic, not both")
+    if not show_readings(try_events(config.load(file), input, topic, limit), as_json=as_json):
+        raise typer.Exit(1)
 
 
 @topics_app.command("create")

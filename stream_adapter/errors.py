@@ -10,7 +10,7 @@
     ├── TransportError         the broker, topic or file cannot be used
     │   └── Fenced             another worker took over this worker's identity
     ├── EvaluationError        features, methods or options of an evaluation cannot be used
-    ├── DeadLetterLimitExceeded  too large a share of recent events is bad; the worker stops
+    ├── DeadLetterLimitExceeded  nothing but bad events came since the start; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
         ├── UndecodableImage       stage "decode": not an image, truncated, too large
@@ -75,7 +75,7 @@ class EvaluationError(StreamAdapterError):
 
 
 class DeadLetterLimitExceeded(StreamAdapterError):
-    """Too large a share of recent events is bad: a fault of the producer or of the set-up, not of single events."""
+    """Nothing but bad events came since the start: a fault of the producer or of the set-up, not of single events."""
 
 
 class EventError(StreamAdapterError):

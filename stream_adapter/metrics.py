@@ -73,8 +73,15 @@ class Metrics:
 
         self.predictions = Counter("predictions", "Predictions that became durable.", **made)
         self.dead_letters = Counter("dead_letters", "Events written to the dead letters.", ["stage"], **made)
+        self.flood = Gauge(
+            "dead_letters_flood", "1 while more of the newest events are bad than `dead_letters.max_share`.", **made
+        )
         self.unexpected_errors = Counter(
             "unexpected_errors", "Events that failed with an error that nobody foresaw.", ["stage"], **made
+        )
+        self.tombstones = Counter("tombstones", "Records without a value, which were skipped.", **made)
+        self.times_ahead = Counter(
+            "event_times_ahead", "Events whose time was too far ahead and did not count.", **made
         )
         self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
         self.scored = Counter("scored", "Labelled events scored before they were learned.", ["group"], **made)

@@ -151,6 +151,52 @@ class AdapterConfig(Section):
     methods: dict[str, dict[str, Any]] = {}
 
 
+def _path(text: str) -> str:
+    """A path to a field: `a.b.0`, or a JSON Pointer."""
+    if not text.startswith("/") and not all(text.split(".")):
+        raise ValueError("a path is made of names and positions with dots between them, as `meta.labels.0`")
+    return text
+
+
+FieldPath = Annotated[str, AfterValidator(_path)]
+
+
+class FieldsConfig(Section):
+    """Where in plain JSON the parts of an event are."""
+
+    id: FieldPath | None = None
+    source: FieldPath | None = None
+    time: FieldPath | None = None
+    label: FieldPath | None = None
+    picture: FieldPath | None = None
+    vector: FieldPath | None = None
+    fingerprint: FieldPath | None = None
+
+
+class EventsConfig(Section):
+    """What the records of the images topic look like."""
+
+    format: Literal["cloudevents", "json", "raw"] = "cloudevents"
+    fields: FieldsConfig = FieldsConfig()
+    time_unit: Literal["ms", "s"] = "ms"
+    max_ahead_s: PositiveFloat = 300.0
+
+    @model_validator(mode="after")
+    def _fields_where_they_are_read(self) -> "EventsConfig":
+        given = self.fields.model_dump(exclude_none=True)
+        if self.format != "json" and given:
+            raise ValueError(f"`fields` is for `format: json`, this is `format: {self.format}`; leave one of them out")
+        if self.format == "json" and ("picture" in given) == ("vector" in given):
+            found = "both" if given.get("picture") else "neither"
+            raise ValueError(
+                "`format: json` needs `fields.picture`, the path to a picture in base64, or `fields.vector`; found "
+                f"{found}"
+            )
+        if ("vector" in given) != ("fingerprint" in given):
+            raise ValueError("`fields.vector` and `fields.fingerprint`, which encoder made it, belong together")
+        return self
+
+
 class BatchConfig(Section):
     """When a batch closes: at `max_batch` events or after `max_wait_ms`, whichever comes first."""
 
@@ -205,7 +251,7 @@ class SnapshotsConfig(Section):
 
 
 class DeadLetterLimit(Section):
-    """When too many events are bad, the worker stops instead of dead-lettering a whole topic."""
+    """When bad events are a flood: an alert, and the worker's end where none was good since its start."""
 
     max_share: Fraction = 0.5
     window: PositiveInt = 1_000
@@ -256,6 +302,7 @@ class Config(Section):
     encoder: EncoderConfig
     vocabulary: VocabularyConfig
     adapter: AdapterConfig = AdapterConfig()
+    events: EventsConfig = EventsConfig()
     batch: BatchConfig = BatchConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None

@@ -64,9 +64,11 @@ class DriftEvent:
             "ce_source": self.source,
             "ce_id": hashlib.blake2b(self.source.encode() + b"\0" + value, digest_size=16).hexdigest(),
             "ce_time": format_time(self.time_ms),
+            "ce_subject": self.alarm.group,
             "content-type": "application/json",
         }
-        pairs = tuple((name, text.encode()) for name, text in headers.items())
+        # An attribute of CloudEvents may be absent, but not empty.
+        pairs = tuple((name, text.encode()) for name, text in headers.items() if text)
         return OutRecord("drift", self.alarm.group.encode(), value, pairs, timestamp_ms=self.time_ms)
 
     @classmethod
