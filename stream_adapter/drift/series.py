@@ -1,4 +1,4 @@
-"""Mean of one series of values in [0, 1], watched by ADWIN and by Page–Hinkley."""
+"""Mean of one series of values in [0, 1], watched by ADWIN."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from stream_adapter.drift.adwin import Adwin
 from stream_adapter.drift.alarm import LISTED, AlarmKind, DriftAlarm, DriftStatus
 from stream_adapter.drift.detector import State
-from stream_adapter.drift.page_hinkley import PageHinkley
 
 
 class WatchedSeries:
@@ -26,25 +25,21 @@ class WatchedSeries:
         self._group = group
         self._of_labels = of_labels
         self._adwin = Adwin(delta)
-        self._page_hinkley = PageHinkley()
 
     def observe(self, values: NDArray[Any], event_ids: Sequence[str]) -> list[DriftAlarm]:
         """Take in values, float (B,), of the events `event_ids`."""
-        if not len(values):
-            return []
         return [
             DriftAlarm(
                 self._kind,
                 self._group,
-                type(detector).__name__,
+                "Adwin",
                 observed=signal.observed,
                 labels=signal.observed if self._of_labels else 0,
                 since=signal.since,
                 evidence=signal.details,
                 event_ids=tuple(event_ids[: signal.row + 1][-LISTED:]),
             )
-            for detector in (self._adwin, self._page_hinkley)
-            for signal in detector.observe(values)
+            for signal in self._adwin.observe(values)
         ]
 
     def status(self) -> DriftStatus:
@@ -55,9 +50,8 @@ class WatchedSeries:
 
     def state(self) -> State:
         """Everything needed to go on."""
-        return {"adwin": self._adwin.state(), "page_hinkley": self._page_hinkley.state()}
+        return self._adwin.state()
 
     def restore(self, state: State) -> None:
         """Go on from `state`."""
-        self._adwin.restore(state["adwin"])
-        self._page_hinkley.restore(state["page_hinkley"])
+        self._adwin.restore(state)

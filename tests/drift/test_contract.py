@@ -23,7 +23,6 @@ from stream_adapter.drift.harm import HarmDetector
 from stream_adapter.drift.label_mix import LabelMixShift
 from stream_adapter.drift.new_class import NewClassNamer
 from stream_adapter.drift.novelty import NoveltyRate
-from stream_adapter.drift.page_hinkley import PageHinkley
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,6 @@ def _beliefs_with_a_newcomer(rng: np.random.Generator, rows: int, changed: bool)
 CASES = {
     "HarmDetector": Case(HarmDetector, _differences),
     "Adwin": Case(Adwin, _hits),
-    "PageHinkley": Case(PageHinkley, _hits),
     "EmbeddingShift": Case(lambda: EmbeddingShift(reference=100, seed=3), _vectors),
     "LabelMixShift": Case(lambda: LabelMixShift(reference=100, seed=3), _beliefs),
     "NoveltyRate": Case(lambda: NoveltyRate(reference=100, seed=3), _matching_and_novelty),
