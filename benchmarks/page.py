@@ -42,7 +42,7 @@ from stream_adapter.events import (
     image_event_headers,
 )
 from stream_adapter.observing import Nobody
-from stream_adapter.page.desk import Desk
+from stream_adapter.page.requests import RequestQueue
 from stream_adapter.page.sampling import Sampler
 from stream_adapter.service.build import open_worker
 from stream_adapter.service.logs import configure_logs
@@ -174,12 +174,12 @@ def hand_over(batch: int, repeats: int = 20_000) -> dict[str, float]:
     now = [0.0]
     looked: dict[str, Callable[[], bool]] = {"nobody looks": lambda: False, "somebody looks": lambda: True}
     for name, watched in looked.items():
-        sampler, desk = Sampler(4.0, watched, lambda: now[0]), Desk(time.monotonic)
+        sampler, requests = Sampler(4.0, watched, lambda: now[0]), RequestQueue(time.monotonic)
         started = time.perf_counter()
         for _ in range(repeats):
             now[0] += batch / 10_000
             sampler.saw(events, vectors, predictions)
-            desk.turn()
+            requests.turn()
         found[name] = 1e6 * (time.perf_counter() - started) / repeats
     return found
 

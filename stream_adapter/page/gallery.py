@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.events.headers import format_time
-from stream_adapter.page.desk import View
 from stream_adapter.page.page import Facts
 from stream_adapter.page.pictures import Pictures
+from stream_adapter.page.requests import View
 
 LIMIT = 60
 

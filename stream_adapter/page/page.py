@@ -18,10 +18,10 @@ from stream_adapter.events.headers import format_time
 from stream_adapter.metrics import Metrics
 from stream_adapter.observing import Forgetting
 from stream_adapter.page.access import Access
-from stream_adapter.page.desk import Desk, View
 from stream_adapter.page.figures import COLUMNS, Figures, sample_of
 from stream_adapter.page.history import History
 from stream_adapter.page.pictures import Pictures
+from stream_adapter.page.requests import RequestQueue, View
 from stream_adapter.page.sampling import Sampler
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class Page:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.access = access
-        self.desk = Desk(clock)
+        self.requests = RequestQueue(clock)
         self.history = History(COLUMNS)
         self.pictures = Pictures(config.keep_pictures, with_pictures=access.pictures)
         self.facts = Facts()
@@ -107,7 +107,7 @@ class Page:
     def open(self, facts: Facts, take: Callable[[], View]) -> None:
         """The models are loaded: from now on there is an adapter; `take` is called in its thread."""
         self.facts = facts
-        self.desk.open(take)
+        self.requests.open(take)
 
     def saw(
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
@@ -117,7 +117,7 @@ class Page:
 
     def turn(self) -> Sequence[Forgetting]:
         """See `Observer.turn`."""
-        wishes = self.desk.turn()
+        wishes = self.requests.turn()
         for wish in wishes:
             self.pictures.forget(wish.anchor_ids)
         return wishes

@@ -22,8 +22,8 @@ from stream_adapter.encode.loading import load_models
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
-from stream_adapter.page.desk import View
 from stream_adapter.page.page import Facts, Page
+from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
 from stream_adapter.processor import Processor
 from stream_adapter.reading import Reader

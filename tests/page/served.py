@@ -14,8 +14,8 @@ from stream_adapter.adapter.share import EVERYTHING
 from stream_adapter.config import PageConfig
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
-from stream_adapter.page.desk import View
 from stream_adapter.page.page import Facts, Page
+from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
 from stream_adapter.processor import Outcome, Processor
 from stream_adapter.service.health import Health

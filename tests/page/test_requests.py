@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stream_adapter.page.desk import Busy, Desk
+from stream_adapter.page.requests import Busy, RequestQueue
 from tests.fakes import FakeClock
 
 
@@ -19,78 +19,78 @@ class Views:
         return f"view {len(self.threads)}"
 
 
-def make_desk() -> tuple[Desk, Views, FakeClock]:
+def make_queue() -> tuple[RequestQueue, Views, FakeClock]:
     clock, views = FakeClock(), Views()
-    desk = Desk(clock)
-    desk.open(views)
-    return desk, views, clock
+    requests = RequestQueue(clock)
+    requests.open(views)
+    return requests, views, clock
 
 
 def test_nothing_is_looked_at_until_somebody_asks() -> None:
-    desk, views, _ = make_desk()
-    assert desk.turn() == ()
+    requests, views, _ = make_queue()
+    assert requests.turn() == ()
     assert views.threads == []
 
 
 def test_however_many_ask_the_adapter_is_copied_once_a_second() -> None:
-    desk, views, clock = make_desk()
-    asked = [desk.view() for _ in range(50)]
-    desk.turn()
+    requests, views, clock = make_queue()
+    asked = [requests.view() for _ in range(50)]
+    requests.turn()
     assert {future.result(0) for future in asked} == {"view 1"}
     clock.now_s = 0.9
-    assert desk.view().result(0) == "view 1"
+    assert requests.view().result(0) == "view 1"
     clock.now_s = 1.1
-    later = desk.view()
+    later = requests.view()
     assert not later.done()
-    desk.turn()
+    requests.turn()
     assert later.result(0) == "view 2"
     assert len(views.threads) == 2
 
 
 def test_who_stops_waiting_does_not_take_it_from_the_others() -> None:
-    desk, _, _ = make_desk()
-    one, other = desk.view(), desk.view()
+    requests, _, _ = make_queue()
+    one, other = requests.view(), requests.view()
     assert not one.cancel()
-    desk.turn()
+    requests.turn()
     assert other.result(0) == "view 1"
 
 
 def test_what_is_forgotten_is_told_when_it_is_durable_and_seen_at_once() -> None:
-    desk, _, _ = make_desk()
-    desk.view()
-    desk.turn()
-    done = desk.forget(["a", "b"])
-    (wish,) = desk.turn()
+    requests, _, _ = make_queue()
+    requests.view()
+    requests.turn()
+    done = requests.forget(["a", "b"])
+    (wish,) = requests.turn()
     assert wish.anchor_ids == ("a", "b")
     assert not done.done()
     wish.durable(["a"])
     assert done.result(0) == ["a"]
-    assert not desk.view().done(), "the view from before is not shown any more"
+    assert not requests.view().done(), "the view from before is not shown any more"
 
 
 def test_wishes_do_not_pile_up_before_a_worker_that_is_stuck() -> None:
-    desk, _, _ = make_desk()
+    requests, _, _ = make_queue()
     with pytest.raises(Busy):
         for _ in range(1_000):
-            desk.forget(["a"])
-    assert len(desk.turn()) == 64
+            requests.forget(["a"])
+    assert len(requests.turn()) == 64
 
 
 def test_all_threads_are_served_by_the_owner_alone() -> None:
-    desk, views, clock = make_desk()
+    requests, views, clock = make_queue()
     answers: list[Sequence[str]] = []
 
     def ask() -> None:
         for number in range(50):
-            desk.view().result(10)
-            answers.append(desk.forget([str(number)]).result(10))
+            requests.view().result(10)
+            answers.append(requests.forget([str(number)]).result(10))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
         clock.now_s += 0.1
-        for wish in desk.turn():
+        for wish in requests.turn():
             wish.durable(wish.anchor_ids)
     for thread in threads:
         thread.join()

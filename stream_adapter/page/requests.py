@@ -49,7 +49,7 @@ class View:
         )
 
 
-class Desk:
+class RequestQueue:
     """Takes requests from any thread, and serves them in `turn`, which belongs to the adapter's thread.
 
     However many ask, the adapter is copied at most once a second.
