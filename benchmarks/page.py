@@ -41,7 +41,7 @@ from stream_adapter.events import (
     Versions,
     image_event_headers,
 )
-from stream_adapter.observing import Nobody
+from stream_adapter.observing import NullObserver
 from stream_adapter.page.requests import RequestQueue
 from stream_adapter.page.sampling import Sampler
 from stream_adapter.service.build import open_worker
@@ -123,7 +123,7 @@ def run(folder: Path, number: int, batch: int, variant: str, lookers: int) -> di
     with open_worker(config) as worker:
         worker.restore()
         processor: Any = worker._processor
-        finish, page, nobody = processor.finish, processor._observer, Nobody()
+        finish, page, nobody = processor.finish, processor._observer, NullObserver()
         batch_s: dict[bool, list[float]] = {True: [], False: []}
         lots = np.random.default_rng()
 

@@ -33,7 +33,7 @@ class Observer(Protocol):
         """Between batches, also while nothing arrives: the moment to look at the adapter; and what is to be deleted."""
 
 
-class Nobody:
+class NullObserver:
     """Looks at nothing."""
 
     def saw(

@@ -17,7 +17,7 @@ from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.events import ClassScore, ImageEvent, Neighbour, Prediction, Versions
 from stream_adapter.metrics import Metrics
-from stream_adapter.observing import Nobody, Observer
+from stream_adapter.observing import NullObserver, Observer
 from stream_adapter.reading import ReadBatch, Reader
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
@@ -104,7 +104,7 @@ class Processor:
         self._top_k = min(top_k, len(vocabulary.class_names))
         self._clock = clock
         self._saving = saving
-        self._observer = observer or Nobody()
+        self._observer = observer or NullObserver()
 
     def prepare(self, records: Sequence[Record]) -> ReadBatch:
         """Read a batch and start to decode its pictures; does not wait for them."""
