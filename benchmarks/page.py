@@ -178,7 +178,7 @@ def hand_over(batch: int, repeats: int = 20_000) -> dict[str, float]:
         started = time.perf_counter()
         for _ in range(repeats):
             now[0] += batch / 10_000
-            sampler.saw(events, vectors, predictions)
+            sampler.on_batch(events, vectors, predictions)
             requests.turn()
         found[name] = 1e6 * (time.perf_counter() - started) / repeats
     return found

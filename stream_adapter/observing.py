@@ -24,7 +24,7 @@ class Forgetting:
 class Observer(Protocol):
     """Called by the thread that owns the adapter, for every batch: it must return at once and never raise."""
 
-    def saw(
+    def on_batch(
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
     ) -> None:
         """A batch was predicted and taught: B events, as the encoder got them, with what was said about each."""
@@ -36,7 +36,7 @@ class Observer(Protocol):
 class NullObserver:
     """Looks at nothing."""
 
-    def saw(
+    def on_batch(
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
     ) -> None:
         """Pass over the batch."""

@@ -136,7 +136,7 @@ class Processor:
         predictions = [self._explain(event, answer, row, timings_ms) for row, event in enumerate(events)]
         learned = self._teacher.teach(events, vectors, answer, share)
         told = self._teacher.maintain(self._clock(), share)
-        self._observer.saw(events, pictures, predictions)
+        self._observer.on_batch(events, pictures, predictions)
         forgotten, durable = self._wishes()
         self._saving()
         self._metrics.batch_events.observe(len(batch.records))

@@ -271,7 +271,7 @@ class Onlooker:
         self.wishes: list[Forgetting] = []
         self.durable: list[Any] = []
 
-    def saw(self, events: Any, pictures: Any, predictions: Any) -> None:
+    def on_batch(self, events: Any, pictures: Any, predictions: Any) -> None:
         self.batches.append((events, pictures, predictions))
 
     def turn(self) -> list[Forgetting]:

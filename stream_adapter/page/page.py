@@ -109,11 +109,11 @@ class Page:
         self.facts = facts
         self.requests.open(take)
 
-    def saw(
+    def on_batch(
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
     ) -> None:
-        """See `Observer.saw`."""
-        self._sampler.saw(events, pictures, predictions)
+        """See `Observer.on_batch`."""
+        self._sampler.on_batch(events, pictures, predictions)
 
     def turn(self) -> Sequence[Forgetting]:
         """See `Observer.turn`."""
