@@ -122,7 +122,7 @@ class Page:
             self.pictures.forget(wish.anchor_ids)
         return wishes
 
-    def heard(self, alarm: DriftAlarm) -> None:
+    def on_alarm(self, alarm: DriftAlarm) -> None:
         """Something was found, or the guard did something; called by the adapter's thread."""
         bounds = alarm.interval
         self._alarm_number += 1

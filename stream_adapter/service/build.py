@@ -194,7 +194,7 @@ def _say(page: Page | None, alarm: DriftAlarm) -> None:
     """Tell people, wherever they look."""
     log_alarm(alarm)
     if page is not None:
-        page.heard(alarm)
+        page.on_alarm(alarm)
 
 
 def _check_http(http: HttpServer | None) -> None:

@@ -49,7 +49,7 @@ def teach(one: Served) -> None:
 def test_the_live_answer_is_as_its_schema_says() -> None:
     with served() as one:
         teach(one)
-        one.page.heard(
+        one.page.on_alarm(
             DriftAlarm("guard", "cat", "Guard", 40, 40, interval=Interval(-0.2, -0.1, 0.99), action="lowered",
                        evidence={"before": 1.0, "after": 0.0, "difference": -0.2}, event_ids=("1",))
         )  # fmt: skip
