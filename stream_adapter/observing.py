@@ -29,7 +29,7 @@ class Observer(Protocol):
     ) -> None:
         """A batch was predicted and taught: B events, as the encoder got them, with what was said about each."""
 
-    def turn(self) -> Sequence[Forgetting]:
+    def poll(self) -> Sequence[Forgetting]:
         """Between batches, also while nothing arrives: the moment to look at the adapter; and what is to be deleted."""
 
 
@@ -41,6 +41,6 @@ class NullObserver:
     ) -> None:
         """Pass over the batch."""
 
-    def turn(self) -> Sequence[Forgetting]:
+    def poll(self) -> Sequence[Forgetting]:
         """Want nothing."""
         return ()

@@ -190,7 +190,7 @@ class Processor:
         """Delete what the observer wants deleted: what the changelog must be told, and whom to tell when it is."""
         outputs: list[OutRecord] = []
         durable: list[Callable[[], None]] = []
-        for wish in self._observer.turn():
+        for wish in self._observer.poll():
             gone, told = self._teacher.forget(wish.anchor_ids)
             outputs += told
             durable.append(partial(wish.durable, gone))

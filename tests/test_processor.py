@@ -274,7 +274,7 @@ class Onlooker:
     def on_batch(self, events: Any, pictures: Any, predictions: Any) -> None:
         self.batches.append((events, pictures, predictions))
 
-    def turn(self) -> list[Forgetting]:
+    def poll(self) -> list[Forgetting]:
         wishes, self.wishes = self.wishes, []
         return wishes
 

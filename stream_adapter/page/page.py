@@ -115,9 +115,9 @@ class Page:
         """See `Observer.on_batch`."""
         self._sampler.on_batch(events, pictures, predictions)
 
-    def turn(self) -> Sequence[Forgetting]:
-        """See `Observer.turn`."""
-        wishes = self.requests.turn()
+    def poll(self) -> Sequence[Forgetting]:
+        """See `Observer.poll`."""
+        wishes = self.requests.serve()
         for wish in wishes:
             self.pictures.forget(wish.anchor_ids)
         return wishes

@@ -50,7 +50,7 @@ class View:
 
 
 class RequestQueue:
-    """Takes requests from any thread, and serves them in `turn`, which belongs to the adapter's thread.
+    """Takes requests from any thread, and serves them in `serve`, which belongs to the adapter's thread.
 
     However many ask, the adapter is copied at most once a second.
 
@@ -103,7 +103,7 @@ class RequestQueue:
             self._wishes.append(Forgetting(tuple(anchor_ids), durable))
         return done
 
-    def turn(self) -> Sequence[Forgetting]:
+    def serve(self) -> Sequence[Forgetting]:
         """Serve what was asked for; what is to be forgotten is left to the caller."""
         if self._asked is None and not self._wishes:
             return ()

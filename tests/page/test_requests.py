@@ -28,21 +28,21 @@ def make_queue() -> tuple[RequestQueue, Views, FakeClock]:
 
 def test_nothing_is_looked_at_until_somebody_asks() -> None:
     requests, views, _ = make_queue()
-    assert requests.turn() == ()
+    assert requests.serve() == ()
     assert views.threads == []
 
 
 def test_however_many_ask_the_adapter_is_copied_once_a_second() -> None:
     requests, views, clock = make_queue()
     asked = [requests.view() for _ in range(50)]
-    requests.turn()
+    requests.serve()
     assert {future.result(0) for future in asked} == {"view 1"}
     clock.now_s = 0.9
     assert requests.view().result(0) == "view 1"
     clock.now_s = 1.1
     later = requests.view()
     assert not later.done()
-    requests.turn()
+    requests.serve()
     assert later.result(0) == "view 2"
     assert len(views.threads) == 2
 
@@ -51,16 +51,16 @@ def test_who_stops_waiting_does_not_take_it_from_the_others() -> None:
     requests, _, _ = make_queue()
     one, other = requests.view(), requests.view()
     assert not one.cancel()
-    requests.turn()
+    requests.serve()
     assert other.result(0) == "view 1"
 
 
 def test_what_is_forgotten_is_told_when_it_is_durable_and_seen_at_once() -> None:
     requests, _, _ = make_queue()
     requests.view()
-    requests.turn()
+    requests.serve()
     done = requests.forget(["a", "b"])
-    (wish,) = requests.turn()
+    (wish,) = requests.serve()
     assert wish.anchor_ids == ("a", "b")
     assert not done.done()
     wish.durable(["a"])
@@ -73,7 +73,7 @@ def test_wishes_do_not_pile_up_before_a_worker_that_is_stuck() -> None:
     with pytest.raises(Busy):
         for _ in range(1_000):
             requests.forget(["a"])
-    assert len(requests.turn()) == 64
+    assert len(requests.serve()) == 64
 
 
 def test_all_threads_are_served_by_the_owner_alone() -> None:
@@ -90,7 +90,7 @@ def test_all_threads_are_served_by_the_owner_alone() -> None:
         thread.start()
     while any(thread.is_alive() for thread in threads):
         clock.now_s += 0.1
-        for wish in requests.turn():
+        for wish in requests.serve():
             wish.durable(wish.anchor_ids)
     for thread in threads:
         thread.join()
