@@ -9,8 +9,8 @@ from stream_adapter.events import ImageEvent, Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class Forgetting:
-    """Somebody's wish that anchors be deleted, everywhere.
+class DeletionRequest:
+    """A request to delete anchors, everywhere.
 
     Attributes:
         anchor_ids: which; those that are not there are passed over.
@@ -29,7 +29,7 @@ class Observer(Protocol):
     ) -> None:
         """A batch was predicted and taught: B events, as the encoder got them, with what was said about each."""
 
-    def poll(self) -> Sequence[Forgetting]:
+    def poll(self) -> Sequence[DeletionRequest]:
         """Between batches, also while nothing arrives: the moment to look at the adapter; and what is to be deleted."""
 
 
@@ -41,6 +41,6 @@ class NullObserver:
     ) -> None:
         """Pass over the batch."""
 
-    def poll(self) -> Sequence[Forgetting]:
+    def poll(self) -> Sequence[DeletionRequest]:
         """Want nothing."""
         return ()

@@ -12,7 +12,7 @@ from stream_adapter.config import DeadLetterLimit
 from stream_adapter.errors import DeadLetterLimitExceeded, FingerprintMismatch
 from stream_adapter.events import AnchorRecord
 from stream_adapter.metrics import Metrics
-from stream_adapter.observing import Forgetting
+from stream_adapter.observing import DeletionRequest
 from stream_adapter.processor import Outcome, Processor
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.changelog import Change
@@ -264,19 +264,19 @@ def test_schema_validator_is_not_a_rubber_stamp() -> None:
 
 
 class Onlooker:
-    """Remembers what it saw, and wants what is in `wishes` forgotten."""
+    """Remembers what it saw, and wants what is in `deletions` forgotten."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[Any, Any, Any]] = []
-        self.wishes: list[Forgetting] = []
+        self.deletions: list[DeletionRequest] = []
         self.durable: list[Any] = []
 
     def on_batch(self, events: Any, pictures: Any, predictions: Any) -> None:
         self.batches.append((events, pictures, predictions))
 
-    def poll(self) -> list[Forgetting]:
-        wishes, self.wishes = self.wishes, []
-        return wishes
+    def poll(self) -> list[DeletionRequest]:
+        deletions, self.deletions = self.deletions, []
+        return deletions
 
 
 def test_an_observer_sees_each_batch_with_what_was_said() -> None:
@@ -292,7 +292,7 @@ def test_what_an_observer_wants_forgotten_is_told_when_it_is_durable() -> None:
     observer, metrics = Onlooker(), Metrics()
     processor = make_processor(observer=observer, metrics=metrics)
     learned = outputs(run(processor, picture("cat", 1, "cat"), picture("dog", 2, "dog")), "anchors")
-    observer.wishes = [Forgetting((learned[0].key.decode(), "0" * 32), observer.durable.append)]
+    observer.deletions = [DeletionRequest((learned[0].key.decode(), "0" * 32), observer.durable.append)]
     outcome = processor.apply((), share=EVERYTHING)
     (tombstone,) = outputs(outcome, "anchors")
     assert (tombstone.key, tombstone.value) == (learned[0].key, None)
@@ -306,6 +306,6 @@ def test_what_an_observer_wants_forgotten_is_told_when_it_is_durable() -> None:
 
 def test_nobody_is_asked_for_wishes_before_the_worker_has_its_place() -> None:
     observer = Onlooker()
-    observer.wishes = [Forgetting(("a",), observer.durable.append)]
+    observer.deletions = [DeletionRequest(("a",), observer.durable.append)]
     make_processor(observer=observer).apply(())
-    assert observer.wishes
+    assert observer.deletions

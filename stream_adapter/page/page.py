@@ -16,7 +16,7 @@ from stream_adapter.encode.base import Prepared
 from stream_adapter.events import ImageEvent, Prediction
 from stream_adapter.events.headers import format_time
 from stream_adapter.metrics import Metrics
-from stream_adapter.observing import Forgetting
+from stream_adapter.observing import DeletionRequest
 from stream_adapter.page.access import Access
 from stream_adapter.page.figures import COLUMNS, Figures, sample_of
 from stream_adapter.page.history import History
@@ -115,12 +115,12 @@ class Page:
         """See `Observer.on_batch`."""
         self._sampler.on_batch(events, pictures, predictions)
 
-    def poll(self) -> Sequence[Forgetting]:
+    def poll(self) -> Sequence[DeletionRequest]:
         """See `Observer.poll`."""
-        wishes = self.requests.serve()
-        for wish in wishes:
-            self.pictures.forget(wish.anchor_ids)
-        return wishes
+        deletions = self.requests.serve()
+        for request in deletions:
+            self.pictures.forget(request.anchor_ids)
+        return deletions
 
     def on_alarm(self, alarm: DriftAlarm) -> None:
         """Something was found, or the guard did something; called by the adapter's thread."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors import AnchorListing
 from stream_adapter.adapter.presence_evidence import ClassKind
-from stream_adapter.observing import Forgetting
+from stream_adapter.observing import DeletionRequest
 
 _FRESH_S = 1.0
-_WISHES = 64
+_DELETIONS = 64
 
 
 class Busy(Exception):
@@ -65,7 +65,7 @@ class RequestQueue:
         self._view: View | None = None
         self._taken_s = float("-inf")
         self._asked: Future[View] | None = None
-        self._wishes: list[Forgetting] = []
+        self._deletions: list[DeletionRequest] = []
 
     def open(self, take: Callable[[], View]) -> None:
         """From now on there is an adapter; `take` is called in its thread."""
@@ -87,7 +87,7 @@ class RequestQueue:
         """Delete anchors; the result are those that were there, once their deletion is durable.
 
         Raises:
-            Busy: too many wishes wait already; the worker is stuck, or about to stop.
+            Busy: too many deletions wait already; the worker is stuck, or about to stop.
         """
         done: Future[Sequence[str]] = Future()
         done.set_running_or_notify_cancel()
@@ -98,22 +98,22 @@ class RequestQueue:
             done.set_result(gone)
 
         with self._lock:
-            if len(self._wishes) >= _WISHES:
+            if len(self._deletions) >= _DELETIONS:
                 raise Busy
-            self._wishes.append(Forgetting(tuple(anchor_ids), durable))
+            self._deletions.append(DeletionRequest(tuple(anchor_ids), durable))
         return done
 
-    def serve(self) -> Sequence[Forgetting]:
+    def serve(self) -> Sequence[DeletionRequest]:
         """Serve what was asked for; what is to be forgotten is left to the caller."""
-        if self._asked is None and not self._wishes:
+        if self._asked is None and not self._deletions:
             return ()
         with self._lock:
             asked, self._asked = self._asked, None
-            wishes, self._wishes = self._wishes, []
+            deletions, self._deletions = self._deletions, []
         if asked is not None:
             assert self._take is not None
             view = self._take()
             with self._lock:
                 self._view, self._taken_s = view, self._clock()
             asked.set_result(view)
-        return wishes
+        return deletions

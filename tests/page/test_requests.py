@@ -55,20 +55,20 @@ def test_who_stops_waiting_does_not_take_it_from_the_others() -> None:
     assert other.result(0) == "view 1"
 
 
-def test_what_is_forgotten_is_told_when_it_is_durable_and_seen_at_once() -> None:
+def test_what_is_deleted_is_told_when_it_is_durable_and_seen_at_once() -> None:
     requests, _, _ = make_queue()
     requests.view()
     requests.serve()
     done = requests.forget(["a", "b"])
-    (wish,) = requests.serve()
-    assert wish.anchor_ids == ("a", "b")
+    (request,) = requests.serve()
+    assert request.anchor_ids == ("a", "b")
     assert not done.done()
-    wish.durable(["a"])
+    request.durable(["a"])
     assert done.result(0) == ["a"]
     assert not requests.view().done(), "the view from before is not shown any more"
 
 
-def test_wishes_do_not_pile_up_before_a_worker_that_is_stuck() -> None:
+def test_deletions_do_not_pile_up_before_a_worker_that_is_stuck() -> None:
     requests, _, _ = make_queue()
     with pytest.raises(Busy):
         for _ in range(1_000):
@@ -90,8 +90,8 @@ def test_all_threads_are_served_by_the_owner_alone() -> None:
         thread.start()
     while any(thread.is_alive() for thread in threads):
         clock.now_s += 0.1
-        for wish in requests.serve():
-            wish.durable(wish.anchor_ids)
+        for request in requests.serve():
+            request.durable(request.anchor_ids)
     for thread in threads:
         thread.join()
     assert len(answers) == 200
