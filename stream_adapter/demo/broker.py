@@ -28,6 +28,7 @@ _HERE = Path(__file__).parent
 _POM = _HERE / "local-kafka.pom.xml"
 _MIN_JAVA = 17
 _STOP_S = 15.0
+_START_TIMEOUT_S = 90.0
 _WAY_OUT = "or use a broker of yours: set KAFKA_BOOTSTRAP_SERVERS (tests) or kafka.bootstrap_servers (configuration)"
 
 # Any will do. A drawn one would begin with a dash one time in 64, and then be taken for an option.
@@ -69,7 +70,6 @@ class LocalKafka:
         heap_mb: the Java heap in MiB; the whole process takes about 150 MiB more.
         settings: broker properties that override or extend the built-in ones.
         listeners: further addresses to serve on, `host:port` by name, such as `{"SASL_SSL": "localhost:9093"}`.
-        start_timeout_s: seconds until a start counts as failed.
     """
 
     def __init__(
@@ -78,12 +78,10 @@ class LocalKafka:
         heap_mb: int = 256,
         settings: Mapping[str, str] | None = None,
         listeners: Mapping[str, str] | None = None,
-        start_timeout_s: float = 90.0,
     ) -> None:
         self._heap_mb = heap_mb
         self._settings = dict(settings or {})
         self._listeners = dict(listeners or {})
-        self._start_timeout_s = start_timeout_s
         self._scratch: Path | None = None
         self._ports: tuple[int, int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -211,7 +209,7 @@ class LocalKafka:
         from kafka.errors import KafkaError
 
         assert self._process is not None
-        deadline = time.monotonic() + self._start_timeout_s
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise TransportError(
@@ -229,7 +227,7 @@ class LocalKafka:
                     admin.close()
             time.sleep(0.1)
         raise TransportError(
-            f"the local Kafka did not serve within {self._start_timeout_s:.0f} s:\n"
+            f"the local Kafka did not serve within {_START_TIMEOUT_S:.0f} s:\n"
             f"{_tail(self._log.read_text(errors='replace'))}"
         )
 
@@ -294,5 +292,5 @@ def _free_ports() -> tuple[int, int]:
         return int(first.getsockname()[1]), int(second.getsockname()[1])
 
 
-def _tail(text: str, lines: int = 15) -> str:
-    return "\n".join(text.strip().splitlines()[-lines:])
+def _tail(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-15:])

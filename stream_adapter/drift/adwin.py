@@ -17,6 +17,7 @@ from stream_adapter.drift.detector import Signal, State
 _CLOCK = 32  # values between two checks
 _BUCKETS = 5  # buckets of each size at most; the paper's M
 _SHORTEST = 5  # values in each part of the window at least
+_ENOUGH = 100
 
 
 class Adwin:
@@ -26,7 +27,6 @@ class Adwin:
 
     Args:
         delta: error probability of each comparison of two windows.
-        min_values: values before `enough` is true.
 
     Example:
         >>> detector = Adwin()
@@ -36,9 +36,8 @@ class Adwin:
         [63]
     """
 
-    def __init__(self, delta: float = 1e-5, min_values: int = 100) -> None:
+    def __init__(self, delta: float = 1e-5) -> None:
         self._delta = delta
-        self._min_values = min_values
         self._observed = 0
         # Row i holds buckets of 2^i values each, oldest first: their sum and their sum of squares.
         self._rows: list[list[tuple[float, float]]] = []
@@ -50,8 +49,8 @@ class Adwin:
 
     @property
     def enough(self) -> bool:
-        """Whether there are at least `min_values`."""
-        return self._observed >= self._min_values
+        """Whether the mean says something."""
+        return self._observed >= _ENOUGH
 
     @property
     def mean(self) -> float:

@@ -26,6 +26,7 @@ from stream_adapter.drift.detector import State
 Mode = Literal["act", "alarm_only"]
 Scope = Literal["classes", "overall"]
 OVERALL = -1
+_STEP = 0.25  # by how much a release raises a damping
 _LOWEST = 0.2  # below this an overall damping is taken to zero: what is left of the update is not worth its risk
 
 
@@ -72,7 +73,6 @@ class Guard:
         scope: what is damped.
         tolerance: ε, the harm that is accepted, as a share.
         hold: labels without harm before a step of release.
-        step: by how much a release raises the damping.
 
     Example:
         >>> guard = Guard(n_classes=3, hold=100)
@@ -96,16 +96,14 @@ class Guard:
         scope: Scope = "classes",
         tolerance: float = 0.01,
         hold: int = 500,
-        step: float = 0.25,
     ) -> None:
-        if hold < 1 or not 0.0 < step <= 1.0:
-            raise ValueError(f"hold must be at least one label and step in (0, 1], got {hold} and {step}")
+        if hold < 1:
+            raise ValueError(f"hold must be at least one label, got {hold}")
         self._n_classes = n_classes
         self._mode = mode
         self._scope = scope
         self._tolerance = tolerance
         self._hold = hold
-        self._step = step
         self._dampings: dict[int, _Damping] = {}
 
     @property
@@ -193,6 +191,6 @@ class Guard:
         damping.labels, damping.net = 0, 0
         if damping.level >= 1.0 or difference < -self._tolerance:
             return []
-        before, damping.level = damping.level, min(1.0, damping.level + self._step)
+        before, damping.level = damping.level, min(1.0, damping.level + _STEP)
         damping.released = True
         return [GuardAction(subject, "raised", before, damping.level, labels, difference, row)]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.confidence_sequence import Interval
 from stream_adapter.drift.detector import Signal, State
 from stream_adapter.drift.harm import HarmDetector
 
@@ -24,6 +23,9 @@ class HarmByGroup:
     """A `HarmDetector` for all events and one for each group, the latter made when the group's first label comes.
 
     Memory: 5 kB per group that has labels.
+
+    Attributes:
+        detectors: by group, `OVERALL` for all events; of the others those that have had labels.
 
     Args:
         group_of_class: int (C,), the group of each class, 0 .. G − 1.
@@ -46,7 +48,7 @@ class HarmByGroup:
         self._tolerance = tolerance
         self._alpha = alpha
         self._min_labels = min_labels
-        self._detectors = {OVERALL: self._new(OVERALL)}
+        self.detectors = {OVERALL: self._new(OVERALL)}
         self._net = np.zeros(len(group_of_class), dtype=np.int64)  # wins − losses by class since its last reset
         self._labels = np.zeros(len(group_of_class), dtype=np.int64)
 
@@ -66,10 +68,10 @@ class HarmByGroup:
         self._net[full] //= 2
         self._labels[full] //= 2
         groups = self._group_of_class[labels]
-        signals = list(self._detectors[OVERALL].observe(differences))
+        signals = list(self.detectors[OVERALL].observe(differences))
         for group in np.unique(groups).tolist():
             rows = np.flatnonzero(groups == group)
-            for signal in self._detectors.setdefault(group, self._new(group)).observe(differences[rows]):
+            for signal in self.detectors.setdefault(group, self._new(group)).observe(differences[rows]):
                 row = int(rows[signal.row])
                 signals.append(Signal(row, signal.observed, signal.since, signal.e_value, group, signal.details))
         return sorted(signals, key=lambda signal: (signal.row, signal.subject))
@@ -92,40 +94,23 @@ class HarmByGroup:
         self._net[classes] = 0
         self._labels[classes] = 0
         for group in {OVERALL, *self._group_of_class[classes].tolist()}:
-            if group in self._detectors:
-                self._detectors[group].reset()
-
-    def mean(self, group: int) -> float | None:
-        """Adapted minus zero-shot accuracy; None where labels are too few."""
-        return self._detectors[group].mean if group in self._detectors else None
-
-    def interval(self, group: int) -> Interval | None:
-        """Its confidence sequence; None where labels are too few."""
-        return self._detectors[group].interval() if group in self._detectors else None
-
-    def observed(self, group: int) -> int:
-        """Labels that the group's figures rest on."""
-        return self._detectors[group].observed if group in self._detectors else 0
-
-    @property
-    def groups(self) -> list[int]:
-        """`OVERALL` and the groups that have had labels."""
-        return sorted(self._detectors)
+            if group in self.detectors:
+                self.detectors[group].reset()
 
     def state(self) -> State:
         """Everything needed to go on."""
         return {
-            "detectors": {str(group): detector.state() for group, detector in self._detectors.items()},
+            "detectors": {str(group): detector.state() for group, detector in self.detectors.items()},
             "net": self._net.tolist(),
             "labels": self._labels.tolist(),
         }
 
     def restore(self, state: State) -> None:
         """Go on from `state`."""
-        self._detectors = {}
+        self.detectors = {}
         for group, stored in state["detectors"].items():
-            self._detectors[int(group)] = self._new(int(group))
-            self._detectors[int(group)].restore(stored)
+            self.detectors[int(group)] = self._new(int(group))
+            self.detectors[int(group)].restore(stored)
         self._net = np.array(state["net"], dtype=np.int64)
         self._labels = np.array(state["labels"], dtype=np.int64)
 

@@ -104,14 +104,13 @@ class LabelMonitor:
     def status(self) -> list[DriftStatus]:
         """Where every question stands."""
         lines = []
-        for group in self._harm.groups:
+        for group, harm in sorted(self._harm.detectors.items()):
             if group == ALL_GROUPS or self._group_names[group] in self._shown:
-                mean, interval = self._harm.mean(group), self._harm.interval(group)
-                name = self._name(group)
-                lines.append(DriftStatus("harm", name, self._harm.observed(group), mean is not None, mean, interval))
+                name, interval = self._name(group), harm.interval()
+                lines.append(DriftStatus("harm", name, harm.observed, harm.enough, harm.mean, interval))
         lines += [series.status() for series in self._accuracy.values()]
         damped = int((self.guard.damping < 1.0).sum())
-        return [*lines, DriftStatus("guard", OVERALL, self._harm.observed(ALL_GROUPS), True, float(damped))]
+        return [*lines, DriftStatus("guard", OVERALL, self._harm.detectors[ALL_GROUPS].observed, True, float(damped))]
 
     def report(self) -> list[DriftAlarm]:
         """Figures of kind "status" for a timeline: accuracies of the newest labels, and harm by group."""

@@ -51,7 +51,7 @@ def test_alarm_only_changes_nothing() -> None:
 
 
 def test_releases_slowly_and_only_without_harm() -> None:
-    guard = Guard(2, hold=100, step=0.25)
+    guard = Guard(2, hold=100)
     guard.lower([1], labels=10, difference=-0.2, row=0)
     ones = np.ones(100, dtype=np.int64)
     assert guard.observe(ones, np.where(np.arange(100) < 10, -1, 0)) == []  # the undamped update still harms
