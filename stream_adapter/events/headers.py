@@ -1,6 +1,8 @@
-"""Headers and times as text: the small things that all wire forms share."""
+"""Headers, times and JSON objects: the small things that all wire forms share."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.transport.base import Headers
@@ -21,6 +23,25 @@ def decode_headers(headers: Headers) -> dict[str, str]:
         except UnicodeDecodeError as error:
             raise MalformedEvent(f"header {name!r} is not UTF-8: {value[:40]!r}") from error
     return decoded
+
+
+def read_object(value: bytes | None, what: str) -> dict[str, Any]:
+    """The JSON object that a record's value is.
+
+    Args:
+        value: of the record.
+        what: it should be, for the message.
+
+    Raises:
+        MalformedEvent: it is not JSON, or no object.
+    """
+    try:
+        document = json.loads(value or b"")
+    except (ValueError, RecursionError) as error:
+        raise MalformedEvent(f"{what} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise MalformedEvent(f"{what} must be a JSON object, found {type(document).__name__}")
+    return document
 
 
 def format_time(time_ms: int) -> str:

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.headers import decode_headers, format_time, parse_time
+from stream_adapter.events.headers import decode_headers, format_time, parse_time, read_object
 from stream_adapter.transport.base import UNREADABLE, Headers, Record
 
 EVENT_TYPE = "stream_adapter.image"
@@ -127,12 +127,7 @@ def image_event_headers(
 
 def _read_structured(value: bytes | None) -> tuple[dict[str, str], bytes | None]:
     """Attributes and payload of a structured-mode event; `data` (JSON) is not a picture and is refused."""
-    try:
-        document = json.loads(value or b"")
-    except (ValueError, RecursionError) as error:
-        raise MalformedEvent(f"structured CloudEvent is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise MalformedEvent(f"structured CloudEvent must be a JSON object, found {type(document).__name__}")
+    document = read_object(value, "structured CloudEvent")
     encoded = document.pop("data_base64", None)
     attributes = {name.lower(): text for name, text in document.items() if isinstance(text, str)}
     if encoded is None:

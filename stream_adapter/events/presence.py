@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.headers import read_object
 from stream_adapter.transport.base import OutRecord
 
 # Anchor ids are hex digits, so that no anchor has such a key.
@@ -41,10 +41,4 @@ class PresenceRecord:
         Raises:
             MalformedEvent: the value is not a JSON object.
         """
-        try:
-            evidence = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise MalformedEvent(f"not a presence record: {error}") from error
-        if not isinstance(evidence, dict):
-            raise MalformedEvent(f"a presence record must be a JSON object, found {type(evidence).__name__}")
-        return cls(key.removeprefix(PRESENCE_PREFIX), evidence)
+        return cls(key.removeprefix(PRESENCE_PREFIX), read_object(value, "presence record"))

@@ -13,8 +13,7 @@ from stream_adapter import __version__
 from stream_adapter.config import PageConfig
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Prepared
-from stream_adapter.events import ImageEvent, Prediction
-from stream_adapter.events.headers import format_time
+from stream_adapter.events import DriftEvent, ImageEvent, Prediction
 from stream_adapter.metrics import Metrics
 from stream_adapter.observing import DeletionRequest
 from stream_adapter.page.access import Access
@@ -111,24 +110,9 @@ class Page:
 
     def on_alarm(self, alarm: DriftAlarm) -> None:
         """Something was found, or the guard did something; called by the adapter's thread."""
-        bounds = alarm.interval
         self._alarm_number += 1
         # A new list and not the old one changed: whoever shows it needs no lock.
-        shown = {
-            "number": self._alarm_number,
-            "time": format_time(_now_ms()),
-            "kind": alarm.kind,
-            "group": alarm.group,
-            "action": alarm.action,
-            "detector": alarm.detector,
-            "observed": alarm.observed,
-            "labels": alarm.labels,
-            "enough": alarm.enough,
-            "e_value": alarm.e_value,
-            "interval": bounds and {"low": bounds.low, "high": bounds.high, "confidence": bounds.confidence},
-            "evidence": dict(alarm.evidence),
-            "event_ids": list(alarm.event_ids),
-        }
+        shown = {"number": self._alarm_number, **DriftEvent(alarm, _now_ms(), source="").to_json()}
         self._alarms = deque([*self._alarms, shown], maxlen=_ALARMS)
 
     def live(self, span: str, after_ms: int, picture: int, alarm: int, limit: int) -> dict[str, Any]:
