@@ -53,10 +53,10 @@ class Adwin:
         return self._observed >= _ENOUGH
 
     @property
-    def mean(self) -> float:
-        """Mean of the values since the last change; 0 before the first."""
+    def mean(self) -> float | None:
+        """Mean of the values since the last change; None where there are none, or not `enough` in all."""
         size, total, _ = self._buckets().sum(axis=0)
-        return float(total / max(size, 1.0))
+        return float(total / size) if self.enough and size else None
 
     def observe(self, values: NDArray[Any]) -> list[Signal]:
         """Take in values, float (B,)."""

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_adapter.drift.confidence_sequence import Interval
+
 State = dict[str, Any]
 """A detector's state: JSON values only (arrays go through `pack`), exact to the last bit."""
 
@@ -27,6 +29,7 @@ class Signal:
         e_value: how strongly the data speak against "nothing happened": its expectation is at most 1 there. None for
             detectors that have no such guarantee.
         subject: column (class, group) that it is about, -1 where it is about the whole stream.
+        interval: where the quantity in question lies, for detectors that know it.
         details: figures to show to a person.
     """
 
@@ -35,6 +38,7 @@ class Signal:
     since: int = 0
     e_value: float | None = None
     subject: int = -1
+    interval: Interval | None = None
     details: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -5,6 +5,7 @@ Nine tenths of α go to all events together, the last one is shared by the group
 dozen further labels where all of them are lost and a hundred where one in seven is.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,9 +72,8 @@ class HarmByGroup:
         signals = list(self.detectors[OVERALL].observe(differences))
         for group in np.unique(groups).tolist():
             rows = np.flatnonzero(groups == group)
-            for signal in self.detectors.setdefault(group, self._new(group)).observe(differences[rows]):
-                row = int(rows[signal.row])
-                signals.append(Signal(row, signal.observed, signal.since, signal.e_value, group, signal.details))
+            found = self.detectors.setdefault(group, self._new(group)).observe(differences[rows])
+            signals += [replace(signal, row=int(rows[signal.row]), subject=group) for signal in found]
         return sorted(signals, key=lambda signal: (signal.row, signal.subject))
 
     def classes_at_fault(self, group: int) -> list[int]:

@@ -68,7 +68,8 @@ def test_a_late_change_is_found_and_dated() -> None:
     assert signal.row - 200 < signal.since < signal.row + 300
     assert signal.e_value is not None
     assert signal.e_value >= 100
-    assert signal.details["low"] < signal.details["difference"] < signal.details["high"] <= -0.01
+    assert signal.interval is not None
+    assert signal.interval.low < signal.details["difference"] < signal.interval.high <= -0.01
 
 
 def test_says_not_enough_evidence_instead_of_a_number() -> None:
