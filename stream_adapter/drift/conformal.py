@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import Signal, State, pack, unpack
+from stream_adapter.drift.detector import ALL, Signal, State, pack, unpack
 from stream_adapter.drift.restarts import RestartMixture
 
 _EXPONENTS = np.array([0.2, 0.5, 0.8])
@@ -145,8 +145,8 @@ class ReferenceShift(ABC):
         """Scores (B, K) of events (B, d)."""
 
     def _subject(self, score: int) -> int:
-        """What a signal is about that `score` won; -1 for the whole stream."""
-        return -1
+        """What a signal is about that `score` won."""
+        return ALL
 
     def observe(self, values: NDArray[Any]) -> list[Signal]:
         """Take in events, float (B, d)."""

@@ -17,6 +17,9 @@ from stream_adapter.drift.confidence_sequence import Interval
 State = dict[str, Any]
 """A detector's state: JSON values only (arrays go through `pack`), exact to the last bit."""
 
+ALL = -1
+"""The subject of what is about all events together, and no class or group of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -28,7 +31,7 @@ class Signal:
         since: how many values ago, at a guess, what was found began; 0 where the detector cannot tell.
         e_value: how strongly the data speak against "nothing happened": its expectation is at most 1 there. None for
             detectors that have no such guarantee.
-        subject: column (class, group) that it is about, -1 where it is about the whole stream.
+        subject: class or group that it is about, or `ALL`.
         interval: where the quantity in question lies, for detectors that know it.
         details: figures to show to a person.
     """
@@ -37,7 +40,7 @@ class Signal:
     observed: int
     since: int = 0
     e_value: float | None = None
-    subject: int = -1
+    subject: int = ALL
     interval: Interval | None = None
     details: Mapping[str, float] = field(default_factory=dict)
 

@@ -21,11 +21,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import State
+from stream_adapter.drift.detector import ALL, State
 
 Mode = Literal["act", "alarm_only"]
 Scope = Literal["classes", "overall"]
-OVERALL = -1
 _STEP = 0.25  # by how much a release raises a damping
 _LOWEST = 0.2  # below this an overall damping is taken to zero: what is left of the update is not worth its risk
 
@@ -35,7 +34,7 @@ class GuardAction:
     """What the guard did to one damping, and why.
 
     Attributes:
-        subject: the class, or `OVERALL`.
+        subject: the class, or `ALL`.
         action: lowered, or raised a step.
         before: damping before, 0..1.
         after: damping after, 0..1.
@@ -111,7 +110,7 @@ class Guard:
         """Float32 (C,): g for events whose zero-shot top class it is; 1 where nothing is damped."""
         levels = np.ones(self._n_classes, dtype=np.float32)
         for subject, damping in self._dampings.items():
-            if subject == OVERALL:
+            if subject == ALL:
                 levels *= np.float32(damping.level)
             else:
                 levels[subject] *= np.float32(damping.level)
@@ -136,13 +135,13 @@ class Guard:
         if self._mode == "alarm_only":
             return []
         actions = []
-        for subject in [OVERALL] if self._scope == "overall" else classes:
+        for subject in [ALL] if self._scope == "overall" else classes:
             damping = self._dampings.setdefault(subject, _Damping(1.0, self._hold))
             if damping.released:
                 damping.hold *= 2
             before = damping.level
             half = before / 2.0
-            damping.level = half if subject == OVERALL and half >= _LOWEST else 0.0
+            damping.level = half if subject == ALL and half >= _LOWEST else 0.0
             damping.labels, damping.net, damping.released = 0, 0, False
             if damping.level < before:
                 actions.append(GuardAction(subject, "lowered", before, damping.level, labels, difference, row))
@@ -157,7 +156,7 @@ class Guard:
         """
         actions = []
         for row, (label, difference) in enumerate(zip(labels.tolist(), undamped.tolist(), strict=True)):
-            for subject in (OVERALL, label):
+            for subject in (ALL, label):
                 damping = self._dampings.get(subject)
                 if damping is None:
                     continue

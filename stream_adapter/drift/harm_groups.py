@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import Signal, State
+from stream_adapter.drift.detector import ALL, Signal, State
 from stream_adapter.drift.harm import HarmDetector
 
-OVERALL = -1
 SHARE_OVERALL = 0.9
 """Share of α for all events together."""
 _FADING = 500  # labels of a class from which on old ones count less, so that a good past does not hide who is at fault
@@ -26,7 +25,7 @@ class HarmByGroup:
     Memory: 5 kB per group that has labels.
 
     Attributes:
-        detectors: by group, `OVERALL` for all events; of the others those that have had labels.
+        detectors: by group, `ALL` for all events; of the others those that have had labels.
 
     Args:
         group_of_class: int (C,), the group of each class, 0 .. G − 1.
@@ -49,7 +48,7 @@ class HarmByGroup:
         self._tolerance = tolerance
         self._alpha = alpha
         self._min_labels = min_labels
-        self.detectors = {OVERALL: self._new(OVERALL)}
+        self.detectors = {ALL: self._new(ALL)}
         self._net = np.zeros(len(group_of_class), dtype=np.int64)  # wins − losses by class since its last reset
         self._labels = np.zeros(len(group_of_class), dtype=np.int64)
 
@@ -61,7 +60,7 @@ class HarmByGroup:
             differences: int (T,), 1[adapted right] − 1[zero-shot right].
 
         Returns:
-            Signals in the order of their rows; `subject` is the group, `OVERALL` for all events.
+            Signals in the order of their rows; `subject` is the group, `ALL` for all events.
         """
         np.add.at(self._net, labels, differences)
         np.add.at(self._labels, labels, 1)
@@ -69,7 +68,7 @@ class HarmByGroup:
         self._net[full] //= 2
         self._labels[full] //= 2
         groups = self._group_of_class[labels]
-        signals = list(self.detectors[OVERALL].observe(differences))
+        signals = list(self.detectors[ALL].observe(differences))
         for group in np.unique(groups).tolist():
             rows = np.flatnonzero(groups == group)
             found = self.detectors.setdefault(group, self._new(group)).observe(differences[rows])
@@ -78,7 +77,7 @@ class HarmByGroup:
 
     def classes_at_fault(self, group: int) -> list[int]:
         """The classes of `group` that lost most, as many as it takes for the others to be no worse than ε."""
-        mine = np.ones(len(self._net), dtype=np.bool_) if group == OVERALL else self._group_of_class == group
+        mine = np.ones(len(self._net), dtype=np.bool_) if group == ALL else self._group_of_class == group
         net, labels = int(self._net[mine].sum()), int(self._labels[mine].sum())
         faulty: list[int] = []
         for index in np.argsort(self._net, kind="stable").tolist():
@@ -93,7 +92,7 @@ class HarmByGroup:
         """Forget what was seen of these classes and of all together: the guard changed what they get."""
         self._net[classes] = 0
         self._labels[classes] = 0
-        for group in {OVERALL, *self._group_of_class[classes].tolist()}:
+        for group in {ALL, *self._group_of_class[classes].tolist()}:
             if group in self.detectors:
                 self.detectors[group].reset()
 
@@ -116,7 +115,7 @@ class HarmByGroup:
 
     def _new(self, group: int) -> HarmDetector:
         n_groups = int(self._group_of_class.max(initial=0)) + 1
-        alpha = self._alpha * (SHARE_OVERALL if group == OVERALL else (1.0 - SHARE_OVERALL) / n_groups)
+        alpha = self._alpha * (SHARE_OVERALL if group == ALL else (1.0 - SHARE_OVERALL) / n_groups)
         return HarmDetector(self._tolerance, alpha, self._min_labels)
 
 

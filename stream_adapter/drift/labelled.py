@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from stream_adapter.drift.adwin import Adwin
 from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
 from stream_adapter.drift.confidence_sequence import Interval
-from stream_adapter.drift.detector import State
-from stream_adapter.drift.guard import OVERALL as ALL_CLASSES
+from stream_adapter.drift.detector import ALL, State
 from stream_adapter.drift.guard import Guard, GuardAction
-from stream_adapter.drift.harm_groups import OVERALL as ALL_GROUPS
 from stream_adapter.drift.harm_groups import HarmByGroup, paired_differences
 from stream_adapter.drift.settings import DriftSettings
 
@@ -104,7 +102,7 @@ class LabelMonitor:
         """Where every question stands."""
         lines = []
         for group, harm in sorted(self._harm.detectors.items()):
-            if group == ALL_GROUPS or self._group_names[group] in self._shown:
+            if group == ALL or self._group_names[group] in self._shown:
                 name, interval = self._name(group), harm.interval()
                 lines.append(DriftStatus("harm", name, harm.observed, harm.enough, harm.mean, interval))
         lines += [
@@ -112,7 +110,7 @@ class LabelMonitor:
             for group, adwin in self._accuracy.items()
         ]
         damped = int((self.guard.damping < 1.0).sum())
-        return [*lines, DriftStatus("guard", OVERALL, self._harm.detectors[ALL_GROUPS].observed, True, float(damped))]
+        return [*lines, DriftStatus("guard", OVERALL, self._harm.detectors[ALL].observed, True, float(damped))]
 
     def report(self) -> list[DriftAlarm]:
         """Figures of kind "status" for a timeline: accuracies of the newest labels, and harm by group."""
@@ -165,7 +163,7 @@ class LabelMonitor:
         )
 
     def _guard_alarm(self, action: GuardAction) -> DriftAlarm:
-        overall = action.subject == ALL_CLASSES
+        overall = action.subject == ALL
         return DriftAlarm(
             "guard",
             OVERALL if overall else self._class_names[action.subject],
@@ -178,7 +176,7 @@ class LabelMonitor:
         )
 
     def _name(self, group: int) -> str:
-        return OVERALL if group == ALL_GROUPS else self._group_names[group]
+        return OVERALL if group == ALL else self._group_names[group]
 
     def _ids_of(self, classes: Sequence[int]) -> tuple[str, ...]:
         return tuple(event_id for event_id, label in self._harmed_ids if label in classes)[-LISTED:]

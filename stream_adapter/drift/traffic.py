@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stream_adapter.drift.adwin import Adwin
 from stream_adapter.drift.alarm import LISTED, OVERALL, AlarmKind, DriftAlarm, DriftStatus
 from stream_adapter.drift.conformal import ReferenceShift
-from stream_adapter.drift.detector import State
+from stream_adapter.drift.detector import ALL, State
 from stream_adapter.drift.embedding_shift import EmbeddingShift
 from stream_adapter.drift.label_mix import LabelMixShift
 from stream_adapter.drift.new_class import NamedClass, NewClassNamer
@@ -84,7 +84,7 @@ class TrafficMonitor:
         self._novel = np.concatenate([self._novel, is_novel])[-self._novelty.reference :]
         for (kind, detector), values in zip(self._shifts.items(), (vectors[rows], beliefs, unexplained), strict=True):
             for signal in detector.observe(values):
-                group = OVERALL if signal.subject < 0 else self._class_names[signal.subject]
+                group = OVERALL if signal.subject == ALL else self._class_names[signal.subject]
                 behind = tuple(self._novel_ids) if kind == "novelty" else ids[: signal.row + 1]
                 alarms.append(DriftAlarm.of(signal, kind, group, type(detector).__name__, behind))
         confidence = beliefs.max(axis=1)  # (b,)

@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from stream_adapter.drift.guard import OVERALL, Guard
+from stream_adapter.drift.detector import ALL
+from stream_adapter.drift.guard import Guard
 
 QUIET = np.zeros(1, dtype=np.int64)
 
@@ -97,7 +98,7 @@ def test_state_goes_through_json() -> None:
     restored.restore(json.loads(json.dumps(guard.state())))
     assert np.array_equal(restored.damping, guard.damping)
     assert restored.state() == guard.state()
-    assert OVERALL not in guard.state()
+    assert ALL not in guard.state()
 
 
 def test_settings_are_checked() -> None:
