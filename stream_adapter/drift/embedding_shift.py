@@ -69,8 +69,8 @@ class EmbeddingShift(ReferenceShift):
         basis = np.random.default_rng([self._seed, 2]).standard_normal((centered.shape[1], wider)).astype(np.float32)
         for _ in range(6):
             basis, _ = np.linalg.qr(centered.T @ (centered @ basis))  # (d, wider)
-        _, turn = np.linalg.eigh(np.cov(centered @ basis, rowvar=False).reshape(wider, wider))
-        return np.ascontiguousarray((basis @ turn[:, ::-1])[:, :kept], dtype=np.float32)
+        _, rotation = np.linalg.eigh(np.cov(centered @ basis, rowvar=False).reshape(wider, wider))
+        return np.ascontiguousarray((basis @ rotation[:, ::-1])[:, :kept], dtype=np.float32)
 
     def _frequencies(self, reference: NDArray[np.float32]) -> NDArray[np.float32]:
         some = reference[:_PAIRS].astype(np.float64)
