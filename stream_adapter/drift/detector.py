@@ -1,13 +1,14 @@
 """What every detector is: a pure, seeded object that reads values and says in which row something was proven.
 
 A detector keeps bounded memory, answers the same whether it is fed one event at a time or in batches, and hands out its
-whole state as JSON values, so that a restored one goes on as if nothing had happened.
+whole state as JSON values, so that a restored one goes on as if nothing had happened; tests/drift/test_contract.py holds
+every one to that.
 """
 
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,27 +44,6 @@ class Signal:
     subject: int = ALL
     interval: Interval | None = None
     details: Mapping[str, float] = field(default_factory=dict)
-
-
-class Detector(Protocol):
-    """What the monitor and the contract test expect of every detector."""
-
-    @property
-    def observed(self) -> int:
-        """Values since the start, or since the last signal."""
-
-    @property
-    def enough(self) -> bool:
-        """Whether so many values have been seen that silence means something."""
-
-    def observe(self, values: NDArray[Any]) -> list[Signal]:
-        """Take in a batch, one event per row; after a signal the detector starts anew with the next row."""
-
-    def state(self) -> State:
-        """Everything needed to go on, as JSON values."""
-
-    def restore(self, state: State) -> None:
-        """Go on from `state`, which a detector with the same settings handed out."""
 
 
 def pack(array: NDArray[Any]) -> State:
