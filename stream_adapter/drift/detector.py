@@ -1,8 +1,7 @@
 """What every detector is: a pure, seeded object that reads values and says in which row something was proven.
 
 A detector keeps bounded memory, answers the same whether it is fed one event at a time or in batches, and hands out its
-whole state as JSON values, so that a restored one goes on as if nothing had happened; tests/drift/test_contract.py holds
-every one to that.
+whole state as JSON values, so that a restored one goes on as if nothing had happened: tests/drift/test_contract.py.
 """
 
 import base64
