@@ -49,8 +49,8 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 class Metrics:
     """The worker's metrics in a registry of their own, so that two workers can live in one process."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
         made: dict[str, Any] = {"registry": self.registry, "namespace": "stream_adapter"}
 
         self.stage_items = Counter("stage_items", "Items that entered a stage.", ["stage"], **made)

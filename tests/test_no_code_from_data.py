@@ -36,9 +36,6 @@ SHOWN_TO_BE_DATA = {
     # hnswlib's own copy of an index, as a dictionary of arrays: `_checked` looks at each before it is used.
     ("adapter/graph_state.py", "__getstate__"),
     ("adapter/graph_state.py", "__setstate__"),
-    # river's ADWIN: bytes that its Rust code reads as numbers, and refuses where there are too few.
-    ("drift/adwin.py", "__getstate__"),
-    ("drift/adwin.py", "__setstate__"),
 }
 
 

@@ -177,7 +177,9 @@ class Adapter:
     def shadow_answer(self, vectors: NDArray[np.float32]) -> Answer | None:
         """What the method in the shadow says about the same events; None where there is none, or it failed."""
         try:
-            return None if self._shadow is None else self._shadow.predict(np.ascontiguousarray(vectors, np.float32).view())
+            return (
+                None if self._shadow is None else self._shadow.predict(np.ascontiguousarray(vectors, np.float32).view())
+            )
         except Exception:
             log.exception("the method in the shadow failed and is left out", method=self._config.shadow)
             self._shadow = None

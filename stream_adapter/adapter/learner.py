@@ -178,4 +178,3 @@ def standing_of(labelled: NDArray[np.bool_], presence: NDArray[np.float32] | Non
         pairs = zip(labelled.tolist(), (presence >= 1.0).tolist(), strict=True)
         kinds = ("labelled" if one else "present" if there else "dormant" for one, there in pairs)
     return Standing(list(kinds), presence)
-

@@ -88,7 +88,7 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
         stack.callback(worker.stop)
         stream = _pictures(settings, frozenset(config.adapter.canaries), board)
         started = time.monotonic()
-        feed = _open_feed(transport, config, scratch, stack)
+        feed = _open_feed(transport, config, stack)
         if transport == "kafka":
             worker.start()
             with display.waiting("Starting the worker"):
@@ -154,7 +154,7 @@ def _load_config(environment: dict[str, str]) -> configuration.Config:
         os.environ.update(before)
 
 
-def _open_feed(transport: Transport, config: configuration.Config, scratch: Path, stack: contextlib.ExitStack) -> Feed:
+def _open_feed(transport: Transport, config: configuration.Config, stack: contextlib.ExitStack) -> Feed:
     feed: Feed
     if transport == "kafka":
         from stream_adapter.transport.kafka import ensure_topics

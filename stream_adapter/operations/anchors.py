@@ -1,12 +1,12 @@
 """Anchors from an operator's side: what was learned, and deleting from it. Running workers follow within a second."""
 
-import contextlib
 from collections.abc import Sequence
 
 from stream_adapter.config import Config
 from stream_adapter.errors import AnchorError
 from stream_adapter.events import AnchorRecord, anchor_tombstone
-from stream_adapter.transport.opening import open_changelog, write_anchor_records
+from stream_adapter.operations.history import Point, anchors_at
+from stream_adapter.transport.opening import write_anchor_records
 
 # Not a worker's name: every running worker takes in what the commands write.
 WRITER = "stream-adapter-anchors"
@@ -22,17 +22,8 @@ def read_anchors(config: Config, label: str | None = None) -> dict[str, AnchorRe
     Raises:
         TransportError: they cannot be read.
     """
-    anchors: dict[str, AnchorRecord] = {}
-    with contextlib.closing(open_changelog(config, WRITER)) as changelog:
-        for changes in changelog.read_to_end():
-            for change in changes:
-                known = anchors.get(change.key)
-                if known and isinstance(change.content, AnchorRecord) and change.content.stamp < known.stamp:
-                    continue  # an older label that was written later; whoever holds the newer one writes it again
-                anchors.pop(change.key, None)
-                if isinstance(change.content, AnchorRecord):
-                    anchors[change.key] = change.content
-    return {anchor.anchor_id: anchor for anchor in anchors.values() if label is None or anchor.label == label}
+    anchors = anchors_at(config, Point()).anchors
+    return {anchor_id: anchor for anchor_id, anchor in anchors.items() if label is None or anchor.label == label}
 
 
 def find_anchor(config: Config, prefix: str) -> AnchorRecord:

@@ -48,13 +48,12 @@ class Mark:
     title: str
 
 
-def line_plot(lines: Sequence[Line], label: str, *, percent: bool = True, zero: bool = False, height: int = 220) -> str:
+def line_plot(lines: Sequence[Line], label: str, *, zero: bool = False, height: int = 220) -> str:
     """Lines over time; an empty text where there is no point.
 
     Args:
-        lines: what to draw.
+        lines: what to draw; values are shares.
         label: what it shows, for those who cannot see it.
-        percent: whether values are shares.
         zero: whether to draw a line at zero.
         height: pixels.
     """
@@ -73,7 +72,7 @@ def line_plot(lines: Sequence[Line], label: str, *, percent: bool = True, zero: 
     colours = {name: number for number, name in enumerate(dict.fromkeys(line.name for line in lines))}
     parts = [axis.svg(height)]
     for value in _round_values(low, high):
-        shown = f"{value:.1%}" if percent else f"{value:g}"
+        shown = f"{value:.1%}"
         parts.append(
             f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
         )
@@ -91,7 +90,7 @@ def line_plot(lines: Sequence[Line], label: str, *, percent: bool = True, zero: 
         parts.append(f'<polyline class="line {colour}" points="{drawn}"/>')
         parts += [
             f'<circle class="point {colour}" cx="{x:.1f}" cy="{y(value):.1f}" r="2"><title>'
-            f"{escape(line.name)}, {format_time(time)}: {f'{value:.2%}' if percent else f'{value:g}'}</title></circle>"
+            f"{escape(line.name)}, {format_time(time)}: {value:.2%}</title></circle>"
             for x, time, value in zip(xs, line.times_ms, line.values, strict=True)
         ]
     legend = "".join(f'<span class="key series{number % 6}">{escape(name)}</span>' for name, number in colours.items())

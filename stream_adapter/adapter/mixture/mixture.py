@@ -39,9 +39,7 @@ class Mixture:
         surroundings: clock, device, slot.
     """
 
-    def __init__(
-        self, classes: Classes, anchors: Anchors, settings: MixtureConfig, surroundings: Surroundings
-    ) -> None:
+    def __init__(self, classes: Classes, anchors: Anchors, settings: MixtureConfig, surroundings: Surroundings) -> None:
         self._classes = classes
         self._anchors = anchors
         self._settings = settings

@@ -123,7 +123,11 @@ class SharedEvidence:
         try:
             keys = unpack_strings("keys", arrays)
             values, ends = array_of(arrays, "values", np.uint8), array_of(arrays, "ends", np.int64)
-            if len(keys) != len(ends) or (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(values)):
+            if (
+                len(keys) != len(ends)
+                or (np.diff(ends, prepend=0) < 0).any()
+                or (len(ends) and ends[-1] != len(values))
+            ):
                 raise ValueError("there is not one value for each key")
         except ValueError as error:
             raise SnapshotError(f"the saved records of workers cannot be used: {error}") from error

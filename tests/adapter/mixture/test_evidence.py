@@ -51,7 +51,16 @@ def test_a_record_stays_small_however_many_classes_there_are():
     random = np.random.default_rng(0)
     zero = np.zeros(n)
     evidence = Evidence(
-        2_000, 2_000.0, 0.0, np.zeros(d), zero + 0.4, zero, zero + 0.6, zero, (1.0, 1.0), np.arange(n),
+        2_000,
+        2_000.0,
+        0.0,
+        np.zeros(d),
+        zero + 0.4,
+        zero,
+        zero + 0.6,
+        zero,
+        (1.0, 1.0),
+        np.arange(n),
         random.normal(size=(n, d)),
     )
     names = [f"a class with a long enough name, number {index}" for index in range(n)]

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import EventsConfig, FieldsConfig
 from stream_adapter.errors import EventError, UnexpectedFailure, UnknownLabel
 from stream_adapter.events import image_event_headers
+from stream_adapter.journey.reading import ReadBatch, Reader
 from stream_adapter.metrics import Metrics
-from stream_adapter.reading import ReadBatch, Reader
 from stream_adapter.transport.base import UNREADABLE, Headers, Partition, Record
 from stream_adapter.transport.dead_letters import dead_letter
 from tests.events.test_cloudevents import some_headers, values
