@@ -14,6 +14,7 @@ from stream_adapter import __version__, config
 from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
+from stream_adapter.output_file import is_standard_output
 
 app = typer.Typer(
     help="Keeps a frozen CLIP learning from a live stream of labelled images, without losing what it knew.",
@@ -98,7 +99,7 @@ def record(
     from stream_adapter.operations.record import record_topic
 
     number = record_topic(config.load(file), topic, output)
-    typer.echo(f"{number} records written to {output}")
+    typer.echo(f"{number} records written to {output}", err=is_standard_output(output))
 
 
 @topics_app.command("create")
@@ -140,7 +141,8 @@ def classes_build(
     loaded = config.load(file)
     encoder, vocabulary = load_models(loaded.encoder, loaded.vocabulary)
     save_vocabulary(output, vocabulary, fingerprint=encoder.fingerprint)
-    typer.echo(f"{len(vocabulary.class_names)} classes, {vocabulary.d} dimensions, written to {output}")
+    written = f"{len(vocabulary.class_names)} classes, {vocabulary.d} dimensions, written to {output}"
+    typer.echo(written, err=is_standard_output(output))
 
 
 @anchors_app.command("list")
@@ -266,7 +268,7 @@ def drift_report(
     from stream_adapter.operations.drift_report import write_drift_report
 
     number = write_drift_report(config.load(file), output, hours=hours)
-    typer.echo(f"{number} events, written to {output}")
+    typer.echo(f"{number} events, written to {output}", err=is_standard_output(output))
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
+from stream_adapter.output_file import is_standard_output
 from stream_adapter.transport.kafka.topic_check import Finding
 
 
@@ -47,7 +48,7 @@ def show_export(state: PastState, output: Path) -> None:
     """What was exported, and whether it is sure to be all that there was."""
     labels = len({anchor.label for anchor in state.anchors.values()})
     until = ", ".join(f"{number}:{offset}" for number, offset in sorted(state.offsets.items()))
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = Console(stderr=is_standard_output(output), highlight=False, soft_wrap=True, markup=False)
     console.print(f"{len(state.anchors)} anchors of {labels} classes, {state.topic} up to {until}, written to {output}")
     if not state.whole:
         Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(

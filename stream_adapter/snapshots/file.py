@@ -18,8 +18,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 
 from stream_adapter import __version__
 from stream_adapter.errors import SnapshotError
+from stream_adapter.output_file import open_output
 
 FORMAT_VERSION = 1
 
@@ -83,11 +83,14 @@ def write(path: Path, kind: str, content: Content) -> int:
         raise SnapshotError(f"{path}: the facts take {len(header)} bytes, at most {_LARGEST_HEADER} can be read back")
     prelude = _MAGIC + FORMAT_VERSION.to_bytes(4, "little") + len(header).to_bytes(4, "little")
     digest = hashlib.blake2b(prelude + header, digest_size=_DIGEST_BYTES).digest()
-    with _replacing(path) as file:
-        file.write(prelude + digest + header)
-        for array in arrays.values():
-            file.write(_bytes_of(array))
-        return file.tell()
+    try:
+        with open_output(path) as file:
+            written = file.write(prelude + digest + header)
+            for array in arrays.values():
+                written += file.write(_bytes_of(array))
+            return written
+    except OSError as error:
+        raise SnapshotError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def read(path: Path, kind: str) -> Content:
@@ -189,30 +192,3 @@ def _shape(numbers: Any) -> tuple[int, ...]:
     if not all(type(length) is int and length >= 0 for length in shape):
         raise ValueError(f"array shape {numbers!r}")
     return shape
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that becomes `path` when it is complete and on the disk.
-
-    Raises:
-        SnapshotError: that was not possible; nothing is left of it.
-    """
-    scratch = path.with_name(f".{path.name}.new")
-    try:
-        try:
-            with scratch.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the new name must survive a power cut too
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise SnapshotError(f"{path}: cannot be written: {error.strerror or error}") from error
