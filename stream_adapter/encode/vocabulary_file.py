@@ -12,6 +12,7 @@ import numpy as np
 from stream_adapter.encode.base import Vectors
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import FingerprintMismatch, VocabularyError
+from stream_adapter.events.names import canonical_name
 from stream_adapter.output_file import open_output
 
 _REBUILD = "make it again with `stream-adapter classes build`"
@@ -67,7 +68,7 @@ class VocabularyFile:
             )
         return cls(
             path,
-            tuple(str(name).strip() for name in names),
+            tuple(canonical_name(str(name)) for name in names),
             vectors.astype(np.float32),
             None if logit_scale is None else float(logit_scale.reshape(())),
             None if fingerprint is None else str(fingerprint),
