@@ -26,6 +26,31 @@ def test_a_valid_file_is_said_to_be_valid(monkeypatch: pytest.MonkeyPatch, capsy
     assert "valid" in capsys.readouterr().out
 
 
+def test_what_a_valid_file_names_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "worker.yaml"
+    file.write_text(
+        "encoder: {model: VitB32, pretrained: openai}\nvocabulary: {classes: [a, b]}\nadapter: {canaries: [c]}\n"
+    )
+    assert run(monkeypatch, "validate", file) == 2
+    shown = capsys.readouterr().err
+    assert "2 problems" in shown
+    assert "open_clip knows no model 'VitB32'" in shown
+    assert "adapter.canaries: 'c' is not a class" in shown
+
+
+def test_a_recursive_alias_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "worker.yaml"
+    file.write_text("a: &a [*a]\n")
+    assert run(monkeypatch, "validate", file) == 2
+    shown = capsys.readouterr().err
+    assert "an alias stands inside the anchor that it names" in shown
+    assert "Traceback" not in shown
+
+
 def test_every_problem_of_a_bad_file_is_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -106,14 +106,34 @@ def open_input(config: FilesConfig) -> FileInput:
     Raises:
         TransportError: it cannot be read, or is of no known format.
     """
-    kind = _detect(config.input) if config.format == "auto" else config.format
+    kind = _kind(config)
     if kind == "folder":
-        if not config.input.is_dir():
-            raise TransportError(f"`files.input` {config.input} is not a folder; create it, or set `files.format`")
         return FolderInput(config.input, labels=config.labels)
-    if not config.input.is_file():
-        raise TransportError(f"`files.input` {config.input} is not a file; create it, or set `files.format`")
     return ManifestInput(config.input, labels=config.labels) if kind == "manifest" else RecordedInput(config.input)
+
+
+def check_input(config: FilesConfig) -> None:
+    """Look whether the input is there and of a known format, and through a manifest; pictures are not looked for.
+
+    Raises:
+        TransportError: it is not, or the manifest is wrong.
+    """
+    if _kind(config) == "manifest":
+        ManifestInput(config.input, labels=config.labels)
+
+
+def _kind(config: FilesConfig) -> str:
+    """`folder`, `manifest` or `recorded`, as configured or detected.
+
+    Raises:
+        TransportError: the input is not there, or is of no known format.
+    """
+    kind = _detect(config.input) if config.format == "auto" else config.format
+    if kind == "folder" and not config.input.is_dir():
+        raise TransportError(f"`files.input` {config.input} is not a folder; create it, or set `files.format`")
+    if kind != "folder" and not config.input.is_file():
+        raise TransportError(f"`files.input` {config.input} is not a file; create it, or set `files.format`")
+    return kind
 
 
 def _detect(path: Path) -> str:
