@@ -11,7 +11,7 @@ from stream_adapter.config import FilesConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.folder import FolderInput
-from stream_adapter.transport.files.manifest import ManifestInput
+from stream_adapter.transport.files.manifest import SUFFIXES, ManifestInput
 from stream_adapter.transport.files.recording import RecordedInput
 from stream_adapter.transport.files.state import Place, State
 
@@ -139,7 +139,7 @@ def _kind(config: FilesConfig) -> str:
 def _detect(path: Path) -> str:
     if path.is_dir():
         return "folder"
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in SUFFIXES:
         return "manifest"
     try:
         with path.open("rb") as file:
@@ -147,8 +147,8 @@ def _detect(path: Path) -> str:
     except OSError as error:
         raise TransportError(f"cannot read `files.input` {path}: {error.strerror}") from error
     try:
-        fields = set(json.loads(first))
-    except (ValueError, TypeError):
+        fields = {name.strip().casefold() for name in json.loads(first)}
+    except (ValueError, TypeError, AttributeError, RecursionError):
         fields = set()
     for kind, sign in (("recorded", {"topic", "value"}), ("manifest", {"path"})):
         if sign <= fields:
