@@ -6,13 +6,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
 
+import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from stream_adapter import __version__, config
 from stream_adapter.demo.cli import demo, produce_samples
-from stream_adapter.errors import ConfigError, StreamAdapterError
+from stream_adapter.errors import STAGES, ConfigError, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
 from stream_adapter.output_file import is_standard_output
 
@@ -37,7 +38,16 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(drift_app, name="drift")
 
 ConfigFile = Annotated[Path, typer.Argument(help="Configuration file; see configs/default.yaml.", show_default=False)]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="At most so many, the newest: 50 in a table, all as JSON.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
+
+
+def _known_stage(stage: str | None) -> str | None:
+    if stage is not None and stage not in STAGES:
+        raise typer.BadParameter(f"{stage!r} is no stage; known: {', '.join(STAGES)}")
+    return stage
 
 
 def _version(wanted: bool) -> None:
@@ -52,7 +62,9 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    # A command's standard output is what it was asked for; a worker sets up its own logs.
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 @app.command()
@@ -83,6 +95,10 @@ def produce(
     file: ConfigFile,
     input: Annotated[Path, typer.Argument(help="Folder CLASS/picture.jpg, .csv or .jsonl manifest, recorded topic.")],
     labels: Annotated[bool, typer.Option(help="Whether a folder's name is sent as the label.")] = True,
+    class_folder: Annotated[
+        Literal["own", "top"],
+        typer.Option(help="Which folder that is: the one that a picture lies in, or the top one below INPUT."),
+    ] = "own",
     rate: Annotated[
         float | None,
         typer.Option(min=0.1, help="Events a second at most; without it as fast as the broker takes them."),
@@ -92,7 +108,15 @@ def produce(
     """Send pictures to the images topic, with progress, rate and a count of what was refused."""
     from stream_adapter.operations.produce import produce_all
 
-    produce_all(config.load(file), input, labels=labels, rate=rate, limit=limit, console=Console(stderr=True))
+    produce_all(
+        config.load(file),
+        input,
+        labels=labels,
+        class_folder=class_folder,
+        rate=rate,
+        limit=limit,
+        console=Console(stderr=True),
+    )
 
 
 @app.command()
@@ -157,7 +181,7 @@ def classes_build(
 def anchors_list(
     file: ConfigFile,
     label: Annotated[str | None, typer.Option(help="Only this class.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what was learned, newest last."""
@@ -241,22 +265,31 @@ def anchors_import(
 @letters_app.command("list")
 def dead_letters_list(
     file: ConfigFile,
-    stage: Annotated[str | None, typer.Option(help="Only those refused at: parse, label, decode, encode.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    stage: Annotated[
+        str | None, typer.Option(callback=_known_stage, help=f"Only those refused at: {', '.join(STAGES)}.")
+    ] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Every letter with origin and key, not their reasons.")] = False,
+    limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show events that could not be used, and why."""
+    """Show why events could not be used, and how many; with --ids or --json, which ones."""
     from stream_adapter.operations import dead_letters, showing
 
     letters = [letter for letter in dead_letters.read_letters(config.load(file)) if stage in (None, letter.stage)]
-    showing.show_letters(letters, limit, as_json=as_json)
+    if as_json or ids:
+        showing.show_letters(letters, limit, as_json=as_json)
+    else:
+        showing.show_reasons(letters, limit)
 
 
 @letters_app.command("replay")
 def dead_letters_replay(
     file: ConfigFile,
     stage: Annotated[
-        str | None, typer.Option(help="Only this stage, and then all of it, also what was sent back before.")
+        str | None,
+        typer.Option(
+            callback=_known_stage, help="Only this stage, and then all of it, also what was sent back before."
+        ),
     ] = None,
 ) -> None:
     """Send the originals back to the topic that they came from."""

@@ -111,3 +111,7 @@ class UnknownLabel(EventError):
     """The label is not a class of the vocabulary and the policy is `reject`."""
 
     stage = "label"
+
+
+STAGES = tuple(sorted(kind.stage for kind in EventError.__subclasses__()))
+"""Where an event can be refused."""

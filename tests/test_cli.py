@@ -1,7 +1,9 @@
 """Exit status and messages of the command line."""
 
 import os
+import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,6 +82,31 @@ def test_an_expected_error_is_one_message_and_no_traceback(
 def test_wrong_usage_is_status_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "anchors", "delete", ROOT / "configs" / "demo.yaml") == 2
     assert run(monkeypatch, "no-such-command") == 2
+
+
+@pytest.mark.parametrize("command", ["list", "replay"])
+def test_a_stage_that_is_none_is_wrong_usage(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "dead-letters", command, ROOT / "configs" / "default.yaml", "--stage", "foo") == 2
+    shown = re.sub(r"[│\s]+", " ", capsys.readouterr().err)  # without the frame around it
+    assert "'foo' is no stage; known: decode, encode, label, parse" in shown
+
+
+def test_what_a_command_logs_keeps_out_of_its_output(tmp_path: Path) -> None:
+    (tmp_path / "worker.yaml").write_text("encoder: {model: m, pretrained: p}\nvocabulary: {classes: [a]}\n")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").touch()
+    (tmp_path / "pictures" / ".hidden").touch()
+    script = (
+        "import collections; from stream_adapter import cli; from stream_adapter.operations import produce; "
+        "from stream_adapter.transport.kafka.producing import Progress; "
+        "produce.produce = lambda *_, **__: iter([Progress(1, collections.Counter(), True)]); cli.main()"
+    )
+    command = [sys.executable, "-c", script, "produce", str(tmp_path / "worker.yaml"), str(tmp_path / "pictures")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert "1 hidden" in done.stderr
 
 
 def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -192,6 +192,7 @@ class FilesConfig(Section):
     format: Literal["auto", "folder", "manifest", "recorded"] = "auto"
     output: FilePath
     labels: bool = True
+    class_folder: Literal["own", "top"] = "own"
 
 
 class SnapshotsConfig(Section):

@@ -108,7 +108,7 @@ def open_input(config: FilesConfig) -> FileInput:
     """
     kind = _kind(config)
     if kind == "folder":
-        return FolderInput(config.input, labels=config.labels)
+        return FolderInput(config.input, labels=config.labels, class_folder=config.class_folder)
     return ManifestInput(config.input, labels=config.labels) if kind == "manifest" else RecordedInput(config.input)
 
 
