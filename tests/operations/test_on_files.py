@@ -76,8 +76,9 @@ def test_replay_of_one_stage_passes_over_the_others(config: Config) -> None:
 def test_anchors_are_read_found_and_deleted(config: Config) -> None:
     assert [found.label for found in anchors.read_anchors(config).values()] == ["cat", "dog", "cat"]
     assert list(anchors.read_anchors(config, label="dog")) == ["02" * 16]
+    assert list(anchors.read_anchors(config, label=" dog\n")) == ["02" * 16]
     assert anchors.find_anchor(config, "03").event_id == "3"
-    anchors.delete_anchors(config, anchors.choose_anchors(config, ["01"], label="dog"))
+    anchors.delete_anchors(config, anchors.choose_anchors(config, ["01"], label="dog "))
     assert list(anchors.read_anchors(config)) == ["03" * 16]
 
 
