@@ -50,7 +50,7 @@ def _root(
 ) -> None:
     # A command's standard output is what it was asked for; a worker sets up its own logs.
     if not structlog.is_configured():
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 @app.command()
