@@ -123,3 +123,10 @@ class UnexpectedFailure(EventError):
         self.stage = stage
         self.error = error
         super().__init__(f"unexpected {type(error).__name__}: {error}")
+
+
+# What nobody foresaw may happen at any stage; a fault of ours is laid to the event that shows it.
+STAGES = tuple(
+    sorted({kind.stage for kind in EventError.__subclasses__()} - {EventError.stage} | {"predict", "explain", "learn"})
+)
+"""Where an event can be refused."""

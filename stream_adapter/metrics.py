@@ -16,7 +16,7 @@ from stream_adapter.adapter.anchors.results import IgnoredReason, IndexStatistic
 from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.drift.alarm import AlarmKind, DriftStatus
 from stream_adapter.drift.prequential import Group
-from stream_adapter.errors import EventError
+from stream_adapter.errors import STAGES as REFUSING
 from stream_adapter.transport.base import Partition
 
 
@@ -29,10 +29,6 @@ STAGES = ("parse", "decode", "encode", "predict", "explain", "learn", "commit")
 GROUPS: tuple[Group, ...] = get_args(Group)
 KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
-UNEXPECTED_STAGES = ("predict", "explain", "learn")  # a fault of ours, laid to the event that shows it
-REFUSING_STAGES = tuple(
-    sorted({error.stage for error in EventError.__subclasses__()} - {EventError.stage} | {*UNEXPECTED_STAGES})
-)
 ALARMS = tuple(kind for kind in get_args(AlarmKind) if kind != "status")  # a status is no alarm
 LABEL_OUTCOMES = (
     *("learned", "corrected", "folded", "unknown"),
@@ -164,7 +160,7 @@ class Metrics:
             for model in MODELS:
                 self.correct.labels(group=group, model=model)
         for counter, label, values in (
-            (self.dead_letters, "stage", REFUSING_STAGES),
+            (self.dead_letters, "stage", REFUSING),
             (self.unexpected_errors, "stage", STAGES),
             (self.labels, "outcome", LABEL_OUTCOMES),
             (self.anchors_removed, "reason", REMOVALS),

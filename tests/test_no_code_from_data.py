@@ -31,7 +31,7 @@ FORBIDDEN = {
     "torch": {"jit.load", "hub.load"},
     "numpy": {"fromregex"},
 }
-SAFE_LOADERS = {("encode/prompts.py", "_Loader")}  # a SafeLoader that refuses repeated names
+SAFE_LOADERS = {("yaml_text.py", "_Loader")}  # a SafeLoader that refuses repeated keys
 SHOWN_TO_BE_DATA = {
     # hnswlib's own copy of an index, as a dictionary of arrays: `_checked` looks at each before it is used.
     ("adapter/graph_state.py", "__getstate__"),

@@ -156,7 +156,7 @@ ROWS: dict[str, list[Panel]] = {
             ("§learner_pending_changes", "{{instance}}")]),
         ("Index", "Recall against exact search; absent for exact search.", "percentunit", [
             ("§index_recall_ratio", "{{instance}}")]),
-        ("Shadow", "Accuracy of the method in the shadow, on labelled classes; absent where there is none.", "percentunit",
+        ("Shadow", "Accuracy of the method in the shadow, on labelled classes; absent without one.", "percentunit",
          [('§shadow_accuracy_ratio{group="labelled"}', "{{instance}}")]),
     ],
     "Drift": [

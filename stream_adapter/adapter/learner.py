@@ -90,7 +90,7 @@ class Surroundings:
     """What a learner may use of the process that it runs in.
 
     Attributes:
-        clock: monotonic seconds, for work that is due once in a while; None: it is due at every update, and runs repeat.
+        clock: monotonic seconds, for what is due once in a while; None: it is due at every update, and runs repeat.
         background: for work that no batch may wait for; None: it is done in line.
         device: where products are computed, as torch names it; "numpy" for NumPy.
         slot: this process's name among those that share their records; one that lasts where there is one.
@@ -110,18 +110,18 @@ class Surroundings:
 class Learner(Protocol):
     """A method that learns from a stream. Belongs to one thread; does no I/O.
 
-    For each batch one `predict`, then one `update`. What it has learned is a function of the anchors, of the traffic and
-    of the records that it followed: after `forget` it answers as if the labels had never come.
+    For each batch one `predict`, then one `update`. What it has learned is a function of the anchors, of the traffic
+    and of the records that it followed: after `forget` it answers as if the labels had never come.
     """
 
     def predict(self, vectors: NDArray[np.float32]) -> Answer:
         """Answer for float32 (B, d) unit vectors, B may be 0; later answers do not depend on this call."""
 
     def update(self, events: Events, labels: Labels) -> None:
-        """Take in a batch of traffic and the anchors that are new; either may be empty. All of it or, if it raises, nothing.
+        """Take in a batch of traffic and the anchors that are new: all of it or, if it raises, nothing.
 
-        The labels are those of this batch or of earlier events, by key. Also called with neither, while nothing arrives:
-        what is due by the clock is done here.
+        The labels are those of this batch or of earlier events, by key. Either may be empty; also called with neither,
+        while nothing arrives: what is due by the clock is done here.
         """
 
     def follow(self, labels: Labels, records: Records) -> None:

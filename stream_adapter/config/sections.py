@@ -1,47 +1,25 @@
 """The whole configuration as pydantic models; `configs/default.yaml` documents every key."""
 
-from pathlib import Path
+import os
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    model_validator,
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from stream_adapter.config.values import (
+    KAFKA_PORT,
+    FilePath,
+    Fraction,
+    ModelName,
+    PositiveFloat,
+    PositiveInt,
+    Servers,
+    TagOrCheckpoint,
+    TopicName,
 )
-
 from stream_adapter.drift.settings import DriftSettings
+from stream_adapter.events.names import canonical_name
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
 TOKEN_LENGTH = 16
-
-
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    folder = (info.context or {}).get("folder")
-    return path if folder is None else folder / path.expanduser()
-
-
-def _checkpoint_beside_the_file(pretrained: str, info: ValidationInfo) -> str:
-    """A hub tag stays as it is; a checkpoint is a file like any other."""
-    is_file = Path(pretrained).suffix in {".safetensors", ".pt", ".pth", ".bin"}
-    return str(_beside_the_file(Path(pretrained), info)) if is_file else pretrained
-
-
-def _folder_beside_the_file(model: str, info: ValidationInfo) -> str:
-    """A model in a folder of its own (`local-dir:…`) is a path as well."""
-    schema, _, folder = model.partition(":")
-    return f"local-dir:{_beside_the_file(Path(folder), info)}" if schema == "local-dir" and folder else model
-
-
-FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
-ModelName = Annotated[str, AfterValidator(_folder_beside_the_file)]
-TagOrCheckpoint = Annotated[str, AfterValidator(_checkpoint_beside_the_file)]
 
 
 class Section(BaseModel):
@@ -83,6 +61,7 @@ class VocabularyConfig(Section):
     classes_file: FilePath | None = None
     prompts: dict[str, tuple[str, ...]] = {}
     templates: Literal["openai", "simple", "none"] | tuple[str, ...] = "openai"
+    underscores_as_blanks: bool = True
     unknown_labels: Literal["reject", "ignore"] = "reject"
 
     @model_validator(mode="after")
@@ -208,24 +187,34 @@ class BatchConfig(Section):
 class KafkaTopics(Section):
     """Topic names by role."""
 
-    images: str = "images"
-    predictions: str = "predictions"
-    anchors: str = "anchors"
-    dead_letters: str = "dead-letters"
-    drift: str = "drift"
+    images: TopicName = "images"
+    predictions: TopicName = "predictions"
+    anchors: TopicName = "anchors"
+    dead_letters: TopicName = "dead-letters"
+    drift: TopicName = "drift"
+
+    @model_validator(mode="after")
+    def _one_topic_a_role(self) -> "KafkaTopics":
+        roles: dict[str, list[str]] = {}
+        for role, name in self.model_dump().items():
+            roles.setdefault(name, []).append(role)
+        shared = [f"`{name}` is {' and '.join(of_name)}" for name, of_name in roles.items() if len(of_name) > 1]
+        if shared:
+            raise ValueError(f"each role needs a topic of its own; {'; '.join(shared)}")
+        return self
 
 
 class KafkaConfig(Section):
     """Connection, group and topics of the Kafka transport."""
 
-    bootstrap_servers: str = "localhost:9092"
+    bootstrap_servers: Servers = f"localhost:{KAFKA_PORT}"
     topics: KafkaTopics = KafkaTopics()
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     transactional_id: str | None = None
-    transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
+    transaction_timeout_ms: Annotated[PositiveInt, Field(ge=1_000)] = 10_000
     session_timeout_ms: PositiveInt = 45_000
     max_poll_interval_ms: PositiveInt = 300_000
     security: dict[str, str | int | bool] = {}
@@ -240,6 +229,7 @@ class FilesConfig(Section):
     format: Literal["auto", "folder", "manifest", "recorded"] = "auto"
     output: FilePath
     labels: bool = True
+    class_folder: Literal["own", "top"] = "own"
 
 
 class SnapshotsConfig(Section):
@@ -295,19 +285,28 @@ class PageConfig(Section):
         return self
 
 
+def _with_canaries(adapter: AdapterConfig) -> AdapterConfig:
+    return adapter.model_copy(update={"canaries": tuple(map(canonical_name, adapter.canaries))})
+
+
+def _with_groups(drift: DriftSettings) -> DriftSettings:
+    groups = {group: tuple(map(canonical_name, members)) for group, members in drift.groups.items()}
+    return drift.model_copy(update={"groups": groups})
+
+
 class Config(Section):
     """The root of a configuration file."""
 
     transport: Literal["kafka", "files"] = "kafka"
     encoder: EncoderConfig
     vocabulary: VocabularyConfig
-    adapter: AdapterConfig = AdapterConfig()
+    adapter: Annotated[AdapterConfig, AfterValidator(_with_canaries)] = AdapterConfig()
     events: EventsConfig = EventsConfig()
     batch: BatchConfig = BatchConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
     snapshots: SnapshotsConfig = SnapshotsConfig()
-    drift: DriftSettings = DriftSettings()
+    drift: Annotated[DriftSettings, AfterValidator(_with_groups)] = DriftSettings()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
     page: PageConfig = PageConfig()
@@ -316,4 +315,15 @@ class Config(Section):
     def _transport_is_configured(self) -> "Config":
         if self.transport == "files" and self.files is None:
             raise ValueError("`transport: files` needs a `files` section with `input` and `output`")
+        if self.transport == "kafka" and not self.kafka.bootstrap_servers:
+            raise ValueError("`kafka.bootstrap_servers` is empty; name at least one broker as host:port")
+        return self
+
+    @model_validator(mode="after")
+    def _folders_of_their_own(self) -> "Config":
+        folder = self.snapshots.folder
+        if self.transport == "files" and self.files is not None and folder is not None:
+            for key in ("output", "input"):
+                if os.path.realpath(folder) == os.path.realpath(getattr(self.files, key)):
+                    raise ValueError(f"`snapshots.folder` and `files.{key}` are both {folder}; take a folder for each")
         return self

@@ -14,6 +14,7 @@ from stream_adapter.evaluate.methods import BASELINE, check_methods
 from stream_adapter.evaluate.page import render
 from stream_adapter.evaluate.report import REFERENCE, document, show, write_json, write_text
 from stream_adapter.evaluate.running import Evaluation, Settings, run_all
+from stream_adapter.output_file import is_standard_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,10 @@ def evaluate(request: Request, settings: Settings, console: Console, progress: C
         write_json(request.json, report)
     if request.html is not None:
         write_text(request.html, render(evaluation, runs, report))
-    show(evaluation, runs, console)
-    for path in (request.json, request.html):
-        if path is not None:
-            progress.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+    outputs = [path for path in (request.json, request.html) if path is not None]
+    show(evaluation, runs, progress if any(map(is_standard_output, outputs)) else console)
+    for path in outputs:
+        progress.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def parts(text: str) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import platform
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from stream_adapter import __version__
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.results import ALL, Figures, Row, Run, rows
 from stream_adapter.evaluate.running import Evaluation
+from stream_adapter.output_file import open_output
 
 REFERENCE = "zero-shot"
 """What every other method is compared with: it is always run."""
@@ -76,12 +76,10 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         EvaluationError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with open_output(path) as file:
+            file.write(text.encode())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise EvaluationError(f"the report cannot be written to {path}: {error.strerror}") from error
 
 

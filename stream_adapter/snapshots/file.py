@@ -7,9 +7,7 @@ safetensors itself checks that the tensors fill the file exactly, before anythin
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from stream_adapter import __version__
 from stream_adapter.errors import SnapshotError
+from stream_adapter.output_file import open_output
 
 VERSION = "1"
 
@@ -60,9 +59,11 @@ def write(path: Path, kind: str, content: Content) -> int:
     tensors[_FACTS] = np.frombuffer(json.dumps(dict(content.facts), separators=(",", ":")).encode(), np.uint8)
     metadata = {"kind": kind, "version": VERSION, "package": __version__}
     metadata["digest"] = _digest(metadata, tensors)
-    with _replacing(path) as scratch:
-        save_file(tensors, scratch, metadata)
-    return path.stat().st_size
+    try:
+        with open_output(path) as file:
+            return file.write(save(tensors, metadata))
+    except OSError as error:
+        raise SnapshotError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def read(path: Path, kind: str) -> Content:
@@ -112,31 +113,3 @@ def _digest(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[np.generi
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
     return digest.hexdigest()
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Where to write a file that becomes `path` when it is complete and on the disk.
-
-    Raises:
-        SnapshotError: that was not possible; nothing is left of it.
-    """
-    scratch = path.with_name(f".{path.name}.new")
-    try:
-        try:
-            yield scratch
-            _sync(scratch)
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-        _sync(path.parent)  # the new name must survive a power cut too
-    except (OSError, SafetensorError) as error:
-        raise SnapshotError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -75,7 +75,7 @@ class SharedEvidence:
         return {self._key: self._own[0]}
 
     def hear(self, records: Records) -> bool:
-        """Take the newest records of this kind; whether they change what is in force. What cannot be read is passed over."""
+        """Take the newest records of this kind; whether they change anything. What cannot be read is passed over."""
         changed = False
         for key, value in records.items():
             if not key.startswith(self._kind):
