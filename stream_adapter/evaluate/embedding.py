@@ -14,7 +14,8 @@ from stream_adapter.encode.loading import load_models
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import EvaluationError, EventError
 from stream_adapter.evaluate.features import UNKNOWN, Features
-from stream_adapter.events import EMBEDDING, EventFormat, EventTimes, ImageEvent, event_format
+from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
+from stream_adapter.events.wire_format import EventFormat, event_format
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.files.source import FileInput, open_input
 

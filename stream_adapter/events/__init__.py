@@ -14,7 +14,6 @@ from stream_adapter.events.names import canonical_name
 from stream_adapter.events.prediction import ClassScore, Neighbour, Prediction, Versions
 from stream_adapter.events.presence import PRESENCE_PREFIX, PresenceRecord
 from stream_adapter.events.times import EventTimes
-from stream_adapter.events.wire_format import EventFormat, event_format
 
 __all__ = [
     "EMBEDDING",
@@ -25,7 +24,6 @@ __all__ = [
     "AnchorRecord",
     "ClassScore",
     "DriftEvent",
-    "EventFormat",
     "EventTimes",
     "ImageEvent",
     "Neighbour",
@@ -34,7 +32,6 @@ __all__ = [
     "Versions",
     "anchor_tombstone",
     "canonical_name",
-    "event_format",
     "image_event_headers",
     "parse_image_event",
     "round_through_float16",

@@ -9,7 +9,8 @@ import structlog
 from stream_adapter.config import EventsConfig
 from stream_adapter.encode.base import Encoder, Prepared
 from stream_adapter.errors import EventError, UnexpectedFailure, UnknownLabel
-from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent, event_format
+from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
+from stream_adapter.events.wire_format import event_format
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import UNREADABLE, Record
 

@@ -14,8 +14,9 @@ from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.encode.prompts import class_prompts
 from stream_adapter.encode.vocabulary_file import VocabularyFile
 from stream_adapter.errors import EventError, MalformedEvent, TransportError
-from stream_adapter.events import EMBEDDING, EventTimes, event_format
+from stream_adapter.events import EMBEDDING, EventTimes
 from stream_adapter.events.headers import format_time
+from stream_adapter.events.wire_format import event_format
 from stream_adapter.journey.reading import KnownLabels, is_tombstone
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.files.recording import whole_lines

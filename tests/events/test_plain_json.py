@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from stream_adapter.config import EventsConfig, FieldsConfig
 from stream_adapter.errors import EventError, MalformedEvent
-from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent, event_format
+from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
 from stream_adapter.events.headers import format_time
+from stream_adapter.events.wire_format import event_format
 from stream_adapter.transport.base import UNREADABLE, Headers, Partition, Record
 from tests.events.test_cloudevents import TRACE, anything, binary, structured
 

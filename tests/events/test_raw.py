@@ -2,7 +2,8 @@ import pytest
 
 from stream_adapter.config import EventsConfig
 from stream_adapter.errors import EventError, MalformedEvent
-from stream_adapter.events import EventTimes, event_format
+from stream_adapter.events import EventTimes
+from stream_adapter.events.wire_format import event_format
 from stream_adapter.transport.base import UNREADABLE, Headers, Partition, Record
 from tests.events.test_cloudevents import TRACE, binary
 
