@@ -42,7 +42,7 @@ class Evaluation:
         settings: the protocol.
         methods: names, each of them in `METHODS`.
         seeds: how many; seeds 0, 1, ….
-        adapter: settings of `ours` and `llu`.
+        adapter: settings of `default` and `llu`.
     """
 
     features: Features
