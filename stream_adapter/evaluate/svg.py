@@ -233,9 +233,10 @@ class Plot:
         for tick in self._x.ticks():
             x = self._across(tick)
             parts.append(f'<line class="grid" x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{bottom}"/>')
-            parts.append(
-                f'<text class="tick" x="{x:.1f}" y="{bottom + 14}" text-anchor="middle">{self._x.shown(tick)}</text>'
-            )
+            shown = self._x.shown(tick)
+            cut = x + _CHARACTER * len(shown) / 2 > self._width
+            place = f'x="{self._width if cut else x:.1f}" y="{bottom + 14}" text-anchor="{"end" if cut else "middle"}"'
+            parts.append(f'<text class="tick" {place}>{shown}</text>')
         for tick in self._y.ticks():
             y = self._up(tick)
             parts.append(f'<line class="grid" x1="{self._left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>')

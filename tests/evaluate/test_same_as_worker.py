@@ -1,4 +1,4 @@
-"""What `evaluate stream` says of `ours` is what a worker does: the same predictions from the same stream."""
+"""What `evaluate stream` says of `default` is what a worker does: the same predictions from the same stream."""
 
 import json
 import time
@@ -164,7 +164,7 @@ def test_a_worker_on_files_and_evaluate_predict_the_same(
     adapter = ADAPTER.model_copy(update={"canaries": canaries, "method": adapts_by})
     written = run_worker(config, features, adapter, SETTINGS.batch)
 
-    method = METHODS["ours"](Task(features.vocabulary, canaries, seed, adapter))
+    method = METHODS["default"](Task(features.vocabulary, canaries, seed, adapter))
     predicted = []
     for batch, lessons, _ in turns(features, plan, SETTINGS):
         predicted.append(method.predict(batch.vectors))

@@ -84,6 +84,12 @@ def test_one_moment_is_an_axis_too() -> None:
     assert times[0] == "00:00:00"
 
 
+def test_the_last_tick_stays_within_the_plot() -> None:
+    root = ElementTree.fromstring(Plot("Days", TimeAxis.of([0, HOUR]), Axis("", 0, 1)).render())
+    (last,) = [text for text in root.iter("text") if text.text == "01:00:00"]
+    assert (last.get("text-anchor"), last.get("x")) == ("end", "460.0")
+
+
 def test_marks_stand_in_the_rows_of_their_names() -> None:
     rows = ["<b>", "dog", "a name that is too long for its place"]
     plot = Plot("Alarms", TimeAxis.of([0, HOUR]), RowAxis(rows))
@@ -96,7 +102,7 @@ def test_marks_stand_in_the_rows_of_their_names() -> None:
     heights = [[float(corner.split(",")[1]) for corner in shape.get("points", "").split()] for shape in (down, up)]
     assert heights[0][2] > heights[0][0], "the tip points down"
     assert heights[1][2] < heights[1][0]
-    names = {text.text: float(text.get("y", "0")) for text in root.iter("text") if text.get("text-anchor") == "end"}
+    names = {text.text: float(text.get("y", "0")) for text in root.iter("text") if text.get("x") == "42"}
     assert list(names) == ["<b>", "dog", "a name that is too …"]
     assert names["<b>"] < names["dog"], "the first row is on top"
     assert names["<b>"] - 4 == pytest.approx(float(dot.get("cy", "0")), abs=0.1)
