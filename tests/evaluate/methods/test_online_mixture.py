@@ -32,13 +32,16 @@ def test_a_label_that_comes_later_takes_the_beliefs_place() -> None:
     batch = Batch(FEATURES.vectors[rows], rows)
     lessons = Lessons(FEATURES.vectors[rows], FEATURES.labels[rows], rows)
     nothing = Lessons(FEATURES.vectors[:0], FEATURES.labels[:0], rows[:0])
-    at_once, late = OnlineMixture(Task(FEATURES.vocabulary)), OnlineMixture(Task(FEATURES.vocabulary))
+    at_once, late, labels_alone = (OnlineMixture(Task(FEATURES.vocabulary)) for _ in range(3))
     at_once.update(batch, lessons)
     late.update(batch, nothing)
     before = late.predict(FEATURES.vectors[24:])
     late.update(Batch(FEATURES.vectors[:0], rows[:0]), lessons)
-    np.testing.assert_allclose(late.predict(FEATURES.vectors[24:]), at_once.predict(FEATURES.vectors[24:]), atol=1e-4)
-    assert np.abs(late.predict(FEATURES.vectors[24:]) - before).max() > 0.1
+    labels_alone.update(Batch(FEATURES.vectors[:0], rows[:0]), lessons)
+    expected = labels_alone.predict(FEATURES.vectors[24:])
+    np.testing.assert_allclose(at_once.predict(FEATURES.vectors[24:]), expected, atol=1e-4)
+    np.testing.assert_allclose(late.predict(FEATURES.vectors[24:]), expected, atol=1e-4)
+    assert np.abs(expected - before).max() > 0.1
 
 
 @pytest.mark.parametrize("labelled", [False, True])
