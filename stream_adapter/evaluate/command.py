@@ -10,9 +10,10 @@ from stream_adapter import config
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.embedding import embed
 from stream_adapter.evaluate.features import Features, read_features, save_features
-from stream_adapter.evaluate.methods import BASELINE, check_methods
+from stream_adapter.evaluate.methods import check_methods
 from stream_adapter.evaluate.page import render
-from stream_adapter.evaluate.report import REFERENCE, document, show, write_json, write_text
+from stream_adapter.evaluate.report import document, show, write_json, write_text
+from stream_adapter.evaluate.results import REFERENCE
 from stream_adapter.evaluate.running import Evaluation, Settings, run_all
 from stream_adapter.output_file import is_standard_output
 
@@ -23,7 +24,7 @@ class Request:
 
     Attributes:
         file: a feature file (.npz), or pictures: a folder, a manifest, a recorded topic.
-        config: encoder and vocabulary for pictures, settings of `default`; None for the defaults.
+        config: encoder and vocabulary for pictures, settings of `default` and `llu`; None for the defaults.
         save_features: where embedded pictures are kept as a feature file.
         methods: names, with commas between them.
         seeds: how many.
@@ -56,7 +57,6 @@ def evaluate(request: Request, settings: Settings, console: Console, progress: C
         EvaluationError: data, methods or settings cannot be used.
     """
     asked = check_methods(parts(request.methods))
-    always = (REFERENCE, BASELINE) if settings.protocol == "stream" else (REFERENCE,)
     for path in (request.json, request.html, request.save_features):
         if path is not None and not path.absolute().parent.is_dir():
             raise EvaluationError(f"the folder of {path} does not exist; create it first")
@@ -65,7 +65,7 @@ def evaluate(request: Request, settings: Settings, console: Console, progress: C
     evaluation = Evaluation(
         features,
         settings,
-        tuple(dict.fromkeys((*always, *asked))),
+        tuple(dict.fromkeys((REFERENCE, *asked))),
         request.seeds,
         config.AdapterConfig() if loaded is None else loaded.adapter,
     )
