@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.presence_evidence import ClassKind
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task, softmax
 
 
