@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-
-from stream_adapter.adapter import Adapter, Anchor
 from stream_adapter.adapter.latent_update import FitSettings, fit
 from stream_adapter.adapter.neighbours import Neighbours
-from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.traffic_window import TrafficWindow
+
+from stream_adapter.adapter import Adapter, Anchor
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import AdapterConfig, AnchorsConfig, RefitConfig
 
 D = 512

@@ -25,8 +25,8 @@ from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.config import AdapterConfig, AnchorsConfig, KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.events import AnchorRecord, round_through_float16
-from stream_adapter.metrics import Metrics
 from stream_adapter.journey.replica import Replica
+from stream_adapter.metrics import Metrics
 from stream_adapter.snapshots import Snapshot, SnapshotFolder
 from stream_adapter.transport.kafka import KafkaChangelog, ensure_topics, write_outputs
 

@@ -15,9 +15,9 @@ from stream_adapter.cli import app
 from stream_adapter.config import AdapterConfig, AnchorsConfig, load
 from stream_adapter.events import PresenceRecord, anchor_tombstone
 from stream_adapter.events.headers import format_time
+from stream_adapter.journey.replica import Replica
 from stream_adapter.metrics import Metrics
 from stream_adapter.operations.history import Point, anchors_at
-from stream_adapter.journey.replica import Replica
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.kafka import KafkaChangelog, write_outputs
 from stream_adapter.transport.kafka.connection import Connection

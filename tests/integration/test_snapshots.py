@@ -10,8 +10,8 @@ from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import AdapterConfig, AnchorsConfig, KafkaConfig
 from stream_adapter.events import anchor_tombstone
-from stream_adapter.metrics import Metrics
 from stream_adapter.journey.replica import Replica
+from stream_adapter.metrics import Metrics
 from stream_adapter.snapshots import Snapshot, SnapshotFolder
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.kafka import KafkaChangelog, write_outputs

@@ -12,13 +12,13 @@ import numpy as np
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import PageConfig
+from stream_adapter.journey.outcome import Outcome
+from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
 from stream_adapter.page.page import Facts, Page
 from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
-from stream_adapter.journey.outcome import Outcome
-from stream_adapter.journey.processor import Processor
 from stream_adapter.service.health import Health
 from stream_adapter.service.http import HttpServer, build_app
 from stream_adapter.transport.base import Record
