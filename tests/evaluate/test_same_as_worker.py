@@ -10,7 +10,7 @@ import pytest
 
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import Surroundings
-from stream_adapter.config import AdapterConfig, AnchorsConfig, FilesConfig
+from stream_adapter.config import AdapterConfig, AnchorsConfig, FilesConfig, LatentUpdatesConfig, RefitConfig
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import METHODS, Task
 from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
@@ -30,6 +30,7 @@ from tests.evaluate.data import make_features
 
 FINGERPRINT = VectorsOnly.fingerprint
 ANCHORS = AnchorsConfig(neighbours=4, index="exact")
+LLU = LatentUpdatesConfig(refit=RefitConfig(every_labels=8, steps=50, rho=10.0))  # a fit after a batch, that moves
 SETTINGS = StreamSettings(events=240, batch=16, label_rate=0.4, label_noise=0.1)
 
 
@@ -84,15 +85,14 @@ def run_worker(
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("learner", ["class-means"])
+@pytest.mark.parametrize(("learner", "seed"), [("mixture", 0), ("mixture", 1), ("llu", 0), ("class-means", 0)])
 def test_a_worker_on_files_and_evaluate_predict_the_same(tmp_path: Path, learner: str, seed: int) -> None:
     features = make_features()
     plan = plan_stream(features, SETTINGS, seed)
     record_stream(tmp_path / "stream.jsonl", features, plan)
     canaries = tuple(np.array(features.vocabulary.class_names)[plan.canary].tolist())
     config = FilesConfig(input=tmp_path / "stream.jsonl", format="recorded", output=tmp_path / "results")
-    adapter = AdapterConfig(method=learner, anchors=ANCHORS, canaries=canaries)
+    adapter = AdapterConfig(method=learner, anchors=ANCHORS, canaries=canaries, llu=LLU)
     written = run_worker(config, features, adapter, SETTINGS.batch)
 
     method = METHODS["default"](Task(features.vocabulary, canaries, seed, adapter))

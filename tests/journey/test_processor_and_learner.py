@@ -69,3 +69,14 @@ def test_what_the_learner_says_to_others_is_written_beside_the_anchors() -> None
     content = PresenceRecord.from_record(record.key.decode(), record.value, record.headers)
     other.apply([Change(record.key.decode(), content)])
     assert other.parts.sharing.state() == processor.parts.sharing.state() == {"evidence/test": record.value}
+
+
+def test_the_shadow_is_scored_by_what_it_says_itself() -> None:
+    metrics = Metrics()
+    processor = make_processor(metrics=metrics, adapter=adapter_config(shadow="class-means"))
+    run(processor, *(picture("cat", number, "dog") for number in range(10)))
+    processor.parts.watching.guard.lower([CLASSES.index("cat")], labels=40, difference=-0.5, row=0)
+    run(processor, picture("cat", 77, "cat"))  # the guard is around the learner, and not around the shadow
+    assert value(metrics, "correct_total", group="unlabelled", model="adapted") == 1
+    assert value(metrics, "shadow_scored_total", group="unlabelled") == 11
+    assert value(metrics, "shadow_correct_total", group="unlabelled") == 0

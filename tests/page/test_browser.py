@@ -55,7 +55,7 @@ def test_numbers_are_those_of_the_metrics(tab: Tab, live: LiveWorker) -> None:
     tab.page.wait_for_function("() => document.querySelector('#tiles').innerText.includes('0.0 events/s')")
     tiles = text(tab, "#tiles")
     assert f"{EVENTS} predictions in all" in tiles
-    assert f"Anchors {live.value('anchors'):.0f} all fitted" in tiles
+    assert f"Anchors {live.value('anchors'):.0f} all in force" in tiles
     labels = sum(live.value("labels_total", outcome=one) for one in ("learned", "canary", "folded", "corrected"))
     assert f"Labels {labels:.0f} " in tiles
     kinds = ", ".join(f"{live.value('classes', kind=kind):.0f} {kind}" for kind in ("labelled", "present", "dormant"))

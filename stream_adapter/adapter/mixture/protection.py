@@ -1,8 +1,8 @@
 """b: how far labelled classes are held back, so that those that nobody labels keep what is theirs; formula (4).
 
-Each anchor says how surely its event would have gone to a labelled class, with its own label (x₁) and without (x₀): where
-the untouched model gives such events away to unlabelled names, nothing holds labelled classes back; where it is sure of
-them, they need no more than they have.
+Each anchor says how surely its event would have gone to a labelled class, with its own label (x₁) and without (x₀).
+Where the untouched model gives such events away to unlabelled names, nothing holds labelled classes back; where it is
+sure of them, they need no more than they have.
 """
 
 import numpy as np
