@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from stream_adapter.encode.base import Encoder, Prepared
 from stream_adapter.errors import EventError, UnknownLabel
 from stream_adapter.events import EMBEDDING, ImageEvent, parse_image_event
+from stream_adapter.events.formats import declared_type, found_type
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Record
 
@@ -96,4 +97,6 @@ class Reader:
     def _decode(self, event: ImageEvent) -> Prepared:
         if event.content_type == EMBEDDING:
             return self._encoder.check_vector(event.data, event.fingerprint or "")
+        types = {"declared": declared_type(event.content_type), "found": found_type(event.data)}
+        self._metrics.pictures.labels(**types).inc()
         return self._encoder.prepare(event.data, event.content_type)

@@ -19,6 +19,7 @@ from stream_adapter.drift.settings import DriftSettings
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+Deviation = Annotated[float, Field(gt=0.0, le=1.0)]
 TOKEN_LENGTH = 16
 
 
@@ -50,6 +51,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+class PreprocessConfig(Section):
+    """How pictures are prepared for a checkpoint that does not say so itself; values as in open_clip."""
+
+    mean: tuple[Fraction, Fraction, Fraction]
+    std: tuple[Deviation, Deviation, Deviation]
+    interpolation: Literal["bicubic", "bilinear"]
+    resize_mode: Literal["shortest", "longest", "squash"]
+    size: PositiveInt | None = None
+
+
 class EncoderConfig(Section):
     """Which CLIP embeds the pictures, and how."""
 
@@ -57,11 +68,13 @@ class EncoderConfig(Section):
     model_config_file: FilePath | None = None
     pretrained: TagOrCheckpoint | None = None
     pretrained_image: FilePath | None = None
+    preprocess: PreprocessConfig | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     decode_threads: PositiveInt = 2
     max_pixels: PositiveInt = 50_000_000
     max_bytes: PositiveInt = 20_000_000
+    exif_orientation: bool = True
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> "EncoderConfig":

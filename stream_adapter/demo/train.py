@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from stream_adapter.demo.pictures import draw
 from stream_adapter.demo.scenes import caption, caption_codes, random_scene, scene_codes
-from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS, Tokenizer, load
+from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, PREPROCESSING, WEIGHTS, Tokenizer, load
 from stream_adapter.demo.styles import TRAINED_STYLES
 from stream_adapter.demo.zero_shot import figures, pixels_of, to_input
 
@@ -202,6 +202,7 @@ def main(
     settings = Settings(steps, batch_size, learning_rate, weight_decay, warmup, seed, workers)
     output.mkdir(parents=True, exist_ok=True)
     weights = output / WEIGHTS.name
+    (output / PREPROCESSING.name).write_bytes(PREPROCESSING.read_bytes())
     outcome = train(settings, weights, checkpoint_every, console)
     measured = figures(*load(weights), count=eval_pictures, seed=EVALUATION_SEED)
     for name, value in measured.items():

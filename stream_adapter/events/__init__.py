@@ -5,7 +5,6 @@ from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.image import (
     EMBEDDING,
     EVENT_TYPE,
-    IMAGE_TYPES,
     STRUCTURED,
     ImageEvent,
     image_event_headers,
@@ -17,7 +16,6 @@ from stream_adapter.events.presence import PRESENCE_PREFIX, PresenceRecord
 __all__ = [
     "EMBEDDING",
     "EVENT_TYPE",
-    "IMAGE_TYPES",
     "PRESENCE_PREFIX",
     "STRUCTURED",
     "AnchorRecord",

@@ -12,13 +12,13 @@ import json
 from dataclasses import dataclass, field
 
 from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.formats import may_be_picture
 from stream_adapter.events.headers import decode_headers, format_time, parse_time
 from stream_adapter.transport.base import UNREADABLE, Headers, Record
 
 EVENT_TYPE = "stream_adapter.image"
 STRUCTURED = "application/cloudevents+json"
 EMBEDDING = "application/x-embedding"
-IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class ImageEvent:
         source: CloudEvents `source`; with `id` it identifies the event.
         id: CloudEvents `id`.
         time_ms: CloudEvents `time` in milliseconds since the epoch; the record's own time where it is absent.
-        content_type: one of `IMAGE_TYPES`, or `EMBEDDING`.
+        content_type: what somebody says that `data` is, lower case, without parameters; for a picture a hint, no more.
         data: the picture's bytes, or the vector's.
         label: the class name that somebody gave it, or None.
         fingerprint: for `EMBEDDING` events, the encoder that made the vector.
@@ -89,9 +89,11 @@ def parse_image_event(record: Record) -> ImageEvent:
         raise MalformedEvent(f"CloudEvents specversion {attributes['specversion']!r} is not supported; send '1.0'")
     if attributes["type"] != EVENT_TYPE:
         raise MalformedEvent(f"event type {attributes['type']!r} is not {EVENT_TYPE!r}")
-    if content_type != EMBEDDING and content_type not in IMAGE_TYPES:
-        known = ", ".join(sorted({*IMAGE_TYPES, EMBEDDING}))
-        raise MalformedEvent(f"content type {content_type!r} is not one of {known}")
+    if content_type != EMBEDDING and not may_be_picture(content_type):
+        raise MalformedEvent(
+            f"content type {content_type!r} is neither a picture's (image/…, application/octet-stream, "
+            f"binary/octet-stream) nor {EMBEDDING}"
+        )
     if data is None:
         raise MalformedEvent("the event has no payload; the value must be the picture's bytes")
     label = attributes.get("label")

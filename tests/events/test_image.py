@@ -62,6 +62,15 @@ def test_no_label_is_an_unlabelled_event() -> None:
 
 
 @pytest.mark.parametrize(
+    "content_type",
+    ["image/*", "Image/X-PNG; q=1", "image/gif", "image/whatever", "application/octet-stream", "binary/octet-stream"],
+)
+def test_whatever_may_be_a_picture_is_read_as_one(content_type: str) -> None:
+    for event in (binary(content_type=content_type), structured(datacontenttype=content_type)):
+        assert parse_image_event(event).data == b"picture"
+
+
+@pytest.mark.parametrize(
     ("read", "reason"),
     [
         (binary(ce_id=None), "`id`"),
@@ -70,6 +79,7 @@ def test_no_label_is_an_unlabelled_event() -> None:
         (binary(ce_type="other"), "'other'"),
         (binary(ce_specversion="0.3"), "'0.3'"),
         (binary(content_type="text/html"), "'text/html'"),
+        (binary(content_type="image"), "'image' is neither a picture's"),
         (binary(content_type=None), "content type ''"),
         (binary(ce_label=" "), "`ce_label` is empty"),
         (binary(ce_time="yesterday"), "'yesterday'"),
