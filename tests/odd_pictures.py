@@ -86,7 +86,7 @@ def of_every_size(draw: Draw) -> dict[str, Any]:
     height = draw.choice([1, 2, 3, 7, 8, 9, 16, 17])
     image = soft_shapes(height, draw.randint(1, min(200 * height, 120)))
     options = {"subsampling": "4:4:4"} if kind in ("JPEG", "AVIF") else {"lossless": True} if kind == "WEBP" else {}
-    return good(saved(image, kind, **options), image, 2 if kind in LOSSY else 0.6)
+    return good(saved(image, kind, **options), image, 8 if kind in LOSSY else 0.6)
 
 
 def one_pixel(draw: Draw) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def tried(odd: OddPicture) -> str | None:
     return None
 
 
-@pytest.mark.filterwarnings("error::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.timeout(max(300, NUMBER))
 def test_odd_pictures_are_shown_as_seen_or_refused() -> None:
     wrong = Counter[str]()
