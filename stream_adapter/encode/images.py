@@ -28,14 +28,13 @@ from PIL import (
 from stream_adapter.encode import jpeg
 from stream_adapter.encode.base import Pixels
 from stream_adapter.encode.geometry import Geometry
-from stream_adapter.encode.tiff import check_tiff
+from stream_adapter.encode.limits import check_parts
 from stream_adapter.errors import UndecodableImage
 from stream_adapter.events.formats import (
     AVIF,
     FORMATS,
     HEIC,
     JPEG,
-    TIFF,
     PictureFormat,
     looks_like,
     picture_format,
@@ -171,8 +170,7 @@ class ImageDecoder:
 
     def _pillow(self, data: bytes, kind: PictureFormat) -> Pixels:
         try:
-            if kind is TIFF:
-                check_tiff(data, self._max_pixels)
+            check_parts(data, kind, self._max_pixels)
             with _open(data, kind) as image:  # reads no more than the header
                 self._check_shape(kind, image.height, image.width)
                 box = image.tile[0].extents if isinstance(image, GifImagePlugin.GifImageFile) else None
