@@ -54,10 +54,11 @@ VARIANTS = ("off", "on", "looked at", "alternating")
 _CLIENT = """
 import json, sys, time, urllib.request
 url, after, picture = sys.argv[1], 0, 0
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 while True:
     started = time.monotonic()
     try:
-        with urllib.request.urlopen(f"{url}?span=15m&after={after}&picture={picture}&limit=24", timeout=5) as answer:
+        with direct.open(f"{url}?span=15m&after={after}&picture={picture}&limit=24", timeout=5) as answer:
             live = json.load(answer)
         after = (live["history"]["time_ms"] or [0])[-1]
         picture = max([picture, *(one["number"] for one in live["pictures"])])

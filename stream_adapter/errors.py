@@ -10,7 +10,7 @@
     ├── TransportError         the broker, topic or file cannot be used
     │   └── Fenced             another worker took over this worker's identity
     ├── EvaluationError        features, methods or options of an evaluation cannot be used
-    ├── DeadLetterLimitExceeded  too large a share of recent events is bad; the worker stops
+    ├── DeadLetterLimitExceeded  nothing but bad events came since the start; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
         ├── UndecodableImage       stage "decode": not an image, truncated, too large
@@ -75,7 +75,7 @@ class EvaluationError(StreamAdapterError):
 
 
 class DeadLetterLimitExceeded(StreamAdapterError):
-    """Too large a share of recent events is bad: a fault of the producer or of the set-up, not of single events."""
+    """Nothing but bad events came since the start: a fault of the producer or of the set-up, not of single events."""
 
 
 class EventError(StreamAdapterError):
@@ -123,3 +123,10 @@ class UnexpectedFailure(EventError):
         self.stage = stage
         self.error = error
         super().__init__(f"unexpected {type(error).__name__}: {error}")
+
+
+# What nobody foresaw may happen at any stage; a fault of ours is laid to the event that shows it.
+STAGES = tuple(
+    sorted({kind.stage for kind in EventError.__subclasses__()} - {EventError.stage} | {"predict", "explain", "learn"})
+)
+"""Where an event can be refused."""

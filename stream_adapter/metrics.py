@@ -16,7 +16,7 @@ from stream_adapter.adapter.anchors.results import IgnoredReason, IndexStatistic
 from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.drift.alarm import AlarmKind, DriftStatus
 from stream_adapter.drift.prequential import Group
-from stream_adapter.errors import EventError
+from stream_adapter.errors import STAGES as REFUSING
 from stream_adapter.transport.base import Partition
 
 
@@ -29,10 +29,6 @@ STAGES = ("parse", "decode", "encode", "predict", "explain", "learn", "commit")
 GROUPS: tuple[Group, ...] = get_args(Group)
 KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
-UNEXPECTED_STAGES = ("predict", "explain", "learn")  # a fault of ours, laid to the event that shows it
-REFUSING_STAGES = tuple(
-    sorted({error.stage for error in EventError.__subclasses__()} - {EventError.stage} | {*UNEXPECTED_STAGES})
-)
 ALARMS = tuple(kind for kind in get_args(AlarmKind) if kind != "status")  # a status is no alarm
 LABEL_OUTCOMES = (
     *("learned", "corrected", "folded", "unknown"),
@@ -49,8 +45,8 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 class Metrics:
     """The worker's metrics in a registry of their own, so that two workers can live in one process."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
         made: dict[str, Any] = {"registry": self.registry, "namespace": "stream_adapter"}
 
         self.stage_items = Counter("stage_items", "Items that entered a stage.", ["stage"], **made)
@@ -73,8 +69,15 @@ class Metrics:
 
         self.predictions = Counter("predictions", "Predictions that became durable.", **made)
         self.dead_letters = Counter("dead_letters", "Events written to the dead letters.", ["stage"], **made)
+        self.flood = Gauge(
+            "dead_letters_flood", "1 while more of the newest events are bad than `dead_letters.max_share`.", **made
+        )
         self.unexpected_errors = Counter(
             "unexpected_errors", "Events that failed with an error that nobody foresaw.", ["stage"], **made
+        )
+        self.tombstones = Counter("tombstones", "Records without a value, which were skipped.", **made)
+        self.times_ahead = Counter(
+            "event_times_ahead", "Events whose time was too far ahead and did not count.", **made
         )
         self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
         self.scored = Counter("scored", "Labelled events scored before they were learned.", ["group"], **made)
@@ -157,7 +160,7 @@ class Metrics:
             for model in MODELS:
                 self.correct.labels(group=group, model=model)
         for counter, label, values in (
-            (self.dead_letters, "stage", REFUSING_STAGES),
+            (self.dead_letters, "stage", REFUSING),
             (self.unexpected_errors, "stage", STAGES),
             (self.labels, "outcome", LABEL_OUTCOMES),
             (self.anchors_removed, "reason", REMOVALS),

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 from stream_adapter.adapter.anchors.results import IndexStatistics
 from stream_adapter.drift.alarm import AlarmKind
 from stream_adapter.errors import EventError, UnexpectedFailure
-from stream_adapter.metrics import ALARMS, REFUSING_STAGES, Metrics
+from stream_adapter.metrics import ALARMS, REFUSING, Metrics
 
 
 def test_every_counter_begins_with_a_zero_that_rate_can_count_from() -> None:
@@ -25,9 +25,9 @@ def test_every_counter_begins_with_a_zero_that_rate_can_count_from() -> None:
 
 def test_the_values_of_labels_are_those_that_the_code_gives() -> None:
     assert {*ALARMS, "status"} == set(get_args(AlarmKind))
-    assert set(REFUSING_STAGES) == {"parse", "decode", "encode", "label", "predict", "explain", "learn"}
+    assert set(REFUSING) == {"parse", "decode", "encode", "label", "predict", "explain", "learn"}
     kinds = set(EventError.__subclasses__()) - {UnexpectedFailure}  # of any stage
-    assert all(error.stage in REFUSING_STAGES for error in kinds)
+    assert all(error.stage in REFUSING for error in kinds)
 
 
 def test_recall_has_no_series_before_it_was_measured_and_none_where_search_is_exact() -> None:

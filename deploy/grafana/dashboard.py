@@ -116,7 +116,10 @@ ROWS: dict[str, list[Panel]] = {
     "Stream": [
         ("Events", "What became of the events, a second.", "reqps", [
             ("sum(rate(§predictions_total[$__rate_interval]))", "predicted"),
-            ("sum by (stage) (rate(§dead_letters_total[$__rate_interval]))", "refused: {{stage}}")]),
+            ("sum by (stage) (rate(§dead_letters_total[$__rate_interval]))", "refused: {{stage}}"),
+            ("sum by (stage) (rate(§unexpected_errors_total[$__rate_interval]))", "by a bug: {{stage}}"),
+            ("sum(rate(§tombstones_total[$__rate_interval]))", "tombstones, skipped"),
+            ("sum(rate(§event_times_ahead_total[$__rate_interval]))", "with a time that is ahead")]),
         ("Lag", "Records that are not yet read, by partition.", "short", [
             ("sum by (topic, partition) (§consumer_lag)", "{{topic}}/{{partition}}")]),
         ("Latency of a batch", "From its close to its durable predictions.", "s", quantiles("batch_latency_seconds")),
@@ -153,7 +156,7 @@ ROWS: dict[str, list[Panel]] = {
             ("§learner_pending_changes", "{{instance}}")]),
         ("Index", "Recall against exact search; absent for exact search.", "percentunit", [
             ("§index_recall_ratio", "{{instance}}")]),
-        ("Shadow", "Accuracy of the method in the shadow, on labelled classes; absent where there is none.", "percentunit",
+        ("Shadow", "Accuracy of the method in the shadow, on labelled classes; absent without one.", "percentunit",
          [('§shadow_accuracy_ratio{group="labelled"}', "{{instance}}")]),
     ],
     "Drift": [
@@ -209,7 +212,7 @@ def timeseries(number: int, panel: Panel) -> Timeseries:
     legend = VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM).show_legend(True)
     made = Timeseries().id(number).title(title).description(description).unit(unit).datasource(DATASOURCE)
     made = made.height(8).span(8).line_width(1).fill_opacity(5).legend(legend)
-    for letter, (query, name) in zip("ABCD", queries, strict=False):
+    for letter, (query, name) in zip("ABCDEF", queries, strict=False):
         made = made.with_target(Dataquery().ref_id(letter).expr(chosen(query)).legend_format(name).range())
     return made
 

@@ -177,7 +177,9 @@ class Adapter:
     def shadow_answer(self, vectors: NDArray[np.float32]) -> Answer | None:
         """What the method in the shadow says about the same events; None where there is none, or it failed."""
         try:
-            return None if self._shadow is None else self._shadow.predict(np.ascontiguousarray(vectors, np.float32).view())
+            return (
+                None if self._shadow is None else self._shadow.predict(np.ascontiguousarray(vectors, np.float32).view())
+            )
         except Exception:
             log.exception("the method in the shadow failed and is left out", method=self._config.shadow)
             self._shadow = None
@@ -294,7 +296,7 @@ class Adapter:
             _forget(learner, before)
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}
         self._learner.restore(own)
-        self._tell(Change(LearnResult(), now, Columns(*(column[:0] for column in before))), {})
+        self._tell(Change(LearnResult(), now, Columns(before.rows[:0], before.vectors[:0], before.classes[:0])), {})
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""

@@ -27,17 +27,17 @@ class Events(NamedTuple):
     """A batch of traffic, labelled or not.
 
     Attributes:
-        keys: int64 (B,), `key_of` the events' ids: an anchor made of an event has the same key, whenever it comes.
+        keys: uint64 (B,), `key_of` the events' ids: an anchor made of an event has the same key, whenever it comes.
         vectors: float32 (B, d), unit.
     """
 
-    keys: NDArray[np.int64]
+    keys: NDArray[np.uint64]
     vectors: NDArray[np.float32]
 
     @classmethod
     def none(cls, dimension: int) -> "Events":
         """No events, of d numbers."""
-        return cls(np.zeros(0, np.int64), np.zeros((0, dimension), np.float32))
+        return cls(np.zeros(0, np.uint64), np.zeros((0, dimension), np.float32))
 
 
 class Labels(NamedTuple):
@@ -90,7 +90,7 @@ class Surroundings:
     """What a learner may use of the process that it runs in.
 
     Attributes:
-        clock: monotonic seconds, for work that is due once in a while; None: it is due at every update, and runs repeat.
+        clock: monotonic seconds, for what is due once in a while; None: it is due at every update, and runs repeat.
         background: for work that no batch may wait for; None: it is done in line.
         device: where products are computed, as torch names it; "numpy" for NumPy.
         slot: this process's name among those that share their records; one that lasts where there is one.
@@ -110,18 +110,18 @@ class Surroundings:
 class Learner(Protocol):
     """A method that learns from a stream. Belongs to one thread; does no I/O.
 
-    For each batch one `predict`, then one `update`. What it has learned is a function of the anchors, of the traffic and
-    of the records that it followed: after `forget` it answers as if the labels had never come.
+    For each batch one `predict`, then one `update`. What it has learned is a function of the anchors, of the traffic
+    and of the records that it followed: after `forget` it answers as if the labels had never come.
     """
 
     def predict(self, vectors: NDArray[np.float32]) -> Answer:
         """Answer for float32 (B, d) unit vectors, B may be 0; later answers do not depend on this call."""
 
     def update(self, events: Events, labels: Labels) -> None:
-        """Take in a batch of traffic and the anchors that are new; either may be empty. All of it or, if it raises, nothing.
+        """Take in a batch of traffic and the anchors that are new: all of it or, if it raises, nothing.
 
-        The labels are those of this batch or of earlier events, by key. Also called with neither, while nothing arrives:
-        what is due by the clock is done here.
+        The labels are those of this batch or of earlier events, by key. Either may be empty; also called with neither,
+        while nothing arrives: what is due by the clock is done here.
         """
 
     def follow(self, labels: Labels, records: Records) -> None:
@@ -178,4 +178,3 @@ def standing_of(labelled: NDArray[np.bool_], presence: NDArray[np.float32] | Non
         pairs = zip(labelled.tolist(), (presence >= 1.0).tolist(), strict=True)
         kinds = ("labelled" if one else "present" if there else "dormant" for one, there in pairs)
     return Standing(list(kinds), presence)
-

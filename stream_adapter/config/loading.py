@@ -10,14 +10,13 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from stream_adapter.config.sections import Config
 from stream_adapter.errors import ConfigError
+from stream_adapter.yaml_text import YamlError, read_as, read_yaml
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 _SECRET = re.compile(r"password|secret|token|key|jaas", re.IGNORECASE)
 
 # `${STREAM_ADAPTER_PACKAGE}` finds what ships inside the package, wherever it is installed.
@@ -45,9 +44,9 @@ def parse(text: str, *, source: str = "configuration", folder: Path | None = Non
     """Validate configuration text; see `load`."""
     problems: list[str] = []
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-02-31
-        raise ConfigError([f"not YAML: {_where_it_breaks(error)}"], source) from None
+        document = read_yaml(text)
+    except YamlError as error:
+        raise ConfigError([f"not YAML: {error}"], source) from None
     if not isinstance(document, dict):
         raise ConfigError([f"must be a mapping of sections, found {type(document).__name__}"], source)
     document = _expand(document, "", problems)
@@ -82,15 +81,6 @@ def _expand(node: Any, key: str, problems: list[str]) -> Any:
     return _VARIABLE.sub(value_of, node)
 
 
-def _where_it_breaks(error: Exception) -> str:
-    """What is wrong and where, without the line itself: it may hold a password, and so may what the parser quotes."""
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "a value cannot be read" if isinstance(error, ValueError) else type(error).__name__
-    mark = error.problem_mark
-    problem = _QUOTED.sub("…", error.problem or "it breaks off")
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}; quote values that hold special characters"
-
-
 def _is_secret(location: tuple[str | int, ...]) -> bool:
     """Whether what was found there must not be shown."""
     return location[:2] == ("kafka", "security") or any(_SECRET.search(str(part)) for part in location)
@@ -98,7 +88,8 @@ def _is_secret(location: tuple[str | int, ...]) -> bool:
 
 def _explain(error: Any) -> str:
     """One sentence for one pydantic error: key, what was expected, what was found."""
-    location = ".".join(str(part) for part in error["loc"]) or "the file"
+    place = error["loc"][:-1] if error["loc"][-1:] == ("[key]",) else error["loc"]
+    location = ".".join(str(part) for part in place) or "the file"
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
         known = _known_keys(error["loc"][:-1])
@@ -107,10 +98,14 @@ def _explain(error: Any) -> str:
         return f"{location}: unknown key; {advice}"
     if error["type"] == "missing":
         return f"{location}: required, but missing"
-    message = str(error["msg"]).removeprefix("Value error, ")
     found = error.get("input")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "string_type" and (kind := read_as(found)) is not None:
+        message = f"YAML reads this as {kind}; put quotes around it to have it as text"
+    elif error["type"] == "tuple_type":
+        message = "must be a list, such as [a, b]"
     shown = f"; found {found!r}" if isinstance(found, str | int | float | bool | None) else ""
-    if _is_secret(error["loc"]):
+    if _is_secret(place):
         shown = "; what was found is not shown, because it may be a secret"
     return f"{location}: {message}{shown}"
 

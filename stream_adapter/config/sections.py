@@ -1,47 +1,25 @@
 """The whole configuration as pydantic models; `configs/default.yaml` documents every key."""
 
-from pathlib import Path
+import os
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    model_validator,
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from stream_adapter.config.values import (
+    KAFKA_PORT,
+    FilePath,
+    Fraction,
+    ModelName,
+    PositiveFloat,
+    PositiveInt,
+    Servers,
+    TagOrCheckpoint,
+    TopicName,
 )
-
 from stream_adapter.drift.settings import DriftSettings
+from stream_adapter.events.names import canonical_name
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
 TOKEN_LENGTH = 16
-
-
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    folder = (info.context or {}).get("folder")
-    return path if folder is None else folder / path.expanduser()
-
-
-def _checkpoint_beside_the_file(pretrained: str, info: ValidationInfo) -> str:
-    """A hub tag stays as it is; a checkpoint is a file like any other."""
-    is_file = Path(pretrained).suffix in {".safetensors", ".pt", ".pth", ".bin"}
-    return str(_beside_the_file(Path(pretrained), info)) if is_file else pretrained
-
-
-def _folder_beside_the_file(model: str, info: ValidationInfo) -> str:
-    """A model in a folder of its own (`local-dir:…`) is a path as well."""
-    schema, _, folder = model.partition(":")
-    return f"local-dir:{_beside_the_file(Path(folder), info)}" if schema == "local-dir" and folder else model
-
-
-FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
-ModelName = Annotated[str, AfterValidator(_folder_beside_the_file)]
-TagOrCheckpoint = Annotated[str, AfterValidator(_checkpoint_beside_the_file)]
 
 
 class Section(BaseModel):
@@ -83,6 +61,7 @@ class VocabularyConfig(Section):
     classes_file: FilePath | None = None
     prompts: dict[str, tuple[str, ...]] = {}
     templates: Literal["openai", "simple", "none"] | tuple[str, ...] = "openai"
+    underscores_as_blanks: bool = True
     unknown_labels: Literal["reject", "ignore"] = "reject"
 
     @model_validator(mode="after")
@@ -151,6 +130,52 @@ class AdapterConfig(Section):
     methods: dict[str, dict[str, Any]] = {}
 
 
+def _path(text: str) -> str:
+    """A path to a field: `a.b.0`, or a JSON Pointer."""
+    if not text.startswith("/") and not all(text.split(".")):
+        raise ValueError("a path is made of names and positions with dots between them, as `meta.labels.0`")
+    return text
+
+
+FieldPath = Annotated[str, AfterValidator(_path)]
+
+
+class FieldsConfig(Section):
+    """Where in plain JSON the parts of an event are."""
+
+    id: FieldPath | None = None
+    source: FieldPath | None = None
+    time: FieldPath | None = None
+    label: FieldPath | None = None
+    picture: FieldPath | None = None
+    vector: FieldPath | None = None
+    fingerprint: FieldPath | None = None
+
+
+class EventsConfig(Section):
+    """What the records of the images topic look like."""
+
+    format: Literal["cloudevents", "json", "raw"] = "cloudevents"
+    fields: FieldsConfig = FieldsConfig()
+    time_unit: Literal["ms", "s"] = "ms"
+    max_ahead_s: PositiveFloat = 300.0
+
+    @model_validator(mode="after")
+    def _fields_where_they_are_read(self) -> "EventsConfig":
+        given = self.fields.model_dump(exclude_none=True)
+        if self.format != "json" and given:
+            raise ValueError(f"`fields` is for `format: json`, this is `format: {self.format}`; leave one of them out")
+        if self.format == "json" and ("picture" in given) == ("vector" in given):
+            found = "both" if given.get("picture") else "neither"
+            raise ValueError(
+                "`format: json` needs `fields.picture`, the path to a picture in base64, or `fields.vector`; found "
+                f"{found}"
+            )
+        if ("vector" in given) != ("fingerprint" in given):
+            raise ValueError("`fields.vector` and `fields.fingerprint`, which encoder made it, belong together")
+        return self
+
+
 class BatchConfig(Section):
     """When a batch closes: at `max_batch` events or after `max_wait_ms`, whichever comes first."""
 
@@ -162,24 +187,34 @@ class BatchConfig(Section):
 class KafkaTopics(Section):
     """Topic names by role."""
 
-    images: str = "images"
-    predictions: str = "predictions"
-    anchors: str = "anchors"
-    dead_letters: str = "dead-letters"
-    drift: str = "drift"
+    images: TopicName = "images"
+    predictions: TopicName = "predictions"
+    anchors: TopicName = "anchors"
+    dead_letters: TopicName = "dead-letters"
+    drift: TopicName = "drift"
+
+    @model_validator(mode="after")
+    def _one_topic_a_role(self) -> "KafkaTopics":
+        roles: dict[str, list[str]] = {}
+        for role, name in self.model_dump().items():
+            roles.setdefault(name, []).append(role)
+        shared = [f"`{name}` is {' and '.join(of_name)}" for name, of_name in roles.items() if len(of_name) > 1]
+        if shared:
+            raise ValueError(f"each role needs a topic of its own; {'; '.join(shared)}")
+        return self
 
 
 class KafkaConfig(Section):
     """Connection, group and topics of the Kafka transport."""
 
-    bootstrap_servers: str = "localhost:9092"
+    bootstrap_servers: Servers = f"localhost:{KAFKA_PORT}"
     topics: KafkaTopics = KafkaTopics()
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     transactional_id: str | None = None
-    transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
+    transaction_timeout_ms: Annotated[PositiveInt, Field(ge=1_000)] = 10_000
     session_timeout_ms: PositiveInt = 45_000
     max_poll_interval_ms: PositiveInt = 300_000
     security: dict[str, str | int | bool] = {}
@@ -194,6 +229,7 @@ class FilesConfig(Section):
     format: Literal["auto", "folder", "manifest", "recorded"] = "auto"
     output: FilePath
     labels: bool = True
+    class_folder: Literal["own", "top"] = "own"
 
 
 class SnapshotsConfig(Section):
@@ -205,7 +241,7 @@ class SnapshotsConfig(Section):
 
 
 class DeadLetterLimit(Section):
-    """When too many events are bad, the worker stops instead of dead-lettering a whole topic."""
+    """When bad events are a flood: an alert, and the worker's end where none was good since its start."""
 
     max_share: Fraction = 0.5
     window: PositiveInt = 1_000
@@ -249,18 +285,28 @@ class PageConfig(Section):
         return self
 
 
+def _with_canaries(adapter: AdapterConfig) -> AdapterConfig:
+    return adapter.model_copy(update={"canaries": tuple(map(canonical_name, adapter.canaries))})
+
+
+def _with_groups(drift: DriftSettings) -> DriftSettings:
+    groups = {group: tuple(map(canonical_name, members)) for group, members in drift.groups.items()}
+    return drift.model_copy(update={"groups": groups})
+
+
 class Config(Section):
     """The root of a configuration file."""
 
     transport: Literal["kafka", "files"] = "kafka"
     encoder: EncoderConfig
     vocabulary: VocabularyConfig
-    adapter: AdapterConfig = AdapterConfig()
+    adapter: Annotated[AdapterConfig, AfterValidator(_with_canaries)] = AdapterConfig()
+    events: EventsConfig = EventsConfig()
     batch: BatchConfig = BatchConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
     snapshots: SnapshotsConfig = SnapshotsConfig()
-    drift: DriftSettings = DriftSettings()
+    drift: Annotated[DriftSettings, AfterValidator(_with_groups)] = DriftSettings()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
     page: PageConfig = PageConfig()
@@ -269,4 +315,15 @@ class Config(Section):
     def _transport_is_configured(self) -> "Config":
         if self.transport == "files" and self.files is None:
             raise ValueError("`transport: files` needs a `files` section with `input` and `output`")
+        if self.transport == "kafka" and not self.kafka.bootstrap_servers:
+            raise ValueError("`kafka.bootstrap_servers` is empty; name at least one broker as host:port")
+        return self
+
+    @model_validator(mode="after")
+    def _folders_of_their_own(self) -> "Config":
+        folder = self.snapshots.folder
+        if self.transport == "files" and self.files is not None and folder is not None:
+            for key in ("output", "input"):
+                if os.path.realpath(folder) == os.path.realpath(getattr(self.files, key)):
+                    raise ValueError(f"`snapshots.folder` and `files.{key}` are both {folder}; take a folder for each")
         return self

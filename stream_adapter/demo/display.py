@@ -21,8 +21,8 @@ _LINE_EVERY_S = 5.0
 class Display:
     """Writes to a console; a console that is no terminal gets plain lines."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
+    def __init__(self) -> None:
+        self._console = Console()
         self._live: Live | None = None
         self._board: Scoreboard | None = None
         self._progress = Progress(

@@ -7,7 +7,6 @@ import secrets
 import socket
 import tempfile
 import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from stream_adapter.demo import browser
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.display import Display
 from stream_adapter.demo.feeds import Feed, FilesFeed, KafkaFeed, Picture
+from stream_adapter.demo.loopback import open_loopback
 from stream_adapter.demo.pictures import demo_stream
 from stream_adapter.demo.plot import save_plot
 from stream_adapter.demo.scenes import DEMO_CLASSES
@@ -88,7 +88,7 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
         stack.callback(worker.stop)
         stream = _pictures(settings, frozenset(config.adapter.canaries), board)
         started = time.monotonic()
-        feed = _open_feed(transport, config, scratch, stack)
+        feed = _open_feed(transport, config, stack)
         if transport == "kafka":
             worker.start()
             with display.waiting("Starting the worker"):
@@ -154,7 +154,7 @@ def _load_config(environment: dict[str, str]) -> configuration.Config:
         os.environ.update(before)
 
 
-def _open_feed(transport: Transport, config: configuration.Config, scratch: Path, stack: contextlib.ExitStack) -> Feed:
+def _open_feed(transport: Transport, config: configuration.Config, stack: contextlib.ExitStack) -> Feed:
     feed: Feed
     if transport == "kafka":
         from stream_adapter.transport.kafka import ensure_topics
@@ -177,7 +177,7 @@ def _wait_until_ready(port: int, worker: WorkerProcess) -> None:
     """
     deadline = time.monotonic() + _SILENCE_S
     while time.monotonic() < deadline and worker.ended() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+        with contextlib.suppress(OSError), open_loopback(f"http://127.0.0.1:{port}/readyz"):
             return
         time.sleep(0.1)
     raise StreamAdapterError(f"the worker did not get ready; its log ends:\n{worker.log_tail()}")

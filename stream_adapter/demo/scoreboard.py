@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GROUPS = ("labelled", "canary")
+_WINDOW = 200  # newest events of a group that the curves are drawn over
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +41,13 @@ class GroupScore:
 
 
 class Scoreboard:
-    """Scores predictions as they come, each event once, however often it was predicted.
+    """Scores predictions as they come, each event once, however often it was predicted."""
 
-    Args:
-        window: newest events of a group that the curves are drawn over.
-    """
-
-    def __init__(self, window: int = 200) -> None:
+    def __init__(self) -> None:
         self._sent: dict[str, Sent] = {}
         self._scored: set[str] = set()
         self.repeated = 0
-        self.groups = {group: GroupScore(deque(maxlen=window)) for group in GROUPS}
+        self.groups = {group: GroupScore(deque(maxlen=_WINDOW)) for group in GROUPS}
 
     def sent(self, event_id: str, picture: Sent) -> None:
         """Note a picture before it is sent."""

@@ -14,23 +14,20 @@ from numpy.typing import NDArray
 from stream_adapter.drift.conformal import ReferenceShift
 
 
-def maximum_concept_matching(
-    zero_shot: NDArray[np.float32], logit_scale: float, temperature: float = 1.0
-) -> NDArray[np.float32]:
-    """MCM: the largest softmax probability of cosines at a temperature that keeps them nearly flat.
+def maximum_concept_matching(zero_shot: NDArray[np.float32], logit_scale: float) -> NDArray[np.float32]:
+    """MCM: the largest softmax probability of cosines at temperature 1 (as published), which keeps them nearly flat.
 
     Cosines come back from probabilities up to a constant per event, which the softmax does not see.
 
     Args:
         zero_shot: float32 (B, C), softmax(logit_scale · cosine).
         logit_scale: the model's logit scale (100 for CLIP).
-        temperature: of the matching softmax; 1 as published.
 
     Returns:
         float32 (B,), in (0, 1]; low where no class stands out.
     """
     cosines = np.log(np.maximum(zero_shot, np.finfo(np.float32).tiny)) / np.float32(logit_scale)
-    weights = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / np.float32(temperature))
+    weights = np.exp(cosines - cosines.max(axis=1, keepdims=True))
     return np.asarray(1.0 / weights.sum(axis=1), dtype=np.float32)
 
 

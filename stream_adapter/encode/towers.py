@@ -90,6 +90,25 @@ def load_towers(config: EncoderConfig, *, text: bool) -> Towers:
     return Towers(config.model, model_config, preprocess, model.visual, model if text else None, tokenizer, logit_scale)
 
 
+def check_encoder(config: EncoderConfig) -> int | None:
+    """Look at what is known of a model without loading it, or asking a hub for it.
+
+    Returns:
+        Length of its vectors; None where only the hub knows.
+
+    Raises:
+        EncoderError: open_clip does not know the model or the tag, or a file is not there.
+    """
+    if config.model.startswith("hf-hub:"):
+        return None
+    _register(config)
+    found = _model_config(config)
+    _check_pretrained(config)
+    if config.pretrained_image is not None and not config.pretrained_image.is_file():
+        raise EncoderError(f"`encoder.pretrained_image`: there is no file {config.pretrained_image}")
+    return int(found["embed_dim"])
+
+
 def _register(config: EncoderConfig) -> Path | None:
     """Make open_clip know the architecture file, if there is one.
 

@@ -48,12 +48,12 @@ def changes(pairs: Sequence[tuple[Trace, Trace]], group: str) -> Changes:
     events = fixed = caused = other = 0
     for method, reference in pairs:
         rows = members(method, group)
-        ours, before = method.answers.hits[rows], reference.answers.hits[rows]
+        adapted, before = method.answers.hits[rows], reference.answers.hits[rows]
         moved = method.answers.predicted[rows] != reference.answers.predicted[rows]
         events += int(rows.sum())
-        fixed += int((ours & ~before).sum())
-        caused += int((before & ~ours).sum())
-        other += int((moved & ~ours & ~before).sum())
+        fixed += int((adapted & ~before).sum())
+        caused += int((before & ~adapted).sum())
+        other += int((moved & ~adapted & ~before).sum())
     return Changes(events, fixed, caused, other)
 
 
@@ -62,13 +62,13 @@ def confusions(pairs: Sequence[tuple[Trace, Trace]], most: int = 10) -> tuple[li
     fixed: Counter[tuple[int, int]] = Counter()
     caused: Counter[tuple[int, int]] = Counter()
     for method, reference in pairs:
-        ours, before = method.answers, reference.answers
-        scored = ours.truth >= 0
+        adapted, before = method.answers, reference.answers
+        scored = adapted.truth >= 0
         for rows, taken_for, counts in (
-            (scored & ours.hits & ~before.hits, before.predicted, fixed),
-            (scored & before.hits & ~ours.hits, ours.predicted, caused),
+            (scored & adapted.hits & ~before.hits, before.predicted, fixed),
+            (scored & before.hits & ~adapted.hits, adapted.predicted, caused),
         ):
-            counts.update(zip(ours.truth[rows].tolist(), taken_for[rows].tolist(), strict=True))
+            counts.update(zip(adapted.truth[rows].tolist(), taken_for[rows].tolist(), strict=True))
     return _most(fixed, most), _most(caused, most)
 
 

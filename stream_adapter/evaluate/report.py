@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import platform
 import sys
 from pathlib import Path
@@ -17,11 +16,11 @@ from rich.table import Table
 
 from stream_adapter import __version__
 from stream_adapter.errors import EvaluationError
-from stream_adapter.evaluate.results import ALL, Figures, Row, Run, rows
+from stream_adapter.evaluate.cameras import CameraSettings
+from stream_adapter.evaluate.copies import CopiesRow, as_json, as_tables, copies_rows
+from stream_adapter.evaluate.results import ALL, REFERENCE, Figures, Row, Run, rows
 from stream_adapter.evaluate.running import Evaluation
-
-REFERENCE = "zero-shot"
-"""What every other method is compared with: it is always run."""
+from stream_adapter.output_file import open_output
 
 
 def document(evaluation: Evaluation, runs: list[Run]) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def document(evaluation: Evaluation, runs: list[Run]) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {name: [] for name in evaluation.methods}
     for run in runs:
         seconds[run.method].append(round(run.seconds, 3))
-    return {
+    report = {
         "protocol": evaluation.settings.protocol,
         "settings": dataclasses.asdict(evaluation.settings),  # type: ignore[call-overload]
         "seeds": list(range(evaluation.seeds)),
@@ -59,6 +58,15 @@ def document(evaluation: Evaluation, runs: list[Run]) -> dict[str, Any]:
             "platform": sys.platform,
         },
     }
+    if copies := near_copies(evaluation, runs):
+        report["copies"] = as_json(copies, features.vocabulary.class_names)
+    return report
+
+
+def near_copies(evaluation: Evaluation, runs: list[Run]) -> list[CopiesRow]:
+    """What near-copies did; empty for other streams."""
+    settings = evaluation.settings
+    return copies_rows(runs, deleted=settings.copies_wrong) if isinstance(settings, CameraSettings) else []
 
 
 def write_json(path: Path, report: dict[str, Any]) -> None:
@@ -76,12 +84,10 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         EvaluationError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with open_output(path) as file:
+            file.write(text.encode())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise EvaluationError(f"the report cannot be written to {path}: {error.strerror}") from error
 
 
@@ -94,6 +100,8 @@ def show(evaluation: Evaluation, runs: list[Run], console: Console) -> None:
             for groups in evaluation.settings.tables:
                 console.print(_title(evaluation, shots, domain), highlight=False, soft_wrap=True)
                 console.print(_table(evaluation, [row for row in chosen if row.group in groups]))
+    for table in as_tables(near_copies(evaluation, runs), evaluation.features.vocabulary.class_names):
+        console.print(table)
 
 
 def percent(row: Row) -> str:

@@ -17,7 +17,7 @@ class Answers:
     """What was answered to N events, and how good that was; `nll` and `brier` are nan where there is no truth.
 
     Attributes:
-        truth: int64 (N,), true classes; −1 where the vocabulary lacks the class.
+        truth: int64 (N,), true classes; −1 where the vocabulary lacks the class, or the event is not scored.
         predicted: int64 (N,), the most probable class.
         confidence: float64 (N,), its probability.
         nll: float64 (N,), −ln of the true class's probability, which counts as at least 1e-6.

@@ -5,22 +5,20 @@ from collections.abc import Sequence
 from html import escape
 
 from stream_adapter.evaluate.changes import Confusion, by_part, changes, confusions, curve
-from stream_adapter.evaluate.methods import BASELINE
-from stream_adapter.evaluate.report import REFERENCE
-from stream_adapter.evaluate.results import ALL, WINDOW, Row, Run, Trace
+from stream_adapter.evaluate.results import ALL, REFERENCE, WINDOW, Row, Run, Trace
 from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.scores import joined, reliability
 from stream_adapter.evaluate.svg import Axis, Plot, Series, padded
 from stream_adapter.evaluate.tables import style_of, table
 
-_GROUPS = {"labelled": "classes that are taught", "canary": "canaries, never taught"}
+_GROUPS = {"labelled": "classes that are taught", "canary": "canaries, held out"}
 _PARTS = 20
 
 
 def frontier(evaluation: Evaluation, found: Sequence[Row], across: str, up: str) -> str:
     """One group's accuracy against another's, a point a method."""
     held = {(row.method, row.group): row.accuracy for row in found if row.domain == ALL and row.shots is None}
-    points = [(m, held[m, across], held[m, up]) for m in _shown(evaluation) if (m, up) in held]
+    points = [(m, held[m, across], held[m, up]) for m in evaluation.methods if (m, up) in held]
     if not points or all(math.isnan(second.mean) for _, _, second in points):
         return ""
     x = padded([value for _, first, _ in points for value in (first.low, first.high)], f"{across}, accuracy in %")
@@ -61,7 +59,7 @@ def over_the_stream(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> 
     figures = []
     for group, title in _GROUPS.items():
         curves = []
-        for method in _shown(evaluation):
+        for method in evaluation.methods:
             x, y = curve(_traces(runs, method), group)
             emphasis = " strong" if method == focus else " reference" if method == REFERENCE else ""
             curves.append(Series(method, style_of(method, evaluation.methods) + emphasis, x, y))
@@ -192,11 +190,6 @@ def shots_plot(evaluation: Evaluation, found: Sequence[Row], focus: str) -> str:
                 plot.point(f"{method}: {100 * value:.1f} % at {shots}", style, float(shots), value)
         figures.append(f"<figure><h3>{group}</h3>{plot.render()}</figure>")
     return f'<h2>By number of labels</h2><div class="plots">{"".join(figures)}</div>'
-
-
-def _shown(evaluation: Evaluation) -> list[str]:
-    """The methods in plots: the baseline without a look at the event would only stretch their axes."""
-    return [method for method in evaluation.methods if method != BASELINE]
 
 
 def _traces(runs: Sequence[Run], method: str) -> list[Trace]:

@@ -4,15 +4,14 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from stream_adapter.evaluate.report import REFERENCE
-from stream_adapter.evaluate.results import ALL, Row
+from stream_adapter.evaluate.results import ALL, REFERENCE, Row
 from stream_adapter.evaluate.running import Evaluation
 
 
 def style_of(method: str, methods: Sequence[str]) -> str:
     """The CSS class with a method's colour: the reference is grey, the others have colours of their own."""
     others = [name for name in methods if name != REFERENCE]
-    return "c0" if method == REFERENCE else f"c{1 + others.index(method) % 12}"
+    return "c0" if method == REFERENCE else f"c{1 + others.index(method) % 14}"
 
 
 def legend(methods: Sequence[str]) -> str:
@@ -42,10 +41,9 @@ def figures_table(evaluation: Evaluation, found: Sequence[Row]) -> str:
             chosen = {(row.method, row.group): row for row in found if row.shots == shots and row.domain == domain}
             where = "all domains" if domain == ALL else domain
             which = "" if shots is None else f", {shots} per class"
-            parts += [
-                _figures_table(f"{where}{which}", evaluation.methods, groups, chosen)
-                for groups in evaluation.settings.tables
-            ]
+            for groups in evaluation.settings.tables:
+                held = [group for group in groups if any(of == group for _, of in chosen)]
+                parts.append(_figures_table(f"{where}{which}", evaluation.methods, held, chosen))
     return "".join(parts)
 
 

@@ -1,4 +1,7 @@
-"""The prediction: what the worker says about one event, with the anchors that moved it."""
+"""The prediction: what the worker says about one event, with the anchors that moved it, as CloudEvents 1.0.
+
+Binary mode: attributes in `ce_*` headers, the prediction as a JSON value.
+"""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream_adapter.events.headers import format_time
-from stream_adapter.transport.base import OutRecord, Record
+from stream_adapter.events.image import ImageEvent
+from stream_adapter.events.raw import place_of, source_of
+from stream_adapter.transport.base import OutRecord
+
+EVENT_TYPE = "stream_adapter.prediction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +131,27 @@ class Prediction:
             "timings_ms": {stage: round(milliseconds, 3) for stage, milliseconds in self.timings_ms.items()},
         }
 
-    def to_record(self, event: Record) -> OutRecord:
-        """The record for the predictions topic, under the key of the image event's own record."""
+    def to_record(self, event: ImageEvent) -> OutRecord:
+        """The record for the predictions topic, under the key of the image event's own record.
+
+        Source and id name that record, so that a prediction that is written again has the same ones.
+        """
+        record = event.record
         value = json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False).encode()
-        headers = (("content-type", b"application/json"),)
-        return OutRecord("predictions", event.key, value, headers, source=event.partition)
+        headers = {
+            "ce_specversion": "1.0",
+            "ce_type": EVENT_TYPE,
+            "ce_source": f"stream_adapter/{source_of(record)}",
+            "ce_id": place_of(record),
+            "ce_time": format_time(self.event_time_ms),
+            "ce_subject": self.event_id,
+            "content-type": "application/json",
+        }
+        if event.traceparent is not None:
+            # As CloudEvents' extension, and where OpenTelemetry's instrumentations of Kafka clients look.
+            headers |= {"ce_traceparent": event.traceparent, "traceparent": event.traceparent}
+        pairs = tuple((name, text.encode()) for name, text in headers.items())
+        return OutRecord("predictions", record.key, value, pairs, source=record.partition)
 
 
 def _round(number: float) -> float:

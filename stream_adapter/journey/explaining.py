@@ -70,7 +70,7 @@ class Explaining:
                 versions=versions,
                 timings_ms=timings_ms,
             )
-            shown.append(Explained(one, one.to_record(event.record)))
+            shown.append(Explained(one, one.to_record(event)))
         return shown
 
     def _neighbours(self, prediction: adapter.Prediction, row: int) -> tuple[Neighbour, ...]:

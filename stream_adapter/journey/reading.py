@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
+import structlog
+
+from stream_adapter.config import EventsConfig
 from stream_adapter.encode.base import Encoder, Prepared
-from stream_adapter.errors import EventError, UnknownLabel
-from stream_adapter.events import EMBEDDING, ImageEvent, parse_image_event
+from stream_adapter.errors import EventError, UnexpectedFailure, UnknownLabel
+from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
+from stream_adapter.events.wire_format import event_format
 from stream_adapter.metrics import Metrics
-from stream_adapter.transport.base import Record
+from stream_adapter.transport.base import UNREADABLE, Record
+
+log = structlog.get_logger(__name__)
 
 Refused = tuple[Record, EventError]
 
@@ -18,7 +24,7 @@ class ReadBatch:
     """A batch whose events are read and whose pictures are being decoded.
 
     Attributes:
-        records: all records of the batch, in order.
+        records: all records of the batch, in order; tombstones, which are neither events nor refused, among them.
         events: the events that could be read, each with the picture or vector that is to come.
         refused: the records that could not be read, with the reason.
     """
@@ -36,7 +42,8 @@ class Reader:
         classes: class names of the vocabulary.
         reject_unknown_labels: whether a label that is no class makes its event a dead letter.
         decoders: the pool.
-        metrics: stages "parse" and "decode".
+        metrics: stages "parse" and "decode", tombstones, times that are ahead, unexpected errors.
+        events: what the records look like.
     """
 
     def __init__(
@@ -47,10 +54,14 @@ class Reader:
         reject_unknown_labels: bool,
         decoders: Executor,
         metrics: Metrics,
+        events: EventsConfig | None = None,
     ) -> None:
         self._encoder = encoder
-        self._classes = frozenset(classes)
+        events = events or EventsConfig()
+        self._format = event_format(events, EventTimes(events.max_ahead_s, ahead=metrics.times_ahead.inc))
+        self._labels = KnownLabels(classes)
         self._reject_unknown_labels = reject_unknown_labels
+        self._failures: set[tuple[str, type[Exception]]] = set()
         self._decoders = decoders
         self._metrics = metrics
 
@@ -60,9 +71,11 @@ class Reader:
         refused: list[Refused] = []
         with self._metrics.stage("parse", len(records)):
             for record in records:
+                if is_tombstone(record):
+                    self._metrics.tombstones.inc()
+                    continue
                 try:
-                    event = parse_image_event(record)
-                    self._check_label(event)
+                    event = self._parse(record)
                 except EventError as error:
                     refused.append((record, error))
                 else:
@@ -86,14 +99,66 @@ class Reader:
         self._metrics.stage_failed.labels(stage="decode").inc(len(refused) - len(batch.refused))
         return events, prepared, refused
 
-    def _check_label(self, event: ImageEvent) -> None:
-        if self._reject_unknown_labels and event.label is not None and event.label not in self._classes:
-            raise UnknownLabel(
-                f"label {event.label!r} is not one of the {len(self._classes)} classes of the vocabulary; add it "
-                "there, or set `vocabulary.unknown_labels: ignore`"
-            )
+    def _parse(self, record: Record) -> ImageEvent:
+        try:
+            event = self._format.parse(record)
+            if self._reject_unknown_labels and event.label is not None:
+                self._labels.check(event.label)
+        except EventError:
+            raise
+        except Exception as error:
+            raise self._unexpected("parse", record, error) from error
+        return event
 
     def _decode(self, event: ImageEvent) -> Prepared:
-        if event.content_type == EMBEDDING:
-            return self._encoder.check_vector(event.data, event.fingerprint or "")
-        return self._encoder.prepare(event.data, event.content_type)
+        try:
+            if event.content_type == EMBEDDING:
+                return self._encoder.check_vector(event.data, event.fingerprint or "")
+            return self._encoder.prepare(event.data, event.content_type)
+        except EventError:
+            raise
+        except Exception as error:
+            raise self._unexpected("decode", event.record, error) from error
+
+    def _unexpected(self, stage: str, record: Record, error: Exception) -> UnexpectedFailure:
+        """One event must not stop a worker, whatever it brings to light; but somebody should hear of it."""
+        self._metrics.unexpected_errors.labels(stage=stage).inc()
+        if (failure := (stage, type(error))) not in self._failures:  # a stream of them must not fill the disk
+            self._failures.add(failure)
+            log.error("unexpected error", stage=stage, at=f"{record.partition}@{record.offset}", exc_info=error)
+        return UnexpectedFailure(stage, error)
+
+
+class KnownLabels:
+    """The names of the classes, to hold labels against.
+
+    Args:
+        classes: class names of the vocabulary.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = frozenset(classes)
+        self._by_folded = {name.casefold(): name for name in classes}
+
+    def check(self, label: str) -> None:
+        """Refuse a label that is no class.
+
+        Raises:
+            UnknownLabel: naming the class that it differs from in upper and lower case only, where there is one.
+        """
+        if label in self._classes:
+            return
+        near = self._by_folded.get(label.casefold())
+        advice = (
+            f"did you mean {near!r}? Upper and lower case are told apart"
+            if near is not None
+            else "add it there, or set `vocabulary.unknown_labels: ignore`"
+        )
+        raise UnknownLabel(
+            f"label {label!r} is not one of the {len(self._classes)} classes of the vocabulary; {advice}"
+        )
+
+
+def is_tombstone(record: Record) -> bool:
+    """Whether a record only deletes its key, as compaction and deletion tools write it, whatever its headers say."""
+    return record.value is None and all(name != UNREADABLE for name, _ in record.headers)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stream_adapter.config import Config
 from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.output_file import open_output
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.kafka.connection import Connection
@@ -118,11 +119,15 @@ def replay(config: Config, *, stage: str | None = None) -> Counter[str]:
 
 def _replay_file(config: Config, stage: str | None) -> Counter[str]:
     counts: Counter[str] = Counter()
-    with (_folder(config) / "replay.jsonl").open("wb") as lines:
-        for record in _records(config):
-            original = _original(record, stage, counts)
-            if original is not None:
-                lines.write(to_line(original))
+    output = _folder(config) / "replay.jsonl"
+    try:
+        with open_output(output) as lines:
+            for record in _records(config):
+                original = _original(record, stage, counts)
+                if original is not None:
+                    lines.write(to_line(original))
+    except OSError as error:
+        raise TransportError(f"cannot write {output}: {error.strerror}") from error
     return counts
 
 

@@ -2,14 +2,17 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
+from stream_adapter.evaluate.svg import Axis, Plot, RowAxis, Series, TimeAxis
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.headers import format_time
-from stream_adapter.operations.plots import Line, Mark, line_plot, timeline
 
 _ROWS, _TABLE, _HARM_PLOTS = 30, 500, 12
-_SHAPES = {"lowered": "down", "raised": "up", "none": "dot"}
+_SHAPES: dict[str, Literal["dot", "down", "up"]] = {"lowered": "down", "raised": "up", "none": "dot"}
+_WIDTH, _HEIGHT, _LEFT, _ROW = 960, 230, 150, 24  # of plots; the height of a row of the timeline
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --paper: #fff; --faint: #d9dee6; --quiet: #5b6675; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --paper: #12161c; --faint: #2c343f; --quiet: #9aa5b4; } }
@@ -21,8 +24,8 @@ svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--quiet
 .grid { stroke: var(--faint); } .zero { stroke: var(--quiet); stroke-dasharray: 4 3; }
 .line { fill: none; stroke: currentColor; stroke-width: 2; } .point { fill: currentColor; }
 .band { fill: currentColor; opacity: 0.18; } .mark { fill: currentColor; }
-.series0 { color: #2f81c7; } .series1 { color: #d9772b; } .series2 { color: #3b9c5a; } .series3 { color: #b0508f; }
-.series4 { color: #8a7a2e; } .series5 { color: #6a5fc4; }
+.c0 { color: #2f81c7; } .c1 { color: #d9772b; } .c2 { color: #3b9c5a; } .c3 { color: #b0508f; }
+.c4 { color: #8a7a2e; } .c5 { color: #6a5fc4; }
 .harm { color: #d33f3f; } .guard { color: #2f81c7; } .new_class { color: #3b9c5a; } .novelty { color: #b0508f; }
 .embedding, .label_mix { color: #d9772b; } .accuracy, .confidence { color: #8a7a2e; }
 .legend { margin: 0.3rem 0 0; } .key { margin-right: 1.2rem; } .key::before { content: "● "; }
@@ -30,6 +33,17 @@ svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--quiet
 th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--faint); }
 td.number { text-align: right; font-variant-numeric: tabular-nums; } code { font-size: 12px; }
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line over time, with a band around it where there are bounds; lines of one name share a colour."""
+
+    name: str
+    times_ms: Sequence[int]
+    values: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
 
 def drift_page(events: Sequence[DriftEvent], *, hours: float, unreadable: int = 0) -> str:
@@ -72,14 +86,16 @@ def _timeline(alarms: Sequence[DriftEvent]) -> str:
     if not alarms:
         return ""
     rows = [row for row, _ in Counter(event.alarm.group for event in alarms).most_common(_ROWS)]
-    marks = [
-        Mark(event.alarm.group, event.time_ms, _SHAPES[event.alarm.action], event.alarm.kind, _in_words(event))
-        for event in sorted(alarms, key=lambda event: (event.alarm.group, event.time_ms))
-        if event.alarm.group in rows
-    ]
+    shown = [event for event in alarms if event.alarm.group in rows]
+    times = TimeAxis.of([event.time_ms for event in shown])
+    height = 52 + _ROW * len(rows)
+    plot = Plot("Alarms over time", times, RowAxis(rows), width=_WIDTH, height=height, left=_LEFT)
+    for event in shown:
+        shape = _SHAPES[event.alarm.action]
+        plot.mark(_in_words(event), event.alarm.kind, shape, event.time_ms, rows.index(event.alarm.group) + 0.5)
     kinds = sorted({event.alarm.kind for event in alarms})
     legend = "".join(f'<span class="key {kind}">{kind.replace("_", " ")}</span>' for kind in kinds)
-    return f'<p class="legend">{legend}▼ lowered ▲ raised</p>{timeline(marks, "Alarms over time")}'
+    return f'<p class="legend">{legend}▼ lowered ▲ raised</p>{plot.render()}'
 
 
 def _in_words(event: DriftEvent) -> str:
@@ -97,12 +113,13 @@ def _harm(statuses: Iterable[DriftEvent]) -> str:
     for group, by_source in list(by_group.items())[:_HARM_PLOTS]:
         lines = []
         for source, events in by_source.items():
-            bands = [(bounds.low, bounds.high) for e in events if (bounds := e.alarm.interval) is not None]
+            bounds = [interval for e in events if (interval := e.alarm.interval) is not None]
             differences = [e.alarm.evidence["difference"] for e in events]
-            lines.append(Line(_name("difference", source, by_source), _times(events), differences, bands))
+            low, high = [bound.low for bound in bounds], [bound.high for bound in bounds]
+            lines.append(_Line(_name("difference", source, by_source), _times(events), differences, low, high))
         newest = max(events[-1].alarm.labels for events in by_source.values())
         title = f"{group}, on {newest:,} labels since the guard last acted"
-        plots.append(f"<h3>{escape(title)}</h3>{line_plot(lines, f'Harm on {group} over time', zero=True, height=170)}")
+        plots.append(f"<h3>{escape(title)}</h3>{_over_time(lines, f'Harm on {group} over time', zero=True)}")
     return "".join(plots)
 
 
@@ -114,7 +131,7 @@ def _accuracy(statuses: Iterable[DriftEvent]) -> str:
     plots = []
     for group, by_source in by_group.items():
         lines = [
-            Line(_name(shown, source, by_source), _times(events), [e.alarm.evidence[model] for e in events])
+            _Line(_name(shown, source, by_source), _times(events), [e.alarm.evidence[model] for e in events])
             for source, events in by_source.items()
             for model, shown in (
                 ("adapted", "published"),
@@ -122,7 +139,7 @@ def _accuracy(statuses: Iterable[DriftEvent]) -> str:
                 ("undamped", "without the guard"),
             )
         ]
-        plots.append(f"<h3>{escape(group)} classes</h3>{line_plot(lines, f'Accuracy on {group} classes over time')}")
+        plots.append(f"<h3>{escape(group)} classes</h3>{_over_time(lines, f'Accuracy on {group} classes over time')}")
     return "".join(plots)
 
 
@@ -132,10 +149,34 @@ def _traffic(statuses: Iterable[DriftEvent]) -> str:
         if "novelty" in event.alarm.evidence:
             by_source[event.source].append(event)
     lines = [
-        Line(_name("novel", source, by_source), _times(events), [e.alarm.evidence["novelty"] for e in events])
+        _Line(_name("novel", source, by_source), _times(events), [e.alarm.evidence["novelty"] for e in events])
         for source, events in by_source.items()
     ]
-    return line_plot(lines, "Share of novel events over time")
+    return _over_time(lines, "Share of novel events over time")
+
+
+def _over_time(lines: Sequence[_Line], title: str, *, zero: bool = False) -> str:
+    """Shares over time, with a legend; an empty text where there is no point. `zero` draws a line there."""
+    values = [value for line in lines for value in (*line.values, *line.low, *line.high)]
+    if not values:
+        return ""
+    times = TimeAxis.of([time for line in lines for time in line.times_ms])
+    least, most = min(values + [0.0] * zero), max(values + [0.0] * zero)
+    room = max((most - least) * 0.08, 0.005)
+    y = Axis("in %", least - room, most + room, percent=True)
+    plot = Plot(title, times, y, width=_WIDTH, height=_HEIGHT, left=_LEFT)
+    if zero:
+        plot.segment("zero", (times.low, 0.0), (times.high, 0.0))
+    styles = {name: f"c{number % 6}" for number, name in enumerate(dict.fromkeys(line.name for line in lines))}
+    for line in lines:
+        style = styles[line.name]
+        if line.low:
+            plot.band(style, line.times_ms, line.low, line.high)
+        plot.line(Series(line.name, style, line.times_ms, line.values))
+        for time, value in zip(line.times_ms, line.values, strict=True):
+            plot.point(f"{line.name}, {format_time(time)}: {value:.2%}", style, time, value, radius=2.0)
+    legend = "".join(f'<span class="key {style}">{escape(name)}</span>' for name, style in styles.items())
+    return f'<p class="legend">{legend}</p>{plot.render()}'
 
 
 def _new_classes(alarms: Iterable[DriftEvent]) -> str:

@@ -7,6 +7,7 @@ from stream_adapter.config import Config
 from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.operations.drift_page import drift_page
+from stream_adapter.output_file import open_output
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.files.sink import DRIFT
 from stream_adapter.transport.kafka.reading import read_topic
@@ -40,7 +41,8 @@ def write_drift_report(config: Config, output: Path, *, hours: float) -> int:
         since = events[-1].time_ms - hours * _HOUR_MS
         events = [event for event in events if event.time_ms >= since]
     try:
-        output.write_text(drift_page(events, hours=hours, unreadable=unreadable), encoding="utf-8")
+        with open_output(output) as file:
+            file.write(drift_page(events, hours=hours, unreadable=unreadable).encode())
     except OSError as error:
         raise TransportError(f"cannot write {output}: {error.strerror}") from error
     return len(events)

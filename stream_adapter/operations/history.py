@@ -62,7 +62,7 @@ class PastState:
     """The anchors at a point.
 
     Attributes:
-        anchors: by id; vectors in float16, as they were written.
+        anchors: by id, in the order in which they were written; vectors in float16, as they were written.
         offsets: for each partition the offset after the last record that counts.
         whole: False where compaction may have removed records that counted then, because newer ones replaced them.
         topic: the changelog's name.
@@ -152,13 +152,13 @@ class _Fold:
             change = change_of(record)
             if change is None:
                 continue
-            if record.value is None:
-                self.anchors.pop(change.key, None)
-            elif isinstance(change.content, AnchorRecord):
-                known = self.anchors.get(change.key)
-                if known is None or change.content.stamp >= known.stamp:
-                    halves = np.frombuffer(record.value, "<f2")  # (d,), as they are: rounding once more might move them
-                    self.anchors[change.key] = replace(change.content, vector=halves)
+            known = self.anchors.get(change.key)
+            if known and isinstance(change.content, AnchorRecord) and change.content.stamp < known.stamp:
+                continue  # an older label that was written later; whoever holds the newer one writes it again
+            self.anchors.pop(change.key, None)
+            if record.value is not None and isinstance(change.content, AnchorRecord):
+                halves = np.frombuffer(record.value, "<f2")  # (d,), as they are: rounding once more might move them
+                self.anchors[change.key] = replace(change.content, vector=halves)
 
     def is_whole(self, number: int, end: int, compacted_ms: float) -> bool:
         """Whether nothing can have been removed from a partition that counted when it ended here.

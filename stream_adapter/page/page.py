@@ -13,8 +13,7 @@ from stream_adapter import __version__
 from stream_adapter.config import PageConfig
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Prepared
-from stream_adapter.events import ImageEvent, Prediction
-from stream_adapter.events.headers import format_time
+from stream_adapter.events import DriftEvent, ImageEvent, Prediction
 from stream_adapter.journey.observing import DeletionRequest
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
@@ -62,31 +61,18 @@ class Page:
         access: what it means here.
         metrics: the worker's.
         state: how the worker is: `Health.state` in one word.
-        clock: monotonic seconds.
-        wall_clock: seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        config: PageConfig,
-        access: Access,
-        metrics: Metrics,
-        state: Callable[[], str],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, config: PageConfig, access: Access, metrics: Metrics, state: Callable[[], str]) -> None:
         self.access = access
-        self.requests = RequestQueue(clock)
+        self.requests = RequestQueue(time.monotonic)
         self.history = History(COLUMNS)
         self.pictures = Pictures(config.keep_pictures, with_pictures=access.pictures)
         self.facts = Facts()
-        self._figures = Figures(metrics, clock)
-        self._sampler = Sampler(config.pictures_per_s, self._watched, clock)
+        self._figures = Figures(metrics, time.monotonic)
+        self._sampler = Sampler(config.pictures_per_s, self._watched, time.monotonic)
         self._state = state
-        self._clock = clock
-        self._wall_clock = wall_clock
-        self._started_ms = int(wall_clock() * 1000)
+        self._started_ms = _now_ms()
         self._looked_at_s = float("-inf")
         self._alarms: deque[dict[str, Any]] = deque(maxlen=_ALARMS)
         self._alarm_number = 0
@@ -124,24 +110,9 @@ class Page:
 
     def on_alarm(self, alarm: DriftAlarm) -> None:
         """Something was found, or the guard did something; called by the adapter's thread."""
-        bounds = alarm.interval
         self._alarm_number += 1
         # A new list and not the old one changed: whoever shows it needs no lock.
-        shown = {
-            "number": self._alarm_number,
-            "time": format_time(int(self._wall_clock() * 1000)),
-            "kind": alarm.kind,
-            "group": alarm.group,
-            "action": alarm.action,
-            "detector": alarm.detector,
-            "observed": alarm.observed,
-            "labels": alarm.labels,
-            "enough": alarm.enough,
-            "e_value": alarm.e_value,
-            "interval": bounds and {"low": bounds.low, "high": bounds.high, "confidence": bounds.confidence},
-            "evidence": dict(alarm.evidence),
-            "event_ids": list(alarm.event_ids),
-        }
+        shown = {"number": self._alarm_number, **DriftEvent(alarm, _now_ms(), source="").to_json()}
         self._alarms = deque([*self._alarms, shown], maxlen=_ALARMS)
 
     def live(self, span: str, after_ms: int, picture: int, alarm: int, limit: int) -> dict[str, Any]:
@@ -157,12 +128,12 @@ class Page:
         Raises:
             KeyError: there is no such span.
         """
-        self._looked_at_s = self._clock()
+        self._looked_at_s = time.monotonic()
         facts, figures = self.facts, self._now
         alarms = [one for one in self._alarms if one["number"] > alarm]
         drift = {"guard": facts.guard, "tolerance": facts.tolerance, "min_labels": facts.min_labels, "alarms": alarms}
         return {
-            "time_ms": int(self._wall_clock() * 1000),
+            "time_ms": _now_ms(),
             "started_ms": self._started_ms,
             "state": self._state(),
             "versions": {"worker": __version__, "encoder": facts.encoder, "vocabulary": facts.vocabulary},
@@ -174,19 +145,24 @@ class Page:
         }
 
     def _watched(self) -> bool:
-        return self._clock() - self._looked_at_s < _WATCHED_FOR_S
+        return time.monotonic() - self._looked_at_s < _WATCHED_FOR_S
 
     def _run(self) -> None:
-        due_s = self._clock()
+        due_s = time.monotonic()
         while not self._stopping.is_set():
             try:
-                seen = self._sampler.take(max(0.0, min(due_s - self._clock(), _EVERY_S)))
+                seen = self._sampler.take(max(0.0, min(due_s - time.monotonic(), _EVERY_S)))
                 if seen is not None:
                     self.pictures.add(seen)
-                if self._clock() >= due_s:
-                    due_s = self._clock() + _EVERY_S
+                if time.monotonic() >= due_s:
+                    due_s = time.monotonic() + _EVERY_S
                     self._now = self._figures.take()
-                    self.history.add(int(self._wall_clock() * 1000), sample_of(self._now))
+                    self.history.add(_now_ms(), sample_of(self._now))
             except Exception:
                 log.warning("the page passed over something", exc_info=True)
                 self._stopping.wait(_EVERY_S)
+
+
+def _now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return int(time.time() * 1000)

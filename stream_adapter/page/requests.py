@@ -44,9 +44,7 @@ class View:
     @classmethod
     def of(cls, adapter: Adapter, damping: NDArray[np.float32]) -> "View":
         """Copy what is shown; for the adapter's thread."""
-        return cls(
-            adapter.listing(), adapter.kinds, adapter.presence, damping, adapter.version, adapter.anchors_digest
-        )
+        return cls(adapter.listing(), adapter.kinds, adapter.presence, damping, adapter.version, adapter.anchors_digest)
 
 
 class RequestQueue:

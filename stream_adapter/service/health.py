@@ -43,11 +43,6 @@ class Health:
         self._draining = True
 
     @property
-    def draining(self) -> bool:
-        """Whether the worker is about to stop."""
-        return self._draining
-
-    @property
     def seconds_without_progress(self) -> float:
         """Seconds since the loop last made progress."""
         with self._lock:

@@ -39,6 +39,7 @@ class JourneyConfig:
         adapter: the method, its anchors, and what it must never learn.
         drift: the monitor and the guard.
         dead_letters: when too many events are bad.
+        events: how records are read as events.
         reject_unknown_labels: whether a label that is no class makes its event a dead letter.
         top_k: classes named in a prediction.
     """
@@ -46,6 +47,7 @@ class JourneyConfig:
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     drift: DriftSettings = field(default_factory=DriftSettings)
     dead_letters: config.DeadLetterLimit = field(default_factory=config.DeadLetterLimit)
+    events: config.EventsConfig = field(default_factory=config.EventsConfig)
     reject_unknown_labels: bool = True
     top_k: int = 5
 
@@ -56,6 +58,7 @@ class JourneyConfig:
             adapter=config.adapter,
             drift=config.drift,
             dead_letters=config.dead_letters,
+            events=config.events,
             reject_unknown_labels=config.vocabulary.unknown_labels == "reject",
             top_k=config.batch.top_k,
         )
@@ -134,10 +137,11 @@ def make_processor(
             reject_unknown_labels=config.reject_unknown_labels,
             decoders=decoders,
             metrics=metrics,
+            events=config.events,
         ),
         encoder=encoder,
         explaining=Explaining(vocabulary, fingerprint, config.top_k),
-        limit=DeadLetterLimit(config.dead_letters),
+        limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
         metrics=metrics,
         clock=clock,
         observer=observer,

@@ -35,15 +35,15 @@ def test_what_is_unknown_is_null_and_the_rest_is_rounded() -> None:
     report = document(EVALUATION, RUNS)
     text = json.dumps(report, allow_nan=False)
     rows = {(row["method"], row["group"]): row for row in json.loads(text)["results"]}
-    ours = rows["default", "labelled"]
-    assert ours["accuracy"]["mean"] == 0.95
-    assert ours["before"] == {"accuracy": 0.7, "ece": 0.1, "nll": 0.5, "brier": 0.3}
-    assert [figures["accuracy"] for figures in ours["per_seed"]] == [0.9, 1.0]
-    assert ours["windowed"] == 0.95
+    adapted = rows["default", "labelled"]
+    assert adapted["accuracy"]["mean"] == 0.95
+    assert adapted["before"] == {"accuracy": 0.7, "ece": 0.1, "nll": 0.5, "brier": 0.3}
+    assert [figures["accuracy"] for figures in adapted["per_seed"]] == [0.9, 1.0]
+    assert adapted["windowed"] == 0.95
     empty = rows["default", "canary"]
     assert empty["accuracy"] == {"mean": None, "low": None, "high": None}
     assert empty["ece"] is None
-    assert "shots" not in ours
+    assert "shots" not in adapted
 
 
 def test_kinds_are_mean_counts_over_seeds() -> None:

@@ -22,7 +22,7 @@ def test_what_is_better_on_labelled_classes_is_shown_with_its_cost() -> None:
     text = costs(EVALUATION, found(), "default")
     assert "greedy" in text
     assert "+2.0" in text
-    assert "-65.0" in text, "points lost on canaries, from it"
+    assert "-65.0" in text, "points lost on canaries, from default"
     assert "-60.0" in text, "and from zero-shot"
     assert text.count("<tr>") == 2
 

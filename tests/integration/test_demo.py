@@ -14,7 +14,9 @@ from tests.integration.cluster import wait_for
 
 def start_demo(output: Path, *options: str, servers: str = "") -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "stream_adapter", "demo", "--output", str(output), *options]
-    environment = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
+    without = ("KAFKA_BOOTSTRAP_SERVERS", "no_proxy", "NO_PROXY")
+    environment = {name: value for name, value in os.environ.items() if name not in without}
+    environment["http_proxy"] = "http://127.0.0.1:9"  # where nobody answers: this machine is not asked through a proxy
     if servers:
         environment["KAFKA_BOOTSTRAP_SERVERS"] = servers
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)

@@ -150,7 +150,6 @@ def test_groups_follow_the_anchors_at_the_time_of_the_prediction() -> None:
         ({"value": b"not a picture", "headers": headers("9"), "key": b"k"}, "decode"),
         ({"value": b"cat 1", "headers": headers("9", "zebra"), "key": b"k"}, "label"),
         ({"value": b"cat 1", "headers": (), "key": None}, "parse"),
-        ({"value": None, "headers": headers("9"), "key": b"k"}, "parse"),
         (
             {
                 "value": b"\0" * 4 * D,
@@ -196,12 +195,31 @@ def test_vectors_travel_beside_pictures() -> None:
     assert outputs(outcome, "dead_letters") == []
 
 
-def test_too_many_bad_events_stop_the_worker() -> None:
+def test_nothing_but_bad_events_stop_the_worker() -> None:
     limit = DeadLetterLimit(max_share=0.5, window=10, min_events=4)
     processor = make_processor(limit=limit)
     bad = {"value": b"?", "headers": headers("9"), "key": b"k"}
-    with pytest.raises(DeadLetterLimitExceeded, match="75%"):
-        run(processor, picture("cat", 1), bad, bad, bad)
+    with pytest.raises(DeadLetterLimitExceeded, match="all of the first 4 events are bad"):
+        run(processor, bad, bad, bad, bad)
+
+
+def test_a_flood_of_bad_events_among_good_ones_stops_nobody() -> None:
+    processor = make_processor(limit=DeadLetterLimit(max_share=0.5, window=10, min_events=4))
+    bad = {"value": b"?", "headers": headers("9"), "key": b"k"}
+    assert len(predictions(run(processor, picture("cat", 1), *[bad] * 30))) == 1
+
+
+def test_a_flood_of_tombstones_leaves_nothing_but_their_offsets() -> None:
+    processor = make_processor(limit=DeadLetterLimit(max_share=0.5, window=10, min_events=4))
+    outcome = run(processor, *[{"value": None, "headers": (), "key": b"k"}] * 30)
+    assert outcome.commit.outputs == []
+    assert outcome.commit.positions == {Partition("images", 0): 30}
+
+
+def test_an_event_at_the_end_of_the_calendar_is_answered() -> None:
+    late = (*headers("9"), ("ce_time", b"9999-12-31T23:59:59-14:00"))
+    (prediction,) = predictions(run(make_processor(), {"value": b"cat 1", "headers": late, "key": b"k"}))
+    assert prediction["event"]["time"] < "9999"
 
 
 def test_anchors_of_another_encoder_stop_the_worker() -> None:

@@ -144,6 +144,10 @@ FIRES: dict[str, Case] = {
     "StreamAdapterStuck": Case(22, between(8, 99, first(put("stuck", True)))),
     "StreamAdapterLagHigh": Case(45, together(each(put("pace", 1.0)), between(5, 99, rate(60.0)))),
     "StreamAdapterDeadLettersHigh": Case(30, between(10, 99, each(put("bad", {"decode": 0.3})))),
+    # Few of the fleet's events: a small partition, whose worker reads nothing else.
+    "StreamAdapterBadEventsFlood": Case(
+        40, together(between(5, 99, first(gauge("flood", 1))), between(5, 99, first(put("bad", {"decode": 0.008}))))
+    ),
     "StreamAdapterHarm": Case(20, at(10, first(alarm("harm")))),
     "StreamAdapterWorseThanZeroShot": Case(
         90, between(10, 99, each(put("accuracy", {"labelled": (0.80, 0.88), "canary": (0.9, 0.89)})))
@@ -205,6 +209,8 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterDeadLettersHigh": Case(
         30, between(10, 13, each(put("bad", {"decode": 0.3})), each(put("bad", {"decode": 0.0005})))
     ),
+    # It was over in time.
+    "StreamAdapterBadEventsFlood": Case(40, between(5, 12, first(gauge("flood", 1)), first(gauge("flood", 0)))),
     # The guard acts, if not at once.
     "StreamAdapterHarm": Case(
         24, together(at(10, first(alarm("harm"))), between(12, 99, first(gauge("guarded_classes", 1))))
@@ -252,6 +258,10 @@ STAYS_QUIET: dict[str, Case] = {
 }
 
 ALSO_QUIET: list[tuple[str, Case]] = [
+    (
+        "StreamAdapterBadEventsFlood",
+        Case(40, together(each(put("bad", {})), between(5, 99, first(gauge("flood", 1))))),  # nothing has come since
+    ),
     # Behind by two minutes after an hour: a ticket sometime, no page.
     ("StreamAdapterLagHigh", Case(65, together(each(put("pace", 1.0)), rate(20.7)))),
     # Bad for nine minutes, but good before that.

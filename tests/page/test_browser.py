@@ -3,12 +3,12 @@
 import base64
 import json
 import re
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from stream_adapter.demo.loopback import open_loopback
 from stream_adapter.demo.scenes import DEMO_CLASSES
 from tests.page.live import TOKEN, LiveWorker, demo_config, live_worker, write_stream
 from tests.page.tab import Tab, text
@@ -27,7 +27,7 @@ def live(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Li
     write_stream(folder, EVENTS, names=names, ids=HOSTILE_ID, label_share=0.5)
     config = demo_config(folder, f"page: {{token: '{TOKEN}', pictures_per_s: 200}}\n")
     with live_worker(config, rate=100.0) as live:
-        urllib.request.urlopen(live.url + "api/live").read()  # somebody looks: the full rate
+        open_loopback(live.url + "api/live").read()  # somebody looks: the full rate
         live.wait_for(EVENTS)
         yield live
 
@@ -67,7 +67,7 @@ def test_numbers_are_those_of_the_metrics(tab: Tab, live: LiveWorker) -> None:
             f"adapted {100 * values[0]:.1f} % zero-shot {100 * values[1]:.1f} %"
         )
         assert tab.page.locator(f"#chart-{group} path.line").count() == 2
-    metrics = urllib.request.urlopen(live.url + "metrics/").read().decode()
+    metrics = open_loopback(live.url + "metrics/").read().decode()
     assert f"stream_adapter_predictions_total {EVENTS}.0" in metrics
     state = tab.page.locator("#state")
     assert (state.inner_text(), state.get_attribute("class")) == ("ready", "pill good")

@@ -70,6 +70,12 @@ def test_the_live_answer_is_as_its_schema_says() -> None:
         assert (later["drift"]["alarms"], len(later["history"]["time_ms"]) <= 2) == ([], True)
 
 
+def test_an_e_value_beyond_what_json_can_hold_is_still_shown() -> None:
+    with served() as one:
+        one.page.on_alarm(DriftAlarm("harm", "overall", "HarmDetector", 40, 40, e_value=float("inf")))
+        assert one.get(LIVE)["drift"]["alarms"][0]["e_value"] == 1e300
+
+
 def test_classes_and_anchors_are_those_of_the_adapter() -> None:
     with served() as one:
         teach(one)

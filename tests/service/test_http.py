@@ -2,11 +2,11 @@ import http.client
 import json
 import socket
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
+from stream_adapter.demo.loopback import open_loopback
 from stream_adapter.errors import TransportError
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
@@ -30,7 +30,7 @@ class Served:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.server.port}{path}", timeout=10) as answer:
+            with open_loopback(f"http://127.0.0.1:{self.server.port}{path}", 10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

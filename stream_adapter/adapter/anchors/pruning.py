@@ -98,19 +98,10 @@ class Pruner:
             store.doubt[unknown] = doubt(store.vectors[unknown], self._classes)
 
     def _stalest(self, excess: int, left: NDArray[np.bool_]) -> list[Victim]:
-        """The oldest of the anchors that are left, where no class has more than it is spared."""
+        """The oldest of the anchors that are left, which are one for each class: none has more than it is spared."""
         slots = np.flatnonzero(left)
-        counts = np.bincount(self._store.classes[slots], minlength=len(self._store.counts))
-        several = counts[self._store.classes[slots]] > 1  # the last of a class goes after all that are one of several
-        by_age = slots[np.lexsort((self._store.keys[slots], self._store.times[slots], ~several))]
-        gone: list[Victim] = []
-        for slot in by_age.tolist():
-            if len(gone) == excess:
-                break
-            if counts[self._store.classes[slot]] > 1 or not (counts > 1).any():
-                counts[self._store.classes[slot]] -= 1
-                gone.append(Victim(int(self._store.rows[slot]), "total budget"))
-        return gone
+        by_age = slots[np.lexsort((self._store.keys[slots], self._store.times[slots]))]
+        return [Victim(int(row), "total budget") for row in self._store.rows[by_age[:excess]].tolist()]
 
 
 def doubt(vectors: NDArray[np.float32], classes: Classes) -> NDArray[np.float32]:

@@ -1,1 +1,1 @@
-"""The default method: zero-shot, presence, purity and class means, from anchors and a window of traffic (docs/method.md)."""
+"""The default method: zero-shot, presence, purity and class means, as docs/method.md states it."""

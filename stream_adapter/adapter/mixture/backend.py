@@ -1,5 +1,6 @@
 """Where the large products are computed: NumPy, or torch on a CPU or a GPU, through one array API."""
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,13 @@ class Backend:
     """
 
     def __init__(self, device: str) -> None:
-        self.xp: Any
         self._device: Any = None
+        self.xp: Any
         if device == "numpy":
-            import array_api_compat.numpy as xp
+            self.xp = importlib.import_module("array_api_compat.numpy")
         else:
-            import array_api_compat.torch as xp
-            import torch
-
-            self._device = torch.device(device)
-        self.xp = xp
+            self.xp = importlib.import_module("array_api_compat.torch")
+            self._device = importlib.import_module("torch").device(device)
 
     def put(self, array: NDArray[Any]) -> Array:
         """A host array as one of the backend; shares memory where it can."""

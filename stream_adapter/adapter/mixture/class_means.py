@@ -123,7 +123,7 @@ class ClassMeans:
         return plain
 
     def _log_ratio(self, vectors: Array) -> Array:
-        """log t_c / t_0 of the classes that take part: float32 (n, P)."""
+        """Log t_c / t_0 of the classes that take part: float32 (n, P)."""
         xp = self._backend.xp
         x = (vectors - self._device_centre) @ self._device_root  # (n, d)
         far = xp.sum(x * x, axis=1)[:, None]  # from the centre

@@ -1,7 +1,7 @@
 """How much of the traffic falls to each class, by label shift alone: E in docs/method.md.
 
-Expectation maximisation for shifted priors (Saerens, Latinne, Decaestecker, *Adjusting the outputs of a classifier to new
-a priori probabilities*, Neural Computation 14, 2002), with one event's worth of prior a class: over weighted events
+Expectation maximisation for shifted priors (Saerens, Latinne, Decaestecker, *Adjusting the outputs of a classifier to
+new a priori probabilities*, Neural Computation 14, 2002), with one event's worth of prior a class: over weighted events
 
     r_ic ∝ p0_ic π_c,     π_c = (Σ_i w_i r_ic + 1) / (Σ_i w_i + C)
 

@@ -39,9 +39,7 @@ class Mixture:
         surroundings: clock, device, slot.
     """
 
-    def __init__(
-        self, classes: Classes, anchors: Anchors, settings: MixtureConfig, surroundings: Surroundings
-    ) -> None:
+    def __init__(self, classes: Classes, anchors: Anchors, settings: MixtureConfig, surroundings: Surroundings) -> None:
         self._classes = classes
         self._anchors = anchors
         self._settings = settings
@@ -170,7 +168,7 @@ class Mixture:
         """Float32 (B,): 1 up to half of `reach` from the nearest anchor, in cosine distance, 0 from `reach` on."""
         assert self._settings.reach is not None
         distance = 1.0 - self._anchors.nearest(vectors, 1).cosines[:, 0]
-        return np.clip(2.0 - 2.0 * distance / self._settings.reach, 0.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(2.0 - 2.0 * distance / self._settings.reach, 0.0, 1.0), np.float32)
 
     def _find_directions(self) -> None:
         newest = self._directions.newest

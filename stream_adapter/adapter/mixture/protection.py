@@ -1,8 +1,8 @@
 """b: how far labelled classes are held back, so that those that nobody labels keep what is theirs; formula (4).
 
-Each anchor says how surely its event would have gone to a labelled class, with its own label (x₁) and without (x₀): where
-the untouched model gives such events away to unlabelled names, nothing holds them back; where it is sure of them, they
-need no more than they have.
+Each anchor says how surely its event would have gone to a labelled class, with its own label (x₁) and without (x₀).
+Where the untouched model gives such events away to unlabelled names, nothing holds labelled classes back; where it is
+sure of them, they need no more than they have.
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ class LabelledOdds:
         scale: float,
         protection: float,
     ) -> float:
-        """b ≤ 0, for presences (C,), labelled classes (C,), texts (C, d), logit scale and protection in nats."""
+        """B ≤ 0, for presences (C,), labelled classes (C,), texts (C, d), logit scale and protection in nats."""
         if not labelled.any() or labelled.all():
             return 0.0
         slots = self._sample(len(labelled))
@@ -61,9 +61,7 @@ class LabelledOdds:
             return np.arange(len(self._anchors))
         return np.argpartition(self._anchors.keys, most)[:most]
 
-    def _beliefs_of(
-        self, slots: NDArray[np.int64], texts: NDArray[np.float32], scale: float
-    ) -> NDArray[np.float32]:
+    def _beliefs_of(self, slots: NDArray[np.int64], texts: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
         rows = self._anchors.rows[slots]
         beliefs = np.empty((len(rows), len(texts)), np.float32)
         order = np.argsort(self._rows)

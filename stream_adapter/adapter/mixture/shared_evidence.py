@@ -44,8 +44,7 @@ class SharedEvidence:
         self._classes = classes
         self._key = kind + surroundings.slot
         self._publishes = surroundings.publishes
-        self._clock = surroundings.clock or (lambda: 0.0)
-        self._waits = surroundings.clock is not None
+        self._clock = surroundings.clock
         self._every_s = every_s
         self._records: dict[str, bytes] = {}
         self._evidence: dict[str, Evidence] = {}
@@ -68,7 +67,7 @@ class SharedEvidence:
 
     def due(self) -> Mapping[str, bytes]:
         """Records to be published now, and to be heard once they are; mostly none."""
-        now_s = self._clock()
+        now_s = float("inf") if self._clock is None else self._clock()
         if self._own is None or now_s < self._pause_until_s or not self._is_news(now_s):
             return {}
         self._told_s = now_s
@@ -76,7 +75,7 @@ class SharedEvidence:
         return {self._key: self._own[0]}
 
     def hear(self, records: Records) -> bool:
-        """Take the newest records of this kind; whether they change what is in force. What cannot be read is passed over."""
+        """Take the newest records of this kind; whether they change anything. What cannot be read is passed over."""
         changed = False
         for key, value in records.items():
             if not key.startswith(self._kind):
@@ -124,7 +123,11 @@ class SharedEvidence:
         try:
             keys = unpack_strings("keys", arrays)
             values, ends = array_of(arrays, "values", np.uint8), array_of(arrays, "ends", np.int64)
-            if len(keys) != len(ends) or (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(values)):
+            if (
+                len(keys) != len(ends)
+                or (np.diff(ends, prepend=0) < 0).any()
+                or (len(ends) and ends[-1] != len(values))
+            ):
                 raise ValueError("there is not one value for each key")
         except ValueError as error:
             raise SnapshotError(f"the saved records of workers cannot be used: {error}") from error
@@ -141,7 +144,7 @@ class SharedEvidence:
         # What this slot said before a restart may still rest on more than the new window.
         if value == self._records[self._key] or own.events < before.events / 2:
             return False
-        if not self._waits or now_s - self._told_s >= _ALL_NEWS_S:
+        if self._clock is None or now_s - self._told_s >= _ALL_NEWS_S:
             return True
         return any(
             bool((np.abs(now - then) > np.maximum(1.0, _NEWS * then)).any())

@@ -20,4 +20,6 @@ def presence_of(evidence: Evidence, labelled: NDArray[np.bool_]) -> tuple[NDArra
     presence = np.where(labelled, 1.0, np.square(shown) * purity).astype(np.float32)
     there = (shown >= 1.0) & (evidence.weight > 0.0)
     pairs = zip(labelled.tolist(), there.tolist(), strict=True)
-    return presence, Standing(["labelled" if one else "present" if seen else "dormant" for one, seen in pairs], presence)
+    return presence, Standing(
+        ["labelled" if one else "present" if seen else "dormant" for one, seen in pairs], presence
+    )

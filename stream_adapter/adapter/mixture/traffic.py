@@ -45,7 +45,10 @@ class Traffic:
         return given, self._explained(belief, given, float(self._weights.sum()))
 
     def evidence(
-        self, belief: Array, shifted: tuple[NDArray[np.float64], NDArray[np.float64]], spread: tuple[float, float] | None
+        self,
+        belief: Array,
+        shifted: tuple[NDArray[np.float64], NDArray[np.float64]],
+        spread: tuple[float, float] | None,
     ) -> Evidence:
         """What the window says under a belief, float32 (n, C), about whose its events are.
 
@@ -76,9 +79,7 @@ class Traffic:
             sums=sums,
         )
 
-    def _explained(
-        self, belief: NDArray[np.float32], mass: NDArray[np.float64], weight: float
-    ) -> NDArray[np.float64]:
+    def _explained(self, belief: NDArray[np.float32], mass: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
         """What of the traffic's mass (C,) labelled events explain: what a class's own give to others.
 
         Labelled events are taken for a sample of all, but a labelled class explains at most twice its own traffic:

@@ -27,7 +27,7 @@ def whitening(anchors: AnchorSums, spread: tuple[float, float]) -> NDArray[np.fl
     trace = (PRIOR * variance + float(np.trace(scatter))) / (PRIOR + free)
     covariance = scatter / (free + SPHERE)
     covariance[np.diag_indices(d)] += SPHERE / (free + SPHERE) * trace / d + 1e-9
-    root = _inverse(np.linalg.cholesky(covariance)).T  # root rootᵀ = covariance⁻¹
+    root = _inverse(np.asarray(np.linalg.cholesky(covariance), np.float64)).T  # root rootᵀ = covariance⁻¹
     sphere = float(np.square(root).sum()) / d
     inside = float(np.einsum("ij,ij->", scatter @ root, root)) / free
     # A scatter of noise alone has no distance left out of it that a sphere would not have.

@@ -70,7 +70,7 @@ class Window:
         return np.asarray(1.0 / self._crowding[: self._held])
 
     def add(self, events: Events, zero_shot: Array) -> None:
-        """Take in a batch with its probabilities, float32 (B, C); of a batch larger than the window the newest remain."""
+        """Take in a batch with its probabilities, float32 (B, C); of more than the window holds the newest remain."""
         new = np.zeros(len(events.keys), np.bool_)
         new[np.unique(events.keys, return_index=True)[1]] = True
         new &= ~np.isin(events.keys, self.keys)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,14 @@ class Method(Protocol):
         """What each class is taken for now; None where the method does not tell classes apart."""
 
 
+@runtime_checkable
+class CanForget(Protocol):
+    """What a method has in addition that can take labels back."""
+
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Undo what the labels of these events (n,) taught; the events stay traffic. Unknown ids change nothing."""
+
+
 class LabelsOnly:
     """Base of methods that learn from labels alone and take no class for anything."""
 
@@ -148,6 +156,36 @@ class Memory:
         """int64 (n,)."""
         return self._classes[: self._held]
 
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Drop all others; bool (n,)."""
+        kept = int(rows.sum())
+        self._vectors[:kept], self._classes[:kept] = self.vectors[rows], self.classes[rows]
+        self._held = kept
+
     def one_hot(self, n_classes: int) -> NDArray[np.float32]:
         """Float32 (n, C)."""
         return np.eye(n_classes, dtype=np.float32)[self.classes]
+
+
+class KeepsLabels:
+    """Base of methods whose only knowledge is every labelled vector, so that they can forget."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._memory = Memory(task.texts.shape[1])
+        self._ids = np.zeros(0, np.int64)  # (n,), of the events in memory
+
+    def update(self, batch: Batch, lessons: Lessons) -> None:
+        """Remember the labels."""
+        self._memory.add(lessons.vectors, lessons.classes)
+        self._ids = np.concatenate([self._ids, lessons.ids])
+
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Drop them from memory."""
+        keep = ~np.isin(self._ids, ids)
+        self._memory.keep(keep)
+        self._ids = self._ids[keep]
+
+    def class_kinds(self) -> Sequence[ClassKind] | None:
+        """None."""
+        return None

@@ -8,7 +8,7 @@ with the source's shares c uniform, over a buffer of the zero-shot probabilities
 
 The full text of the paper was not at hand, only its abstract and a summary: expectation maximisation with a Dirichlet
 prior and a λ that is annealed over the stream are from there, the correction is the one of label shift theory (Saerens,
-Latinne, Decaestecker, Neural Computation 14, 2002). λ_0 = 0.9, N and the rounds are ours.
+Latinne, Decaestecker, Neural Computation 14, 2002). λ_0 = 0.9, N and the rounds are chosen here.
 
 Reference: Han, Ye, Wang, Tong, Zhang, Li, Hong, Petersson, *Label Shift Aware Adaptation for Online Zero-shot Learning
 with Contrastive Language-Image Pre-Training (CLIP)*, 2026, arXiv 2606.15169.
@@ -42,6 +42,9 @@ class LabelShiftAware:
     def update(self, batch: Batch, lessons: Lessons) -> None:
         """Remember the traffic."""
         self._beliefs = self._with(zero_shot_probabilities(batch.vectors, self._task))
+
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Nothing was learned from labels."""
 
     def class_kinds(self) -> Sequence[ClassKind] | None:
         """None."""

@@ -62,6 +62,9 @@ class StatA:
     def update(self, batch: Batch, lessons: Lessons) -> None:
         """Leave traffic and labels aside."""
 
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Nothing was learned from labels."""
+
     def class_kinds(self) -> Sequence[ClassKind] | None:
         """None."""
         return None

@@ -70,6 +70,11 @@ class WorkerAdapter:
             again = [self._event(int(lessons.ids[row]), int(lessons.classes[row])) for row in late]
             self._learn(again, lessons.vectors[late])
 
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Delete the anchors of these events; what the traffic is believed to say is asked anew at once."""
+        self._processor.adapter.forget([self._event(id, None).anchor_id for id in ids.tolist()])
+        self._processor.adapter.learn(())
+
     def class_kinds(self) -> Sequence[ClassKind] | None:
         """What each class is taken for; None for LLU, which does not look at the traffic."""
         return self._processor.adapter.kinds if self._tells_kinds else None

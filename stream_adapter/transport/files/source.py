@@ -11,7 +11,7 @@ from stream_adapter.config import FilesConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.folder import FolderInput
-from stream_adapter.transport.files.manifest import ManifestInput
+from stream_adapter.transport.files.manifest import SUFFIXES, ManifestInput
 from stream_adapter.transport.files.recording import RecordedInput
 from stream_adapter.transport.files.state import Place, State
 
@@ -106,20 +106,40 @@ def open_input(config: FilesConfig) -> FileInput:
     Raises:
         TransportError: it cannot be read, or is of no known format.
     """
-    kind = _detect(config.input) if config.format == "auto" else config.format
+    kind = _kind(config)
     if kind == "folder":
-        if not config.input.is_dir():
-            raise TransportError(f"`files.input` {config.input} is not a folder; create it, or set `files.format`")
-        return FolderInput(config.input, labels=config.labels)
-    if not config.input.is_file():
-        raise TransportError(f"`files.input` {config.input} is not a file; create it, or set `files.format`")
+        return FolderInput(config.input, labels=config.labels, class_folder=config.class_folder)
     return ManifestInput(config.input, labels=config.labels) if kind == "manifest" else RecordedInput(config.input)
+
+
+def check_input(config: FilesConfig) -> None:
+    """Look whether the input is there and of a known format, and through a manifest; pictures are not looked for.
+
+    Raises:
+        TransportError: it is not, or the manifest is wrong.
+    """
+    if _kind(config) == "manifest":
+        ManifestInput(config.input, labels=config.labels)
+
+
+def _kind(config: FilesConfig) -> str:
+    """`folder`, `manifest` or `recorded`, as configured or detected.
+
+    Raises:
+        TransportError: the input is not there, or is of no known format.
+    """
+    kind = _detect(config.input) if config.format == "auto" else config.format
+    if kind == "folder" and not config.input.is_dir():
+        raise TransportError(f"`files.input` {config.input} is not a folder; create it, or set `files.format`")
+    if kind != "folder" and not config.input.is_file():
+        raise TransportError(f"`files.input` {config.input} is not a file; create it, or set `files.format`")
+    return kind
 
 
 def _detect(path: Path) -> str:
     if path.is_dir():
         return "folder"
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in SUFFIXES:
         return "manifest"
     try:
         with path.open("rb") as file:
@@ -127,8 +147,8 @@ def _detect(path: Path) -> str:
     except OSError as error:
         raise TransportError(f"cannot read `files.input` {path}: {error.strerror}") from error
     try:
-        fields = set(json.loads(first))
-    except (ValueError, TypeError):
+        fields = {name.strip().casefold() for name in json.loads(first)}
+    except (ValueError, TypeError, AttributeError, RecursionError):
         fields = set()
     for kind, sign in (("recorded", {"topic", "value"}), ("manifest", {"path"})):
         if sign <= fields:

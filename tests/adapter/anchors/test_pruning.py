@@ -17,7 +17,7 @@ from tests.adapter.anchor_sets import around, random_unit, store_of, unit
 
 NAMES = ("cat", "dog", "horse", "house")
 D = 8
-POOL = around(random_unit(6, D, seed=3), per_class=10, spread=0.5)
+POOL = around(random_unit(6, D, seed=3), per_class=10, spread=0.25)
 CLASSES = Classes(NAMES, random_unit(len(NAMES), D, seed=4), 5.0)
 MATRIX = np.linalg.qr(np.random.default_rng(1).normal(size=(D, 4)))[0].astype(np.float32)
 DIRECTIONS = Directions(MATRIX, 0.3, 1)
@@ -54,7 +54,12 @@ def prune(anchors: Anchors, owned: Ownership = EVERYTHING) -> set[str]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(labels=LABELS, budget=BUDGETS, per_class=BUDGETS, directions=WEIGHED)
+@given(
+    labels=st.lists(st.integers(0, 2), min_size=40, max_size=len(POOL)),
+    budget=BUDGETS,
+    per_class=BUDGETS,
+    directions=WEIGHED,
+)
 def test_the_anchor_of_least_worth_goes_again_and_again(
     labels: list[int], budget: int, per_class: int, directions: Directions | None
 ) -> None:
@@ -96,6 +101,9 @@ def test_a_copy_goes_before_what_is_there_once_and_its_weight_is_the_survivors()
     last = kept(anchors, 5, directions=directions)
     prune(last)
     np.testing.assert_allclose(last.weights, 1.0, rtol=1e-5)
+    # The last of the copies is worth as much as any other, and here all are in equal doubt: the oldest goes.
+    unsure = Classes(NAMES, CLASSES.texts, 1e-3)
+    assert prune(kept(anchors, 4, directions=directions, classes=unsure)) >= {"once 0"}
 
 
 def test_a_class_that_the_untouched_model_knows_gives_before_one_that_it_doubts() -> None:

@@ -233,8 +233,9 @@ def test_one_that_does_not_fit_together_is_refused(name: str, to: NDArray[Any] |
 
 
 def test_a_fit_to_other_anchors_is_not_left_after_a_restore() -> None:
-    adapter = taught()
-    adapter.restore(make().copy().finish().arrays())
+    adapter, other = taught(), make()
+    other.follow(lesson()[:3])
+    adapter.restore(other.copy().finish().arrays())
     answer = adapter.predict(VECTORS)
     assert answer.adapted.tobytes() == answer.zero_shot.tobytes()
 

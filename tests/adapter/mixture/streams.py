@@ -18,7 +18,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 TEXTS = unit(np.random.default_rng(0).normal(size=(C, D)))
-CENTRES = unit(TEXTS + 0.8 * unit(np.random.default_rng(1).normal(size=(C, D))))
+CENTRES = unit(TEXTS + 1.3 * unit(np.random.default_rng(1).normal(size=(C, D))))
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Stream:
 def stream(events: int, seed: int, classes: int = 6, name: str = "e") -> Stream:
     random = np.random.default_rng(seed)
     truth = random.integers(0, classes, events)
-    vectors = unit(CENTRES[truth] + 0.12 * random.normal(size=(events, D)))
+    vectors = unit(CENTRES[truth] + 0.15 * random.normal(size=(events, D)))
     return Stream([f"{name}{seed}-{index}" for index in range(events)], vectors, truth)
 
 

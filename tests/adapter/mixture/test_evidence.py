@@ -1,6 +1,8 @@
+from functools import cache
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.learner import Surroundings
@@ -8,6 +10,7 @@ from stream_adapter.adapter.mixture.evidence import Evidence
 from tests.adapter.mixture.streams import NAMES, C, D, adapter, run, stream
 
 
+@cache
 def found(seed: int = 1) -> Evidence:
     taught = adapter()
     run(taught, stream(200, seed), np.arange(0, 200, 4))
@@ -48,7 +51,16 @@ def test_a_record_stays_small_however_many_classes_there_are():
     random = np.random.default_rng(0)
     zero = np.zeros(n)
     evidence = Evidence(
-        2_000, 2_000.0, 0.0, np.zeros(d), zero + 0.4, zero, zero + 0.6, zero, (1.0, 1.0), np.arange(n),
+        2_000,
+        2_000.0,
+        0.0,
+        np.zeros(d),
+        zero + 0.4,
+        zero,
+        zero + 0.6,
+        zero,
+        (1.0, 1.0),
+        np.arange(n),
         random.normal(size=(n, d)),
     )
     names = [f"a class with a long enough name, number {index}" for index in range(n)]
@@ -57,6 +69,7 @@ def test_a_record_stays_small_however_many_classes_there_are():
     assert Evidence.from_bytes(value, names, d).mass.sum() == pytest.approx(0.6 * n)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_what_was_tampered_with_is_refused_or_read(data):
     value = bytearray(found().to_bytes(NAMES))

@@ -91,9 +91,15 @@ def test_presence_is_formula_four():
     given = np.array([0.0, 5.0, 50.0, 50.0, 3.0] + [0.0] * (C - 5))
     explained = np.array([0.0, 0.0, 0.0, 45.0, 3.0] + [0.0] * (C - 5))
     evidence = Evidence.none(C, D)
-    evidence = Evidence(1_000, 1_000.0, 0.0, *[getattr(evidence, n) for n in ("total",)], given, explained, *[
-        getattr(evidence, n) for n in ("mass", "mass_explained", "spread", "classes", "sums")
-    ])
+    evidence = Evidence(
+        1_000,
+        1_000.0,
+        0.0,
+        *[getattr(evidence, n) for n in ("total",)],
+        given,
+        explained,
+        *[getattr(evidence, n) for n in ("mass", "mass_explained", "spread", "classes", "sums")],
+    )
     labelled = np.arange(C) == 1
     presence, standing = presence_of(evidence, labelled)
     for c in range(C):

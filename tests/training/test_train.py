@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from stream_adapter.demo import train
-from stream_adapter.demo.scenes import HELD_OUT, TRAINED, Scene, caption_codes, read_caption, scene_codes
-from stream_adapter.demo.small_clip import load
-from stream_adapter.demo.styles import TRAINED_STYLES
-from stream_adapter.demo.train import DrawnBatches, contrastive_loss, is_true
+from stream_adapter.demo.scenes import Scene
+from training import train
+from training.scenes import HELD_OUT, TRAINED, TRAINED_STYLES, caption_codes, read_caption, scene_codes
+from training.train import DrawnBatches, contrastive_loss, is_true
+from training.zero_shot import load
 
 
 def one_token_a_text(texts: list[str]) -> torch.Tensor:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import open_clip
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from PIL import Image
 
 from stream_adapter.demo.pictures import draw
-from stream_adapter.demo.scenes import (
-    COLOURS,
-    DEMO_CLASSES,
-    HELD_OUT,
-    PROMPTS,
-    SHAPES,
-    TRAINED,
-    class_scene,
-)
-from stream_adapter.demo.small_clip import Tokenizer
-from stream_adapter.demo.styles import STYLES, TRAINED_STYLES
+from stream_adapter.demo.scenes import COLOURS, DEMO_CLASSES, SHAPES, class_scene
+from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
+from stream_adapter.demo.styles import STYLES
+from training.scenes import HELD_OUT, TRAINED, TRAINED_STYLES
+
+Tokenizer = Callable[[Sequence[str]], torch.Tensor]
+
+PROMPTS: Final = ("a photo of a {}.", "a picture of a {}.", "a drawing of a {}.", "a {}.")
+"""Prompt templates for class names."""
 
 ALL_NAMES: Final = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
 TRAINED_NAMES: Final = tuple(f"{colour} {shape}" for colour, shape in TRAINED)
@@ -30,6 +30,13 @@ HELD_OUT_NAMES: Final = tuple(name for name in ALL_NAMES if name not in TRAINED_
 _MEAN: Final = torch.tensor(OPENAI_DATASET_MEAN).view(1, 3, 1, 1)
 _STD: Final = torch.tensor(OPENAI_DATASET_STD).view(1, 3, 1, 1)
 _BATCH: Final = 256
+
+
+def load(weights: Path = WEIGHTS) -> tuple[Any, Tokenizer]:
+    """The small CLIP in evaluation mode with the given weights, and its tokenizer."""
+    open_clip.add_model_config(CONFIG)
+    model = open_clip.create_model(MODEL_NAME, pretrained=str(weights))
+    return model.eval(), open_clip.get_tokenizer(MODEL_NAME)
 
 
 def to_input(pixels: torch.Tensor) -> torch.Tensor:

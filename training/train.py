@@ -1,4 +1,4 @@
-"""Trains the small CLIP on pictures it draws itself: ``python -m stream_adapter.demo.train --output DIR``.
+"""Trains the small CLIP on pictures it draws itself: ``python -m training.train --output DIR``.
 
 Every picture is drawn for the batch it is in and never seen again. The loss is CLIP's symmetric contrastive one, with
 one change: with so few words, captions of other pictures in the batch are often true of this one too; those pairs are
@@ -26,10 +26,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from stream_adapter.demo.pictures import draw
-from stream_adapter.demo.scenes import caption, caption_codes, random_scene, scene_codes
-from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS, Tokenizer, load
-from stream_adapter.demo.styles import TRAINED_STYLES
-from stream_adapter.demo.zero_shot import figures, pixels_of, to_input
+from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
+from training.scenes import TRAINED_STYLES, caption, caption_codes, random_scene, scene_codes
+from training.zero_shot import Tokenizer, figures, load, pixels_of, to_input
 
 MAX_LOGIT_SCALE: Final = 100.0  # CLIP's own limit
 EVALUATION_SEED: Final = 1_000_003  # far from the seeds of training
