@@ -38,7 +38,7 @@ def test_what_is_published_is_held_back_and_what_the_learner_says_is_kept_beside
     one, other = guarded.predict(PICTURES), free.predict(PICTURES)
     np.testing.assert_array_equal(one.undamped, other.undamped)
     np.testing.assert_array_equal(one.adapted[0], one.zero_shot[0])
-    np.testing.assert_array_equal(one.adapted[1], other.adapted[1])
+    np.testing.assert_allclose(one.adapted[1], other.adapted[1], rtol=1e-5)
     assert guarded.version != before, "another version answers now"
 
 

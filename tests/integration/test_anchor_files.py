@@ -76,7 +76,7 @@ def learned(number: int, label: int = 0, time_ms: int | None = None) -> OutRecor
 def test_learned_then_corrected_then_back(cluster: Cluster, tmp_path: Path) -> None:
     config = write_config(tmp_path, cluster)
     survivor = Follower(cluster)
-    end = put(config, [*map(learned, NUMBERS), PresenceRecord("slot", {"n": 1}).to_record("w")])
+    end = put(config, [*map(learned, NUMBERS), PresenceRecord("evidence/slot", b"1", "f", "v").to_record("w")])
     before = survivor.digest()
     time.sleep(0.05)
     moment = format_time(int(time.time() * 1000))
