@@ -2,6 +2,7 @@
 
     StreamAdapterError
     ├── ConfigError            the configuration is wrong; nothing was started
+    ├── PluginError            nothing is registered under a name, or what is cannot be used
     ├── VocabularyError        class names, prompts or class vectors do not fit together
     ├── EncoderError           the model cannot be loaded or does not fit the vocabulary
     ├── FingerprintMismatch    vectors of two different encoders were about to meet
@@ -41,6 +42,10 @@ class ConfigError(StreamAdapterError):
         listing = "\n".join(f"  - {problem}" for problem in problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(f"{source}: {count}\n{listing}")
+
+
+class PluginError(StreamAdapterError):
+    """No learner, encoder or transport is registered under a name, or it cannot be loaded."""
 
 
 class VocabularyError(StreamAdapterError):

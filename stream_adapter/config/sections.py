@@ -1,7 +1,7 @@
 """The whole configuration as pydantic models; `configs/default.yaml` documents every key."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,12 @@ from pydantic import (
     model_validator,
 )
 
+from stream_adapter.config.plugged import (
+    encoder_name,
+    encoder_options,
+    transport_name,
+    transport_sections,
+)
 from stream_adapter.drift.settings import DriftSettings
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -53,6 +59,8 @@ class Section(BaseModel):
 class EncoderConfig(Section):
     """Which CLIP embeds the pictures, and how."""
 
+    type: Annotated[str, AfterValidator(encoder_name)] = "open_clip"
+    options: Annotated[Any, AfterValidator(encoder_options), Field(validate_default=True)] = {}
     model: ModelName = "ViT-B-32"
     model_config_file: FilePath | None = None
     pretrained: TagOrCheckpoint | None = None
@@ -65,6 +73,8 @@ class EncoderConfig(Section):
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> "EncoderConfig":
+        if self.type != "open_clip":
+            return self
         given = [name for name in ("pretrained", "pretrained_image") if getattr(self, name) is not None]
         if self.model.startswith(("hf-hub:", "local-dir:")):  # these bring their own; open_clip ignores any other
             given.insert(0, f"model: {self.model}")
@@ -261,13 +271,14 @@ class PageConfig(Section):
 class Config(Section):
     """The root of a configuration file."""
 
-    transport: Literal["kafka", "files"] = "kafka"
+    transport: Annotated[str, AfterValidator(transport_name)] = "kafka"
     encoder: EncoderConfig
     vocabulary: VocabularyConfig
     adapter: AdapterConfig = AdapterConfig()
     batch: BatchConfig = BatchConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
+    transports: Annotated[dict[str, Any], AfterValidator(transport_sections), Field(validate_default=True)] = {}
     snapshots: SnapshotsConfig = SnapshotsConfig()
     drift: DriftSettings = DriftSettings()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
@@ -275,7 +286,12 @@ class Config(Section):
     page: PageConfig = PageConfig()
 
     @model_validator(mode="after")
-    def _transport_is_configured(self) -> "Config":
+    def _files_are_named(self) -> "Config":
         if self.transport == "files" and self.files is None:
             raise ValueError("`transport: files` needs a `files` section with `input` and `output`")
         return self
+
+    @property
+    def transport_settings(self) -> Any:
+        """The settings of the transport in use: `kafka`, `files`, or its part of `transports`."""
+        return self.transports[self.transport] if self.transport in self.transports else getattr(self, self.transport)

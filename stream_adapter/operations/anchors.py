@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from stream_adapter.config import Config
 from stream_adapter.errors import AnchorError
 from stream_adapter.events import AnchorRecord, anchor_tombstone
-from stream_adapter.transport.opening import open_changelog, write_anchor_records
+from stream_adapter.transport.opening import transport_of
 
 # Not a worker's name: every running worker takes in what the commands write.
 WRITER = "stream-adapter-anchors"
@@ -23,7 +23,7 @@ def read_anchors(config: Config, label: str | None = None) -> dict[str, AnchorRe
         TransportError: they cannot be read.
     """
     anchors: dict[str, AnchorRecord] = {}
-    with contextlib.closing(open_changelog(config, WRITER)) as changelog:
+    with contextlib.closing(transport_of(config).open_changelog(WRITER)) as changelog:
         for changes in changelog.read_to_end():
             for change in changes:
                 known = anchors.get(change.key)
@@ -64,7 +64,7 @@ def delete_anchors(config: Config, anchors: Sequence[AnchorRecord]) -> None:
     Raises:
         TransportError: the deletions cannot be written.
     """
-    write_anchor_records(config, [anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
+    transport_of(config).write([anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
 
 
 def _unique(anchors: dict[str, AnchorRecord], prefix: str) -> AnchorRecord:

@@ -1,4 +1,4 @@
-"""Pictures from files onto the images topic, with progress for a person."""
+"""Pictures from files into the images, with progress for a person."""
 
 from itertools import islice
 from pathlib import Path
@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stream_adapter.config import Config, FilesConfig
 from stream_adapter.transport.files.source import open_input
-from stream_adapter.transport.kafka import produce
+from stream_adapter.transport.opening import transport_of
 
 
 def produce_all(
@@ -20,7 +20,7 @@ def produce_all(
     limit: int | None,
     console: Console,
 ) -> int:
-    """Send a folder, manifest or recording to the images topic.
+    """Send a folder, manifest or recording to the images.
 
     Args:
         config: where to.
@@ -36,6 +36,7 @@ def produce_all(
     Raises:
         TransportError: the input cannot be read, or the topic cannot be written.
     """
+    transport = transport_of(config)
     files = open_input(FilesConfig(input=source, output=source.parent, labels=labels))
     total = min(len(files), limit or len(files))
     columns = (
@@ -47,11 +48,11 @@ def produce_all(
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=total, speed="")
-        for progress in produce(config.kafka, islice(files.records(0), total), config.kafka.topics.images, rate=rate):
+        for progress in transport.produce(islice(files.records(0), total), rate=rate):
             done = progress.sent + progress.refused.total()
             bar.update(task, completed=done)
             elapsed_s = bar.tasks[task].elapsed or 0.0
             bar.update(task, speed=f"{done / elapsed_s:.0f}/s" if elapsed_s else "")
     refused = ", ".join(f"{number} {reason}" for reason, number in sorted(progress.refused.items()) if number)
-    console.print(f"{progress.sent} sent to {config.kafka.topics.images}, {refused or 'none'} refused", highlight=False)
+    console.print(f"{progress.sent} sent, {refused or 'none'} refused", highlight=False)
     return progress.sent

@@ -35,7 +35,7 @@ from stream_adapter.shared_presence import SharedPresence
 from stream_adapter.snapshots import SnapshotFolder
 from stream_adapter.teaching import Teacher
 from stream_adapter.transport.dead_letters import DeadLetterLimit
-from stream_adapter.transport.opening import open_changelog, open_transport
+from stream_adapter.transport.opening import transport_of
 from stream_adapter.watch import Watch, log_alarm
 
 log = structlog.get_logger(__name__)
@@ -74,6 +74,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
 
         adapter = Adapter(vocabulary.text_vectors, vocabulary.class_names, vocabulary.logit_scale, config.adapter)
         writer = uuid.uuid4().hex
+        transport = transport_of(config)
+        slot = transport.worker_name or writer  # under which it tells what its traffic says
         canary = np.isin(np.array(vocabulary.class_names), np.array(config.adapter.canaries))
         # Two: a first fit, for which readiness waits, must not wait for a graph of all anchors.
         background = ThreadPoolExecutor(2, thread_name_prefix="background")
@@ -88,7 +90,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
         )
         watch = Watch(
             partial(DriftMonitor, vocabulary.class_names, vocabulary.logit_scale, canary, config.drift),
-            source=f"stream_adapter/{_slot(config, writer)}",
+            source=f"stream_adapter/{slot}",
             status_every_s=config.drift.status_every_s,
             metrics=metrics,
             say=partial(_say, page),
@@ -103,7 +105,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             presence=SharedPresence(
                 adapter,
                 vocabulary.class_names,
-                slot=_slot(config, writer),
+                slot=slot,
                 writer=writer,
                 fingerprint=encoder.fingerprint,
                 every_s=config.adapter.presence.every_s,
@@ -113,7 +115,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             background=background,
             metrics=metrics,
         )
-        changelog = open_changelog(config, writer)
+        changelog = transport.open_changelog(writer)
         stack.callback(changelog.close)
         snapshots = None
         if config.snapshots.folder is not None:
@@ -156,7 +158,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             saving=snapshots.turn if snapshots is not None else lambda: None,
             observer=page,
         )
-        source, sink = open_transport(config, stack)
+        source, sink = transport.connect(stack)
         yield Worker(
             source=source,
             sink=sink,
@@ -170,13 +172,6 @@ def open_worker(config: Config) -> Iterator[Worker]:
             supervise=partial(_check_http, http),
             clock=clock,
         )
-
-
-def _slot(config: Config, writer: str) -> str:
-    """The name under which this worker tells what its traffic says; one that lasts, where it has such a name."""
-    if config.transport == "files":
-        return "files"
-    return config.kafka.group_instance_id or writer
 
 
 def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextlib.ExitStack) -> Page | None:

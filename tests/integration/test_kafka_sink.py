@@ -6,7 +6,9 @@ from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import VALUE_OMITTED, dead_letter, undo
-from stream_adapter.transport.kafka import KafkaSink, KafkaSource, read_topic
+from stream_adapter.transport.kafka import KafkaSink, KafkaSource
+from stream_adapter.transport.kafka.transport import KafkaTransport
+from stream_adapter.transport.transport import read_all
 from tests.integration.cluster import Cluster, Member, close, commit_of, poll_until, wait_for
 
 OUTAGE_S = 3.0
@@ -45,7 +47,7 @@ def test_a_dead_letter_survives_kafka_byte_for_byte(cluster: Cluster) -> None:
     source = KafkaSource(cluster.config)
     sink = KafkaSink(source)
     sink.commit(Commit([dead_letter(record, MalformedEvent("bad: ü")) for record in originals]))
-    assert [undo(letter) for letter in read_topic(cluster.config, cluster.config.topics.dead_letters)] == originals
+    assert [undo(letter) for letter in read_all(KafkaTransport(cluster.config), "dead_letters")] == originals
     close(sink, source)
 
 
@@ -71,7 +73,7 @@ def test_a_dead_letter_that_is_too_large_for_its_topic_goes_without_its_value(cl
     huge = Record(Partition("images", 0), 0, 0, b"k", bytes(21 * 2**20))
     fits = Record(Partition("images", 0), 1, 0, b"k", bytes(20 * 2**20))
     sink.commit(Commit([dead_letter(huge, MalformedEvent("bad")), dead_letter(fits, MalformedEvent("bad"))]))
-    first, second = read_topic(cluster.config, cluster.config.topics.dead_letters)
+    first, second = read_all(KafkaTransport(cluster.config), "dead_letters")
     assert first.value == b"" and first.headers[-1][0] == VALUE_OMITTED
     assert undo(second) == fits
     close(sink, source)

@@ -6,29 +6,14 @@ from typing import Any
 
 from kafka import OffsetAndMetadata, TopicPartition
 
-from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.polling import record_of
-from stream_adapter.transport.kafka.topics import require_topics
+from stream_adapter.transport.kafka.topics import min_compaction_lag_ms, require_topics
 
 _PORTION = 1_000
 _POLL_MS = 500
-
-
-def read_topic(config: KafkaConfig, topic: str) -> Iterator[Record]:
-    """Every record that is in the topic now, each partition in order.
-
-    Raises:
-        TransportError: no broker answers, the topic does not exist, or it cannot be read.
-    """
-    reader = TopicReader(Connection(config), topic)
-    try:
-        for records in reader.portions():
-            yield from records
-    finally:
-        reader.close()
 
 
 class TopicReader:
@@ -51,6 +36,16 @@ class TopicReader:
         self._consumer = connection.consumer(group_id=group_id, auto_offset_reset="earliest")
         self._consumer.assign(self._partitions)
         self._beyond_the_end: list[Record] = []
+
+    @property
+    def name(self) -> str:
+        """The topic's name."""
+        return self._topic
+
+    @property
+    def whole_for_ms(self) -> int:
+        """For how long nothing of the topic is compacted, milliseconds; errors as `min_compaction_lag_ms`."""
+        return min_compaction_lag_ms(self._connection, self._topic)
 
     def seek(self, offsets: Mapping[int, int]) -> bool:
         """Begin at these offsets, by partition, and in other partitions at their beginning.
