@@ -55,7 +55,12 @@ _OURS = {
 # An outage of a second must not keep a client away for the 30 s that kafka-python would back off at most.
 _RECONNECT = {"reconnect_backoff_max_ms": 2_000}
 # Pictures are larger than Kafka's defaults expect: 1 MiB a partition is 50 of them, a batch of 16 KiB less than one.
-_CONSUMER = {"max_partition_fetch_bytes": 4 * 2**20, "isolation_level": "read_committed"}
+_CONSUMER = {
+    "max_partition_fetch_bytes": 4 * 2**20,
+    "isolation_level": "read_committed",
+    # So often it is asked which partitions there are: new ones wait for that, and 5 minutes are long.
+    "metadata_max_age_ms": 10_000,
+}
 _PRODUCER = {"batch_size": 262_144, "linger_ms": 5, "max_request_size": 21 * 2**20}
 _RETRY_AFTER_S = 0.2
 

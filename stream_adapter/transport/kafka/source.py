@@ -5,14 +5,15 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 import structlog
-from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerGroupMetadata, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
-from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.assigning import StickyAssignor
+from stream_adapter.transport.kafka.beginning import LatestBeginning
 from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.internals import MemberState
 from stream_adapter.transport.kafka.ownership import Ownership
 from stream_adapter.transport.kafka.polling import Poller
 from stream_adapter.transport.kafka.topics import require_topics
@@ -41,7 +42,7 @@ class KafkaSource:
     def __init__(self, config: KafkaConfig, *, start_timeout_s: float = 15.0, deadline_s: float = 45.0) -> None:
         self._connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
         self._topic = config.topics.images
-        require_topics(self._connection, [self._topic])
+        partitions = require_topics(self._connection, [self._topic])[self._topic]
         self._ownership = Ownership()
         self._uncommitted: dict[Partition, int] = {}
         self._member_id = ""
@@ -59,6 +60,8 @@ class KafkaSource:
             heartbeat_interval_ms=heartbeat_ms,
             partition_assignment_strategy=[StickyAssignor],
         )
+        latest = config.auto_offset_reset == "latest"
+        self._beginning = LatestBeginning(self._consumer, self._topic, partitions) if latest else None
         self._poller = Poller(self._consumer, self._connection, self._topic)
         with self._connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
             self._consumer.subscribe([self._topic], listener=_Listener(self))
@@ -79,6 +82,7 @@ class KafkaSource:
                 self.resume()
         self._ownership.poll_begins()
         polled = self._poller.poll(max(1, max_records), timeout_s)
+        self._decide_beginnings()
         records = [] if self._was_expelled() else self._keep(polled)
         self._settle()
         self._notice_outage(bool(records))
@@ -94,7 +98,7 @@ class KafkaSource:
         """Deliver again."""
         if self._paused:
             self._paused = False
-            self._consumer.resume(*self._consumer.assignment())
+            self._let_flow(self._consumer.assignment())
 
     @property
     def assigned(self) -> frozenset[Partition]:
@@ -176,6 +180,8 @@ class KafkaSource:
 
     def _on_assigned(self, partitions: Iterable[TopicPartition]) -> None:
         self._ownership.assigned(Partition(*at) for at in partitions)
+        if self._beginning is not None:
+            self._beginning.assigned(partitions)
         if self._paused:
             self._consumer.pause(*partitions)
         log.info("partitions assigned", partitions=sorted(str(Partition(*at)) for at in partitions))
@@ -183,6 +189,8 @@ class KafkaSource:
     def _on_gone(self, partitions: Iterable[TopicPartition], reason: str) -> None:
         gone = [Partition(*at) for at in partitions]
         self._ownership.revoked(gone)
+        if self._beginning is not None:
+            self._beginning.gone(map(TopicPartition._make, gone))
         for at in gone:
             self._uncommitted.pop(at, None)
         log.info("partitions gone", reason=reason, partitions=sorted(map(str, gone)))
@@ -210,10 +218,19 @@ class KafkaSource:
         for at in partitions:
             if at in committed:
                 self._consumer.seek(TopicPartition(*at), committed[at])
-            elif self._connection.config.auto_offset_reset == "earliest":
+            elif self._beginning is None:
                 self._consumer.seek_to_beginning(TopicPartition(*at))
-            else:
-                self._consumer.seek_to_end(TopicPartition(*at))
+
+    def _decide_beginnings(self) -> None:
+        if self._beginning is None:
+            return
+        with self._connection.errors_of(f"cannot tell where to begin in topic {self._topic!r}"):
+            if self._beginning.decide() and not self._paused:
+                self._let_flow(self._consumer.assignment())
+
+    def _let_flow(self, partitions: Iterable[TopicPartition]) -> None:
+        undecided = self._beginning.undecided if self._beginning is not None else frozenset()
+        self._consumer.resume(*(at for at in partitions if at not in undecided))
 
     def _keep(self, polled: Mapping[TopicPartition, list[Record]]) -> list[Record]:
         """The polled records, without those of partitions that left and came back within this poll.
