@@ -9,7 +9,8 @@
     ├── AnchorError            an anchor is unknown, not finite, not unit or of the wrong length
     ├── SnapshotError          a saved state cannot be written, or not be trusted
     ├── TransportError         the broker, topic or file cannot be used
-    │   └── Fenced             another worker took over this worker's identity
+    │   ├── Fenced             another worker took over this worker's identity
+    │   └── Unreachable        nobody answers now; a worker that runs asks again
     ├── EvaluationError        features, methods or options of an evaluation cannot be used
     ├── DeadLetterLimitExceeded  too large a share of recent events is bad; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
@@ -74,6 +75,10 @@ class TransportError(StreamAdapterError):
 
 class Fenced(TransportError):
     """Another worker took over this worker's identity."""
+
+
+class Unreachable(TransportError):
+    """Nobody answers now. What was asked for can be asked for again; a running worker does, until it is answered."""
 
 
 class EvaluationError(StreamAdapterError):

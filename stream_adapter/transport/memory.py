@@ -35,6 +35,7 @@ class MemorySource:
         self.paused = False
         self.closed = False
         self.polls = 0
+        self.trouble: str | None = None
 
     def add(
         self,

@@ -5,12 +5,14 @@ Whatever stands here may change with any release: the version is bounded in `pyp
 `kafka.net`, `kafka.protocol`, `kafka.coordinator` or `kafka.consumer`, or touches what begins with an underscore.
 """
 
+import contextlib
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 # Claims with an age (KIP-792): the client's assignor believes members that were away, see `assigning.py`.
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.sasl import get_sasl_mechanism
 
 # Words of the protocol, to find out why a broker does not let us in: the client says only that it did not, after a
@@ -23,6 +25,8 @@ from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 # The state of a member is in `group_metadata()`, which is public; the words for it are not.
 from kafka.structs import MemberState
 
+_END_S = 1.0
+
 __all__ = [
     "ConsumerProtocolSubscription",
     "CooperativeStickyAssignor",
@@ -31,6 +35,7 @@ __all__ = [
     "MetadataRequest",
     "SaslAuthenticateRequest",
     "SaslHandshakeRequest",
+    "close_producer",
     "finish_join",
     "get_sasl_mechanism",
     "is_fenced",
@@ -86,3 +91,22 @@ def take_away_bad_bytes(consumer: KafkaConsumer) -> TopicPartition | None:
         return None
     bad.drain()
     return bad.topic_partition
+
+
+def close_producer(producer: KafkaProducer, timeout_s: float = 0.0) -> None:
+    """Close a producer for good; what it has not sent within so many seconds is given up.
+
+    Its own `close` raises where something is left, which hides what went wrong before, and leaves the thread that goes
+    on sending.
+    """
+    if timeout_s > 0.0:
+        try:
+            producer.close(timeout=timeout_s)
+        except KafkaTimeoutError:
+            pass
+        else:
+            return
+    producer._sender.force_close()
+    producer._sender.join(_END_S)
+    with contextlib.suppress(KafkaError):
+        producer.close(timeout=0)

@@ -25,12 +25,16 @@ class Poller:
         consumer: the consumer, subscribed.
         connection: words errors.
         topic: what it is subscribed to, for messages.
+
+    Attributes:
+        trouble: what failed last of that which may pass by itself; to be cleared by whoever knows that it did.
     """
 
     def __init__(self, consumer: KafkaConsumer, connection: Connection, topic: str) -> None:
         self._consumer = consumer
         self._connection = connection
         self._topic = topic
+        self.trouble: str | None = None
         self._corrupt: tuple[TopicPartition, int] | None = None
 
     def poll(self, max_records: int, timeout_s: float) -> dict[TopicPartition, list[Record]]:
@@ -45,9 +49,10 @@ class Poller:
         except CorruptRecordError as error:
             return self._pass_over(error)
         except KafkaError as error:
+            failed = self._connection.error_of(f"cannot read topic {self._topic!r}", error)
             if not error.retriable:
-                raise self._connection.error_of(f"cannot read topic {self._topic!r}", error) from error
-            log.warning("poll failed, will retry", topic=self._topic, error=str(error))
+                raise failed from error
+            self.trouble = str(failed)
             return {}
         return {at: [record_of(Partition(*at), record) for record in batch] for at, batch in polled.items()}
 

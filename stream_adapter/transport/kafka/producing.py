@@ -11,6 +11,7 @@ from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import UNREADABLE, OutRecord, Record
 from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.internals import close_producer
 from stream_adapter.transport.kafka.topics import max_message_bytes, require_topics
 from stream_adapter.transport.kafka.writing import Writer, topics_by_channel
 from stream_adapter.transport.transport import Progress
@@ -35,7 +36,7 @@ def write_outputs(config: KafkaConfig, outputs: Sequence[OutRecord]) -> None:
     try:
         Writer(connection, topics, room).send(producer, outputs)
     finally:
-        producer.close(timeout=connection.deadline_s)
+        close_producer(producer, connection.deadline_s)
 
 
 def produce(
@@ -85,7 +86,7 @@ def produce(
         production.settle(down_to_bytes=0)
         yield production.progress(finished=True)
     finally:
-        producer.close(timeout=connection.deadline_s)
+        close_producer(producer, connection.deadline_s)
 
 
 @contextmanager
@@ -107,7 +108,7 @@ def resending(config: KafkaConfig) -> Iterator[Callable[[Sequence[Record]], None
     try:
         yield send
     finally:
-        producer.close(timeout=connection.deadline_s)
+        close_producer(producer, connection.deadline_s)
 
 
 class _Production:

@@ -14,6 +14,8 @@ from stream_adapter.transport.kafka.topics import min_compaction_lag_ms, require
 
 _PORTION = 1_000
 _POLL_MS = 500
+_LOOK_EVERY_S = 5.0
+_LOOK_MS = 1_000
 
 
 class TopicReader:
@@ -36,6 +38,7 @@ class TopicReader:
         self._consumer = connection.consumer(group_id=group_id, auto_offset_reset="earliest")
         self._consumer.assign(self._partitions)
         self._beyond_the_end: list[Record] = []
+        self._look_at = time.monotonic() + _LOOK_EVERY_S
 
     @property
     def name(self) -> str:
@@ -129,13 +132,21 @@ class TopicReader:
                 )
 
     def new(self) -> list[Record]:
-        """Records that have come since, at most a thousand; never waits.
+        """Records that have come since, at most a thousand; never waits for them.
 
         Raises:
+            Unreachable: the topic is gone or no broker answers, which is found out now and then.
             TransportError: the topic cannot be read.
         """
         waiting, self._beyond_the_end = self._beyond_the_end, []
-        return waiting or self._poll(0)
+        records = waiting or self._poll(0)
+        if records:
+            self._look_at = time.monotonic() + _LOOK_EVERY_S
+        elif time.monotonic() >= self._look_at:  # the client says nothing of a topic that is gone: it would wait for it
+            with self._connection.errors_of(f"cannot read topic {self._topic!r}"):
+                self._ends(_LOOK_MS)
+            self._look_at = time.monotonic() + _LOOK_EVERY_S
+        return records
 
     def commit(self, records: Iterable[Record]) -> None:
         """Keep the place after these records for the next reader with this `group_id`.

@@ -20,7 +20,7 @@ from stream_adapter.transport.kafka.topics import require_topics
 
 log = structlog.get_logger(__name__)
 
-_PROBE_EVERY_S = 5.0
+_PROBE_EVERY_S = 3.0
 _PROBE_TIMEOUT_MS = 1_000
 
 
@@ -33,13 +33,14 @@ class KafkaSource:
     Args:
         config: connection, group and topics.
         start_timeout_s: seconds to wait for a first answer from the cluster.
-        deadline_s: seconds that the cluster may be away before `poll` and `commit` raise.
+        deadline_s: seconds that a commit waits for the cluster. Not much more than `transaction_timeout_ms`, after
+            which a broker undoes a transaction: whoever waits longer waits for nothing, and is not polled meanwhile.
 
     Raises:
         TransportError: no broker answers, the topic does not exist, or an option is wrong.
     """
 
-    def __init__(self, config: KafkaConfig, *, start_timeout_s: float = 15.0, deadline_s: float = 45.0) -> None:
+    def __init__(self, config: KafkaConfig, *, start_timeout_s: float = 15.0, deadline_s: float = 10.0) -> None:
         self._connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
         self._topic = config.topics.images
         partitions = require_topics(self._connection, [self._topic])[self._topic]
@@ -47,7 +48,6 @@ class KafkaSource:
         self._uncommitted: dict[Partition, int] = {}
         self._member_id = ""
         self._paused = False
-        self._probe_every_s = min(_PROBE_EVERY_S, deadline_s / 4)
         self._answered_at = self._probe_due_at = time.monotonic()
         # Members learn of a rebalance from a heartbeat, and all wait for the last one: 1 s, not the client's 3 s.
         heartbeat_ms = config.consumer.get("heartbeat_interval_ms", min(1_000, config.session_timeout_ms // 3))
@@ -71,7 +71,7 @@ class KafkaSource:
         """The next records; serves the group whether paused or not. See `Source.poll`.
 
         Raises:
-            TransportError: the topic cannot be read, or no broker answered for `deadline_s`.
+            TransportError: the topic cannot be read. Where no broker answers, `trouble` says so.
             Fenced: another worker joined with this one's `group_instance_id`.
         """
         if max_records <= 0 and not self._paused:
@@ -114,6 +114,11 @@ class KafkaSource:
     def exhausted(self) -> bool:
         """Never: a topic has no end."""
         return False
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no broker answers, as far as it is known; None while they do."""
+        return self._poller.trouble
 
     def lag(self) -> dict[Partition, int]:
         """Records per owned partition that are not yet read, as of the last fetch."""
@@ -268,29 +273,37 @@ class KafkaSource:
         except (CommitFailedError, RebalanceInProgressError) as error:
             raise _GroupIsMoving from error
         self._uncommitted.clear()
-        self._answered_at = time.monotonic()
+        self._answered()
 
     def _notice_outage(self, delivered: bool) -> None:
-        """Raise when no broker has answered for `deadline_s`; kafka-python would return nothing for ever.
+        """Find out whether any broker answers; kafka-python would return nothing for ever.
 
         A delivered record is an answer. Where none comes, the end of the topic is asked for now and then.
+
+        Raises:
+            TransportError: it answers what will not pass by itself.
         """
         now = time.monotonic()
         if delivered:
-            self._answered_at = now
-        if now - self._answered_at < self._probe_every_s or now < self._probe_due_at:
+            self._answered()
+        if (now - self._answered_at < _PROBE_EVERY_S and self.trouble is None) or now < self._probe_due_at:
             return
-        self._probe_due_at = now + self._probe_every_s
         try:
             self._consumer.end_offsets([TopicPartition(self._topic, 0)], timeout_ms=_PROBE_TIMEOUT_MS)
         except KafkaError as error:
             silent_s = time.monotonic() - self._answered_at
-            if not error.retriable or silent_s > self._connection.deadline_s:
-                what = f"no broker has answered for {silent_s:.0f} s about topic {self._topic!r}"
-                raise self._connection.error_of(what, error) from error
-            log.warning("no broker answers, will retry", servers=self._connection.servers, for_s=round(silent_s))
+            what = f"no broker has answered for {silent_s:.0f} s about topic {self._topic!r}"
+            failed = self._connection.error_of(what, error)
+            if not error.retriable:
+                raise failed from error
+            self._poller.trouble = str(failed)
         else:
-            self._answered_at = time.monotonic()
+            self._answered()
+        self._probe_due_at = time.monotonic() + _PROBE_EVERY_S
+
+    def _answered(self) -> None:
+        self._answered_at = time.monotonic()
+        self._poller.trouble = None
 
 
 class _GroupIsMoving(Exception):

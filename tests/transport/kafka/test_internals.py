@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
+from kafka.errors import KafkaTimeoutError
 
 from stream_adapter.transport.kafka import internals
 from stream_adapter.transport.kafka.internals import (
@@ -158,3 +159,15 @@ def test_a_password_is_said_as_the_mechanism_says_it() -> None:
     assert mechanism.auth_bytes() == b"u\0u\0p"
     mechanism.receive(b"")
     assert mechanism.is_done()
+
+
+def test_a_producer_that_has_not_sent_everything_is_closed_all_the_same() -> None:
+    """Without a broker nothing is ever sent; kafka-python's own `close` raises then and goes on sending."""
+    producer = KafkaProducer(bootstrap_servers="127.0.0.1:9", api_version=(3, 5), max_block_ms=100)
+    producer._wait_on_metadata = lambda topic, max_wait: {0}
+    producer._partition = lambda *_, **__: 0
+    producer.send("topic", b"value")
+    with pytest.raises(KafkaTimeoutError):
+        producer.close(timeout=0)
+    internals.close_producer(producer, 0.2)
+    assert producer._closed and not producer._sender.is_alive()

@@ -148,6 +148,7 @@ class SqliteSource:
     """See `stream_adapter.transport.base.Source`."""
 
     partition_count = 1
+    trouble = None
     assigned = frozenset({Partition("images", 0)})
 
     def __init__(self, file: Table, *, follow: bool) -> None:
