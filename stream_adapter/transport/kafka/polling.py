@@ -9,6 +9,7 @@ from kafka.errors import CorruptRecordError, FencedInstanceIdError, KafkaError
 
 from stream_adapter.transport.base import UNREADABLE, Partition, Record
 from stream_adapter.transport.kafka import internals
+from stream_adapter.transport.kafka.answers import Answers
 from stream_adapter.transport.kafka.connection import Connection
 
 log = structlog.get_logger(__name__)
@@ -25,16 +26,14 @@ class Poller:
         consumer: the consumer, subscribed.
         connection: words errors.
         topic: what it is subscribed to, for messages.
-
-    Attributes:
-        trouble: what failed last of that which may pass by itself; to be cleared by whoever knows that it did.
+        answers: told of what failed and may pass by itself.
     """
 
-    def __init__(self, consumer: KafkaConsumer, connection: Connection, topic: str) -> None:
+    def __init__(self, consumer: KafkaConsumer, connection: Connection, topic: str, answers: Answers) -> None:
         self._consumer = consumer
         self._connection = connection
         self._topic = topic
-        self.trouble: str | None = None
+        self._answers = answers
         self._corrupt: tuple[TopicPartition, int] | None = None
 
     def poll(self, max_records: int, timeout_s: float) -> dict[TopicPartition, list[Record]]:
@@ -52,7 +51,7 @@ class Poller:
             failed = self._connection.error_of(f"cannot read topic {self._topic!r}", error)
             if not error.retriable:
                 raise failed from error
-            self.trouble = str(failed)
+            self._answers.failed(failed)
             return {}
         return {at: [record_of(Partition(*at), record) for record in batch] for at, batch in polled.items()}
 

@@ -1,6 +1,5 @@
 """`KafkaSource`: image events from a topic, as a member of a consumer group."""
 
-import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -10,6 +9,7 @@ from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.kafka.answers import Answers
 from stream_adapter.transport.kafka.assigning import StickyAssignor
 from stream_adapter.transport.kafka.beginning import LatestBeginning
 from stream_adapter.transport.kafka.connection import Connection
@@ -20,8 +20,7 @@ from stream_adapter.transport.kafka.topics import require_topics
 
 log = structlog.get_logger(__name__)
 
-_PROBE_EVERY_S = 3.0
-_PROBE_TIMEOUT_MS = 1_000
+_SETTLE_MS = 1_000
 
 
 class KafkaSource:
@@ -48,7 +47,6 @@ class KafkaSource:
         self._uncommitted: dict[Partition, int] = {}
         self._member_id = ""
         self._paused = False
-        self._answered_at = self._probe_due_at = time.monotonic()
         # Members learn of a rebalance from a heartbeat, and all wait for the last one: 1 s, not the client's 3 s.
         heartbeat_ms = config.consumer.get("heartbeat_interval_ms", min(1_000, config.session_timeout_ms // 3))
         self._consumer = self._connection.consumer(
@@ -62,7 +60,8 @@ class KafkaSource:
         )
         latest = config.auto_offset_reset == "latest"
         self._beginning = LatestBeginning(self._consumer, self._topic, partitions) if latest else None
-        self._poller = Poller(self._consumer, self._connection, self._topic)
+        self._answers = Answers(self._consumer, self._connection, self._topic)
+        self._poller = Poller(self._consumer, self._connection, self._topic, self._answers)
         with self._connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
             self._consumer.subscribe([self._topic], listener=_Listener(self))
             self._consumer.partitions_for_topic(self._topic)  # or the first join assigns nothing, and a second follows
@@ -85,7 +84,9 @@ class KafkaSource:
         self._decide_beginnings()
         records = [] if self._was_expelled() else self._keep(polled)
         self._settle()
-        self._notice_outage(bool(records))
+        if records:
+            self._answers.came()
+        self._answers.look()
         return records
 
     def pause(self) -> None:
@@ -118,7 +119,7 @@ class KafkaSource:
     @property
     def trouble(self) -> str | None:
         """Why no broker answers, as far as it is known; None while they do."""
-        return self._poller.trouble
+        return self._answers.trouble
 
     def lag(self) -> dict[Partition, int]:
         """Records per owned partition that are not yet read, as of the last fetch."""
@@ -213,8 +214,8 @@ class KafkaSource:
         assignment = [Partition(*at) for at in self._consumer.assignment()]
         self._on_gone(map(TopicPartition._make, assignment), "expelled")
         if place.state == MemberState.STABLE:
-            self._member_id = place.member_id
             self._begin_at_committed(assignment)
+            self._member_id = place.member_id  # not before: where nobody answers, all of it is done again
             self._on_assigned(map(TopicPartition._make, assignment))
         return True
 
@@ -255,7 +256,7 @@ class KafkaSource:
         """Commit what a rebalance held up; the next poll tries again where that fails."""
         if self._uncommitted:
             try:
-                self._commit(_PROBE_TIMEOUT_MS)
+                self._commit(_SETTLE_MS)
             except _GroupIsMoving:
                 pass
             except KafkaError as error:
@@ -273,37 +274,7 @@ class KafkaSource:
         except (CommitFailedError, RebalanceInProgressError) as error:
             raise _GroupIsMoving from error
         self._uncommitted.clear()
-        self._answered()
-
-    def _notice_outage(self, delivered: bool) -> None:
-        """Find out whether any broker answers; kafka-python would return nothing for ever.
-
-        A delivered record is an answer. Where none comes, the end of the topic is asked for now and then.
-
-        Raises:
-            TransportError: it answers what will not pass by itself.
-        """
-        now = time.monotonic()
-        if delivered:
-            self._answered()
-        if (now - self._answered_at < _PROBE_EVERY_S and self.trouble is None) or now < self._probe_due_at:
-            return
-        try:
-            self._consumer.end_offsets([TopicPartition(self._topic, 0)], timeout_ms=_PROBE_TIMEOUT_MS)
-        except KafkaError as error:
-            silent_s = time.monotonic() - self._answered_at
-            what = f"no broker has answered for {silent_s:.0f} s about topic {self._topic!r}"
-            failed = self._connection.error_of(what, error)
-            if not error.retriable:
-                raise failed from error
-            self._poller.trouble = str(failed)
-        else:
-            self._answered()
-        self._probe_due_at = time.monotonic() + _PROBE_EVERY_S
-
-    def _answered(self) -> None:
-        self._answered_at = time.monotonic()
-        self._poller.trouble = None
+        self._answers.came()
 
 
 class _GroupIsMoving(Exception):
