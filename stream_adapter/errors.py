@@ -2,13 +2,15 @@
 
     StreamAdapterError
     ├── ConfigError            the configuration is wrong; nothing was started
+    ├── PluginError            nothing is registered under a name, or what is cannot be used
     ├── VocabularyError        class names, prompts or class vectors do not fit together
     ├── EncoderError           the model cannot be loaded or does not fit the vocabulary
     ├── FingerprintMismatch    vectors of two different encoders were about to meet
     ├── AnchorError            an anchor is unknown, not finite, not unit or of the wrong length
     ├── SnapshotError          a saved state cannot be written, or not be trusted
     ├── TransportError         the broker, topic or file cannot be used
-    │   └── Fenced             another worker took over this worker's identity
+    │   ├── Fenced             another worker took over this worker's identity
+    │   └── Unreachable        nobody answers now; a worker that runs asks again
     ├── EvaluationError        features, methods or options of an evaluation cannot be used
     ├── DeadLetterLimitExceeded  nothing but bad events came since the start; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
@@ -42,6 +44,10 @@ class ConfigError(StreamAdapterError):
         super().__init__(f"{source}: {count}\n{listing}")
 
 
+class PluginError(StreamAdapterError):
+    """No learner, encoder or transport is registered under a name, or it cannot be loaded."""
+
+
 class VocabularyError(StreamAdapterError):
     """Class names, prompts or class vectors do not fit together."""
 
@@ -68,6 +74,10 @@ class TransportError(StreamAdapterError):
 
 class Fenced(TransportError):
     """Another worker took over this worker's identity."""
+
+
+class Unreachable(TransportError):
+    """Nobody answers now. What was asked for can be asked for again; a running worker does, until it is answered."""
 
 
 class EvaluationError(StreamAdapterError):

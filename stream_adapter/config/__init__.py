@@ -18,10 +18,12 @@ from stream_adapter.config.sections import (
     PageConfig,
     PreprocessConfig,
     RefitConfig,
+    Section,
     ServiceConfig,
     SnapshotsConfig,
     VocabularyConfig,
 )
+from stream_adapter.config.values import FilePath
 
 __all__ = [
     "AdapterConfig",
@@ -32,6 +34,7 @@ __all__ = [
     "EncoderConfig",
     "EventsConfig",
     "FieldsConfig",
+    "FilePath",
     "FilesConfig",
     "KafkaConfig",
     "KafkaTopics",
@@ -40,6 +43,7 @@ __all__ = [
     "PageConfig",
     "PreprocessConfig",
     "RefitConfig",
+    "Section",
     "ServiceConfig",
     "SnapshotsConfig",
     "VocabularyConfig",

@@ -5,6 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from stream_adapter.config.plugged import (
+    encoder_name,
+    encoder_options,
+    learner_name,
+    learner_sections,
+    transport_name,
+    transport_sections,
+)
 from stream_adapter.config.values import (
     KAFKA_PORT,
     Deviation,
@@ -42,6 +50,8 @@ class PreprocessConfig(Section):
 class EncoderConfig(Section):
     """Which CLIP embeds the pictures, and how."""
 
+    type: Annotated[str, AfterValidator(encoder_name)] = "open_clip"
+    options: Annotated[Any, AfterValidator(encoder_options), Field(validate_default=True)] = {}
     model: ModelName = "ViT-B-32"
     model_config_file: FilePath | None = None
     pretrained: TagOrCheckpoint | None = None
@@ -56,6 +66,8 @@ class EncoderConfig(Section):
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> "EncoderConfig":
+        if self.type != "open_clip":
+            return self
         given = [name for name in ("pretrained", "pretrained_image") if getattr(self, name) is not None]
         if self.model.startswith(("hf-hub:", "local-dir:")):  # these bring their own; open_clip ignores any other
             given.insert(0, f"model: {self.model}")
@@ -133,14 +145,14 @@ class LatentUpdatesConfig(Section):
 class AdapterConfig(Section):
     """How predictions are adapted: the method, its anchors, and what it must never learn."""
 
-    method: str = "mixture"
-    shadow: str | None = None
+    method: Annotated[str, AfterValidator(learner_name)] = "mixture"
+    shadow: Annotated[str | None, AfterValidator(learner_name)] = None
     seed: int = 0
     canaries: tuple[str, ...] = ()
     anchors: AnchorsConfig = AnchorsConfig()
     mixture: MixtureConfig = MixtureConfig()
     llu: LatentUpdatesConfig = LatentUpdatesConfig()
-    methods: dict[str, dict[str, Any]] = {}
+    methods: Annotated[dict[str, Any], AfterValidator(learner_sections), Field(validate_default=True)] = {}
 
 
 def _path(text: str) -> str:
@@ -310,7 +322,7 @@ def _with_groups(drift: DriftSettings) -> DriftSettings:
 class Config(Section):
     """The root of a configuration file."""
 
-    transport: Literal["kafka", "files"] = "kafka"
+    transport: Annotated[str, AfterValidator(transport_name)] = "kafka"
     encoder: EncoderConfig
     vocabulary: VocabularyConfig
     adapter: Annotated[AdapterConfig, AfterValidator(_with_canaries)] = AdapterConfig()
@@ -318,6 +330,7 @@ class Config(Section):
     batch: BatchConfig = BatchConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
+    transports: Annotated[dict[str, Any], AfterValidator(transport_sections), Field(validate_default=True)] = {}
     snapshots: SnapshotsConfig = SnapshotsConfig()
     drift: Annotated[DriftSettings, AfterValidator(_with_groups)] = DriftSettings()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
@@ -325,7 +338,7 @@ class Config(Section):
     page: PageConfig = PageConfig()
 
     @model_validator(mode="after")
-    def _transport_is_configured(self) -> "Config":
+    def _files_are_named(self) -> "Config":
         if self.transport == "files" and self.files is None:
             raise ValueError("`transport: files` needs a `files` section with `input` and `output`")
         if self.transport == "kafka" and not self.kafka.bootstrap_servers:
@@ -340,3 +353,8 @@ class Config(Section):
                 if os.path.realpath(folder) == os.path.realpath(getattr(self.files, key)):
                     raise ValueError(f"`snapshots.folder` and `files.{key}` are both {folder}; take a folder for each")
         return self
+
+    @property
+    def transport_settings(self) -> Any:
+        """The settings of the transport in use: `kafka`, `files`, or its part of `transports`."""
+        return self.transports[self.transport] if self.transport in self.transports else getattr(self, self.transport)

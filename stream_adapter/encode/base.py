@@ -1,10 +1,11 @@
 """The seam between the processor and whatever embeds: the `Encoder` protocol, and the check of foreign vectors."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from stream_adapter.errors import ForeignVector
 
@@ -74,6 +75,44 @@ class Encoder(Protocol):
 
     def warm_up(self, batch: int = 8) -> None:
         """Run once at this batch size, so that the first event is not the slow one."""
+        ...
+
+
+class Model(Protocol):
+    """What is registered as an encoder (`encoder.type`): a model that turns pictures, and class names, into vectors.
+
+    It is made as `model(config, text=…)` with the section `encoder` of the configuration, whose `options` are an
+    instance of `Settings`, and raises an `EncoderError` where it cannot be loaded. Without `text` nobody will ask for
+    class vectors.
+
+    Attributes:
+        Settings: the keys that `encoder.options` takes, as a pydantic model (`stream_adapter.config.Section` refuses
+            unknown ones).
+    """
+
+    Settings: ClassVar[type[BaseModel]]
+
+    @property
+    def logit_scale(self) -> float:
+        """τ, by which cosines of pictures and texts are multiplied to make logits; 100 where it is not known."""
+        ...
+
+    def class_vectors(self, prompts: Sequence[Sequence[str]]) -> Vectors:
+        """One vector a class.
+
+        Args:
+            prompts: for each of C classes at least one text.
+
+        Returns:
+            float32 (C, d), unit length.
+
+        Raises:
+            EncoderError: it cannot embed texts; the classes must come from a file then (`vocabulary.vectors`).
+        """
+        ...
+
+    def encoder(self) -> Encoder:
+        """What embeds pictures; asked for once, after the class vectors."""
         ...
 
 

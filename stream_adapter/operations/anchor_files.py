@@ -18,7 +18,7 @@ from stream_adapter.operations.anchors import WRITER
 from stream_adapter.operations.history import PastState, Point, anchors_at
 from stream_adapter.snapshots import file
 from stream_adapter.transport.base import OutRecord
-from stream_adapter.transport.opening import write_anchor_records
+from stream_adapter.transport.opening import transport_of
 
 _KIND = "anchors"
 _PORTION = 5_000
@@ -142,9 +142,10 @@ def write_import(config: Config, plan: Import, progress: Callable[[int], None] =
     Raises:
         TransportError: they cannot be written.
     """
+    transport = transport_of(config)
     for start in range(0, len(plan.records), _PORTION):
         portion = plan.records[start : start + _PORTION]
-        write_anchor_records(config, portion)
+        transport.write(portion)
         progress(start + len(portion))
 
 

@@ -7,7 +7,7 @@ from stream_adapter.errors import AnchorError
 from stream_adapter.events import AnchorRecord, anchor_tombstone
 from stream_adapter.events.names import canonical_name
 from stream_adapter.operations.history import Point, anchors_at
-from stream_adapter.transport.opening import write_anchor_records
+from stream_adapter.transport.opening import transport_of
 
 # Not a worker's name: every running worker takes in what the commands write.
 WRITER = "stream-adapter-anchors"
@@ -56,7 +56,7 @@ def delete_anchors(config: Config, anchors: Sequence[AnchorRecord]) -> None:
     Raises:
         TransportError: the deletions cannot be written.
     """
-    write_anchor_records(config, [anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
+    transport_of(config).write([anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
 
 
 def _is_of(anchor: AnchorRecord, label: str) -> bool:

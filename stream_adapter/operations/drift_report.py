@@ -1,6 +1,5 @@
 """What the monitors said in the last hours, as a page for people."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from stream_adapter.config import Config
@@ -8,10 +7,8 @@ from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.operations.drift_page import drift_page
 from stream_adapter.output_file import open_output
-from stream_adapter.transport.base import Record
-from stream_adapter.transport.files.sink import DRIFT
-from stream_adapter.transport.kafka.reading import read_topic
-from stream_adapter.transport.recorded import from_line
+from stream_adapter.transport.opening import transport_of
+from stream_adapter.transport.transport import read_all
 
 _HOUR_MS = 3_600_000
 
@@ -22,7 +19,7 @@ def write_drift_report(config: Config, output: Path, *, hours: float) -> int:
     Time is the events' own, so a recording of last year has a last day too.
 
     Args:
-        config: where the drift topic is, or on the file transport `drift.jsonl` in the output folder.
+        config: where the drift events are.
         output: the page.
         hours: how far back.
 
@@ -31,7 +28,7 @@ def write_drift_report(config: Config, output: Path, *, hours: float) -> int:
     """
     events: list[DriftEvent] = []
     unreadable = 0
-    for record in _records(config):
+    for record in read_all(transport_of(config), "drift"):
         try:
             events.append(DriftEvent.from_record(record.value, record.headers))
         except MalformedEvent:
@@ -46,20 +43,3 @@ def write_drift_report(config: Config, output: Path, *, hours: float) -> int:
     except OSError as error:
         raise TransportError(f"cannot write {output}: {error.strerror}") from error
     return len(events)
-
-
-def _records(config: Config) -> Iterator[Record]:
-    if config.transport == "kafka":
-        yield from read_topic(config.kafka, config.kafka.topics.drift)
-        return
-    assert config.files is not None  # validated with the configuration
-    path = config.files.output / DRIFT
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    yield from_line(line)
-                except MalformedEvent as error:
-                    raise TransportError(f"{path} line {number} is not a recorded record: {error}") from error
-    except OSError as error:
-        raise TransportError(f"cannot read {path}: {error.strerror}; did a worker run with this output?") from error

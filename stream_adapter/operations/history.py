@@ -10,16 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stream_adapter.config import Config
-from stream_adapter.errors import AnchorError, MalformedEvent, TransportError
+from stream_adapter.errors import AnchorError, MalformedEvent
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import parse_time
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.changelog import change_of
-from stream_adapter.transport.files.recording import RecordedInput
-from stream_adapter.transport.files.sink import ANCHORS
-from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.reading import TopicReader
-from stream_adapter.transport.kafka.topics import min_compaction_lag_ms
+from stream_adapter.transport.opening import transport_of
 
 _OFFSETS = re.compile(r"\d+|\d+:\d+(,\d+:\d+)*")
 
@@ -84,39 +80,17 @@ def anchors_at(config: Config, point: Point) -> PastState:
         AnchorError: the point names a partition that is not there, or none where there are several.
         TransportError: the changelog cannot be read.
     """
-    if config.transport == "files":
-        return _from_file(config, point)
-    topic = config.kafka.topics.anchors
-    connection = Connection(config.kafka)
-    with contextlib.closing(TopicReader(connection, topic)) as reader:
-        ends = reader.ends()
-        until = _until(point, ends) if point.time_ms is None else reader.ends_at(point.time_ms)
+    with contextlib.closing(transport_of(config).open_log("anchors")) as log:
+        ends = log.ends()
+        until = _until(point, ends) if point.time_ms is None else log.ends_at(point.time_ms)
         fold = _Fold()
-        for records in reader.portions(until):
+        for records in log.portions(until):
             fold.take(records)
-    earlier = {number: end for number, end in until.items() if end != ends[number]}
-    compacted_ms = time.time() * 1000 - (min_compaction_lag_ms(connection, topic) if earlier else 0)
-    whole = all(fold.is_whole(number, end, compacted_ms) for number, end in earlier.items())
-    return PastState(fold.anchors, until, whole, topic)
-
-
-def _from_file(config: Config, point: Point) -> PastState:
-    assert config.files is not None  # validated with the configuration
-    path = config.files.output / ANCHORS
-    fold = _Fold()
-    if not path.exists():
-        return PastState(fold.anchors, {0: 0}, True, ANCHORS)
-    try:
-        recording = RecordedInput(path)
-        until = _until(point, {0: len(recording)})
-        for record in recording.records(0):
-            if record.offset >= until[0] or (point.time_ms is not None and record.timestamp_ms > point.time_ms):
-                until = {0: record.offset}
-                break
-            fold.take([record])
-    except OSError as error:
-        raise TransportError(f"cannot read {path}: {error.strerror}") from error
-    return PastState(fold.anchors, until, True, ANCHORS)  # lines are never compacted
+        earlier = {number: end for number, end in until.items() if end != ends[number]}
+        whole_for_ms = log.whole_for_ms if earlier else None
+        compacted_ms = time.time() * 1000 - (whole_for_ms or 0)
+        whole = whole_for_ms is None or all(fold.is_whole(at, end, compacted_ms) for at, end in earlier.items())
+        return PastState(fold.anchors, until, whole, log.name)
 
 
 def _until(point: Point, ends: Mapping[int, int]) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""Pictures from files onto the images topic, with progress for a person."""
+"""Pictures from files into the images, with progress for a person."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -12,7 +12,7 @@ from stream_adapter.config import Config, FilesConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import UNREADABLE, Record
 from stream_adapter.transport.files.source import open_input
-from stream_adapter.transport.kafka import produce
+from stream_adapter.transport.opening import transport_of
 
 
 def produce_all(
@@ -25,7 +25,7 @@ def produce_all(
     limit: int | None,
     console: Console,
 ) -> int:
-    """Send a folder, manifest or recording to the images topic.
+    """Send a folder, manifest or recording to the images.
 
     Args:
         config: where to.
@@ -42,6 +42,7 @@ def produce_all(
     Raises:
         TransportError: the input cannot be read, the topic cannot be written, or everything was refused.
     """
+    transport = transport_of(config)
     files = open_input(FilesConfig(input=source, output=source.parent, labels=labels, class_folder=class_folder))
     total = min(len(files), limit or len(files))
     unreadable: list[str] = []
@@ -55,7 +56,7 @@ def produce_all(
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=total, speed="")
-        for progress in produce(config.kafka, records, config.kafka.topics.images, rate=rate):
+        for progress in transport.produce(records, rate=rate):
             done = progress.sent + progress.refused.total()
             bar.update(task, completed=done)
             elapsed_s = bar.tasks[task].elapsed or 0.0
@@ -65,10 +66,8 @@ def produce_all(
     if unreadable:
         refused += f" (the first: {unreadable[0]})"
     if reasons and not progress.sent:
-        raise TransportError(f"nothing was sent to {config.kafka.topics.images}, everything refused: {refused}")
-    console.print(
-        f"{progress.sent} sent to {config.kafka.topics.images}, {refused} refused", highlight=False, markup=False
-    )
+        raise TransportError(f"nothing was sent, everything refused: {refused}")
+    console.print(f"{progress.sent} sent, {refused} refused", highlight=False, markup=False)
     return progress.sent
 
 

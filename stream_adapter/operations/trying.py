@@ -1,5 +1,6 @@
 """How the first records of a topic would be read, before anything runs."""
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -20,8 +21,7 @@ from stream_adapter.events.wire_format import event_format
 from stream_adapter.journey.reading import KnownLabels, is_tombstone
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.files.recording import whole_lines
-from stream_adapter.transport.files.source import open_input
-from stream_adapter.transport.kafka import read_topic
+from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.recorded import from_line
 
 
@@ -127,9 +127,16 @@ def _class_names(vocabulary: VocabularyConfig) -> tuple[str, ...]:
 def _records(config: Config, source: Path | None, topic: str | None) -> Iterator[Record]:
     if source is not None:
         return _recorded(source)
-    if topic is None and config.files is not None and config.transport == "files":
-        return open_input(config.files).records(0)
-    return read_topic(config.kafka, topic or config.kafka.topics.images)
+    if topic is not None:
+        topics = config.kafka.topics.model_copy(update={"images": topic})
+        config = config.model_copy(update={"kafka": config.kafka.model_copy(update={"topics": topics})})
+    return _images(config)
+
+
+def _images(config: Config) -> Iterator[Record]:
+    with contextlib.closing(transport_of(config).open_log("images")) as log:
+        for portion in log.portions():
+            yield from portion
 
 
 def _recorded(path: Path) -> Iterator[Record]:

@@ -30,7 +30,7 @@ from stream_adapter.service.saving import Snapshots
 from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.service.worker import Worker
 from stream_adapter.snapshots import SnapshotFolder
-from stream_adapter.transport.opening import open_changelog, open_transport
+from stream_adapter.transport.opening import transport_of
 
 log = structlog.get_logger(__name__)
 
@@ -67,11 +67,12 @@ def open_worker(config: Config) -> Iterator[Worker]:
         )
 
         writer = uuid.uuid4().hex
+        transport = transport_of(config)
+        slot = transport.worker_name or writer  # under which it publishes what its traffic says
         # Two: what readiness waits for must not wait for a graph of all anchors.
         background = ThreadPoolExecutor(2, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
-        slot = _slot(config, writer)
         processor = make_processor(
             encoder,
             vocabulary,
@@ -92,7 +93,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             notify=partial(_notify, page),
             observer=page,
         )
-        changelog = open_changelog(config, writer)
+        changelog = transport.open_changelog(writer)
         stack.callback(changelog.close)
         snapshots = None
         if config.snapshots.folder is not None:
@@ -121,7 +122,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 min_labels=config.drift.min_labels,
             )
             page.open(facts, lambda: View.of(processor.adapter, processor.parts.watching.damping))
-        source, sink = open_transport(config, stack)
+        source, sink = transport.connect(stack)
         yield Worker(
             source=source,
             sink=sink,
@@ -135,13 +136,6 @@ def open_worker(config: Config) -> Iterator[Worker]:
             supervise=partial(_check_http, http),
             clock=clock,
         )
-
-
-def _slot(config: Config, writer: str) -> str:
-    """The name under which this worker publishes what its traffic says; one that lasts, where it has such a name."""
-    if config.transport == "files":
-        return "files"
-    return config.kafka.group_instance_id or writer
 
 
 def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextlib.ExitStack) -> Page | None:

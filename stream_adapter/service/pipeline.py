@@ -78,6 +78,7 @@ class Pipeline:
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._jobs: deque[_Job] = deque()
         self._finished_at: float | None = None
+        self._tried: list[_Job] = []  # what a commit that had no answer was about
 
     def __len__(self) -> int:
         """Pieces of work that are not committed yet, batches or not."""
@@ -108,13 +109,16 @@ class Pipeline:
         """Commit what the compute thread has finished; its errors surface here.
 
         Raises:
+            Unreachable: the sink does not answer; the next call asks it for the same commit again.
             StreamAdapterError: whatever the work or the commit raised; nothing of what failed was committed.
         """
-        finished = list(takewhile(lambda job: job.future.done(), self._jobs))
-        if not finished or self._waits_for_more(len(finished)):
+        finished = self._tried or list(takewhile(lambda job: job.future.done(), self._jobs))
+        if not finished or (not self._tried and self._waits_for_more(len(finished))):
             return
         self._finished_at = None
+        self._tried = finished  # nobody may know yet what became of it: nothing is added to it
         outcomes = self._commit(finished)
+        self._tried = []
         for job, outcome in zip(finished, outcomes, strict=True):
             self._jobs.remove(job)
             outcome.report(self._metrics)

@@ -6,17 +6,19 @@ The compute thread owns the adapter: it finishes one batch after the other, whil
 and the decoding pool works on the next.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 
 import structlog
 
 from stream_adapter.adapter.anchors.ownership import Ownership
-from stream_adapter.errors import StreamAdapterError
+from stream_adapter.errors import StreamAdapterError, Unreachable
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
+from stream_adapter.service.outage import Outage
 from stream_adapter.service.pipeline import Pipeline
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.transport.base import Partition, Sink, Source
@@ -86,7 +88,9 @@ class Worker:
             poll=self._poll_nothing,
             clock=clock,
         )
+        self._outage = Outage(health, clock)
         self._assigned: frozenset[Partition] = frozenset()
+        self._behind = False  # of what the former owners of new partitions learned
         self._lag_due_at = 0.0
         self._stopping = False
         self._restored = False
@@ -147,14 +151,27 @@ class Worker:
         log.info("restored", anchors=anchors, seconds=round(self._clock() - started, 3))
 
     def _turn(self) -> None:
-        """One turn of the loop; returns quickly, and makes progress or says why not."""
+        """One turn of the loop; returns quickly, and makes progress or says why not.
+
+        A transport that does not answer is waited for: nothing is lost by it, and a restart would not help.
+        """
         self._supervise()
-        self._read()
-        if self._batcher.due or (self._source.exhausted and len(self._batcher)):
-            self._hand_over()
-        self._pipeline.commit_finished()
-        self._follow_changelog()
-        if not self._pipeline.batches:
+        trouble = None
+        try:
+            with self._health.asking():
+                self._read()
+                self._catch_up()
+                if self._batcher.due or (self._source.exhausted and len(self._batcher)):
+                    self._hand_over()
+                self._pipeline.commit_finished()
+                self._follow_changelog()
+        except Unreachable as error:
+            trouble = str(error)
+            time.sleep(_POLL_WHILE_IDLE_S)
+        trouble = self._source.trouble or trouble
+        self._outage.tell(trouble)
+        self.metrics.ready.set(not self._health.missing)
+        if trouble is not None or not self._pipeline.batches:
             self._health.progress()
 
     def _read(self) -> None:
@@ -170,22 +187,26 @@ class Worker:
         self._look_at_assignment()
         self._batcher.add(record for record in records if record.partition in self._assigned)
         self._health.set("partitions_assigned", bool(self._assigned))
-        self.metrics.ready.set(not self._health.missing)
         if self._clock() >= self._lag_due_at:
             self._lag_due_at = self._clock() + _LAG_EVERY_S
             self.metrics.set_lag(self._source.lag())
 
     def _look_at_assignment(self) -> None:
-        """After every poll: drop what belongs to others now, and know what the former owner of a partition learned."""
+        """After every poll: drop what belongs to others now."""
         assigned, before = self._source.assigned, self._assigned
         self._batcher.keep_only(assigned)
         self._pipeline.keep_only(assigned)
         self._assigned = assigned
         if assigned != before:
             self.metrics.rebalances.inc()
-        if assigned - before:
+        self._behind |= bool(assigned - before)
+
+    def _catch_up(self) -> None:
+        """Know what the former owner of a partition learned, before anything of it is handed over."""
+        if self._behind:
             for changes in self._changelog.read_to_end():
                 self._pipeline.follow(changes, self._owned, self._changelog.positions)
+            self._behind = False
 
     def _poll_nothing(self) -> None:
         """Keep the place in the group, without reading on."""
@@ -218,7 +239,8 @@ class Worker:
         self._source.pause()
         while len(self._pipeline):
             self._poll_nothing()
-            self._pipeline.commit_finished()
+            with contextlib.suppress(Unreachable):
+                self._pipeline.commit_finished()
             if self._clock() > deadline:
                 raise DrainBudgetExceeded(
                     f"{self._pipeline.batches} batches were not finished within `service.drain_s` = {self._drain_s} s; "

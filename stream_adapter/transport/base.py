@@ -131,6 +131,13 @@ class Source(Protocol):
     def exhausted(self) -> bool:
         """True when nothing will ever come any more (a file that was read to its end); never for a topic."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing comes at present though `poll` raises nothing, for people; None where all is well.
+
+        A worker whose source is in trouble is not ready, and goes on polling.
+        """
+
     def lag(self) -> dict[Partition, int]:
         """Records per owned partition that are not yet read, as of the last fetch."""
 
@@ -150,6 +157,8 @@ class Sink(Protocol):
         Raises:
             TransportError: the outputs could not be written; no position was recorded.
             CommitAborted: the commit was undone; the batch can be processed again.
+            Unreachable: nobody answers, or nobody can say what became of it; the same commit, or what is left of it
+                when partitions move away, is to be asked for again.
             Fenced: another worker took over this one's identity.
         """
 

@@ -57,12 +57,16 @@ def without_value(letter: OutRecord, max_bytes: int) -> OutRecord:
     The original is still where the reasons say; without this, one picture that the topic for dead letters does not take
     would stop every worker that reads it.
     """
-    size = len(letter.key or b"") + len(letter.value or b"")
-    size += sum(len(name.encode()) + len(value) for name, value in letter.headers)
-    if size <= max_bytes:
+    if size_of(letter) <= max_bytes:
         return letter
     omitted = (VALUE_OMITTED, f"{len(letter.value or b'')} bytes; the topic takes records of {max_bytes}".encode())
     return replace(letter, value=b"", headers=(*letter.headers, omitted))
+
+
+def size_of(output: OutRecord) -> int:
+    """Bytes of a record's key, value and headers."""
+    headers = sum(len(name.encode()) + len(value) for name, value in output.headers)
+    return len(output.key or b"") + len(output.value or b"") + headers
 
 
 def undo(letter: Record) -> Record:

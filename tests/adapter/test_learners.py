@@ -15,7 +15,7 @@ from stream_adapter.errors import AnchorError
 from tests.adapter.anchor_sets import random_unit
 from tests.adapter.small_adapters import CLASSES, TEXTS, D, confused, make
 
-METHODS = ["llu"]
+METHODS = ["llu", "mixture", "knn", "tip-adapter"]
 
 each_method = pytest.mark.parametrize("method", METHODS)
 

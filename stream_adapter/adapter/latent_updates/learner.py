@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ class LatentUpdates:
         settings: γ, g, and the fit's.
         surroundings: clock, background and device.
     """
+
+    Settings: ClassVar[type[LatentUpdatesConfig]] = LatentUpdatesConfig
 
     def __init__(
         self, classes: Classes, anchors: Anchors, settings: LatentUpdatesConfig, surroundings: Surroundings

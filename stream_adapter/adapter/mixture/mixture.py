@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ class Mixture:
         settings: window, protection, pace.
         surroundings: clock, device, slot.
     """
+
+    Settings: ClassVar[type[MixtureConfig]] = MixtureConfig
 
     def __init__(self, classes: Classes, anchors: Anchors, settings: MixtureConfig, surroundings: Surroundings) -> None:
         self._classes = classes

@@ -10,6 +10,7 @@ import { byId, clock, count, el, milliseconds, percent, rate } from "./text.js";
 const STATES = {
   ready: ["ready", "good", ""],
   restoring: ["restoring", "warn", "The worker reads its anchors back and warms up; it answers when that is done."],
+  no_answer: ["no answer", "bad", "No broker answers, or a topic is gone. The worker waits, loses nothing, and goes on by itself."],
   not_assigned: ["no partitions", "warn", "No input partition is assigned to this worker. It waits for its share, or the group has more workers than partitions."],
   draining: ["draining", "warn", "The worker finishes what is under way, commits it and stops."],
   stuck: ["stuck", "bad", "The loop makes no progress; see the worker's log. Liveness fails, so it will be restarted where somebody watches it."],

@@ -87,6 +87,10 @@ class FileSource:
         """Whether everything was delivered."""
         return self._next >= len(self._input)
 
+    @property
+    def trouble(self) -> None:
+        """Never: what cannot be read is an error."""
+
     def lag(self) -> dict[Partition, int]:
         """Records that are not yet read."""
         return {self._input.partition: len(self._input) - self._next}

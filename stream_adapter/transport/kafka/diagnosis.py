@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafka.errors import KafkaError
-from kafka.net.sasl import get_sasl_mechanism
-from kafka.protocol.metadata import MetadataRequest
-from kafka.protocol.parser import KafkaProtocol
-from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
+
+from stream_adapter.transport.kafka.internals import (
+    KafkaProtocol,
+    MetadataRequest,
+    SaslAuthenticateRequest,
+    SaslHandshakeRequest,
+    get_sasl_mechanism,
+)
 
 _TIMEOUT_S = 5.0
 _PASSWORDS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")

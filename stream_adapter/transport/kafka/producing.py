@@ -3,7 +3,7 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 
 from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
@@ -11,27 +11,14 @@ from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import UNREADABLE, OutRecord, Record
 from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.internals import close_producer
 from stream_adapter.transport.kafka.topics import max_message_bytes, require_topics
 from stream_adapter.transport.kafka.writing import Writer, topics_by_channel
+from stream_adapter.transport.transport import Progress
 
 # kafka-python holds any amount of unsent records; this is what may wait in memory.
 _IN_FLIGHT_BYTES = 32 * 2**20
 _PROGRESS_EVERY_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a production got.
-
-    Attributes:
-        sent: records that the brokers have.
-        refused: records that were not sent, by reason.
-        finished: whether this is the last word.
-    """
-
-    sent: int
-    refused: Counter[str]
-    finished: bool
 
 
 def write_outputs(config: KafkaConfig, outputs: Sequence[OutRecord]) -> None:
@@ -49,7 +36,7 @@ def write_outputs(config: KafkaConfig, outputs: Sequence[OutRecord]) -> None:
     try:
         Writer(connection, topics, room).send(producer, outputs)
     finally:
-        producer.close(timeout=connection.deadline_s)
+        close_producer(producer, connection.deadline_s)
 
 
 def produce(
@@ -99,7 +86,29 @@ def produce(
         production.settle(down_to_bytes=0)
         yield production.progress(finished=True)
     finally:
-        producer.close(timeout=connection.deadline_s)
+        close_producer(producer, connection.deadline_s)
+
+
+@contextmanager
+def resending(config: KafkaConfig) -> Iterator[Callable[[Sequence[Record]], None]]:
+    """Sends records back to the topics that they came from; see `Transport.resend`."""
+    connection = Connection(config)
+    producer = connection.producer()
+
+    def send(records: Sequence[Record]) -> None:
+        futures = []
+        for record in records:
+            topic = record.partition.topic
+            with connection.errors_of(f"cannot send to topic {topic!r}", "Write"):
+                futures.append(producer.send(topic, key=record.key, value=record.value, headers=list(record.headers)))
+        with connection.errors_of("cannot send records back", "Write"):
+            for future in futures:
+                future.get(timeout=connection.deadline_s)
+
+    try:
+        yield send
+    finally:
+        close_producer(producer, connection.deadline_s)
 
 
 class _Production:

@@ -6,29 +6,16 @@ from typing import Any
 
 from kafka import OffsetAndMetadata, TopicPartition
 
-from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.polling import record_of
-from stream_adapter.transport.kafka.topics import require_topics
+from stream_adapter.transport.kafka.topics import min_compaction_lag_ms, require_topics
 
 _PORTION = 1_000
 _POLL_MS = 500
-
-
-def read_topic(config: KafkaConfig, topic: str) -> Iterator[Record]:
-    """Every record that is in the topic now, each partition in order.
-
-    Raises:
-        TransportError: no broker answers, the topic does not exist, or it cannot be read.
-    """
-    reader = TopicReader(Connection(config), topic)
-    try:
-        for records in reader.portions():
-            yield from records
-    finally:
-        reader.close()
+_LOOK_EVERY_S = 5.0
+_LOOK_MS = 1_000
 
 
 class TopicReader:
@@ -51,6 +38,17 @@ class TopicReader:
         self._consumer = connection.consumer(group_id=group_id, auto_offset_reset="earliest")
         self._consumer.assign(self._partitions)
         self._beyond_the_end: list[Record] = []
+        self._look_at = time.monotonic() + _LOOK_EVERY_S
+
+    @property
+    def name(self) -> str:
+        """The topic's name."""
+        return self._topic
+
+    @property
+    def whole_for_ms(self) -> int:
+        """For how long nothing of the topic is compacted, milliseconds; errors as `min_compaction_lag_ms`."""
+        return min_compaction_lag_ms(self._connection, self._topic)
 
     def seek(self, offsets: Mapping[int, int]) -> bool:
         """Begin at these offsets, by partition, and in other partitions at their beginning.
@@ -134,13 +132,21 @@ class TopicReader:
                 )
 
     def new(self) -> list[Record]:
-        """Records that have come since, at most a thousand; never waits.
+        """Records that have come since, at most a thousand; never waits for them.
 
         Raises:
+            Unreachable: the topic is gone or no broker answers, which is found out now and then.
             TransportError: the topic cannot be read.
         """
         waiting, self._beyond_the_end = self._beyond_the_end, []
-        return waiting or self._poll(0)
+        records = waiting or self._poll(0)
+        if records:
+            self._look_at = time.monotonic() + _LOOK_EVERY_S
+        elif time.monotonic() >= self._look_at:  # the client says nothing of a topic that is gone: it would wait for it
+            with self._connection.errors_of(f"cannot read topic {self._topic!r}"):
+                self._ends(_LOOK_MS)
+            self._look_at = time.monotonic() + _LOOK_EVERY_S
+        return records
 
     def commit(self, records: Iterable[Record]) -> None:
         """Keep the place after these records for the next reader with this `group_id`.

@@ -5,9 +5,10 @@ from typing import Protocol
 
 from kafka import KafkaProducer
 
-from stream_adapter.errors import TransportError
+from stream_adapter.errors import TransportError, Unreachable
 from stream_adapter.transport.base import Commit
 from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
+from stream_adapter.transport.kafka.internals import close_producer
 from stream_adapter.transport.kafka.source import KafkaSource
 from stream_adapter.transport.kafka.topics import max_message_bytes, require_topics
 from stream_adapter.transport.kafka.writing import Writer, topics_by_channel
@@ -33,6 +34,7 @@ class KafkaSink:
     """
 
     def __init__(self, source: KafkaSource) -> None:
+        self._source = source
         connection = source.connection
         topics = topics_by_channel(connection.config.topics)
         require_topics(connection, topics.values(), "Write")
@@ -51,8 +53,13 @@ class KafkaSink:
         Raises:
             TransportError: the outputs could not be written; no position was recorded.
             CommitAborted: the transaction was undone; the batch can be processed again.
+            Unreachable: the cluster does not answer; the same commit is to be asked for again.
             Fenced: another worker took over this one's identity.
         """
+        if not commit.outputs and not commit.positions:
+            return
+        if self._source.trouble is not None:  # what is known needs not be waited for
+            raise Unreachable(self._source.trouble)
         self._how.commit(commit)
 
     def close(self) -> None:
@@ -81,11 +88,11 @@ class _AtLeastOnce:
             self._writer.send(self._producer, commit.outputs)
         except TransportError:
             # kafka-python's idempotent producer answers everything with its first fatal error from then on.
-            self._producer.close(timeout=0)
+            close_producer(self._producer)
             self._producer = None
             raise
         self._source.commit(commit.positions)
 
     def close(self) -> None:
         if self._producer is not None:
-            self._producer.close(timeout=self._source.connection.deadline_s)
+            close_producer(self._producer, self._source.connection.deadline_s)
