@@ -243,6 +243,8 @@ class Adapter:
         result, gone = self._anchors.remove(anchor_ids)
         for learner in self._learners:
             _forget(learner, gone)
+            if gone.rows.size:
+                learner.update(Events.none(self.dimension), Labels(*(column[:0] for column in gone)))
         return result
 
     def set_classes(
@@ -265,10 +267,12 @@ class Adapter:
             )
         renamed = dict(renamed or {})
         former = classes.former(self.classes, renamed)
-        gone = self._anchors.set_classes(classes, renamed)
-        self.classes = classes
+        _, gone = self._anchors.remove(self._anchors.homeless(classes, renamed))
         for learner in self._learners:
             _forget(learner, gone)
+        self._anchors.set_classes(classes, renamed)
+        self.classes = classes
+        for learner in self._learners:
             learner.set_classes(classes, former)
 
     def records(self) -> Mapping[str, bytes]:

@@ -23,7 +23,7 @@ def problems_of(text: str) -> list[str]:
 def test_smallest_file_takes_every_default() -> None:
     config = parse(SMALLEST)
     assert config.batch.max_batch == 64
-    assert config.adapter.gamma == 10.0
+    assert config.adapter.mixture.window == 2_000
 
 
 def test_default_yaml_documents_every_key_with_its_default() -> None:

@@ -183,23 +183,28 @@ class Anchors:
         """Weigh all anchors in other directions, as the learner that measures the traffic finds them."""
         self._weights.set_directions(directions)
 
-    def set_classes(self, classes: Classes, renamed: Mapping[str, str]) -> Columns:
-        """Go over to another vocabulary; anchors of classes that are not in it leave. Returns those.
+    def homeless(self, classes: Classes, renamed: Mapping[str, str]) -> list[str]:
+        """Ids of anchors whose class is not in another vocabulary; arguments as for `set_classes`."""
+        now = {renamed.get(name, name) for name in self._classes.names} & (set(classes.names) - self._canaries)
+        names = np.array([renamed.get(name, name) in now for name in self._classes.names], np.bool_)  # (C before,)
+        lost = np.flatnonzero(~names[self._store.classes])
+        return [self._store.ids[slot] for slot in lost.tolist()]
+
+    def set_classes(self, classes: Classes, renamed: Mapping[str, str]) -> None:
+        """Go over to another vocabulary, in which all anchors have a class.
 
         Args:
             classes: the vocabulary from now on.
             renamed: former name to new name, of classes that are called otherwise now, or merged into another one.
+
+        Raises:
+            KeyError: an anchor's class is not in it, see `homeless`.
         """
-        now = {renamed.get(name, name) for name in self._classes.names} & (set(classes.names) - self._canaries)
-        names = np.array([renamed.get(name, name) in now for name in self._classes.names], np.bool_)  # (C before,)
-        lost = np.flatnonzero(~names[self._store.classes])
-        _, gone = self.remove([self._store.ids[slot] for slot in lost.tolist()])
         self._store.set_classes(classes.names, renamed)
         self._classes = classes
         self._pruner = Pruner(self._store, self._weights, classes, self._config)
         self._store.doubt[:] = np.nan
         self._weights.set_directions(self._weights.directions)  # merged classes crowd each other
-        return gone
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""

@@ -67,7 +67,7 @@ class Mixture:
         on_device = self._backend.put(vectors)
         zero_shot = self._zero_shot(on_device)
         self._last = vectors.copy(), zero_shot
-        plain = self._backend.get(zero_shot)
+        plain = self._backend.get(zero_shot).copy()  # the caller's
         if not self._labelled.knows:
             return Answer(plain, plain.copy(), plain.copy())
         adapted = self._backend.get(self._labelled.model.answer(on_device, zero_shot))
@@ -75,7 +75,7 @@ class Mixture:
             without = self._backend.get(self._unlabelled.model.answer(on_device, zero_shot))
             nearness = self._nearness(vectors)[:, None]  # (B, 1)
             adapted = np.where(nearness > 0, nearness * adapted + (1.0 - nearness) * without, without)
-        return Answer(plain, adapted, adapted)
+        return Answer(plain, adapted, adapted.copy())
 
     def update(self, events: Events, labels: Labels) -> None:
         """See `Learner.update`."""

@@ -162,7 +162,8 @@ def test_classes_are_renamed_merged_removed_and_added(
     anchors.put(list(known.values()))
     for names, renamed in steps:
         before = by_row(anchors)
-        gone = anchors.set_classes(classes(*names), renamed)
+        _, gone = anchors.remove(anchors.homeless(classes(*names), renamed))
+        anchors.set_classes(classes(*names), renamed)
         relabelled = {
             anchor_id: Anchor(anchor_id, one.vector, renamed.get(one.label, one.label), one.event_time_ms)
             for anchor_id, one in known.items()
