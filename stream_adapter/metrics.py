@@ -1,8 +1,10 @@
 """Every Prometheus metric, with its help text, in one place; `docs/metrics.md` explains each.
 
-Label sets are bounded: stages, groups, models, outcomes, reasons and partitions, never classes or event ids.
+Label sets are bounded: stages, content types, groups, models, outcomes, reasons and partitions, never classes or event
+ids.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.drift.alarm import AlarmKind, DriftStatus
 from stream_adapter.drift.prequential import Group
 from stream_adapter.errors import STAGES as REFUSING
+from stream_adapter.events.formats import DECLARED_TYPES, FOUND_TYPES
 from stream_adapter.transport.base import Partition
 
 
@@ -36,6 +39,8 @@ LABEL_OUTCOMES = (
 )
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
+
+_TYPES = ("declared", "found")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -63,6 +68,9 @@ class Metrics:
             **made,
         )
 
+        self.pictures = Counter(
+            "pictures", "Pictures that were to be decoded, by what they were said to be and are.", _TYPES, **made
+        )
         self.aborted_commits = Counter(
             "aborted_commits", "Transactions that were undone and tried again, or left to a new owner.", **made
         )
@@ -154,6 +162,8 @@ class Metrics:
         for stage in STAGES:
             for metric in (self.stage_items, self.stage_failed, self.stage_seconds, self.stage_in_progress):
                 metric.labels(stage=stage)
+        for declared, found in itertools.product(DECLARED_TYPES, FOUND_TYPES):
+            self.pictures.labels(declared=declared, found=found)
         for group in GROUPS:
             for counter in (self.scored, self.shadow_scored, self.shadow_correct):
                 counter.labels(group=group)

@@ -26,7 +26,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from stream_adapter.demo.pictures import draw
-from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
+from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, PREPROCESSING, WEIGHTS
 from training.scenes import TRAINED_STYLES, caption, caption_codes, random_scene, scene_codes
 from training.zero_shot import Tokenizer, figures, load, pixels_of, to_input
 
@@ -201,6 +201,7 @@ def main(
     settings = Settings(steps, batch_size, learning_rate, weight_decay, warmup, seed, workers)
     output.mkdir(parents=True, exist_ok=True)
     weights = output / WEIGHTS.name
+    (output / PREPROCESSING.name).write_bytes(PREPROCESSING.read_bytes())
     outcome = train(settings, weights, checkpoint_every, console)
     measured = figures(*load(weights), count=eval_pictures, seed=EVALUATION_SEED)
     for name, value in measured.items():

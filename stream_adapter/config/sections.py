@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from stream_adapter.config.values import (
     KAFKA_PORT,
+    Deviation,
     FilePath,
     Fraction,
     ModelName,
@@ -28,6 +29,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+class PreprocessConfig(Section):
+    """How pictures are prepared for a checkpoint that does not say so itself; values as in open_clip."""
+
+    mean: tuple[Fraction, Fraction, Fraction]
+    std: tuple[Deviation, Deviation, Deviation]
+    interpolation: Literal["bicubic", "bilinear"]
+    resize_mode: Literal["shortest", "longest", "squash"]
+    size: PositiveInt | None = None
+
+
 class EncoderConfig(Section):
     """Which CLIP embeds the pictures, and how."""
 
@@ -35,11 +46,13 @@ class EncoderConfig(Section):
     model_config_file: FilePath | None = None
     pretrained: TagOrCheckpoint | None = None
     pretrained_image: FilePath | None = None
+    preprocess: PreprocessConfig | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     decode_threads: PositiveInt = 2
     max_pixels: PositiveInt = 50_000_000
     max_bytes: PositiveInt = 20_000_000
+    exif_orientation: bool = True
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> "EncoderConfig":

@@ -22,6 +22,7 @@ def _whole_number(value: object) -> object:
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1), BeforeValidator(_whole_number)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+Deviation = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:

@@ -11,3 +11,6 @@ CONFIG: Final = Path(__file__).parent / "model" / f"{MODEL_NAME}.json"
 
 WEIGHTS: Final = CONFIG.with_suffix(".safetensors")
 """The weights, for open_clip's ``pretrained``."""
+
+PREPROCESSING: Final = CONFIG.with_name("open_clip_config.json")
+"""How its pictures are prepared, for a worker that loads the weights as a file."""

@@ -38,6 +38,10 @@ class Encoder(Protocol):
     def prepare(self, data: bytes, content_type: str) -> Pixels:
         """Decode one picture to the model's size; called from many threads at once.
 
+        Args:
+            data: the file's bytes, which alone decide what it is.
+            content_type: what the event says they are, for messages.
+
         Returns:
             uint8 (3, H, W).
 

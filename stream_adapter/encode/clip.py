@@ -31,8 +31,18 @@ class ClipEncoder:
     def __init__(self, towers: Towers, config: EncoderConfig) -> None:
         self._name = towers.name
         self._d = towers.d
-        self._fingerprint = fingerprint(towers.visual.state_dict(), towers.model_config, towers.preprocess)
-        self._decoder = ImageDecoder(towers.preprocess, max_pixels=config.max_pixels, max_bytes=config.max_bytes)
+        self._fingerprint = fingerprint(
+            towers.visual.state_dict(),
+            towers.model_config,
+            towers.preprocess,
+            exif_orientation=config.exif_orientation,
+        )
+        self._decoder = ImageDecoder(
+            towers.preprocess,
+            max_pixels=config.max_pixels,
+            max_bytes=config.max_bytes,
+            exif_orientation=config.exif_orientation,
+        )
         self._size = self._decoder.size
         self._device = pick_device(config.device)
         # Convolutional towers are about 1.4 times as fast with the channels last; for transformers it is all one.

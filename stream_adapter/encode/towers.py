@@ -20,6 +20,7 @@ import torch
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from stream_adapter.config import EncoderConfig
+from stream_adapter.encode.preprocessing import preprocessing
 from stream_adapter.encode.vocabulary import DEFAULT_LOGIT_SCALE
 from stream_adapter.errors import EncoderError
 
@@ -81,8 +82,16 @@ def load_towers(config: EncoderConfig, *, text: bool) -> Towers:
         return _image_tower(config, config.pretrained_image, model_config)
     _check_pretrained(config)
     try:
-        model = open_clip.create_model(config.model, config.pretrained, require_pretrained=True).eval()
+        model = open_clip.create_model(
+            config.model,
+            config.pretrained,
+            force_image_size=None if config.preprocess is None else config.preprocess.size,
+            force_preprocess_cfg=preprocessing(config, model_config),
+            require_pretrained=True,
+        ).eval()
         tokenizer = open_clip.get_tokenizer(config.model, **_tokenizer_paths(model_config, folder)) if text else None
+    except EncoderError:
+        raise
     except Exception as error:
         raise _not_loaded(config, error) from error
     preprocess = PreprocessCfg(**open_clip.get_model_preprocess_cfg(model))
@@ -175,7 +184,10 @@ def _check_pretrained(config: EncoderConfig) -> None:
 
 def _image_tower(config: EncoderConfig, path: Path, model_config: Mapping[str, Any]) -> Towers:
     """The named architecture's image tower with the weights of one safetensors file."""
+    prepare = preprocessing(config, model_config)
     vision = {**model_config["vision_cfg"], "timm_model_pretrained": False}
+    if "size" in prepare:
+        vision["image_size"] = prepare["size"]
     quick_gelu = model_config.get("quick_gelu", False)
     visual = open_clip.CLIP(model_config["embed_dim"], vision, _NO_TEXT, quick_gelu=quick_gelu).visual.eval()
     try:
@@ -202,7 +214,7 @@ def _image_tower(config: EncoderConfig, path: Path, model_config: Mapping[str, A
             "set `encoder.model` to the architecture that it was made with"
         )
     visual.load_state_dict(given, strict=True)
-    preprocess = PreprocessCfg(**merge_preprocess_dict(PreprocessCfg(), {"size": visual.image_size}))
+    preprocess = PreprocessCfg(**merge_preprocess_dict(PreprocessCfg(), {"size": visual.image_size, **prepare}))
     return Towers(config.model, model_config, preprocess, visual, None, None, DEFAULT_LOGIT_SCALE)
 
 

@@ -6,7 +6,6 @@ from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.image import (
     EMBEDDING,
     EVENT_TYPE,
-    IMAGE_TYPES,
     ImageEvent,
     image_event_headers,
 )
@@ -18,7 +17,6 @@ from stream_adapter.events.times import EventTimes
 __all__ = [
     "EMBEDDING",
     "EVENT_TYPE",
-    "IMAGE_TYPES",
     "PRESENCE_PREFIX",
     "STRUCTURED",
     "AnchorRecord",

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.formats import may_be_picture
 from stream_adapter.events.headers import checked_traceparent, decode_headers, parse_time
-from stream_adapter.events.image import EMBEDDING, EVENT_TYPE, IMAGE_TYPES, ImageEvent
+from stream_adapter.events.image import EMBEDDING, EVENT_TYPE, ImageEvent
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object, looks_like_json
 from stream_adapter.events.times import EventTimes
@@ -66,9 +67,11 @@ class CloudEventsFormat:
             raise MalformedEvent(f"CloudEvents specversion {attributes['specversion']!r} is not supported; send '1.0'")
         if attributes["type"] != EVENT_TYPE:
             raise MalformedEvent(f"event type {attributes['type']!r} is not {EVENT_TYPE!r}")
-        if content_type != EMBEDDING and content_type not in IMAGE_TYPES:
-            known = ", ".join(sorted({*IMAGE_TYPES, EMBEDDING}))
-            raise MalformedEvent(f"content type {content_type!r} is not one of {known}")
+        if content_type != EMBEDDING and not may_be_picture(content_type):
+            raise MalformedEvent(
+                f"content type {content_type!r} is neither a picture's (image/…, application/octet-stream, "
+                f"binary/octet-stream) nor {EMBEDDING}"
+            )
         if data is None:
             raise MalformedEvent("the event has no payload; the value must be the picture's bytes")
         label = attributes.get("label")

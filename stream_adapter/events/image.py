@@ -9,7 +9,6 @@ from stream_adapter.transport.base import Headers, Record
 
 EVENT_TYPE = "stream_adapter.image"
 EMBEDDING = "application/x-embedding"
-IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class ImageEvent:
         source: CloudEvents `source`; with `id` it identifies the event.
         id: CloudEvents `id`.
         time_ms: when it happened, milliseconds since the epoch, see `EventTimes`.
-        content_type: what the picture is said to be, empty where nothing is said; or `EMBEDDING`.
+        content_type: what somebody says that `data` is, lower case, without parameters; for a picture a hint, no more.
         data: the picture's bytes, or the vector's.
         label: the class name that somebody gave it, in its canonical form, or None.
         fingerprint: for `EMBEDDING` events, the encoder that made the vector.

@@ -10,6 +10,7 @@ from stream_adapter.config import EventsConfig
 from stream_adapter.encode.base import Encoder, Prepared
 from stream_adapter.errors import EventError, UnexpectedFailure, UnknownLabel
 from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
+from stream_adapter.events.formats import declared_type, found_type
 from stream_adapter.events.wire_format import event_format
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import UNREADABLE, Record
@@ -114,6 +115,8 @@ class Reader:
         try:
             if event.content_type == EMBEDDING:
                 return self._encoder.check_vector(event.data, event.fingerprint or "")
+            types = {"declared": declared_type(event.content_type), "found": found_type(event.data)}
+            self._metrics.pictures.labels(**types).inc()
             return self._encoder.prepare(event.data, event.content_type)
         except EventError:
             raise

@@ -10,9 +10,10 @@ from typing import Literal
 import structlog
 
 from stream_adapter.errors import TransportError
+from stream_adapter.events.formats import picture_format
 from stream_adapter.events.names import canonical_name
 from stream_adapter.transport.base import Partition, Record
-from stream_adapter.transport.files.pictures import CONTENT_TYPES, found_type, picture_record
+from stream_adapter.transport.files.pictures import CONTENT_TYPES, picture_record
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +125,6 @@ def _is_picture(entry: "os.DirEntry[str]") -> bool:
         return True
     try:
         with open(entry.path, "rb") as file:  # noqa: PTH123 - a path for each of millions of files
-            return found_type(file.read(_FIRST_BYTES)) is not None
+            return picture_format(file.read(_FIRST_BYTES)) is not None
     except OSError:
         return False

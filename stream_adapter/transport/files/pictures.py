@@ -1,24 +1,13 @@
 """A picture file as the record of an image event."""
 
-import re
 from pathlib import Path
 from urllib.parse import quote
 
 from stream_adapter.events import image_event_headers
+from stream_adapter.events.formats import picture_format
 from stream_adapter.transport.base import UNREADABLE, Partition, Record
 
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
-
-_SIGNATURES = (
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "image/webp"),
-    (re.compile(rb"GIF8[79]a"), "image/gif"),
-    (re.compile(rb"BM.{4}\x00{4}", re.DOTALL), "image/bmp"),
-    (re.compile(rb"II\*\x00|MM\x00\*"), "image/tiff"),
-    (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), "image/avif"),
-    (re.compile(rb".{4}ftyp(hei|hev|mif)", re.DOTALL), "image/heic"),
-)
 
 _LARGEST_FILE = 256 * 2**20  # a mistake, not a picture; reading it would take the worker's memory
 
@@ -56,22 +45,18 @@ def picture_record(
             value = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+    known = picture_format(value or b"")
     id, label = _text(id), None if label is None else _text(label)
     headers = image_event_headers(
         source=source or source_name(partition.topic),
         id=id,
-        content_type=found_type(value or b"") or CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream"),
+        content_type=known.media_type if known else CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream"),
         time_ms=time_ms,
         label=label,
     )
     if value is None:
         headers += ((UNREADABLE, reason.encode("utf-8", "replace")),)
     return Record(partition, offset, time_ms or 0, id.encode(), value, headers)
-
-
-def found_type(data: bytes) -> str | None:
-    """The content type of a picture by its first bytes; None where they are no picture's."""
-    return next((content_type for signature, content_type in _SIGNATURES if signature.match(data)), None)
 
 
 def source_name(name: str) -> str:

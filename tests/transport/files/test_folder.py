@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from stream_adapter.errors import TransportError
+from stream_adapter.events.formats import found_type
 from stream_adapter.transport.files.folder import FolderInput
-from stream_adapter.transport.files.pictures import found_type
 from tests.picture_files import picture
 
 JPEG = picture("JPEG", 4, 4)
@@ -112,7 +112,7 @@ def test_what_pillow_writes_is_told(kind: str) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"BM is a word", b"GIF80a", b"%PDF-1.7", b"RIFF....AVI ", b"....ftypisom"])
 def test_what_is_no_picture_is_none(data: bytes) -> None:
-    assert found_type(data) is None
+    assert found_type(data) == "other"
 
 
 def test_what_systems_keep_beside_pictures_is_left_out_and_counted(tmp_path: Path) -> None:
