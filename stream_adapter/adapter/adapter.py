@@ -244,7 +244,7 @@ class Adapter:
         for learner in self._learners:
             _forget(learner, gone)
             if gone.rows.size:
-                learner.update(Events.none(self.dimension), Labels(*(column[:0] for column in gone)))
+                learner.update(Events.none(self.dimension), Labels.none(self.dimension))
         return result
 
     def set_classes(

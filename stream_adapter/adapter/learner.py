@@ -53,6 +53,11 @@ class Labels(NamedTuple):
     vectors: NDArray[np.float32]
     classes: NDArray[np.int64]
 
+    @classmethod
+    def none(cls, dimension: int) -> "Labels":
+        """No anchors, of d numbers."""
+        return cls(np.zeros(0, np.int64), np.zeros((0, dimension), np.float32), np.zeros(0, np.int64))
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Answer:

@@ -56,7 +56,7 @@ class Replaying(ABC):
         """See `Learner.update`."""
         if self._stale:  # the new ones are among all that are seen again
             self._catch_up()
-            labels = Labels(*(column[:0] for column in labels))
+            labels = Labels.none(self.classes.dimension)
         if len(events.keys) or len(labels.rows):
             self.learn(events, labels)
 

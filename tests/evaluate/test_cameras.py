@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from stream_adapter.adapter.class_presence import ClassKind
 
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.cameras import CameraSettings, plan_cameras
