@@ -17,7 +17,7 @@ from stream_adapter.adapter.anchors.records import Displaced, TakeIn
 from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.anchors.state import AnchorsCopy, restored_store, unconfirmed_of
 from stream_adapter.adapter.anchors.store import AnchorStore
-from stream_adapter.adapter.anchors.weights import AnchorWeights, Directions
+from stream_adapter.adapter.anchors.weights import AnchorWeights, Directions, WeightChanges
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.config import AnchorsConfig
@@ -174,10 +174,11 @@ class Anchors:
         """Float64 (n,) in (0, 1], what each anchor adds to those near it, by slot."""
         return np.asarray(1.0 / self._store.crowding)
 
-    @property
-    def weight_changes(self) -> AnchorWeights:
-        """For the one learner that sums over anchors: `drain` tells what has changed."""
-        return self._weights
+    def drain_weight_changes(self) -> WeightChanges | None:
+        """All changes of weights since this was last called, for the one learner that sums over anchors; None where it
+        has to begin anew.
+        """
+        return self._weights.drain()
 
     def set_directions(self, directions: Directions | None) -> None:
         """Weigh all anchors in other directions, as the learner that measures the traffic finds them."""

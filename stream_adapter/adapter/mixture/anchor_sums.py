@@ -34,7 +34,7 @@ class AnchorSums:
 
     def update(self) -> NDArray[np.int64]:
         """Take in what has changed; int64 (m,), the classes that it has changed for."""
-        changes = self._anchors.weight_changes.drain()
+        changes = self._anchors.drain_weight_changes()
         if changes is not None and not len(changes.classes):
             return np.zeros(0, np.int64)
         self.changes += 1

@@ -84,7 +84,7 @@ def test_after_any_calls_weights_are_those_of_the_formula_and_drained_changes_su
 
     def drain() -> None:
         nonlocal sums
-        changes = anchors.weight_changes.drain()
+        changes = anchors.drain_weight_changes()
         now = summed(anchors.vectors, anchors.classes, anchors.weights)
         sums = now if changes is None else sums + summed(*changes)
         np.testing.assert_allclose(sums, now, atol=1e-4)
@@ -142,11 +142,11 @@ def test_closeness_falls_from_one_to_zero_at_the_reach() -> None:
 def test_where_too_much_has_changed_whoever_sums_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights_module, "_MOST_CHANGES", 5)
     anchors = anchors_with(directions())
-    assert anchors.weight_changes.drain() is None, "nobody has summed yet"
+    assert anchors.drain_weight_changes() is None, "nobody has summed yet"
     anchors.put(copies(3))
-    changes = anchors.weight_changes.drain()
+    changes = anchors.drain_weight_changes()
     assert changes is not None and len(changes.changes) == 3
     anchors.put([Anchor(f"more {n}", vector, "dog", n) for n, vector in enumerate(POOL[:6])])
-    assert anchors.weight_changes.drain() is None
-    changes = anchors.weight_changes.drain()
+    assert anchors.drain_weight_changes() is None
+    changes = anchors.drain_weight_changes()
     assert changes is not None and len(changes.changes) == 0
