@@ -60,8 +60,8 @@ def closeness(one: NDArray[np.float32], others: NDArray[np.float32], reach: floa
     """max(0, 1 − |y_i − y_j|² / reach): float32 (n, m), of projected vectors (n, k) and (m, k)."""
     unit = np.float32(1.0 / reach)
     near: NDArray[np.float32] = np.multiply(one, np.float32(2.0) * unit) @ others.T
-    near += (np.float32(1.0) - unit * np.square(one).sum(axis=1))[:, None]
-    near -= unit * np.square(others).sum(axis=1)
+    near += (np.float32(1.0) - unit * np.einsum("nk,nk->n", one, one))[:, None]
+    near -= unit * np.einsum("mk,mk->m", others, others)
     np.clip(near, 0.0, 1.0, out=near)
     return near
 

@@ -110,7 +110,9 @@ class ClassMeans:
         if not self.active:
             return plain
         full = zero_shot * self._faded
-        ratio = 1.0 - self._g + self._g * xp.exp(xp.clip(self._log_ratio(vectors), None, RATIO_LIMIT))  # (n, P)
+        ratio = xp.exp(self._backend.clip(self._log_ratio(vectors), None, RATIO_LIMIT))  # (n, P)
+        ratio *= self._g
+        ratio += 1.0 - self._g
         if len(self._part) == full.shape[1]:
             full *= ratio
         else:
@@ -132,7 +134,7 @@ class ClassMeans:
         square *= -2.0
         square += far
         square += self._lengths
-        square = xp.clip(square, 0.0, None)
+        self._backend.clip(square, 0.0, None)
         square *= self._tails
         square += 1.0
         # Not log1p, which takes ten times as long: of what lies near 1 nothing is left but rounding in float32.

@@ -95,8 +95,8 @@ class Window:
             self._projected[slots] = vectors @ self._directions.matrix
             near = closeness(self._projected[slots], self.projected, self._reach)  # (B, n)
             near[np.arange(len(slots)), slots] = 0.0
-            self._crowding[: self._held] += near.sum(axis=0, dtype=np.float64)
-            self._crowding[slots] = 1.0 + near.sum(axis=1, dtype=np.float64)
+            self._crowding[: self._held] += near.sum(axis=0)
+            self._crowding[slots] = 1.0 + near.sum(axis=1)
 
     def set_directions(self, directions: Directions) -> None:
         """Weigh all events in other directions."""
@@ -177,7 +177,7 @@ class Window:
         self._known.difference_update(self._keys[gone].tolist())
         if self._directions is not None:
             near = closeness(self._projected[gone], self.projected, self._reach)
-            crowding = self._crowding[: self._held] - near.sum(axis=0, dtype=np.float64)
+            crowding = self._crowding[: self._held] - near.sum(axis=0)
             self._crowding[: self._held] = np.maximum(crowding, 1.0)
         # The last ones move into the places that are free now.
         left = self._held - excess
