@@ -58,11 +58,10 @@ class WeightChanges(NamedTuple):
 
 def closeness(one: NDArray[np.float32], others: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
     """max(0, 1 − |y_i − y_j|² / reach): float32 (n, m), of projected vectors (n, k) and (m, k)."""
-    near: NDArray[np.float32] = np.multiply(one, np.float32(2.0)) @ others.T
-    near -= np.square(one).sum(axis=1)[:, None]
-    near -= np.square(others).sum(axis=1)
-    near *= np.float32(1.0 / reach)
-    near += np.float32(1.0)
+    unit = np.float32(1.0 / reach)
+    near: NDArray[np.float32] = np.multiply(one, np.float32(2.0) * unit) @ others.T
+    near += (np.float32(1.0) - unit * np.einsum("nk,nk->n", one, one))[:, None]
+    near -= unit * np.einsum("mk,mk->m", others, others)
     np.clip(near, 0.0, 1.0, out=near)
     return near
 

@@ -45,6 +45,14 @@ class Backend:
         """Float32 zeros."""
         return self.xp.zeros(shape, dtype=self.xp.float32, device=self._device)
 
+    def clip(self, array: Array, least: float | None, most: float | None) -> Array:
+        """The array, in place, between these."""
+        if self._device is None:
+            np.clip(array, least, most, out=array)
+        else:
+            array.clamp_(least, most)
+        return array
+
     def softmax(self, logits: Array) -> Array:
         """Softmax of each row (n, C), in place where that is possible."""
         xp = self.xp

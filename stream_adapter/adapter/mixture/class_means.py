@@ -81,6 +81,7 @@ class ClassMeans:
         self._centre = centre.astype(np.float32)  # (d,)
         self._device_centre = backend.put(self._centre)
         self._means = np.zeros((n_classes, d), np.float32)  # (m_c − centre) R, where c takes part
+        self._squares = np.zeros(n_classes, np.float32)  # their square lengths
         self._worth = self._worths()
         part = np.flatnonzero(self._worth >= TAKES_PART)
         self._whiten(part)
@@ -109,7 +110,9 @@ class ClassMeans:
         if not self.active:
             return plain
         full = zero_shot * self._faded
-        ratio = 1.0 - self._g + self._g * xp.exp(xp.clip(self._log_ratio(vectors), None, RATIO_LIMIT))  # (n, P)
+        ratio = xp.exp(self._backend.clip(self._log_ratio(vectors), None, RATIO_LIMIT))  # (n, P)
+        ratio *= self._g
+        ratio += 1.0 - self._g
         if len(self._part) == full.shape[1]:
             full *= ratio
         else:
@@ -127,13 +130,19 @@ class ClassMeans:
         xp = self._backend.xp
         x = (vectors - self._device_centre) @ self._device_root  # (n, d)
         far = xp.sum(x * x, axis=1)[:, None]  # from the centre
-        square = x @ self._part_means  # (n, P)
+        square = x @ self._part_means.T  # (n, P)
         square *= -2.0
         square += far
         square += self._lengths
-        square = xp.clip(square, 0.0, None)
+        self._backend.clip(square, 0.0, None)
         square *= self._tails
-        return _EXPONENT * (xp.log1p((_TAIL / self._wide) * far) - xp.log1p(square)) + self._log_widths
+        square += 1.0
+        # Not log1p, which takes ten times as long: of what lies near 1 nothing is left but rounding in float32.
+        ratio = xp.log(square)
+        ratio -= xp.log(1.0 + (_TAIL / self._wide) * far)
+        ratio *= -_EXPONENT
+        ratio += self._log_widths
+        return ratio
 
     def _worths(self) -> NDArray[np.float64]:
         """g: float64 (C,), how far each class's likelihood is believed."""
@@ -150,18 +159,19 @@ class ClassMeans:
         seen = self._mass[classes] > 0
         sums[seen] += self._evidence.sums[self._place[classes[seen]]]
         means = sums / (self._anchors.count + self._mass)[classes, None]
-        self._means[classes] = (means.astype(np.float32) - self._centre) @ self._root
+        whitened = (means.astype(np.float32) - self._centre) @ self._root
+        self._means[classes], self._squares[classes] = whitened, np.square(whitened).sum(axis=1)
 
     def _arrange(self, part: NDArray[np.int64]) -> None:
         """The classes that take part, in the form in which `answer` needs them."""
         put = self._backend.put
         total = (self._anchors.count + self._mass)[part]
-        means = self._means[part]  # (P, d)
-        lengths = np.square(means).sum(axis=1)
+        means = self._means if len(part) == len(self._means) else self._means[part]  # (P, d)
+        lengths = self._squares[part]
         self._wide = 1.0 + float(np.maximum(lengths - 1.0 / np.maximum(total, 1e-9), 0.0).mean()) if len(part) else 1.0
         widths = (1.0 + 1.0 / np.maximum(total, LEAST_MASS)).astype(np.float32)
         self._part = part
-        self._part_means = put(np.ascontiguousarray(means.T))  # (d, P)
+        self._part_means = put(means)
         self._lengths = put(lengths)
         self._tails = put((_TAIL / widths).astype(np.float32))
         self._log_widths = put((DIMENSIONS / 2.0 * np.log(self._wide / widths)).astype(np.float32))
@@ -180,7 +190,7 @@ class ClassMeans:
             return fading
         means, unexplained = self._means[free], self._evidence.mass_unexplained[free]
         noise = 1.0 / self._mass[free]
-        lengths = np.square(means).sum(axis=1)
+        lengths = self._squares[free]
         square = np.maximum(lengths[:, None] + lengths - 2.0 * means @ means.T, 0.0).astype(np.float64)
         np.fill_diagonal(square, 0.0)
         near = np.exp(-FADE * np.maximum(square - noise - noise[:, None], 0.0))

@@ -1,6 +1,5 @@
 """What a window of traffic says about the classes, as sums that add up over workers, and how it travels."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -148,14 +147,6 @@ class Evidence:
             classes,
             sums,
         )
-
-    @property
-    def digest(self) -> str:
-        """Hex digest of the figures."""
-        digest = hashlib.blake2b(repr((self.events, self.weight, self.labelled, self.spread)).encode(), digest_size=8)
-        for column in (self.total, self.given, self.explained, self.mass, self.mass_explained, self.classes, self.sums):
-            digest.update(np.ascontiguousarray(column).tobytes())
-        return digest.hexdigest()
 
 
 def _checked(value: bytes, dimension: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

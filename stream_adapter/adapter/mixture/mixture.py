@@ -49,6 +49,7 @@ class Mixture:
         self._seed = surroundings.seed
         self._backend = Backend(surroundings.device)
         self._texts = self._backend.put(classes.texts)
+        self._vocabulary = _digest_of(classes)
         self._window = Window(classes, settings.window, self._backend)
         self._directions = SharedDirections(classes.dimension, publishes=surroundings.publishes)
         self._labelled = Estimate("evidence/", classes, anchors, settings, surroundings, self._backend)
@@ -104,6 +105,7 @@ class Mixture:
         self._window.set_classes(classes, former)
         self._classes, self._last = classes, None
         self._texts = self._backend.put(classes.texts)
+        self._vocabulary = _digest_of(classes)
         for estimate in self._estimates:
             estimate.set_classes(classes, former)
         self._refresh()
@@ -223,9 +225,12 @@ class Mixture:
         evidence = [estimate.shared.digest for estimate in self._estimates]
         of = (self._settings, self._classes.logit_scale, evidence, directions and directions.version)
         digest = hashlib.blake2b(repr(of).encode(), digest_size=4)
-        digest.update("\0".join(self._classes.names).encode())
-        digest.update(self._classes.texts.tobytes())
+        digest.update(self._vocabulary)
         self._version = f"mixture-{digest.hexdigest()}"
+
+
+def _digest_of(classes: Classes) -> bytes:
+    return hashlib.blake2b("\0".join(classes.names).encode() + classes.texts.tobytes(), digest_size=8).digest()
 
 
 def _part(arrays: Arrays, name: str) -> dict[str, NDArray[Any]]:

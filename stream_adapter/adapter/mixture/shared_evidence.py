@@ -4,6 +4,7 @@ Evidence adds up, so each worker goes by the sum over the newest record of every
 the same anchors and the same records all give the same answers.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -54,7 +55,10 @@ class SharedEvidence:
     @property
     def digest(self) -> str:
         """Changes when any record in force does."""
-        return repr(sorted((key, one.digest) for key, one in self._evidence.items()))
+        digest = hashlib.blake2b(digest_size=8)
+        for key in sorted(self._records):
+            digest.update(key.encode() + b"\0" + self._records[key])
+        return digest.hexdigest()
 
     def found(self, evidence: Evidence) -> None:
         """Take the newest evidence of the own window."""

@@ -62,7 +62,9 @@ class Traffic:
         mine = belief * backend.put(free.astype(np.float32))[:, None]
         mass = backend.get(backend.xp.sum(mine, axis=0)).astype(np.float64)  # (C,)
         classes = np.flatnonzero(mass >= LEAST_MASS)
-        sums = backend.get(mine[:, classes].T @ self._window.vectors).astype(np.float64)  # (m, d)
+        if len(classes) < len(mass):
+            mine = mine[:, classes]
+        sums = backend.get(mine.T @ self._window.vectors).astype(np.float64)  # (m, d)
         labelled = backend.get(belief)[self._labelled_slots]
         vectors = backend.get(backend.put(weights.astype(np.float32)) @ self._window.vectors)
         return Evidence(

@@ -34,6 +34,7 @@ class Window:
         self._vectors = backend.zeros(size, classes.dimension)
         self._zero_shot = backend.zeros(size, len(classes))
         self._keys = np.zeros(size, np.uint64)
+        self._known: set[int] = set()  # the same, to look them up
         self._numbers = np.zeros(size, np.int64)  # in the order in which they came
         self._crowding = np.ones(size)  # what shares each event's weight
         self._projected = np.zeros((size, 0), np.float32)
@@ -71,12 +72,12 @@ class Window:
 
     def add(self, events: Events, zero_shot: Array) -> None:
         """Take in a batch with its probabilities, float32 (B, C); of more than the window holds the newest remain."""
-        new = np.zeros(len(events.keys), np.bool_)
-        new[np.unique(events.keys, return_index=True)[1]] = True
-        new &= ~np.isin(events.keys, self.keys)
-        rows = np.flatnonzero(new)
-        self.seen += len(rows)
-        rows = rows[-self._size :]
+        first: dict[int, int] = {}  # key -> row, of events that are new
+        for row, key in enumerate(events.keys.tolist()):
+            if key not in self._known:
+                first.setdefault(key, row)
+        self.seen += len(first)
+        rows = np.array(list(first.values())[-self._size :], np.int64)
         if not rows.size:
             return
         self._make_room(len(rows))
@@ -87,14 +88,15 @@ class Window:
         # Indexing with indices copies: what is kept must not keep the whole batch alive.
         self._zero_shot[slots[0] : self._held] = zero_shot if len(rows) == len(zero_shot) else zero_shot[rows]
         self._keys[slots] = events.keys[rows]
+        self._known.update(self._keys[slots].tolist())
         self._numbers[slots] = np.arange(self.seen - len(rows), self.seen)
         self._crowding[slots] = 1.0
         if self._directions is not None:
             self._projected[slots] = vectors @ self._directions.matrix
             near = closeness(self._projected[slots], self.projected, self._reach)  # (B, n)
             near[np.arange(len(slots)), slots] = 0.0
-            self._crowding[: self._held] += near.sum(axis=0, dtype=np.float64)
-            self._crowding[slots] = 1.0 + near.sum(axis=1, dtype=np.float64)
+            self._crowding[: self._held] += near.sum(axis=0)
+            self._crowding[slots] = 1.0 + near.sum(axis=1)
 
     def set_directions(self, directions: Directions) -> None:
         """Weigh all events in other directions."""
@@ -154,6 +156,7 @@ class Window:
             raise SnapshotError(f"the saved window of traffic cannot be used: {error}") from error
         keys, vectors = keys[-self._size :], np.ascontiguousarray(vectors[-self._size :])
         self._held = self.seen = 0
+        self._known.clear()
         logits = classes.logit_scale * (vectors @ classes.texts.T)
         self.add(Events(keys, vectors), self._backend.softmax(self._backend.put(logits)))
         self.seen = seen
@@ -168,16 +171,18 @@ class Window:
         excess = self._held + count - self._size
         if excess <= 0:
             return
-        order = np.lexsort((self._numbers[: self._held], self.weights >= COPY))
-        gone = np.sort(order[:excess])
+        numbers = self._numbers[: self._held]
+        rank = np.where(self.weights < COPY, numbers - (1 << 62), numbers)
+        gone = np.sort(np.argpartition(rank, excess - 1)[:excess])
+        self._known.difference_update(self._keys[gone].tolist())
         if self._directions is not None:
             near = closeness(self._projected[gone], self.projected, self._reach)
-            crowding = self._crowding[: self._held] - near.sum(axis=0, dtype=np.float64)
+            crowding = self._crowding[: self._held] - near.sum(axis=0)
             self._crowding[: self._held] = np.maximum(crowding, 1.0)
         # The last ones move into the places that are free now.
         left = self._held - excess
         free = gone[gone < left]
-        moved = np.setdiff1d(np.arange(left, self._held), gone)
+        moved = np.setdiff1d(np.arange(left, self._held), gone, assume_unique=True)
         for column in (self._vectors, self._zero_shot, self._keys, self._numbers, self._crowding, self._projected):
             column[free] = column[moved]
         self._held = left
