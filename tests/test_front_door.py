@@ -18,7 +18,7 @@ def python(code: str) -> list[str]:
     """The words that a fresh process prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
     command = [sys.executable, "-c", f"import os, sys\n{code}"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

@@ -143,7 +143,7 @@ def test_a_method_that_was_plugged_in_is_tried_in_the_shadow(command: Shell, wor
     process = command.start("run", worker)
     try:
         scored: dict[str, float] = {}
-        deadline = time.monotonic() + 60.0
+        deadline = time.monotonic() + 120.0
         while sum(scored.values()) < 30:
             assert time.monotonic() < deadline and process.poll() is None, scored
             time.sleep(0.2)
