@@ -1,5 +1,6 @@
 """The commands, thin: each reads its arguments, calls one function of the package and shows the result."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -58,6 +59,9 @@ def _root(
 @app.command()
 def run(file: ConfigFile) -> None:
     """Run a worker until SIGTERM, SIGINT or the end of its input; then drain and commit."""
+    # The encoder, the learner and what runs in the background share the cores. With OpenMP's default, threads that wait
+    # for others spin meanwhile, and take the cores from them. Read when torch is loaded, which the next import does.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from stream_adapter.service.main import run_worker
 
     run_worker(config.load(file))

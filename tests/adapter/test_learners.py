@@ -1,5 +1,9 @@
-"""What every method must keep, whichever it is; a method that is added to `METHODS` is tried by itself."""
+"""What every method must keep, whichever it is; a method that is added to `METHODS` is tried by itself.
 
+Those that other packages bring are tried by their names: LEARNERS="nearest" pytest tests/adapter/test_learners.py
+"""
+
+import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,7 +19,7 @@ from stream_adapter.errors import AnchorError
 from tests.adapter.anchor_sets import random_unit
 from tests.adapter.small_adapters import CLASSES, TEXTS, D, confused, make
 
-METHODS = ["llu", "mixture", "knn", "tip-adapter"]
+METHODS = os.environ.get("LEARNERS", "llu mixture knn tip-adapter").split()
 
 each_method = pytest.mark.parametrize("method", METHODS)
 
