@@ -31,7 +31,9 @@ from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, PresenceRecord,
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.sharing import Sharing
 from stream_adapter.metrics import Metrics
+from stream_adapter.service.worker import RESTORED_AT_ONCE
 from stream_adapter.snapshots import Snapshot, SnapshotFolder
+from stream_adapter.transport.changelog import in_larger_portions
 from stream_adapter.transport.kafka import KafkaChangelog, ensure_topics, write_outputs
 
 D = 512
@@ -75,7 +77,7 @@ class Worker:
     def read_to_end(self) -> int:
         """Follow the topic to its end; returns how many records that were."""
         number = 0
-        for changes in self.changelog.read_to_end():
+        for changes in in_larger_portions(self.changelog.read_to_end(), RESTORED_AT_ONCE):
             number += len(changes)
             self.replica.follow(change for change in changes if not change.key.startswith(PRESENCE_PREFIX))
             self.sharing.follow(change for change in changes if change.key.startswith(PRESENCE_PREFIX))

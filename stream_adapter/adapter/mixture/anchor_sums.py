@@ -52,9 +52,11 @@ class AnchorSums:
     def scatter(self) -> NDArray[np.float64]:
         """Σ w z zᵀ − Σ_c S_c S_cᵀ / n_c: float64 (d, d), the anchors' scatter within classes; not to be changed."""
         if self._waiting:
-            vectors = np.concatenate([part for part, _ in self._waiting]).astype(np.float64)
+            vectors = np.concatenate([part for part, _ in self._waiting])
             changes = np.concatenate([part for _, part in self._waiting])
-            self._scatter += vectors.T @ (vectors * changes[:, None])
+            more, less = changes > 0, changes < 0
+            self._scatter += _products(vectors[more], changes[more])
+            self._scatter -= _products(vectors[less], -changes[less])
             before = np.stack(list(self._before.values()))  # (m, d)
             now = np.stack([self._mean_part(class_index) for class_index in self._before])
             self._scatter += before.T @ before
@@ -82,8 +84,7 @@ class AnchorSums:
             part = slice(start, start + _ROWS_AT_ONCE)
             vectors = self._anchors.vectors[part]
             self._add(WeightChanges(vectors, self._anchors.classes[part], weights[part]))
-            rooted = vectors * np.sqrt(weights[part])[:, None]  # float64
-            self._scatter += rooted.T @ rooted  # of an array with itself BLAS computes half
+            self._scatter += _products(vectors, weights[part])
         labelled = self.count > 0
         means = self.sums[labelled] / np.sqrt(self.count[labelled])[:, None]
         self._scatter -= means.T @ means
@@ -96,3 +97,9 @@ class AnchorSums:
         weighted = changes.vectors[order] * changes.changes[order, None]  # float64 (n, d)
         self.sums[classes[starts]] += np.add.reduceat(weighted, starts, axis=0)
         self.count[classes[starts]] += np.add.reduceat(changes.changes[order], starts)
+
+
+def _products(vectors: NDArray[np.floating], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Σ w z zᵀ: float64 (d, d), of vectors (n, d) and weights (n,) that are not negative."""
+    rooted: NDArray[np.float64] = vectors * np.sqrt(weights)[:, None]
+    return rooted.T @ rooted  # of an array with itself BLAS computes half
