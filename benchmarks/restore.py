@@ -2,7 +2,9 @@
 
     python benchmarks/restore.py [--anchors 100000] [--classes 1000] [--tail 1000]
 
-On a real Kafka (KAFKA_BOOTSTRAP_SERVERS, or one of its own) and a real disk; vectors are made up, 512 numbers each.
+On a real Kafka (KAFKA_BOOTSTRAP_SERVERS, or one of its own) and a real disk; vectors are made up, 512 numbers each. The
+topic also holds what another worker said about its traffic: directions half way, as they are found ever more rarely,
+and evidence at the end.
 "CPU" is what this process used, over all of its threads: on a shared machine the one that repeats. Ready is a worker
 whose anchors are all in force. The end is when the index answers; exact search answers before.
 """
@@ -25,14 +27,19 @@ from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import AdapterConfig, AnchorsConfig, KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
-from stream_adapter.events import AnchorRecord, round_through_float16
+from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, PresenceRecord, round_through_float16
 from stream_adapter.journey.replica import Replica
+from stream_adapter.journey.sharing import Sharing
 from stream_adapter.metrics import Metrics
+from stream_adapter.service.worker import RESTORED_AT_ONCE
 from stream_adapter.snapshots import Snapshot, SnapshotFolder
+from stream_adapter.transport.changelog import in_larger_portions
 from stream_adapter.transport.kafka import KafkaChangelog, ensure_topics, write_outputs
 
 D = 512
 FINGERPRINT = "0123456789abcdef"
+VOCABULARY = "fedcba9876543210"
+TRAFFIC = 2_000  # events of another worker
 
 
 class Clock:
@@ -53,19 +60,27 @@ class Worker:
     """What of a worker holds anchors."""
 
     def __init__(self, kafka: KafkaConfig, texts: np.ndarray, budget: int, background: ThreadPoolExecutor) -> None:
-        surroundings = Surroundings(clock=time.monotonic, background=background, publishes=True)
+        surroundings = Surroundings(clock=time.monotonic, background=background, slot="benchmark", publishes=True)
         config = AdapterConfig(anchors=AnchorsConfig(budget=budget, budget_per_class=budget))
-        names = [f"class {number}" for number in range(len(texts))]
-        self.adapter = Adapter(texts, names, 100.0, config, surroundings=surroundings)
+        self.adapter = Adapter(texts, class_names(texts), 100.0, config, surroundings=surroundings)
         self.replica = Replica(self.adapter, fingerprint=FINGERPRINT, writer="benchmark", metrics=Metrics())
+        self.sharing = Sharing(
+            self.adapter,
+            slot="benchmark",
+            writer="benchmark",
+            fingerprint=FINGERPRINT,
+            vocabulary=VOCABULARY,
+            every_s=config.mixture.every_s,
+        )
         self.changelog = KafkaChangelog(kafka, writer="benchmark")
 
     def read_to_end(self) -> int:
         """Follow the topic to its end; returns how many records that were."""
         number = 0
-        for changes in self.changelog.read_to_end():
+        for changes in in_larger_portions(self.changelog.read_to_end(), RESTORED_AT_ONCE):
             number += len(changes)
-            self.replica.follow(changes)
+            self.replica.follow(change for change in changes if not change.key.startswith(PRESENCE_PREFIX))
+            self.sharing.follow(change for change in changes if change.key.startswith(PRESENCE_PREFIX))
         return number
 
     def take_effect(self) -> None:
@@ -79,6 +94,27 @@ class Worker:
         while self.adapter.index_statistics.kind != "hnsw":
             self.adapter.learn(())
             time.sleep(0.01)
+
+
+def class_names(texts: np.ndarray) -> list[str]:
+    """A name for each class."""
+    return [f"class {number}" for number in range(len(texts))]
+
+
+def said_about_traffic(texts: np.ndarray) -> dict[str, PresenceRecord]:
+    """What another worker says about its traffic, by key: directions, and evidence."""
+    other = Adapter(texts, class_names(texts), 100.0, surroundings=Surroundings(slot="another", publishes=True))
+    rng = np.random.default_rng(1)
+    vectors = texts[rng.integers(len(texts), size=TRAFFIC)] + rng.normal(size=(TRAFFIC, D)) / np.sqrt(D)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    said: dict[str, bytes] = {}
+    for start in range(0, TRAFFIC, 500):
+        ids = [f"traffic {number}" for number in range(start, start + 500)]
+        other.predict(vectors[start : start + 500])
+        other.update(ids, vectors[start : start + 500])
+        said |= other.records()
+        other.follow((), other.records())
+    return {key: PresenceRecord(key, value, FINGERPRINT, VOCABULARY) for key, value in said.items()}
 
 
 def records(texts: np.ndarray, numbers: range) -> list[AnchorRecord]:
@@ -196,7 +232,12 @@ def main() -> None:
     with broker() as servers, ThreadPoolExecutor(2) as background, tempfile.TemporaryDirectory() as scratch:
         kafka = KafkaConfig(bootstrap_servers=servers, topics=KafkaTopics(**topics))
         ensure_topics(kafka)
-        fill(kafka, texts, range(arguments.anchors))
+        half = arguments.anchors // 2
+        said = said_about_traffic(texts)
+        fill(kafka, texts, range(half))
+        write_outputs(kafka, [said.pop("directions").to_record("another worker")])
+        fill(kafka, texts, range(half, arguments.anchors))
+        write_outputs(kafka, [record.to_record("another worker") for record in said.values()])
 
         def make() -> Worker:
             return Worker(kafka, texts, 2 * arguments.anchors, background)

@@ -117,6 +117,7 @@ class Replica:
         """
         foreign = 0
         learned: list[Anchor] = []
+        deleted: list[str] = []
         for change in changes:
             anchor = None
             if isinstance(change.content, AnchorRecord):
@@ -126,13 +127,14 @@ class Replica:
             if change.key in self._in_flight:
                 self._follow_in_flight(change.key, anchor, own=change.own)
             elif anchor is not None:
+                self._delete(deleted)
                 learned.append(anchor)
             else:
                 # What came before the deletion must be there to be deleted.
                 self._put(learned)
-                learned = []
-                self._count(self._adapter.forget([change.key]).removed)
+                deleted.append(change.key)
         self._put(learned)
+        self._delete(deleted)
         return foreign
 
     def forget(self, anchor_ids: Iterable[str]) -> tuple[list[str], list[OutRecord]]:
@@ -189,10 +191,18 @@ class Replica:
         if settled is not None and not _same(settled, ours):
             self._put([settled])
 
-    def _put(self, anchors: Sequence[Anchor]) -> None:
+    def _put(self, anchors: list[Anchor]) -> None:
+        """Take these in; empties the list."""
         if anchors:
             ignored = self._adapter.follow(anchors).ignored
             self._overruled.update(one.anchor_id for one in ignored if one.reason == "outdated")
+            anchors.clear()
+
+    def _delete(self, anchor_ids: list[str]) -> None:
+        """Forget these at once; empties the list."""
+        if anchor_ids:
+            self._count(self._adapter.forget(anchor_ids).removed)
+            anchor_ids.clear()
 
     def _count(self, removed: Iterable[Removed]) -> None:
         for anchor in removed:

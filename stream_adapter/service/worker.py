@@ -22,7 +22,7 @@ from stream_adapter.service.outage import Outage
 from stream_adapter.service.pipeline import Pipeline
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.transport.base import Partition, Sink, Source
-from stream_adapter.transport.changelog import Changelog
+from stream_adapter.transport.changelog import Changelog, in_larger_portions
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,8 @@ _BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
 _POLL_WHILE_IDLE_S = 0.1
 _LAG_EVERY_S = 1.0
+# Changes that are taken in at once while the anchors are read back.
+RESTORED_AT_ONCE = 10_000
 
 
 class DrainBudgetExceeded(StreamAdapterError):
@@ -134,7 +136,7 @@ class Worker:
         started = self._clock()
         if self._snapshots is not None and self._snapshots.restore():
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
-        for changes in self._changelog.read_to_end():
+        for changes in in_larger_portions(self._changelog.read_to_end(), RESTORED_AT_ONCE):
             self._processor.apply(changes, positions=self._changelog.positions)
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
             self._health.progress()

@@ -1,6 +1,6 @@
 """The changelog: anchors and presence as they were written, restored at the start, followed while the worker runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,6 +76,21 @@ class Changelog(Protocol):
 
     def close(self) -> None:
         """Release all handles."""
+
+
+def in_larger_portions(portions: Iterable[Sequence[Change]], least: int) -> Iterator[Sequence[Change]]:
+    """The same changes, at least so many at once but for the last: what a portion costs by itself is paid less often.
+
+    Whoever goes by `Changelog.positions` must look at them only when a portion is there.
+    """
+    gathered: list[Change] = []
+    for portion in portions:
+        gathered += portion
+        if len(gathered) >= least:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered
 
 
 def change_of(record: Record, writer: str = "") -> Change | None:

@@ -13,6 +13,7 @@ weights.
 Weights are a function of the set of anchors and of the directions alone.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ from stream_adapter.adapter.anchors.store import AnchorStore
 NEARNESS = 0.3
 """τ: two events whose square distance is below τ·v, two anchors of one class below 2τ·v, say partly the same."""
 
+# With more classes than that all anchors are sorted once, in place of a look through all for each class.
+_FEW_CLASSES = 32
 # Changes of weights that wait for whoever sums over anchors; more than that, and everything is summed anew.
 _MOST_CHANGES = 65_536
 
@@ -113,8 +116,8 @@ class AnchorWeights:
         store.crowding[new] = 1.0
         if self.directions is not None and new.size:
             store.projected[new] = store.vectors[new] @ self.directions.matrix
-            for class_index in np.unique(store.classes[new]).tolist():
-                self._crowd(new[store.classes[new] == class_index], class_index)
+            for class_slots, older in self._beside(store.classes[new], new):
+                self._crowd(new[class_slots], older)
         self._note(store.vectors[new], store.classes[new], 1.0 / store.crowding[new])
 
     def drain(self) -> WeightChanges | None:
@@ -137,16 +140,34 @@ class AnchorWeights:
         if self.directions is None:
             return
         projected = np.stack([one.projected for one in gone])  # (n, k)
-        for class_index in np.unique(classes).tolist():
-            older = np.setdiff1d(self._store.members(class_index), new, assume_unique=True)
-            near = closeness(projected[classes == class_index], self._store.projected[older], self.reach)
+        for of_class, older in self._beside(classes, new):
+            near = closeness(projected[of_class], self._store.projected[older], self.reach)
             self._change(older, -near.sum(axis=0, dtype=np.float64))
 
-    def _crowd(self, new: NDArray[np.int64], class_index: int) -> None:
-        """Count new anchors (n,) of one class among each other and among the older ones."""
+    def _beside(
+        self, classes: NDArray[np.int64], new: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """By class: which of classes (n,) are it, and the slots of its anchors that are not new (m,)."""
         store = self._store
-        members = store.members(class_index)
-        older = np.setdiff1d(members, new, assume_unique=True)
+        is_old = np.ones(len(store), np.bool_)
+        is_old[new] = False
+        order = np.argsort(classes, kind="stable")
+        known, starts = np.unique(classes[order], return_index=True)
+        groups = zip(known.tolist(), np.split(order, starts[1:]), strict=True)
+        if len(known) < _FEW_CLASSES:
+            for class_index, of_class in groups:
+                members = store.members(class_index)
+                yield of_class, members[is_old[members]]
+            return
+        old = np.flatnonzero(is_old)
+        old = old[np.argsort(store.classes[old], kind="stable")]
+        begins, ends = (np.searchsorted(store.classes[old], known, side) for side in ("left", "right"))
+        for (_, of_class), begin, end in zip(groups, begins.tolist(), ends.tolist(), strict=True):
+            yield of_class, old[begin:end]
+
+    def _crowd(self, new: NDArray[np.int64], older: NDArray[np.int64]) -> None:
+        """Count new anchors (n,) of one class among each other and among the older ones (m,)."""
+        store = self._store
         among = closeness(store.projected[new], store.projected[new], self.reach)  # (n, n)
         np.fill_diagonal(among, 1.0)
         near = closeness(store.projected[new], store.projected[older], self.reach)  # (n, m)

@@ -28,7 +28,7 @@ class AnchorSums:
         self.count = np.zeros(n_classes)
         self.sums = np.zeros((n_classes, dimension))
         self.changes = 0
-        self._scatter: NDArray[np.float64] | None = np.zeros((dimension, dimension))
+        self._scatter = np.zeros((dimension, dimension))
         self._waiting: list[tuple[NDArray[np.floating], NDArray[np.float64]]] = []
         self._before: dict[int, NDArray[np.float64]] = {}  # class -> S_c / √n_c as it is in the scatter
 
@@ -41,10 +41,9 @@ class AnchorSums:
         if changes is None:
             return self._begin_anew()
         touched = np.unique(changes.classes)
-        if self._scatter is not None:
-            for class_index in touched.tolist():
-                self._before.setdefault(class_index, self._mean_part(class_index))
-            self._waiting.append((changes.vectors, changes.changes))
+        for class_index in touched.tolist():
+            self._before.setdefault(class_index, self._mean_part(class_index))
+        self._waiting.append((changes.vectors, changes.changes))
         self._add(changes)
         gone = touched[self._anchors.counts[touched] == 0]
         self.count[gone], self.sums[gone] = 0.0, 0.0
@@ -52,12 +51,12 @@ class AnchorSums:
 
     def scatter(self) -> NDArray[np.float64]:
         """Σ w z zᵀ − Σ_c S_c S_cᵀ / n_c: float64 (d, d), the anchors' scatter within classes; not to be changed."""
-        if self._scatter is None:
-            self._scatter = self._scatter_anew()
         if self._waiting:
-            vectors = np.concatenate([part for part, _ in self._waiting]).astype(np.float64)
+            vectors = np.concatenate([part for part, _ in self._waiting])
             changes = np.concatenate([part for _, part in self._waiting])
-            self._scatter += vectors.T @ (vectors * changes[:, None])
+            more, less = changes > 0, changes < 0
+            self._scatter += _products(vectors[more], changes[more])
+            self._scatter -= _products(vectors[less], -changes[less])
             before = np.stack(list(self._before.values()))  # (m, d)
             now = np.stack([self._mean_part(class_index) for class_index in self._before])
             self._scatter += before.T @ before
@@ -78,12 +77,17 @@ class AnchorSums:
 
     def _begin_anew(self) -> NDArray[np.int64]:
         touched = np.flatnonzero((self.count > 0) | (self._anchors.counts > 0))
-        self.count[:], self.sums[:] = 0.0, 0.0
-        self._scatter, self._waiting, self._before = None, [], {}
+        self.count[:], self.sums[:], self._scatter[:] = 0.0, 0.0, 0.0
+        self._waiting, self._before = [], {}
         weights = self._anchors.weights
         for start in range(0, len(self._anchors), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            self._add(WeightChanges(self._anchors.vectors[part], self._anchors.classes[part], weights[part]))
+            vectors = self._anchors.vectors[part]
+            self._add(WeightChanges(vectors, self._anchors.classes[part], weights[part]))
+            self._scatter += _products(vectors, weights[part])
+        labelled = self.count > 0
+        means = self.sums[labelled] / np.sqrt(self.count[labelled])[:, None]
+        self._scatter -= means.T @ means
         return touched
 
     def _add(self, changes: WeightChanges) -> None:
@@ -94,15 +98,8 @@ class AnchorSums:
         self.sums[classes[starts]] += np.add.reduceat(weighted, starts, axis=0)
         self.count[classes[starts]] += np.add.reduceat(changes.changes[order], starts)
 
-    def _scatter_anew(self) -> NDArray[np.float64]:
-        dimension = self.sums.shape[1]
-        scatter = np.zeros((dimension, dimension))
-        weights = self._anchors.weights
-        for start in range(0, len(self._anchors), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            vectors = self._anchors.vectors[part].astype(np.float64)
-            scatter += vectors.T @ (vectors * weights[part, None])
-        labelled = self.count > 0
-        means = self.sums[labelled] / np.sqrt(self.count[labelled])[:, None]
-        scatter -= means.T @ means
-        return scatter
+
+def _products(vectors: NDArray[np.floating], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Σ w z zᵀ: float64 (d, d), of vectors (n, d) and weights (n,) that are not negative."""
+    rooted: NDArray[np.float64] = vectors * np.sqrt(weights)[:, None]
+    return rooted.T @ rooted  # of an array with itself BLAS computes half

@@ -19,15 +19,17 @@ from stream_adapter.adapter.mixture.window import Window
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.config import AnchorsConfig, MixtureConfig
 
-# A refresh may take this share of the time from one to the next.
+# A refresh may take this share of the time from one to the next, and this one while nothing arrives.
 _SHARE = 0.1
+_IDLE_SHARE = 0.5
 
 
 class Mixture:
     """Answers from sums over anchors and over a window of traffic.
 
     Labels change the sums at once. What asks the window anew (beliefs about its events, presences, the covariance, b)
-    is refreshed in line, at most every `every_s` seconds and in a tenth of the time; without a clock at every update.
+    is refreshed in line, at most every `every_s` seconds and in a tenth of the time, or half of it while nothing
+    arrives; without a clock at every update.
 
     What it answers is a function of the anchors, of the evidence in force (its own and the other workers') and of the
     directions: nothing that a forgotten label did stays behind.
@@ -59,7 +61,7 @@ class Mixture:
             self._unlabelled = Estimate("traffic/", classes, none, settings, surroundings, self._backend)
         self._last: tuple[NDArray[np.float32], Array] | None = None
         self._pending = 0
-        self._due_s = float("-inf")
+        self._due_s = self._due_idle_s = float("-inf")
         self._stale = False
         self._name_version()
 
@@ -85,7 +87,7 @@ class Mixture:
             self._stale = True
             self._find_directions()
         self._learned(len(labels.rows))
-        self._refresh_if_due()
+        self._refresh_if_due(idle=not len(events.keys) and not len(labels.rows))
 
     def follow(self, labels: Labels, records: Records) -> None:
         """See `Learner.follow`."""
@@ -94,7 +96,7 @@ class Mixture:
         for estimate in self._estimates:
             self._stale |= estimate.shared.hear(records)
         self._learned(len(labels.rows))
-        self._refresh_if_due()
+        self._refresh_if_due(idle=False)
 
     def forget(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """See `Learner.forget`."""
@@ -197,17 +199,18 @@ class Mixture:
             self._pending += labels
             self._stale = True
 
-    def _refresh_if_due(self) -> None:
+    def _refresh_if_due(self, *, idle: bool) -> None:
         if not self._stale:
             return
         if self._clock is None:
             self._refresh()
             return
         started = self._clock()
-        if started >= self._due_s:
+        if started >= (self._due_idle_s if idle else self._due_s):
             self._refresh()
             took = self._clock() - started
             self._due_s = started + max(self._settings.every_s, took / _SHARE)
+            self._due_idle_s = started + max(self._settings.every_s, took / _IDLE_SHARE)
 
     def _refresh(self) -> None:
         """Ask the window anew, and make the models of what it says now."""

@@ -71,6 +71,23 @@ def test_a_refresh_takes_at_most_a_tenth_of_the_time():
     assert 2 <= len(versions) - 1 <= 6
 
 
+def test_while_nothing_arrives_a_refresh_does_not_wait_for_its_tenth_of_the_time():
+    now = [0.0]
+
+    def clock() -> float:  # every look at the clock takes half a second, so a refresh does
+        now[0] += 0.5
+        return now[0]
+
+    taught, busy = adapter(Surroundings(clock=clock), every_s=1.0), stream(40, 3)
+    taught.follow(busy.anchors(np.arange(20)))  # a refresh, and the next in five seconds
+    taught.follow(busy.anchors(np.arange(20, 40)))
+    assert taught.pending == 20
+    started = now[0]
+    while taught.pending:
+        taught.learn(())
+    assert now[0] - started <= 2.0
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), share=st.floats(0.05, 0.9), wrong=st.one_of(st.none(), st.integers(0, C - 1)))
 def test_what_is_forgotten_was_never_labelled(seed, share, wrong):
