@@ -28,19 +28,8 @@ class Changes:
     other: int
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """Events of one class that were taken for another one.
-
-    Attributes:
-        truth: class index.
-        taken_for: class index.
-        events: how many, over all seeds.
-    """
-
-    truth: int
-    taken_for: int
-    events: int
+Confusion = tuple[int, int, int]
+"""Class index, class index that it was taken for, and how many events, over all seeds."""
 
 
 def changes(pairs: Sequence[tuple[Trace, Trace]], group: str) -> Changes:
@@ -108,7 +97,7 @@ def members(trace: Trace, group: str) -> NDArray[np.bool_]:
 
 def _most(counts: Counter[tuple[int, int]], most: int) -> list[Confusion]:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [Confusion(truth, taken_for, events) for (truth, taken_for), events in ordered[:most]]
+    return [(truth, taken_for, events) for (truth, taken_for), events in ordered[:most]]
 
 
 def _cut(trace: Trace, rows: NDArray[np.int64]) -> Trace:

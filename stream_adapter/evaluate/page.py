@@ -12,7 +12,6 @@ from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.sections import (
     calibration,
     confusion,
-    costs,
     frontier,
     kinds,
     label_effect,
@@ -61,7 +60,6 @@ def _plots(evaluation: Evaluation, runs: list[Run], found: list[Row], focus: str
     if protocol == "stream":
         return [
             frontier(evaluation, found, "labelled", "canary"),
-            costs(evaluation, found, focus),
             over_the_stream(evaluation, runs, focus),
             label_effect(evaluation, runs, focus),
             confusion(evaluation, runs, focus),

@@ -36,24 +36,6 @@ def frontier(evaluation: Evaluation, found: Sequence[Row], across: str, up: str)
     )
 
 
-def costs(evaluation: Evaluation, found: Sequence[Row], focus: str) -> str:
-    """Methods that are better than the one in focus on labelled classes, and what that costs the canaries."""
-    held = {(row.method, row.group): row.accuracy.mean for row in found if row.domain == ALL}
-    lines = []
-    for method in evaluation.methods:
-        gain = 100 * (held[method, "labelled"] - held[focus, "labelled"])
-        if method != focus and gain > 0.0 and not math.isnan(held[method, "canary"]):
-            canary = 100 * (held[method, "canary"] - held[focus, "canary"])
-            against = 100 * (held[method, "canary"] - held[REFERENCE, "canary"])
-            lines.append([escape(method), f"{gain:+.1f}", f"{canary:+.1f}", f"{against:+.1f}"])
-    if not lines:
-        return f"<p>No method is better than {escape(focus)} on labelled classes.</p>"
-    header = ["method", f"labelled, from {escape(focus)}", f"canary, from {escape(focus)}", f"canary, from {REFERENCE}"]
-    return table(
-        f"Better than {focus} on labelled classes: points gained there, and what it costs the canaries", header, lines
-    )
-
-
 def over_the_stream(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str:
     """Windowed accuracy of all methods, labelled classes beside canaries."""
     figures = []
@@ -85,11 +67,11 @@ def label_effect(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str
         line = [escape(method)]
         for group in _GROUPS:
             change = changes(_pairs(runs, method), group)
-            share = 100 / max(change.events, 1)
+            percent = 100 / max(change.events, 1)
             line += [
-                f'<span class="up">{change.fixed * share:.1f}</span>',
-                f'<span class="down">{change.caused * share:.1f}</span>',
-                f"{change.other * share:.1f}",
+                f'<span class="up">{change.fixed * percent:.1f}</span>',
+                f'<span class="down">{change.caused * percent:.1f}</span>',
+                f"{change.other * percent:.1f}",
             ]
         lines.append(line)
     header = ["method", *(f"{group}: {what}" for group in _GROUPS for what in ("fixed", "caused", "other"))]
@@ -120,7 +102,7 @@ def confusion(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str:
     names = evaluation.features.vocabulary.class_names
 
     def lines(pairs: Sequence[Confusion]) -> list[list[str]]:
-        return [[escape(names[p.truth]), escape(names[p.taken_for]), str(p.events)] for p in pairs]
+        return [[escape(names[truth]), escape(names[taken_for]), str(events)] for truth, taken_for, events in pairs]
 
     return (
         f"<h2>Confusion that {escape(focus)} fixed and caused</h2>"
@@ -133,12 +115,12 @@ def confusion(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str:
 
 def kinds(evaluation: Evaluation, runs: Sequence[Run]) -> str:
     """What each class was taken for at the end, where a method says it: classes that occur, and a count of the rest."""
-    told = [run for run in runs if run.outcome.kinds is not None]
-    if not told:
+    known = [run for run in runs if run.outcome.kinds is not None]
+    if not known:
         return ""
     names, occurring = evaluation.features.vocabulary.class_names, set(evaluation.features.occurring.tolist())
     lines = []
-    for run in told:
+    for run in known:
         taken = run.outcome.kinds or ()
         for kind in ("labelled", "present", "dormant"):
             members = [index for index, of_class in enumerate(taken) if of_class == kind]

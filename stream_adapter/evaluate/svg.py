@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal, Protocol
+from typing import Literal
 
 from stream_adapter.events.headers import format_time
 
@@ -29,28 +29,6 @@ class Series:
     style: str
     x: Sequence[float]
     y: Sequence[float]
-
-
-class Scale(Protocol):
-    """What an axis is: from `low`, left or at the bottom, to `high`, and what it is called."""
-
-    @property
-    def label(self) -> str:
-        """Shown beside it."""
-
-    @property
-    def low(self) -> float:
-        """The value where it begins."""
-
-    @property
-    def high(self) -> float:
-        """The value where it ends."""
-
-    def ticks(self) -> list[float]:
-        """The values that are marked."""
-
-    def shown(self, value: float) -> str:
-        """A tick's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +99,10 @@ class RowAxis:
         """The row's name, cut where it is long."""
         name = self.names[int(value)]
         return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
+Scale = Axis | TimeAxis | RowAxis
+"""From `low`, left or at the bottom, to `high`; `ticks` are the values that are marked, `shown` their texts."""
 
 
 def padded(values: Sequence[float], label: str) -> Axis:

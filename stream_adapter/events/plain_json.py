@@ -37,7 +37,7 @@ class JsonFormat:
         self._times = times
 
     def parse(self, record: Record) -> ImageEvent:
-        """Read an image event; see `EventFormat.parse`.
+        """Read an image event.
 
         Raises:
             MalformedEvent: the value is not a JSON object, or a field is missing or of the wrong kind.

@@ -64,7 +64,7 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
         TransportError: the records cannot be read.
         VocabularyError: the classes cannot be read.
     """
-    form = event_format(config.events, EventTimes(config.events.max_ahead_s))
+    parse = event_format(config.events, EventTimes(config.events.max_ahead_s))
     labels = KnownLabels(_class_names(config.vocabulary))
     decode = ImageDecoder(PreprocessCfg(), max_pixels=config.encoder.max_pixels, max_bytes=config.encoder.max_bytes)
     for record in itertools.islice(_records(config, source, topic), limit):
@@ -73,7 +73,7 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
             yield Reading(place, "tombstone")
             continue
         try:
-            event = form.parse(record)
+            event = parse(record)
             if event.label is not None and config.vocabulary.unknown_labels == "reject":
                 labels.check(event.label)
             if event.content_type != EMBEDDING:

@@ -63,14 +63,7 @@ class ExactlyOnce:
         self._in_doubt: dict[Partition, int] | None = None  # positions of a commit of which nobody knows the end
 
     def commit(self, commit: Commit) -> None:
-        """See `Sink.commit`.
-
-        Raises:
-            CommitAborted: nothing of it is visible; the sink is ready for the next commit.
-            Unreachable: the cluster does not answer: nobody can say what became of it. The next call finds out.
-            Fenced: another worker has this one's identity.
-            TransportError: it would fail again.
-        """
+        """See `Sink.commit`; where nobody can say what became of a commit, the next call finds out."""
         if self._in_doubt is not None and self._was_committed(self._in_doubt):
             return
         foreign = commit.positions.keys() - self._source.committable(commit.positions).keys()

@@ -99,14 +99,11 @@ def findings(config: Config, topics: Mapping[str, TopicState | None], file: str)
 
 
 def _look_up(connection: Connection, names: tuple[str, ...]) -> dict[str, TopicState]:
-    admin = connection.admin()
-    try:
+    with connection.admin() as admin:
         described = [topic for topic in describe_topics(connection, admin, names).values() if topic["partitions"]]
         wanted = [ConfigResource("topic", topic["name"]) for topic in described]
         with connection.errors_of("cannot read the topics' settings", "DescribeConfigs"):
             settings = admin.describe_configs(wanted, config_filter="all")["topic"] if wanted else {}
-    finally:
-        admin.close()
     silent = [name for name, known in settings.items() if not known]
     if silent:  # a broker that refuses says nothing, and nothing would then be wrong
         raise connection.forbidden("cannot read the topics' settings", f"DescribeConfigs on topic {silent[0]!r}")
