@@ -90,7 +90,7 @@ def test_a_stage_that_is_none_is_wrong_usage(
 ) -> None:
     assert run(monkeypatch, "dead-letters", command, ROOT / "configs" / "default.yaml", "--stage", "foo") == 2
     shown = re.sub(r"[│\s]+", " ", capsys.readouterr().err)  # without the frame around it
-    assert "'foo' is no stage; known: decode, encode, label, parse" in shown
+    assert "'foo' is no stage; known: decode, encode, explain, label, learn, parse, predict" in shown
 
 
 def test_what_a_command_logs_keeps_out_of_its_output(tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_what_a_command_logs_keeps_out_of_its_output(tmp_path: Path) -> None:
     (tmp_path / "pictures" / "a.jpg").touch()
     (tmp_path / "pictures" / ".hidden").touch()
     script = (
-        "import collections; from stream_adapter import cli; from stream_adapter.operations import produce; "
-        "from stream_adapter.transport.kafka.producing import Progress; "
-        "produce.produce = lambda *_, **__: iter([Progress(1, collections.Counter(), True)]); cli.main()"
+        "import collections; from stream_adapter import cli; from stream_adapter.transport.kafka import transport; "
+        "from stream_adapter.transport.transport import Progress; "
+        "transport.produce = lambda *_, **__: iter([Progress(1, collections.Counter(), True)]); cli.main()"
     )
     command = [sys.executable, "-c", script, "produce", str(tmp_path / "worker.yaml"), str(tmp_path / "pictures")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from stream_adapter.operations import record, showing
 from stream_adapter.operations.anchor_files import export_anchors, plan_import
 from stream_adapter.operations.drift_report import write_drift_report
 from stream_adapter.transport.base import Partition, Record
-from stream_adapter.transport.opening import write_anchor_records
+from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.recorded import from_line
+from stream_adapter.transport.single_log import SingleLog
 from tests.operations import anchor_records
 
 RECORDS = [Record(Partition("images", 0), offset, 5, b"key", b"value", ()) for offset in range(3)]
@@ -29,12 +31,18 @@ VOCABULARY = Vocabulary(("cat", "dog"), np.eye(2, dtype=np.float32))
 FEATURES = Features(VOCABULARY.text_vectors, np.array([0, 1]), np.array(["all", "all"]), VOCABULARY, "x")
 
 
+def topic_of(monkeypatch: pytest.MonkeyPatch, records: Callable[[], Iterator[Record]]) -> None:
+    """What `record` reads."""
+    transport = SimpleNamespace(open_log=lambda _: SingleLog("images", records))
+    monkeypatch.setattr(record, "transport_of", lambda _: transport)
+
+
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     config = anchor_records.config_on_files(tmp_path / "results")
-    write_anchor_records(config, [anchor_records.record(n).to_record("w") for n in range(3)])
+    transport_of(config).write([anchor_records.record(n).to_record("w") for n in range(3)])
     (tmp_path / "results" / "drift.jsonl").touch()
-    monkeypatch.setattr(record, "read_topic", lambda *_: iter(RECORDS))
+    topic_of(monkeypatch, lambda: iter(RECORDS))
     return config
 
 
@@ -107,28 +115,28 @@ def test_a_pipe_stays_and_gets_everything(command: Command, config: Config, tmp_
 def test_a_topic_that_cannot_be_read_empties_no_file(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_broker(*_: object) -> Iterator[Record]:
+    def no_broker() -> Iterator[Record]:
         raise TransportError("no broker answered")
         yield
 
-    def torn(*_: object) -> Iterator[Record]:
+    def torn() -> Iterator[Record]:
         yield RECORDS[0]
         raise TransportError("the broker is gone")
 
     (tmp_path / "file").write_bytes(b"of yesterday")
     os.mkfifo(tmp_path / "pipe")
     for topic in (no_broker, torn):
-        monkeypatch.setattr(record, "read_topic", topic)
+        topic_of(monkeypatch, topic)
         with pytest.raises(TransportError):
             record.record_topic(config, "images", tmp_path / "file")
-    monkeypatch.setattr(record, "read_topic", no_broker)
+    topic_of(monkeypatch, no_broker)
     with pytest.raises(TransportError):  # and does not wait for somebody to read a pipe
         record.record_topic(config, "images", tmp_path / "pipe")
     assert (tmp_path / "file").read_bytes() == b"of yesterday"
 
 
 def test_an_empty_topic_is_an_empty_file(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record, "read_topic", lambda *_: iter(()))
+    topic_of(monkeypatch, lambda: iter(()))
     assert record.record_topic(config, "images", tmp_path / "file") == 0
     assert (tmp_path / "file").read_bytes() == b""
 
@@ -138,5 +146,5 @@ def test_a_message_keeps_out_of_the_output(config: Config, capfd: pytest.Capture
     written = capfd.readouterr().out
     showing.show_export(state, Path("/dev/stdout"))
     shown = capfd.readouterr()
-    assert "SADP" in written
+    assert '"kind":' in written
     assert (shown.out, "3 anchors" in shown.err) == ("", True)

@@ -12,7 +12,7 @@ from stream_adapter.config import Config, parse
 from stream_adapter.errors import TransportError
 from stream_adapter.operations import produce as module
 from stream_adapter.transport.base import Record
-from stream_adapter.transport.kafka.producing import Progress
+from stream_adapter.transport.transport import Progress
 
 YAML = "encoder: {model: m, pretrained: p}\nvocabulary: {classes: [cat]}\n"
 
@@ -27,7 +27,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> Config:
         refused = Counter({"unreadable file": len(taken) - sent, "too large": 0})
         yield Progress(sent, refused, finished=True)
 
-    monkeypatch.setattr(module, "produce", produce)
+    monkeypatch.setattr("stream_adapter.transport.kafka.transport.produce", produce)
     return parse(YAML)
 
 
@@ -43,14 +43,14 @@ def test_what_was_refused_is_counted_with_an_example(config: Config, tmp_path: P
     (tmp_path / "a[b].jpg").write_bytes(b"picture")
     (tmp_path / "list.csv").write_text("path\na[b].jpg\nx[/].jpg\ny.jpg\n")
     assert said(config, tmp_path / "list.csv") == (
-        f"1 sent to images, 2 unreadable file (the first: cannot read {tmp_path}/x[/].jpg: No such file or directory) "
+        f"1 sent, 2 unreadable file (the first: cannot read {tmp_path}/x[/].jpg: No such file or directory) "
         "refused"
     )
     (tmp_path / "list.csv").write_text("path\na[b].jpg\n")
-    assert said(config, tmp_path / "list.csv") == "1 sent to images, none refused"
+    assert said(config, tmp_path / "list.csv") == "1 sent, none refused"
 
 
 def test_nothing_sent_is_an_error_with_the_reasons(config: Config, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path\nx.jpg\ny.jpg\n")
-    with pytest.raises(TransportError, match=r"nothing was sent to images, .* 2 unreadable file \(the first: cannot"):
+    with pytest.raises(TransportError, match=r"nothing was sent, .* 2 unreadable file \(the first: cannot"):
         said(config, tmp_path / "list.csv")
