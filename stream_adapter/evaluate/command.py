@@ -46,12 +46,6 @@ class Request:
 def evaluate(request: Request, settings: Settings, console: Console, progress: Console) -> None:
     """Run a protocol and report.
 
-    Args:
-        request: data, methods, and where the report goes.
-        settings: the protocol's.
-        console: gets the table.
-        progress: gets the progress bar.
-
     Raises:
         ConfigError: the configuration is not valid.
         EvaluationError: data, methods or settings cannot be used.

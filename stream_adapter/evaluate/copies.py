@@ -83,12 +83,7 @@ class CopiesRow:
 
 
 def copies_rows(runs: Sequence[Run], *, deleted: bool) -> list[CopiesRow]:
-    """One row for each method and each group that has a picture.
-
-    Args:
-        runs: of the stream of near-copies.
-        deleted: whether the copies' labels were to be deleted.
-    """
+    """One row for each method and each group that has a picture."""
     rows = []
     for group in GROUPS:
         for method in dict.fromkeys(run.method for run in runs):

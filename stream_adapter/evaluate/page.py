@@ -22,13 +22,7 @@ from stream_adapter.evaluate.tables import figures_table, legend
 
 
 def render(evaluation: Evaluation, runs: list[Run], report: dict[str, Any]) -> str:
-    """The page.
-
-    Args:
-        evaluation: what was run.
-        runs: what was found.
-        report: the same as data, see `report.document`.
-    """
+    """The page."""
     found = rows(runs)
     focus = "default" if "default" in evaluation.methods else evaluation.methods[-1]
     title = f"{evaluation.settings.protocol} on {evaluation.features.name}"
@@ -61,7 +55,7 @@ def _plots(evaluation: Evaluation, runs: list[Run], found: list[Row], focus: str
         return [
             frontier(evaluation, found, "labelled", "canary"),
             over_the_stream(evaluation, runs, focus),
-            label_effect(evaluation, runs, focus),
+            label_effect(evaluation, runs),
             confusion(evaluation, runs, focus),
             kinds(evaluation, runs),
             calibration(runs, focus),

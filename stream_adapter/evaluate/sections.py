@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from stream_adapter.evaluate.changes import Confusion, by_part, changes, confusions, curve
+from stream_adapter.evaluate.changes import Confusion, changes, confusions, curve
 from stream_adapter.evaluate.results import ALL, REFERENCE, WINDOW, Row, Run, Trace
 from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.scores import joined, reliability
@@ -12,7 +12,6 @@ from stream_adapter.evaluate.svg import Axis, Plot, Series, padded
 from stream_adapter.evaluate.tables import style_of, table
 
 _GROUPS = {"labelled": "classes that are taught", "canary": "canaries, held out"}
-_PARTS = 20
 
 
 def frontier(evaluation: Evaluation, found: Sequence[Row], across: str, up: str) -> str:
@@ -43,8 +42,7 @@ def over_the_stream(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> 
         curves = []
         for method in evaluation.methods:
             x, y = curve(_traces(runs, method), group)
-            emphasis = " strong" if method == focus else " reference" if method == REFERENCE else ""
-            curves.append(Series(method, style_of(method, evaluation.methods) + emphasis, x, y))
+            curves.append(Series(method, style_of(method, evaluation.methods, focus), x, y))
         if all(math.isnan(value) for series in curves for value in series.y):
             continue
         y_axis = padded([value for series in curves for value in series.y], f"accuracy in %, newest {WINDOW}")
@@ -58,8 +56,8 @@ def over_the_stream(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> 
     )
 
 
-def label_effect(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str:
-    """Where predictions differ from zero-shot's: counts for all methods, and over the stream for one."""
+def label_effect(evaluation: Evaluation, runs: Sequence[Run]) -> str:
+    """Where predictions differ from zero-shot's, for all methods."""
     lines = []
     for method in evaluation.methods:
         if method == REFERENCE:
@@ -75,24 +73,8 @@ def label_effect(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str
             ]
         lines.append(line)
     header = ["method", *(f"{group}: {what}" for group in _GROUPS for what in ("fixed", "caused", "other"))]
-    figures = []
-    for group, title in _GROUPS.items():
-        parts = by_part(_pairs(runs, focus), group, _PARTS)
-        most = max((max(part.fixed, part.caused) for part in parts), default=0) or 1
-        plot = Plot(
-            f"Mistakes fixed and caused by {focus} over the stream, {title}",
-            Axis("part of the stream in %", 0.0, 100.0),
-            Axis("events: fixed up, caused down", -most, most),
-        )
-        for number, part in enumerate(parts):
-            left, right = 100 * number / _PARTS, 100 * (number + 1) / _PARTS
-            plot.bar(f"{part.fixed} fixed", "fixed", left, right, part.fixed)
-            plot.bar(f"{part.caused} caused", "caused", left, right, -part.caused)
-        figures.append(f"<figure><h3>{escape(focus)}, {title}</h3>{plot.render()}</figure>")
-    return (
-        "<h2>Where labels changed predictions</h2>"
-        + table("Events whose prediction differs from zero-shot's, in % of the group", header, lines)
-        + f'<div class="plots">{"".join(figures)}</div>'
+    return "<h2>Where labels changed predictions</h2>" + table(
+        "Events whose prediction differs from zero-shot's, in % of the group", header, lines
     )
 
 
@@ -165,8 +147,7 @@ def shots_plot(evaluation: Evaluation, found: Sequence[Row], focus: str) -> str:
         plot = Plot(f"Accuracy on {group} by shots", Axis("labelled pictures per class", 0.0, float(most)), y)
         for method in evaluation.methods:
             line = sorted((row.shots or 0, row.accuracy.mean) for row in of_group if row.method == method)
-            emphasis = " strong" if method == focus else " reference" if method == REFERENCE else ""
-            style = style_of(method, evaluation.methods) + emphasis
+            style = style_of(method, evaluation.methods, focus)
             plot.line(Series(method, style, [float(shots) for shots, _ in line], [value for _, value in line]))
             for shots, value in line:
                 plot.point(f"{method}: {100 * value:.1f} % at {shots}", style, float(shots), value)

@@ -137,15 +137,7 @@ def plan_stream(features: Features, settings: StreamSettings, seed: int) -> Stre
 def run_stream(
     method: Method, features: Features, plan: StreamPlan, settings: StreamSettings, advance: Advance
 ) -> Answers:
-    """Run one method over a stream: each batch is predicted, then the labels that are due by then are learned.
-
-    Args:
-        method: freshly made.
-        features: what the plan's rows refer to.
-        plan: the stream.
-        settings: batch size and delay.
-        advance: called after each batch.
-    """
+    """Run one method over a stream: each batch is predicted, then the labels that are due by then are learned."""
     answers = []
     for batch, lessons, truth in batches(features, plan, settings):
         answers.append(judge(method.predict(batch.vectors), truth))

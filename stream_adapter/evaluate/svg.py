@@ -196,15 +196,6 @@ class Plot:
         )
         self._marks.append(f'<line class="{style}" {ends}/>')
 
-    def bar(self, name: str, style: str, left: float, right: float, value: float) -> None:
-        """A bar from 0 to a value, up or down."""
-        base, tip = self._up(0.0), self._up(value)
-        width = max(self._across(right) - self._across(left) - 1.0, 0.5)
-        box = (
-            f'x="{self._across(left):.1f}" y="{min(base, tip):.1f}" width="{width:.1f}" height="{abs(base - tip):.1f}"'
-        )
-        self._marks.append(f'<rect class="bar {style}" {box}>{_tip(name)}</rect>')
-
     def render(self) -> str:
         """The whole SVG element."""
         bottom, right = self._height - _BOTTOM, self._width - _RIGHT
@@ -234,12 +225,12 @@ class Plot:
         return "".join(parts) + "</svg>"
 
     def _across(self, value: float) -> float:
-        share = (value - self._x.low) / ((self._x.high - self._x.low) or 1.0)
-        return self._left + share * (self._width - self._left - _RIGHT)
+        fraction = (value - self._x.low) / ((self._x.high - self._x.low) or 1.0)
+        return self._left + fraction * (self._width - self._left - _RIGHT)
 
     def _up(self, value: float) -> float:
-        share = (value - self._y.low) / ((self._y.high - self._y.low) or 1.0)
-        return self._height - _BOTTOM - share * (self._height - _TOP - _BOTTOM)
+        fraction = (value - self._y.low) / ((self._y.high - self._y.low) or 1.0)
+        return self._height - _BOTTOM - fraction * (self._height - _TOP - _BOTTOM)
 
 
 def _tip(text: str) -> str:
