@@ -170,11 +170,7 @@ def _open_feed(transport: Transport, config: configuration.Config, stack: contex
 
 
 def _wait_until_ready(port: int, worker: WorkerProcess) -> None:
-    """Ask `/readyz` until the worker can do its job.
-
-    Raises:
-        StreamAdapterError: it ended, or did not get ready within `_SILENCE_S` seconds.
-    """
+    """Ask `/readyz` until the worker can do its job."""
     deadline = time.monotonic() + _SILENCE_S
     while time.monotonic() < deadline and worker.ended() is None:
         with contextlib.suppress(OSError), open_loopback(f"http://127.0.0.1:{port}/readyz"):
@@ -212,11 +208,7 @@ def _play(
     settings: DemoSettings,
     display: Display,
 ) -> None:
-    """Send at the wanted rate and score what comes back, until every picture has its prediction.
-
-    Raises:
-        StreamAdapterError: nothing came back for `_SILENCE_S` seconds.
-    """
+    """Send at the wanted rate and score what comes back, until every picture has its prediction."""
     started = heard_at = time.monotonic()
     sent = 0
     everything_sent = False

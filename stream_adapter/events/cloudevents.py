@@ -29,10 +29,6 @@ _SHOWN_MEMBERS = 5
 def parse_image_event(record: Record, times: EventTimes | None = None) -> ImageEvent:
     """Read a CloudEvent, in either mode.
 
-    Args:
-        record: as it was read.
-        times: decides on the event's time.
-
     Raises:
         MalformedEvent: a required attribute is missing or empty, the content type is not one we read, the payload is
             missing, or the structured JSON is broken.
@@ -125,9 +121,6 @@ def _structured_document(record: Record, headers: Mapping[str, str], content_typ
 
     A JSON object with `specversion` and no `ce_` header is one whatever its content type says: the Python SDK's 1.x
     gives it the picture's.
-
-    Raises:
-        MalformedEvent: it is in a mode that is not read, or in none.
     """
     if content_type.startswith(BATCHED):
         raise MalformedEvent(

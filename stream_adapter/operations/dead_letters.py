@@ -69,10 +69,6 @@ def replay(config: Config, *, stage: str | None = None) -> Counter[str]:
     stage, all letters of that stage, also those that were sent back before: where a call ended says nothing about
     letters that it passed over.
 
-    Args:
-        config: where the letters are.
-        stage: only letters of this stage.
-
     Returns:
         How many were "sent", "passed over" (another stage) and "unusable" (no dead letter, or without its value).
 

@@ -30,10 +30,6 @@ class History:
     """Samples in several rings at once; memory does not grow. Safe for several threads.
 
     The newest point of a ring is its bucket so far, so a coarse chart is not behind a fine one.
-
-    Args:
-        columns: what a sample holds.
-        spans: the rings.
     """
 
     def __init__(self, columns: Sequence[str], spans: Sequence[Span] = SPANS) -> None:
@@ -66,12 +62,7 @@ class History:
 
 
 class _Ring:
-    """Means of the samples in buckets of time.
-
-    Args:
-        span: step and length.
-        columns: values in a sample.
-    """
+    """Means of the samples in buckets of time."""
 
     def __init__(self, span: Span, columns: int) -> None:
         self.span = span

@@ -54,14 +54,7 @@ class Facts:
 
 
 class Page:
-    """An `Observer` with a thread of its own that reads the metrics once a second and makes the thumbnails.
-
-    Args:
-        config: the `page` section.
-        access: what it means here.
-        metrics: the worker's.
-        state: how the worker is: `Health.state` in one word.
-    """
+    """An `Observer` with a thread of its own that reads the metrics once a second and makes the thumbnails."""
 
     def __init__(self, config: PageConfig, access: Access, metrics: Metrics, state: Callable[[], str]) -> None:
         self.access = access

@@ -43,8 +43,7 @@ def test_what_was_refused_is_counted_with_an_example(config: Config, tmp_path: P
     (tmp_path / "a[b].jpg").write_bytes(b"picture")
     (tmp_path / "list.csv").write_text("path\na[b].jpg\nx[/].jpg\ny.jpg\n")
     assert said(config, tmp_path / "list.csv") == (
-        f"1 sent, 2 unreadable file (the first: cannot read {tmp_path}/x[/].jpg: No such file or directory) "
-        "refused"
+        f"1 sent, 2 unreadable file (the first: cannot read {tmp_path}/x[/].jpg: No such file or directory) refused"
     )
     (tmp_path / "list.csv").write_text("path\na[b].jpg\n")
     assert said(config, tmp_path / "list.csv") == "1 sent, none refused"

@@ -36,9 +36,6 @@ class FileInput(Protocol):
 class FileSource:
     """Reads an input once, in order, going on where the last run with the same output folder was committed.
 
-    Args:
-        config: input, its format, and the output folder, which has the positions.
-
     Raises:
         TransportError: the input cannot be read, or is of no known format.
     """

@@ -68,10 +68,6 @@ class _Rule:
 def check_topics(config: Config, file: str) -> list[Finding]:
     """Compare the topics of a configuration with what the worker needs.
 
-    Args:
-        config: names the cluster and the topics, and says how large pictures may be.
-        file: the configuration's file, for the commands that repair.
-
     Raises:
         TransportError: no broker answers, or it does not say.
     """

@@ -75,11 +75,6 @@ def topic_specs(topics: KafkaTopics, *, partitions: int = 4) -> tuple[TopicSpec,
 def ensure_topics(config: KafkaConfig, *, partitions: int = 4, replication_factor: int = -1) -> list[str]:
     """Create the worker's topics that do not exist yet; existing ones are left as they are.
 
-    Args:
-        config: connection and topic names.
-        partitions: see `topic_specs`.
-        replication_factor: replicas of each partition; −1 is the cluster's default.
-
     Returns:
         The names of those that were created.
 
