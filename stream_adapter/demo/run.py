@@ -41,12 +41,8 @@ class DemoSettings:
 
     Attributes:
         output: folder for `summary.json` and `accuracy.png`.
-        events: pictures in the stream.
-        rate: pictures sent a second.
         label_share: share of the pictures that carry a label, 0..1.
         transport: "kafka" or "files"; None takes Kafka where there is one or one can be started.
-        seed: of pictures and labels.
-        browser: whether to open the worker's page in a browser, where somebody sits before one.
     """
 
     output: Path

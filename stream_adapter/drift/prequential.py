@@ -23,8 +23,6 @@ class GroupAccuracy:
         zero_shot: share that zero-shot got right; None before the first event.
         adapted: share that the adapted model got right; None before the first event.
         window_events: how many are in the window, at most its length.
-        window_zero_shot: as `zero_shot`, over the window.
-        window_adapted: as `adapted`, over the window.
     """
 
     events: int = 0

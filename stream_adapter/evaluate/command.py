@@ -20,18 +20,7 @@ from stream_adapter.output_file import is_standard_output
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What all protocols are asked alike.
-
-    Attributes:
-        file: a feature file (.npz), or pictures: a folder, a manifest, a recorded topic.
-        config: encoder and vocabulary for pictures, settings of `default` and `llu`; None for the defaults.
-        save_features: where embedded pictures are kept as a feature file.
-        methods: names, with commas between them.
-        seeds: how many.
-        jobs: processes.
-        json: where the report goes as JSON.
-        html: where it goes as a page.
-    """
+    """What all protocols are asked alike: the options of the commands."""
 
     file: Path
     config: Path | None

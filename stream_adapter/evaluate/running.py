@@ -29,15 +29,7 @@ class Settings(Protocol):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Evaluation:
-    """What is to be run.
-
-    Attributes:
-        features: the data.
-        settings: the protocol.
-        methods: names, each of them in `METHODS`.
-        seeds: how many; seeds 0, 1, ….
-        adapter: settings of `default` and `llu`.
-    """
+    """What is to be run; `adapter` has the settings of `default` and `llu`."""
 
     features: Features
     settings: Settings

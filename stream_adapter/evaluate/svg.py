@@ -21,7 +21,6 @@ class Series:
     Attributes:
         name: for the tooltip.
         style: CSS class that gives the colour.
-        x: values.
         y: as many values; nan breaks a line.
     """
 

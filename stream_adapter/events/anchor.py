@@ -16,7 +16,6 @@ class AnchorRecord:
     Attributes:
         anchor_id: 32 hex digits, see `ImageEvent.anchor_id`.
         vector: unit image vector, float32 (d,), already rounded through float16.
-        label: class name.
         event_time_ms: the labelled event's time, milliseconds since the epoch.
         event_source: with `event_id` CloudEvents' identity of the labelled event.
         topic: with `partition` and `offset` where the labelled event was.

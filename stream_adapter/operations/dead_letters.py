@@ -21,11 +21,6 @@ class Letter:
 
     Attributes:
         origin: where the event came from, such as "images-0@17".
-        stage: where on the journey it was refused.
-        reason: why.
-        key: the event's key as text.
-        bytes: size of the payload.
-        record: the dead letter itself.
     """
 
     origin: str

@@ -10,13 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How far back a chart reaches.
-
-    Attributes:
-        name: as it is asked for.
-        step_s: seconds from one point to the next.
-        points: how many are kept.
-    """
+    """How far back a chart reaches."""
 
     name: str
     step_s: int

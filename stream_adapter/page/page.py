@@ -35,10 +35,6 @@ class Facts:
     """What does not change while a worker runs.
 
     Attributes:
-        encoder: the encoder's fingerprint.
-        vocabulary: the vocabulary's hash.
-        class_names: C names.
-        canaries: those that are never learned.
         guard: "act" or "alarm_only".
         tolerance: the harm that is accepted, as a share.
         min_labels: labels below which a question has no answer.

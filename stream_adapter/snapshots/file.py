@@ -29,12 +29,7 @@ _ARRAYS = "arrays/"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Content:
-    """What is in a file.
-
-    Attributes:
-        facts: whatever JSON can hold.
-        arrays: arrays of booleans and numbers, by name.
-    """
+    """What is in a file: facts are whatever JSON can hold, arrays are of booleans and numbers."""
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, NDArray[np.generic]]

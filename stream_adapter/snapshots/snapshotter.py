@@ -30,12 +30,7 @@ Begin = Callable[[], Copying]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A snapshot that is complete.
-
-    Attributes:
-        seconds: what packing and writing took, in the background.
-        bytes: size of the file.
-    """
+    """A snapshot that is complete: seconds of packing and writing, in the background, and the file's size."""
 
     seconds: float
     bytes: int

@@ -29,12 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How long an output was.
-
-    Attributes:
-        bytes: its size.
-        records: its lines.
-    """
+    """How long an output was: its size in bytes, and its lines."""
 
     bytes: int
     records: int
@@ -42,13 +37,7 @@ class Extent:
 
 @dataclass(slots=True)
 class State:
-    """What a run leaves for the next one.
-
-    Attributes:
-        input: the input as it was configured.
-        places: how far each partition was consumed.
-        extents: how long each output was, by channel.
-    """
+    """What a run leaves for the next one: its input, how far that was consumed, and each output's length by channel."""
 
     input: str
     places: dict[Partition, Place] = field(default_factory=dict)

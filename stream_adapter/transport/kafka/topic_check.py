@@ -23,7 +23,6 @@ class TopicState:
     """A topic as it is.
 
     Attributes:
-        partitions: how many.
         replicas: the smallest number of replicas that one of them has.
         settings: in force, whoever set them, by Kafka's names.
     """
@@ -39,10 +38,7 @@ class Finding:
 
     Attributes:
         severity: `error`: data or the worker's promises are at risk; `warning`: it works, but not as well as it could.
-        topic: the topic's name.
         what: what it is about: a setting's name, "partitions", "replicas" or "existence".
-        found: what is there.
-        why: why it matters.
         repair: the command that repairs it; empty where none does.
     """
 

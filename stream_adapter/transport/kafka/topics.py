@@ -21,13 +21,7 @@ _HIDDEN = TopicAuthorizationFailedError.errno
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """How a topic is to be made.
-
-    Attributes:
-        name: the topic's name.
-        partitions: number of partitions.
-        settings: topic settings, by Kafka's names.
-    """
+    """How a topic is to be made; settings by Kafka's names."""
 
     name: str
     partitions: int
