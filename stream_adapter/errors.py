@@ -123,11 +123,7 @@ class UnknownLabel(EventError):
 
 
 class UnexpectedFailure(EventError):
-    """Something that is not foreseen was raised about one event: a fault of ours, which must not stop a stream.
-
-    Attributes:
-        error: what was raised.
-    """
+    """Something that is not foreseen was raised about one event: a fault of ours, which must not stop a stream."""
 
     def __init__(self, stage: str, error: Exception) -> None:
         self.stage = stage

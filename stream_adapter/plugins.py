@@ -112,7 +112,7 @@ LEARNERS = Registry(
 ENCODERS = Registry(
     "encoder",
     "stream_adapter.encoders",
-    {"open_clip": "stream_adapter.encode.clip_model:OpenClipModel"},
+    {"open_clip": "stream_adapter.encode.clip:OpenClipModel"},
     needs=("Settings",),
 )
 TRANSPORTS = Registry(

@@ -1,27 +1,29 @@
 """The configuration: its sections, and how a file of them is read."""
 
 from stream_adapter.config.loading import load, parse
-from stream_adapter.config.sections import (
+from stream_adapter.config.model import (
     AdapterConfig,
     AnchorsConfig,
+    EncoderConfig,
+    LatentUpdatesConfig,
+    MixtureConfig,
+    PreprocessConfig,
+    RefitConfig,
+    Section,
+    VocabularyConfig,
+)
+from stream_adapter.config.sections import (
     BatchConfig,
     Config,
     DeadLetterLimit,
-    EncoderConfig,
     EventsConfig,
     FieldsConfig,
     FilesConfig,
     KafkaConfig,
     KafkaTopics,
-    LatentUpdatesConfig,
-    MixtureConfig,
     PageConfig,
-    PreprocessConfig,
-    RefitConfig,
-    Section,
     ServiceConfig,
     SnapshotsConfig,
-    VocabularyConfig,
 )
 from stream_adapter.config.values import FilePath
 

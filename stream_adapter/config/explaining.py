@@ -28,13 +28,7 @@ class SettingsRefused(ValueError):
 
 
 def explained(error: ValidationError, model: type[BaseModel], place: Location = ()) -> Iterator[str]:
-    """One sentence for each problem.
-
-    Args:
-        error: pydantic's.
-        model: what was validated, which knows the keys.
-        place: where that stands in the file.
-    """
+    """One sentence for each problem."""
     for problem in error.errors():
         cause = problem.get("ctx", {}).get("error")
         if isinstance(cause, SettingsRefused):

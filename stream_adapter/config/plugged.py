@@ -7,39 +7,25 @@ not imported here.
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ValidationError, ValidationInfo
 
 from stream_adapter.config.explaining import Location, SettingsRefused
 from stream_adapter.errors import PluginError
 from stream_adapter.plugins import ENCODERS, LEARNERS, TRANSPORTS, Registry
 
 
-def registered(registry: Registry, name: str) -> str:
-    """The name, where something is registered under it.
+def registered(registry: Registry) -> AfterValidator:
+    """Lets names through under which something is registered; for others the message lists what is."""
 
-    Raises:
-        ValueError: nothing is; the message lists what is.
-    """
-    try:
-        registry.check(name)
-    except PluginError as error:
-        raise ValueError(str(error)) from error
-    return name
+    def check(name: str | None) -> str | None:
+        try:
+            if name is not None:
+                registry.check(name)
+        except PluginError as error:
+            raise ValueError(str(error)) from error
+        return name
 
-
-def transport_name(name: str) -> str:
-    """The name of a transport; see `registered`."""
-    return registered(TRANSPORTS, name)
-
-
-def encoder_name(name: str) -> str:
-    """The name of an encoder; see `registered`."""
-    return registered(ENCODERS, name)
-
-
-def learner_name(name: str | None) -> str | None:
-    """The name of a method; see `registered`."""
-    return name if name is None else registered(LEARNERS, name)
+    return AfterValidator(check)
 
 
 def learner_sections(sections: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:

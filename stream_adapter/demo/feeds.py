@@ -48,13 +48,7 @@ class Feed(Protocol):
 
 
 class KafkaFeed:
-    """Through two topics.
-
-    Args:
-        bootstrap_servers: `host:port`, several separated by commas.
-        images: topic of the pictures.
-        predictions: topic of the predictions; must exist.
-    """
+    """Through two topics."""
 
     def __init__(self, bootstrap_servers: str, images: str, predictions: str) -> None:
         from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -88,12 +82,7 @@ class KafkaFeed:
 
 
 class FilesFeed:
-    """Through a recorded topic in a file, read by a worker on the file transport, which starts when all is written.
-
-    Args:
-        stream: the file to write pictures to.
-        predictions: the file in which the worker writes predictions.
-    """
+    """Through a recorded topic in a file, read by a worker on the file transport, which starts when all is written."""
 
     def __init__(self, stream: Path, predictions: Path) -> None:
         self._stream = stream.open("wb")

@@ -41,12 +41,8 @@ class DemoSettings:
 
     Attributes:
         output: folder for `summary.json` and `accuracy.png`.
-        events: pictures in the stream.
-        rate: pictures sent a second.
         label_share: share of the pictures that carry a label, 0..1.
         transport: "kafka" or "files"; None takes Kafka where there is one or one can be started.
-        seed: of pictures and labels.
-        browser: whether to open the worker's page in a browser, where somebody sits before one.
     """
 
     output: Path
@@ -170,11 +166,7 @@ def _open_feed(transport: Transport, config: configuration.Config, stack: contex
 
 
 def _wait_until_ready(port: int, worker: WorkerProcess) -> None:
-    """Ask `/readyz` until the worker can do its job.
-
-    Raises:
-        StreamAdapterError: it ended, or did not get ready within `_SILENCE_S` seconds.
-    """
+    """Ask `/readyz` until the worker can do its job."""
     deadline = time.monotonic() + _SILENCE_S
     while time.monotonic() < deadline and worker.ended() is None:
         with contextlib.suppress(OSError), open_loopback(f"http://127.0.0.1:{port}/readyz"):
@@ -212,11 +204,7 @@ def _play(
     settings: DemoSettings,
     display: Display,
 ) -> None:
-    """Send at the wanted rate and score what comes back, until every picture has its prediction.
-
-    Raises:
-        StreamAdapterError: nothing came back for `_SILENCE_S` seconds.
-    """
+    """Send at the wanted rate and score what comes back, until every picture has its prediction."""
     started = heard_at = time.monotonic()
     sent = 0
     everything_sent = False

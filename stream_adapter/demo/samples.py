@@ -22,15 +22,7 @@ _SAY_EVERY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SampleSettings:
-    """What is sent.
-
-    Attributes:
-        rate: pictures a second.
-        label_share: share of the pictures that carry a label, 0..1.
-        shift_every: pictures after which their style changes, to and fro.
-        limit: how many pictures; None for no end.
-        seed: of pictures and labels.
-    """
+    """What is sent: pictures a second, a share (0..1) of them labelled, in alternating styles; no `limit`: no end."""
 
     rate: float = 20.0
     label_share: float = 0.3

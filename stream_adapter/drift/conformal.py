@@ -109,17 +109,17 @@ class ReferenceShift(ABC):
     Args:
         reference: R, events in the reference window; a multiple of 64 is a little cheaper.
         alpha: probability of ever raising a false alarm, until the first true one.
-        seed: for the coins that break ties.
-        both_tails: whether low scores count as well as high ones.
+        seed: for random features, and the coins that break ties.
     """
 
-    def __init__(self, *, reference: int, alpha: float, seed: int, both_tails: bool = True) -> None:
+    _both_tails = True  # whether low scores count as well as high ones
+
+    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0) -> None:
         if reference < 2 or not 0.0 < alpha < 1.0:
             raise ValueError(f"needs two reference events and alpha in (0, 1), got {reference} and {alpha}")
         self.reference = reference
         self._alpha = alpha
         self._seed = seed
-        self._both_tails = both_tails
         self._episode = 0
         self._reference: list[NDArray[np.float32]] = []
         self._fitted: dict[str, NDArray[Any]] = {}

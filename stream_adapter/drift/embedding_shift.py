@@ -25,11 +25,6 @@ class EmbeddingShift(ReferenceShift):
 
     Memory: R d floats while the reference is taken, then d (32 + 128) floats and 10 histograms of 34 bins.
 
-    Args:
-        reference: R, events in the reference window.
-        alpha: probability of ever raising a false alarm, until the first true one.
-        seed: for random features and coins.
-
     Example:
         >>> rng = np.random.default_rng(0)
         >>> detector = EmbeddingShift(reference=200, seed=1)
@@ -39,9 +34,6 @@ class EmbeddingShift(ReferenceShift):
         >>> [signal.row < 60 for signal in detector.observe(moved)][:1]
         [True]
     """
-
-    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0) -> None:
-        super().__init__(reference=reference, alpha=alpha, seed=seed)
 
     def _fit(self, reference: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         center = reference.mean(axis=0)  # (d,)

@@ -15,7 +15,7 @@ twice as long. In N labels a damping is therefore lowered again at most log2(N /
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import numpy as np
@@ -173,17 +173,11 @@ class Guard:
 
     def state(self) -> State:
         """Everything needed to go on."""
-        return {
-            str(subject): [damping.level, damping.hold, damping.labels, damping.net, damping.released]
-            for subject, damping in self._dampings.items()
-        }
+        return {str(subject): list(astuple(damping)) for subject, damping in self._dampings.items()}
 
     def restore(self, state: State) -> None:
         """Go on from `state`."""
-        self._dampings = {
-            int(subject): _Damping(float(level), int(hold), int(labels), int(net), bool(released))
-            for subject, (level, hold, labels, net, released) in state.items()
-        }
+        self._dampings = {int(subject): _Damping(*damping) for subject, damping in state.items()}
 
     def _release(self, subject: int, damping: _Damping, row: int) -> list[GuardAction]:
         labels, difference = damping.labels, damping.net / damping.labels

@@ -15,12 +15,7 @@ from stream_adapter.drift.guard import Guard
 
 
 class Guarded:
-    """A `Learner` that is another one, but for what it publishes.
-
-    Args:
-        learner: the other one.
-        guard: the guard that is in force; asked each time.
-    """
+    """A `Learner` that is another one, but for what it publishes."""
 
     def __init__(self, learner: Learner, guard: Callable[[], Guard]) -> None:
         self._learner = learner

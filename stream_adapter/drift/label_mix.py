@@ -20,11 +20,6 @@ class LabelMixShift(ReferenceShift):
 
     Memory: R C floats while the reference is taken, then a histogram of 34 bins for each of the classes watched.
 
-    Args:
-        reference: R, events in the reference window.
-        alpha: probability of ever raising a false alarm, until the first true one.
-        seed: for the coins that break ties.
-
     Example:
         >>> rng = np.random.default_rng(0)
         >>> beliefs = lambda shares, n: np.eye(3)[rng.choice(3, n, p=shares)] * 0.9 + rng.random((n, 3)) * 0.1
@@ -34,9 +29,6 @@ class LabelMixShift(ReferenceShift):
         >>> [signal.row < 200 for signal in detector.observe(beliefs([0.2, 0.2, 0.6], 300))][:1]
         [True]
     """
-
-    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0) -> None:
-        super().__init__(reference=reference, alpha=alpha, seed=seed)
 
     def _fit(self, reference: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         frequent = np.argsort(-reference.mean(axis=0), kind="stable")[:_WATCHED]

@@ -2,13 +2,13 @@
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.drift.adwin import Adwin
 from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
-from stream_adapter.drift.confidence_sequence import Interval
 from stream_adapter.drift.detector import ALL, State
 from stream_adapter.drift.guard import Guard, GuardAction
 from stream_adapter.drift.harm_groups import HarmByGroup, paired_differences
@@ -118,14 +118,16 @@ class LabelMonitor:
         for group, hits in self._hits.items():
             enough = len(hits) >= self._min_labels
             evidence = dict(zip(_MODELS, hits.mean(axis=0).tolist(), strict=True)) if enough else {}
-            reports.append(self._status(group, "accuracy", len(hits), enough, None, evidence))
+            n = len(hits)
+            reports.append(DriftAlarm("status", group, "accuracy", n, labels=n, enough=enough, evidence=evidence))
         damping = self.guard.damping
         for line in self.status():
             if line.kind == "harm":
                 evidence = {} if line.value is None else {"difference": line.value}
                 if line.group == OVERALL:
                     evidence |= {"damped": float((damping < 1.0).sum()), "lowest_damping": float(damping.min())}
-                reports.append(self._status(line.group, "harm", line.observed, line.enough, line.interval, evidence))
+                found = DriftAlarm("status", line.group, "harm", line.observed, labels=line.observed, evidence=evidence)
+                reports.append(replace(found, enough=line.enough, interval=line.interval))
         return reports
 
     def state(self) -> State:
@@ -146,21 +148,6 @@ class LabelMonitor:
             adwin.restore(state["accuracy"][group])
             self._hits[group] = np.array(state["hits"][group], dtype=np.bool_).reshape(-1, len(_MODELS))
         self._harmed_ids = deque(((str(i), int(c)) for i, c in state["harmed_ids"]), maxlen=_REMEMBERED)
-
-    @staticmethod
-    def _status(
-        group: str, detector: str, labels: int, enough: bool, interval: Interval | None, evidence: dict[str, float]
-    ) -> DriftAlarm:
-        return DriftAlarm(
-            "status",
-            group,
-            detector,
-            observed=labels,
-            labels=labels,
-            enough=enough,
-            interval=interval,
-            evidence=evidence,
-        )
 
     def _guard_alarm(self, action: GuardAction) -> DriftAlarm:
         overall = action.subject == ALL

@@ -41,11 +41,6 @@ class NoveltyRate(ReferenceShift):
 
     Memory: 2 R floats while the reference is taken, then one histogram of 34 bins.
 
-    Args:
-        reference: R, events in the reference window.
-        alpha: probability of ever raising a false alarm, until the first true one.
-        seed: for the coins that break ties.
-
     Example:
         >>> rng = np.random.default_rng(0)
         >>> known = np.stack([rng.normal(0.8, 0.05, 1_500), rng.normal(0.2, 0.05, 1_500)], axis=1)
@@ -57,8 +52,7 @@ class NoveltyRate(ReferenceShift):
         (np.True_, True)
     """
 
-    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0) -> None:
-        super().__init__(reference=reference, alpha=alpha, seed=seed, both_tails=False)
+    _both_tails = False
 
     def is_novel(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Which events are beyond 99 % of the reference: bool (B,); none while the reference is being taken.

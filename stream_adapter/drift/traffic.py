@@ -20,13 +20,7 @@ _RUN = 64  # events in a row that are tested, or left out
 
 
 class TrafficMonitor:
-    """Watches the whole stream without labels.
-
-    Args:
-        class_names: C names.
-        logit_scale: the model's logit scale.
-        settings: see `DriftSettings`.
-    """
+    """Watches the whole stream without labels."""
 
     def __init__(self, class_names: Sequence[str], logit_scale: float, settings: DriftSettings) -> None:
         self._class_names = tuple(class_names)

@@ -29,12 +29,10 @@ class Encoder(Protocol):
     @property
     def d(self) -> int:
         """Length of the vectors."""
-        ...
 
     @property
     def fingerprint(self) -> str:
         """Names the encoder: two encoders with the same fingerprint put a picture at the same place."""
-        ...
 
     def prepare(self, data: bytes, content_type: str) -> Pixels:
         """Decode one picture to the model's size; called from many threads at once.
@@ -49,7 +47,6 @@ class Encoder(Protocol):
         Raises:
             UndecodableImage: the bytes are not a picture that may be decoded; the message says why, with figures.
         """
-        ...
 
     def check_vector(self, data: bytes, fingerprint: str | None) -> Vectors:
         """Read a vector that arrived in place of a picture; see `check_vector` below.
@@ -60,7 +57,6 @@ class Encoder(Protocol):
         Raises:
             ForeignVector: it is another encoder's, of the wrong length, not finite or not a unit vector.
         """
-        ...
 
     def encode(self, prepared: Sequence[Prepared]) -> Vectors:
         """Embed a batch; vectors among the pictures pass through.
@@ -71,11 +67,9 @@ class Encoder(Protocol):
         Returns:
             float32 (B, d), unit length, in the order given.
         """
-        ...
 
     def warm_up(self, batch: int = 8) -> None:
         """Run once at this batch size, so that the first event is not the slow one."""
-        ...
 
 
 class Model(Protocol):
@@ -95,7 +89,6 @@ class Model(Protocol):
     @property
     def logit_scale(self) -> float:
         """τ, by which cosines of pictures and texts are multiplied to make logits; 100 where it is not known."""
-        ...
 
     def class_vectors(self, prompts: Sequence[Sequence[str]]) -> Vectors:
         """One vector a class.
@@ -109,11 +102,9 @@ class Model(Protocol):
         Raises:
             EncoderError: it cannot embed texts; the classes must come from a file then (`vocabulary.vectors`).
         """
-        ...
 
     def encoder(self) -> Encoder:
         """What embeds pictures; asked for once, after the class vectors."""
-        ...
 
 
 def check_vector(data: bytes, fingerprint: str | None, *, d: int, expected: str) -> Vectors:

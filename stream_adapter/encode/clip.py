@@ -1,16 +1,20 @@
-"""The CLIP image tower as an `Encoder`: pictures in, unit vectors out."""
+"""What `encoder.type: open_clip` is: a CLIP as a `Model`, and its image tower as an `Encoder`."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 
 from stream_adapter.config import EncoderConfig
 from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
 from stream_adapter.encode.fingerprint import fingerprint
 from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.encode.precision import choose
-from stream_adapter.encode.towers import Towers
+from stream_adapter.encode.text import class_vectors
+from stream_adapter.encode.towers import Towers, load_towers
 from stream_adapter.errors import EncoderError
 
 
@@ -19,10 +23,6 @@ class ClipEncoder:
 
     On CUDA half precision is autocast over float32 weights. On a CPU the weights themselves are cast: autocast there
     would cast them again for every batch, four times slower than float32.
-
-    Args:
-        towers: a loaded model.
-        config: device, precision and the decoder's limits.
 
     Raises:
         EncoderError: the device is not there.
@@ -70,19 +70,11 @@ class ClipEncoder:
         return str(self._dtype).removeprefix("torch.")
 
     def prepare(self, data: bytes, content_type: str) -> Pixels:
-        """Decode one picture; see `ImageDecoder`. May be called from many threads.
-
-        Raises:
-            UndecodableImage: with the reason.
-        """
+        """Decode one picture; see `ImageDecoder`."""
         return self._decoder(data, content_type)
 
     def check_vector(self, data: bytes, fingerprint: str | None) -> Vectors:
-        """Read a vector that arrived in place of a picture.
-
-        Raises:
-            ForeignVector: with the reason.
-        """
+        """Read a vector that arrived in place of a picture."""
         return check_vector(data, fingerprint, d=self._d, expected=self._fingerprint)
 
     def encode(self, prepared: Sequence[Prepared]) -> Vectors:
@@ -138,3 +130,27 @@ def pick_device(wanted: str) -> torch.device:
             "or set `encoder.device: auto`"
         )
     return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+
+
+class OpenClipModel:
+    """A CLIP of open_clip, see `Model`; its settings are the keys of `encoder` itself."""
+
+    Settings: ClassVar[type[BaseModel]] = BaseModel
+
+    def __init__(self, config: EncoderConfig, *, text: bool) -> None:
+        self._config = config
+        self._towers = load_towers(config, text=text)
+
+    @property
+    def logit_scale(self) -> float:
+        """The model's own, or 100 where it is not known."""
+        return self._towers.logit_scale
+
+    def class_vectors(self, prompts: Sequence[Sequence[str]]) -> Vectors:
+        """One vector a class, from the text tower; see `text.class_vectors`."""
+        return class_vectors(self._towers, prompts, pick_device(self._config.device))
+
+    def encoder(self) -> ClipEncoder:
+        """The image tower; the text tower is dropped."""
+        self._towers = dataclasses.replace(self._towers, text=None, tokenizer=None)
+        return ClipEncoder(self._towers, self._config)

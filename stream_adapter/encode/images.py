@@ -208,11 +208,7 @@ class ImageDecoder:
 
 
 def _open(data: bytes, kind: PictureFormat) -> Image.Image:
-    """Pillow's image, of which only the header is read.
-
-    Raises:
-        UndecodableImage: this installation cannot read the format.
-    """
+    """Pillow's image, of which only the header is read."""
     if kind is HEIC and not _heic_readable():
         raise UndecodableImage(
             "HEIC pictures need the package pillow-heif, which is not installed: install stream-adapter[heic], or send "
@@ -240,10 +236,6 @@ def _as_seen(image: Image.Image, box: tuple[int, int, int, int] | None) -> NDArr
     Args:
         image: loaded.
         box: left, top, right and bottom of what there is of it, None where that is all.
-
-    Raises:
-        UndecodableImage: its values have no fixed black and white.
-        ValueError: its colours cannot be made RGB.
     """
     if image.mode.startswith("I;16"):
         image = _eight_bits(image)

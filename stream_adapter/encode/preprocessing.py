@@ -31,10 +31,6 @@ _ADVICE = (
 def preprocessing(config: EncoderConfig, model_config: Mapping[str, Any]) -> dict[str, Any]:
     """Mean, std, interpolation, resize mode, and where they are given the size and the fill colour.
 
-    Args:
-        config: which model, from where; `encoder.preprocess` where the model does not say.
-        model_config: open_clip's configuration of the model.
-
     Returns:
         What open_clip takes as `force_preprocess_cfg`.
 
@@ -88,11 +84,7 @@ def _read(path: Path) -> Any:
 
 
 def _checked(content: Any, place: str) -> dict[str, Any] | None:
-    """What `preprocess_cfg` of a model's own file names; None where that is not at least mean and std.
-
-    Raises:
-        EncoderError: it holds what is no preprocessing.
-    """
+    """What `preprocess_cfg` of a model's own file names; None where that is not at least mean and std."""
     found = content.get("preprocess_cfg") if isinstance(content, dict) else None
     if not isinstance(found, dict) or not {"mean", "std"} <= found.keys():
         return None
@@ -108,11 +100,7 @@ def _checked(content: Any, place: str) -> dict[str, Any] | None:
 
 
 def _check_same_model(content: Any, model_config: Mapping[str, Any], path: Path, name: str) -> None:
-    """A folder may hold checkpoints of several models; the file beside them speaks of one.
-
-    Raises:
-        EncoderError: it describes another model.
-    """
+    """A folder may hold checkpoints of several models; the file beside them speaks of one."""
     described = content.get("model_cfg") if isinstance(content, dict) else None
     if not isinstance(described, dict):
         return

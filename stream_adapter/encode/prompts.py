@@ -20,9 +20,6 @@ def class_prompts(config: VocabularyConfig) -> dict[str, tuple[str, ...]]:
     All others get the templates. In both, `{}` stands for the class's name; in a prompt it may be left out. There,
     `great_white_shark` reads "great white shark" (`underscores_as_blanks`): CLIP was trained on words.
 
-    Args:
-        config: `classes` or `classes_file` is set.
-
     Returns:
         Name to at least one text.
 

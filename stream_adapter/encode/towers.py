@@ -38,8 +38,6 @@ class Towers:
 
     Attributes:
         name: as configured, for messages.
-        model_config: open_clip's configuration.
-        preprocess: how pictures are prepared.
         visual: the image tower, in evaluation mode: float (B, 3, H, W) to (B, d).
         text: the whole model, for its text tower; None where it was not asked for.
         tokenizer: texts to tokens; None with `text`.

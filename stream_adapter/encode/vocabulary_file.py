@@ -106,11 +106,6 @@ _KEYS = ("class_names", "text_vectors", "logit_scale", "fingerprint")
 def save_vocabulary(path: Path, vocabulary: Vocabulary, *, fingerprint: str) -> None:
     """Write a vocabulary file in one step: readers see the old file or the new one, never a part.
 
-    Args:
-        path: the .npz to write or replace.
-        vocabulary: the classes.
-        fingerprint: of the encoder that the text vectors belong to.
-
     Raises:
         VocabularyError: the file cannot be written.
     """

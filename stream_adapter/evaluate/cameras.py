@@ -6,7 +6,6 @@ copies' labels are wrong, they are deleted in the end, and the varied pictures c
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.draws import generator
 from stream_adapter.evaluate.features import UNKNOWN, Features
-from stream_adapter.evaluate.methods import Batch, CanForget, Lessons, Method, Task
+from stream_adapter.evaluate.methods import Advance, Batch, CanForget, Lessons, Make, Method, Task
 from stream_adapter.evaluate.methods.base import zero_shot_probabilities
 from stream_adapter.evaluate.results import ALL, CopiesTrace, Figures, Outcome, Sample
 from stream_adapter.evaluate.scores import Answers, joined, judge
@@ -65,13 +64,7 @@ class CameraSettings:
         classes = len(features.occurring) if self.camera_classes == "all" else self.camera_classes
         return (3 if self.copies_wrong else 2) * min(self.events, len(features)) + classes * self.sources * self.copies
 
-    def run(
-        self,
-        features: Features,
-        make: Callable[[tuple[str, ...]], Method],
-        seed: int,
-        advance: Callable[[int], None],
-    ) -> Outcome:
+    def run(self, features: Features, make: Make, seed: int, advance: Advance) -> Outcome:
         """Show one method the varied pictures, the copies, and the varied pictures again."""
         plan = plan_cameras(features, self, seed)
         stream = _Stream(make(()), features, self.batch, advance)
@@ -150,7 +143,7 @@ def plan_cameras(features: Features, settings: CameraSettings, seed: int) -> Cam
 class _Stream:
     """Feeds a method; ids go on from phase to phase."""
 
-    def __init__(self, method: Method, features: Features, batch: int, advance: Callable[[int], None]) -> None:
+    def __init__(self, method: Method, features: Features, batch: int, advance: Advance) -> None:
         self.method = method
         self._features = features
         self._batch = batch

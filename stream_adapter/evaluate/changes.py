@@ -28,19 +28,8 @@ class Changes:
     other: int
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """Events of one class that were taken for another one.
-
-    Attributes:
-        truth: class index.
-        taken_for: class index.
-        events: how many, over all seeds.
-    """
-
-    truth: int
-    taken_for: int
-    events: int
+Confusion = tuple[int, int, int]
+"""Class index, class index that it was taken for, and how many events, over all seeds."""
 
 
 def changes(pairs: Sequence[tuple[Trace, Trace]], group: str) -> Changes:
@@ -72,19 +61,6 @@ def confusions(pairs: Sequence[tuple[Trace, Trace]], most: int = 10) -> tuple[li
     return _most(fixed, most), _most(caused, most)
 
 
-def by_part(pairs: Sequence[tuple[Trace, Trace]], group: str, parts: int = 20) -> list[Changes]:
-    """`changes` for each of `parts` equal parts of the stream, first to last."""
-    found = []
-    for part in range(parts):
-        cut = []
-        for method, reference in pairs:
-            length = len(method.answers)
-            rows = np.arange(part * length // parts, (part + 1) * length // parts)
-            cut.append((_cut(method, rows), _cut(reference, rows)))
-        found.append(changes(cut, group))
-    return found
-
-
 def curve(traces: Sequence[Trace], group: str, points: int = 120) -> tuple[list[float], list[float]]:
     """Windowed accuracy over the stream: positions in events, and means over seeds; nan where no event came yet."""
     length = min(len(trace.answers) for trace in traces)
@@ -108,8 +84,4 @@ def members(trace: Trace, group: str) -> NDArray[np.bool_]:
 
 def _most(counts: Counter[tuple[int, int]], most: int) -> list[Confusion]:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [Confusion(truth, taken_for, events) for (truth, taken_for), events in ordered[:most]]
-
-
-def _cut(trace: Trace, rows: NDArray[np.int64]) -> Trace:
-    return Trace(trace.answers[rows], trace.canary[rows], trace.taught[rows], trace.domains[rows])
+    return [(truth, taken_for, events) for (truth, taken_for), events in ordered[:most]]

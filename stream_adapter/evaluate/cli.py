@@ -1,10 +1,14 @@
 """The `evaluate` commands, thin; imported with every command, so nothing heavy is imported before one runs."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from stream_adapter.evaluate.command import Request
+    from stream_adapter.evaluate.running import Settings
 
 app = typer.Typer(
     help="Compare methods on your data: on a stream, with few shots, or class by class.", no_args_is_help=True
@@ -83,7 +87,7 @@ def stream(
     html: HtmlFile = None,
 ) -> None:
     """Prequential: predict, then learn; classes that are never taught are scored beside those that are."""
-    from stream_adapter.evaluate.command import Request, evaluate, share_or_names
+    from stream_adapter.evaluate.command import Request, share_or_names
     from stream_adapter.evaluate.stream_options import camera_classes as classes_with_cameras
     from stream_adapter.evaluate.stream_options import stream_settings
 
@@ -92,11 +96,9 @@ def stream(
         "camera_classes": classes_with_cameras(camera_classes),
     }
     given = [name for name in values if _is_given(context, name)]
-    evaluate(
+    _evaluate(
         Request(file, config, save_features, methods, seeds, jobs, json, html),
         stream_settings(order, given, values),
-        _console(),
-        Console(stderr=True),
     )
 
 
@@ -115,14 +117,12 @@ def few_shot(
     html: HtmlFile = None,
 ) -> None:
     """Some classes have a few labels, the others none: on the joint vocabulary, and base-to-new."""
-    from stream_adapter.evaluate.command import Request, evaluate, whole_numbers
+    from stream_adapter.evaluate.command import Request, whole_numbers
     from stream_adapter.evaluate.few_shot import FewShotSettings
 
-    evaluate(
+    _evaluate(
         Request(file, config, save_features, methods, seeds, jobs, json, html),
         FewShotSettings(shots=whole_numbers(shots, "--shots"), seen=seen, batch=batch),
-        _console(),
-        Console(stderr=True),
     )
 
 
@@ -142,14 +142,12 @@ def incremental(
     html: HtmlFile = None,
 ) -> None:
     """Task after task, each fully labelled: what is kept, what is not learned yet, what is forgotten."""
-    from stream_adapter.evaluate.command import Request, evaluate
+    from stream_adapter.evaluate.command import Request
     from stream_adapter.evaluate.incremental import IncrementalSettings
 
-    evaluate(
+    _evaluate(
         Request(file, config, save_features, methods, seeds, jobs, json, html),
         IncrementalSettings(by=by, tasks=tasks, train=train, batch=batch),
-        _console(),
-        Console(stderr=True),
     )
 
 
@@ -159,7 +157,9 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name not in {"DEFAULT", "DEFAULT_MAP"}
 
 
-def _console() -> Console:
-    """Standard output; in a file or a pipe, wide enough for every column."""
+def _evaluate(request: "Request", settings: "Settings") -> None:
+    """Evaluate, with the table on standard output; in a file or a pipe that is wide enough for every column."""
+    from stream_adapter.evaluate.command import evaluate
+
     console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)
+    evaluate(request, settings, console if console.is_terminal else Console(width=_WIDE), Console(stderr=True))

@@ -20,18 +20,7 @@ from stream_adapter.output_file import is_standard_output
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What all protocols are asked alike.
-
-    Attributes:
-        file: a feature file (.npz), or pictures: a folder, a manifest, a recorded topic.
-        config: encoder and vocabulary for pictures, settings of `default` and `llu`; None for the defaults.
-        save_features: where embedded pictures are kept as a feature file.
-        methods: names, with commas between them.
-        seeds: how many.
-        jobs: processes.
-        json: where the report goes as JSON.
-        html: where it goes as a page.
-    """
+    """What all protocols are asked alike: the options of the commands."""
 
     file: Path
     config: Path | None
@@ -45,12 +34,6 @@ class Request:
 
 def evaluate(request: Request, settings: Settings, console: Console, progress: Console) -> None:
     """Run a protocol and report.
-
-    Args:
-        request: data, methods, and where the report goes.
-        settings: the protocol's.
-        console: gets the table.
-        progress: gets the progress bar.
 
     Raises:
         ConfigError: the configuration is not valid.

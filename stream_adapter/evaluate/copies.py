@@ -53,9 +53,7 @@ class Phase:
     """One method on one group of varied pictures at one time: means over seeds.
 
     Attributes:
-        accuracy: 0..1.
         change: accuracy less zero-shot's.
-        worst: the class that lost most.
     """
 
     accuracy: float
@@ -68,8 +66,6 @@ class CopiesRow:
     """One method on one group of varied pictures.
 
     Attributes:
-        method: its name.
-        group: one of `GROUPS`.
         events: varied pictures of all seeds together.
         zero_shot: the untouched model's accuracy, mean over seeds.
         phases: by name, see `PHASES`; "deleted" is None where the method cannot forget.
@@ -83,12 +79,7 @@ class CopiesRow:
 
 
 def copies_rows(runs: Sequence[Run], *, deleted: bool) -> list[CopiesRow]:
-    """One row for each method and each group that has a picture.
-
-    Args:
-        runs: of the stream of near-copies.
-        deleted: whether the copies' labels were to be deleted.
-    """
+    """One row for each method and each group that has a picture."""
     rows = []
     for group in GROUPS:
         for method in dict.fromkeys(run.method for run in runs):

@@ -15,7 +15,7 @@ from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import EvaluationError, EventError
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
-from stream_adapter.events.wire_format import EventFormat, event_format
+from stream_adapter.events.wire_format import Parse, event_format
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.files.source import FileInput, open_input
 
@@ -51,7 +51,7 @@ def embed_input(
     events_config: EventsConfig | None = None,
 ) -> Features:
     """Embed an input with a loaded encoder; see `embed`."""
-    form = event_format(events_config or EventsConfig(), EventTimes())
+    parse = event_format(events_config or EventsConfig(), EventTimes())
     classes = {name: index for index, name in enumerate(vocabulary.class_names)}
     vectors: list[NDArray[np.float32]] = []
     events: list[ImageEvent] = []
@@ -61,7 +61,7 @@ def embed_input(
     while chunk := list(itertools.islice(records, _BATCH)):
         read += len(chunk)
         pictures: list[Prepared] = []
-        for result in decoders.map(lambda record: _decoded(encoder, form, record), chunk):
+        for result in decoders.map(lambda record: _decoded(encoder, parse, record), chunk):
             if isinstance(result, EventError):
                 refused.append(result)
             else:
@@ -84,9 +84,9 @@ def embed_input(
     )
 
 
-def _decoded(encoder: Encoder, form: EventFormat, record: Record) -> tuple[ImageEvent, Prepared] | EventError:
+def _decoded(encoder: Encoder, parse: Parse, record: Record) -> tuple[ImageEvent, Prepared] | EventError:
     try:
-        event = form.parse(record)
+        event = parse(record)
         if event.content_type == EMBEDDING:
             return event, encoder.check_vector(event.data, event.fingerprint)
         return event, encoder.prepare(event.data, event.content_type)

@@ -12,7 +12,6 @@ from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.sections import (
     calibration,
     confusion,
-    costs,
     frontier,
     kinds,
     label_effect,
@@ -23,13 +22,7 @@ from stream_adapter.evaluate.tables import figures_table, legend
 
 
 def render(evaluation: Evaluation, runs: list[Run], report: dict[str, Any]) -> str:
-    """The page.
-
-    Args:
-        evaluation: what was run.
-        runs: what was found.
-        report: the same as data, see `report.document`.
-    """
+    """The page."""
     found = rows(runs)
     focus = "default" if "default" in evaluation.methods else evaluation.methods[-1]
     title = f"{evaluation.settings.protocol} on {evaluation.features.name}"
@@ -61,9 +54,8 @@ def _plots(evaluation: Evaluation, runs: list[Run], found: list[Row], focus: str
     if protocol == "stream":
         return [
             frontier(evaluation, found, "labelled", "canary"),
-            costs(evaluation, found, focus),
             over_the_stream(evaluation, runs, focus),
-            label_effect(evaluation, runs, focus),
+            label_effect(evaluation, runs),
             confusion(evaluation, runs, focus),
             kinds(evaluation, runs),
             calibration(runs, focus),

@@ -173,8 +173,8 @@ def _kinds(runs: list[Run]) -> dict[str, dict[str, float]]:
     """Mean count of classes by kind at the end of a run, for methods that say it."""
     counts: dict[str, dict[str, float]] = {}
     for method in dict.fromkeys(run.method for run in runs):
-        told = [run.outcome.kinds for run in runs if run.method == method and run.outcome.kinds is not None]
-        if told:
-            kinds = sorted({kind for of_run in told for kind in of_run})
-            counts[method] = {kind: sum(list(of_run).count(kind) for of_run in told) / len(told) for kind in kinds}
+        known = [run.outcome.kinds for run in runs if run.method == method and run.outcome.kinds is not None]
+        if known:
+            kinds = sorted({kind for of_run in known for kind in of_run})
+            counts[method] = {kind: sum(list(of_run).count(kind) for of_run in known) / len(known) for kind in kinds}
     return counts

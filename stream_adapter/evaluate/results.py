@@ -176,11 +176,8 @@ class Row:
     """One row of the report: a method's figures over all seeds.
 
     Attributes:
-        method: its name.
         group: "labelled", "canary", "seen", "unseen", "harmonic", …; see `docs/evaluation.md`.
-        domain: `ALL`, or one domain's name.
         shots: labelled pictures per class, in the few-shot protocol.
-        accuracy: mean and interval.
         per_seed: the figures of each seed, in the seeds' order.
     """
 

@@ -101,11 +101,6 @@ def calibration_error(answers: Answers) -> float:
     return sum(b.events * abs(b.accuracy - b.confidence) for b in reliability(answers)) / len(answers)
 
 
-def cumulative(hits: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean of all hits so far, at each event: float64 (n,)."""
-    return np.cumsum(hits) / np.arange(1, len(hits) + 1)
-
-
 def windowed(hits: NDArray[np.bool_], window: int) -> NDArray[np.float64]:
     """Mean of the newest `window` hits, of fewer at the beginning: float64 (n,)."""
     sums = np.concatenate([[0], np.cumsum(hits)])  # (n + 1,)

@@ -5,7 +5,7 @@ made before any method runs, each from a generator of its own, so that all metho
 """
 
 import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.draws import draw_classes, generator, named_classes
 from stream_adapter.evaluate.features import UNKNOWN, Features
-from stream_adapter.evaluate.methods import Batch, Lessons, Method
+from stream_adapter.evaluate.methods import Advance, Batch, Lessons, Make, Method
 from stream_adapter.evaluate.results import Figures, Outcome, Sample, Trace, by_domain
 from stream_adapter.evaluate.scores import Answers, joined, judge
 
@@ -76,13 +76,7 @@ class StreamSettings:
         """About how many events one run predicts."""
         return min(self.events, len(features))
 
-    def run(
-        self,
-        features: Features,
-        make: Callable[[tuple[str, ...]], Method],
-        seed: int,
-        advance: Callable[[int], None],
-    ) -> Outcome:
+    def run(self, features: Features, make: Make, seed: int, advance: Advance) -> Outcome:
         """Run one method, made for these canaries, over the stream of one seed."""
         plan = plan_stream(features, self, seed)
         names = tuple(features.vocabulary.class_names[index] for index in np.flatnonzero(plan.canary))
@@ -141,26 +135,18 @@ def plan_stream(features: Features, settings: StreamSettings, seed: int) -> Stre
 
 
 def run_stream(
-    method: Method, features: Features, plan: StreamPlan, settings: StreamSettings, advance: Callable[[int], None]
+    method: Method, features: Features, plan: StreamPlan, settings: StreamSettings, advance: Advance
 ) -> Answers:
-    """Run one method over a stream: each batch is predicted, then the labels that are due by then are learned.
-
-    Args:
-        method: freshly made.
-        features: what the plan's rows refer to.
-        plan: the stream.
-        settings: batch size and delay.
-        advance: told after each batch how many events it had.
-    """
+    """Run one method over a stream: each batch is predicted, then the labels that are due by then are learned."""
     answers = []
-    for batch, lessons, truth in turns(features, plan, settings):
+    for batch, lessons, truth in batches(features, plan, settings):
         answers.append(judge(method.predict(batch.vectors), truth))
         method.update(batch, lessons)
         advance(len(truth))
     return joined(answers)
 
 
-def turns(
+def batches(
     features: Features, plan: StreamPlan, settings: StreamSettings
 ) -> Iterator[tuple[Batch, Lessons, NDArray[np.int64]]]:
     """For each batch its events, the labels that are due once it was predicted, and the true classes (B,)."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal, Protocol
+from typing import Literal
 
 from stream_adapter.events.headers import format_time
 
@@ -21,7 +21,6 @@ class Series:
     Attributes:
         name: for the tooltip.
         style: CSS class that gives the colour.
-        x: values.
         y: as many values; nan breaks a line.
     """
 
@@ -29,28 +28,6 @@ class Series:
     style: str
     x: Sequence[float]
     y: Sequence[float]
-
-
-class Scale(Protocol):
-    """What an axis is: from `low`, left or at the bottom, to `high`, and what it is called."""
-
-    @property
-    def label(self) -> str:
-        """Shown beside it."""
-
-    @property
-    def low(self) -> float:
-        """The value where it begins."""
-
-    @property
-    def high(self) -> float:
-        """The value where it ends."""
-
-    def ticks(self) -> list[float]:
-        """The values that are marked."""
-
-    def shown(self, value: float) -> str:
-        """A tick's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +98,10 @@ class RowAxis:
         """The row's name, cut where it is long."""
         name = self.names[int(value)]
         return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
+Scale = Axis | TimeAxis | RowAxis
+"""From `low`, left or at the bottom, to `high`; `ticks` are the values that are marked, `shown` their texts."""
 
 
 def padded(values: Sequence[float], label: str) -> Axis:
@@ -214,15 +195,6 @@ class Plot:
         )
         self._marks.append(f'<line class="{style}" {ends}/>')
 
-    def bar(self, name: str, style: str, left: float, right: float, value: float) -> None:
-        """A bar from 0 to a value, up or down."""
-        base, tip = self._up(0.0), self._up(value)
-        width = max(self._across(right) - self._across(left) - 1.0, 0.5)
-        box = (
-            f'x="{self._across(left):.1f}" y="{min(base, tip):.1f}" width="{width:.1f}" height="{abs(base - tip):.1f}"'
-        )
-        self._marks.append(f'<rect class="bar {style}" {box}>{_tip(name)}</rect>')
-
     def render(self) -> str:
         """The whole SVG element."""
         bottom, right = self._height - _BOTTOM, self._width - _RIGHT
@@ -252,12 +224,12 @@ class Plot:
         return "".join(parts) + "</svg>"
 
     def _across(self, value: float) -> float:
-        share = (value - self._x.low) / ((self._x.high - self._x.low) or 1.0)
-        return self._left + share * (self._width - self._left - _RIGHT)
+        fraction = (value - self._x.low) / ((self._x.high - self._x.low) or 1.0)
+        return self._left + fraction * (self._width - self._left - _RIGHT)
 
     def _up(self, value: float) -> float:
-        share = (value - self._y.low) / ((self._y.high - self._y.low) or 1.0)
-        return self._height - _BOTTOM - share * (self._height - _TOP - _BOTTOM)
+        fraction = (value - self._y.low) / ((self._y.high - self._y.low) or 1.0)
+        return self._height - _BOTTOM - fraction * (self._height - _TOP - _BOTTOM)
 
 
 def _tip(text: str) -> str:

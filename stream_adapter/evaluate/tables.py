@@ -8,10 +8,12 @@ from stream_adapter.evaluate.results import ALL, REFERENCE, Row
 from stream_adapter.evaluate.running import Evaluation
 
 
-def style_of(method: str, methods: Sequence[str]) -> str:
-    """The CSS class with a method's colour: the reference is grey, the others have colours of their own."""
+def style_of(method: str, methods: Sequence[str], focus: str | None = None) -> str:
+    """A method's CSS classes: the reference is grey, and dashed beside a method in focus, which is strong."""
+    if method == REFERENCE:
+        return "c0" if focus is None else "c0 reference"
     others = [name for name in methods if name != REFERENCE]
-    return "c0" if method == REFERENCE else f"c{1 + others.index(method) % 14}"
+    return f"c{1 + others.index(method) % 14}" + (" strong" if method == focus else "")
 
 
 def legend(methods: Sequence[str]) -> str:

@@ -26,81 +26,63 @@ _MEMBERS = (*_REQUIRED, "time", "label", "datacontenttype", "fingerprint")  # wh
 _SHOWN_MEMBERS = 5
 
 
-class CloudEventsFormat:
-    """Reads CloudEvents in either mode.
-
-    Args:
-        times: decides on the event's time.
-    """
-
-    def __init__(self, times: EventTimes) -> None:
-        self._times = times
-
-    def parse(self, record: Record) -> ImageEvent:
-        """Read an image event; see `EventFormat.parse`.
-
-        Raises:
-            MalformedEvent: a required attribute is missing or empty, the content type is not one we read, the payload
-                is missing, or the structured JSON is broken.
-        """
-        refuse_unreadable(record)
-        headers = _headers_of_interest(record.headers)
-        content_type = media_type(headers.get("content-type", ""))
-        document = _structured_document(record, headers, content_type)
-        attributes: Mapping[str, Any]
-        if document is None:
-            attributes = {name[len(_PREFIX) :]: value for name, value in headers.items() if name.startswith(_PREFIX)}
-            data = record.value
-            mended_by = "send it as the header `ce_{}`"
-            content_type = content_type or media_type(headers.get("ce_datacontenttype", ""))  # JavaScript's SDK
-        else:
-            attributes, data = _read_structured(document)
-            mended_by = "send it as the member `{}` of the JSON object"
-            given = attributes.get("datacontenttype")
-            if given is not None or content_type.startswith(_ANY_STRUCTURED):
-                content_type = media_type(given or "")
-
-        for name in _REQUIRED:
-            if not attributes.get(name):
-                raise MalformedEvent(f"CloudEvents attribute `{name}` is missing or empty; {mended_by.format(name)}")
-        if attributes["specversion"] != "1.0":
-            raise MalformedEvent(f"CloudEvents specversion {attributes['specversion']!r} is not supported; send '1.0'")
-        if attributes["type"] != EVENT_TYPE:
-            raise MalformedEvent(f"event type {attributes['type']!r} is not {EVENT_TYPE!r}")
-        if content_type != EMBEDDING and not may_be_picture(content_type):
-            raise MalformedEvent(
-                f"content type {content_type!r} is neither a picture's (image/…, application/octet-stream, "
-                f"binary/octet-stream) nor {EMBEDDING}"
-            )
-        if data is None:
-            raise MalformedEvent("the event has no payload; the value must be the picture's bytes")
-        label = attributes.get("label")
-        if label is not None and not canonical_name(label):
-            raise MalformedEvent("`ce_label` is empty; leave it out where there is no label")
-        fingerprint = attributes.get("fingerprint")
-        if content_type == EMBEDDING and not fingerprint:
-            raise MalformedEvent("an embedding event needs `ce_fingerprint`, the encoder that its vector came from")
-        time = attributes.get("time")
-        return ImageEvent(
-            source=attributes["source"],
-            id=attributes["id"],
-            time_ms=self._times.of(record, None if time is None else parse_time(time, default_ms=0)),
-            content_type=content_type,
-            data=data,
-            label=None if label is None else canonical_name(label),
-            fingerprint=fingerprint,
-            record=record,
-            traceparent=checked_traceparent(attributes.get("traceparent") or headers.get("traceparent")),
-        )
-
-
-def parse_image_event(record: Record) -> ImageEvent:
-    """Read a CloudEvent with the default settings; see `CloudEventsFormat`.
+def parse_image_event(record: Record, times: EventTimes | None = None) -> ImageEvent:
+    """Read a CloudEvent, in either mode.
 
     Raises:
-        MalformedEvent: it cannot be read.
+        MalformedEvent: a required attribute is missing or empty, the content type is not one we read, the payload is
+            missing, or the structured JSON is broken.
     """
-    return CloudEventsFormat(EventTimes()).parse(record)
+    times = times or EventTimes()
+    refuse_unreadable(record)
+    headers = _headers_of_interest(record.headers)
+    content_type = media_type(headers.get("content-type", ""))
+    document = _structured_document(record, headers, content_type)
+    attributes: Mapping[str, Any]
+    if document is None:
+        attributes = {name[len(_PREFIX) :]: value for name, value in headers.items() if name.startswith(_PREFIX)}
+        data = record.value
+        mended_by = "send it as the header `ce_{}`"
+        content_type = content_type or media_type(headers.get("ce_datacontenttype", ""))  # JavaScript's SDK
+    else:
+        attributes, data = _read_structured(document)
+        mended_by = "send it as the member `{}` of the JSON object"
+        given = attributes.get("datacontenttype")
+        if given is not None or content_type.startswith(_ANY_STRUCTURED):
+            content_type = media_type(given or "")
+
+    for name in _REQUIRED:
+        if not attributes.get(name):
+            raise MalformedEvent(f"CloudEvents attribute `{name}` is missing or empty; {mended_by.format(name)}")
+    if attributes["specversion"] != "1.0":
+        raise MalformedEvent(f"CloudEvents specversion {attributes['specversion']!r} is not supported; send '1.0'")
+    if attributes["type"] != EVENT_TYPE:
+        raise MalformedEvent(f"event type {attributes['type']!r} is not {EVENT_TYPE!r}")
+    if content_type != EMBEDDING and not may_be_picture(content_type):
+        raise MalformedEvent(
+            f"content type {content_type!r} is neither a picture's (image/…, application/octet-stream, "
+            f"binary/octet-stream) nor {EMBEDDING}"
+        )
+    if data is None:
+        raise MalformedEvent("the event has no payload; the value must be the picture's bytes")
+    label = attributes.get("label")
+    if label is not None and not canonical_name(label):
+        raise MalformedEvent("`ce_label` is empty; leave it out where there is no label")
+    fingerprint = attributes.get("fingerprint")
+    if content_type == EMBEDDING and not fingerprint:
+        raise MalformedEvent("an embedding event needs `ce_fingerprint`, the encoder that its vector came from")
+    time = attributes.get("time")
+    return ImageEvent(
+        source=attributes["source"],
+        id=attributes["id"],
+        time_ms=times.of(record, None if time is None else parse_time(time, default_ms=0)),
+        content_type=content_type,
+        data=data,
+        label=None if label is None else canonical_name(label),
+        fingerprint=fingerprint,
+        record=record,
+        traceparent=checked_traceparent(attributes.get("traceparent") or headers.get("traceparent")),
+    )
 
 
 def is_cloud_event(record: Record) -> bool:
@@ -139,9 +121,6 @@ def _structured_document(record: Record, headers: Mapping[str, str], content_typ
 
     A JSON object with `specversion` and no `ce_` header is one whatever its content type says: the Python SDK's 1.x
     gives it the picture's.
-
-    Raises:
-        MalformedEvent: it is in a mode that is not read, or in none.
     """
     if content_type.startswith(BATCHED):
         raise MalformedEvent(

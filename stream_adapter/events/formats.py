@@ -6,13 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PictureFormat:
-    """A kind of picture file that is decoded.
-
-    Attributes:
-        name: for messages.
-        media_type: its registered content type.
-        pillow: Pillow's name for it.
-    """
+    """A kind of picture file that is decoded; `pillow` is Pillow's name for it."""
 
     name: str
     media_type: str

@@ -19,10 +19,6 @@ def looks_like_json(value: bytes | None) -> bool:
 def json_object(value: bytes | None, what: str) -> dict[str, Any]:
     """Read a JSON object.
 
-    Args:
-        value: the record's value.
-        what: what it should be, for the message.
-
     Raises:
         MalformedEvent: it is none.
     """

@@ -25,10 +25,6 @@ class JsonFormat:
 
     What has no path is taken from the record: the id from topic, partition and offset, the source from the topic, the
     time from the record's own.
-
-    Args:
-        config: the paths, `events.fields`, and the unit of times that are numbers.
-        times: decides on the event's time.
     """
 
     def __init__(self, config: EventsConfig, times: EventTimes) -> None:
@@ -37,7 +33,7 @@ class JsonFormat:
         self._times = times
 
     def parse(self, record: Record) -> ImageEvent:
-        """Read an image event; see `EventFormat.parse`.
+        """Read an image event.
 
         Raises:
             MalformedEvent: the value is not a JSON object, or a field is missing or of the wrong kind.

@@ -21,7 +21,6 @@ class ClassScore:
     """A class with its probability under both models.
 
     Attributes:
-        label: the class name.
         adapted: probability under the adapted model, 0..1.
         zero_shot: probability under the untouched CLIP, 0..1.
         kind: what the class is taken for: `labelled`, `present` or `dormant`.
@@ -37,13 +36,7 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """An anchor near the picture, one of those that moved the prediction.
-
-    Attributes:
-        id: the anchor's id.
-        label: the anchor's class name.
-        cosine: cosine similarity of the two image vectors, −1..1.
-    """
+    """An anchor near the picture, one of those that moved the prediction; `cosine` is between image vectors."""
 
     id: str
     label: str
@@ -52,13 +45,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What a prediction was made with.
-
-    Attributes:
-        encoder: the encoder's fingerprint.
-        vocabulary: the hash of class names and class vectors.
-        adapter: the adapter's version, a function of the anchors that it was fitted to.
-    """
+    """What a prediction was made with: fingerprint of the encoder, hash of the classes, version of the adapter."""
 
     encoder: str
     vocabulary: str

@@ -11,41 +11,31 @@ from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import Record
 
 
-class RawFormat:
-    """Takes the value as the picture; the event is known by topic, partition and offset.
+def parse_raw(record: Record, times: EventTimes) -> ImageEvent:
+    """Take the value as the picture; the event is known by topic, partition and offset.
 
-    Args:
-        times: decides on the event's time.
+    Raises:
+        MalformedEvent: there is no value, or JSON in its place.
     """
-
-    def __init__(self, times: EventTimes) -> None:
-        self._times = times
-
-    def parse(self, record: Record) -> ImageEvent:
-        """Read an image event; see `EventFormat.parse`.
-
-        Raises:
-            MalformedEvent: there is no value, or JSON in its place.
-        """
-        if record.value is None:
-            raise MalformedEvent("the record has no value; it must be the picture's bytes")
-        if looks_like_json(record.value):
-            raise MalformedEvent(
-                "the value is JSON and no picture; set `events.format: json` and name its fields in `events.fields`"
-            )
-        content_type = media_type(header_of(record, "content-type") or "")
-        return ImageEvent(
-            source=source_of(record),
-            id=place_of(record),
-            time_ms=self._times.of(record, None),
-            # Of a producer that says nothing else about the picture only a picture's type is believed.
-            content_type=content_type if content_type.startswith("image/") else "",
-            data=record.value,
-            label=None,
-            fingerprint=None,
-            record=record,
-            traceparent=checked_traceparent(header_of(record, "traceparent")),
+    if record.value is None:
+        raise MalformedEvent("the record has no value; it must be the picture's bytes")
+    if looks_like_json(record.value):
+        raise MalformedEvent(
+            "the value is JSON and no picture; set `events.format: json` and name its fields in `events.fields`"
         )
+    content_type = media_type(header_of(record, "content-type") or "")
+    return ImageEvent(
+        source=source_of(record),
+        id=place_of(record),
+        time_ms=times.of(record, None),
+        # Of a producer that says nothing else about the picture only a picture's type is believed.
+        content_type=content_type if content_type.startswith("image/") else "",
+        data=record.value,
+        label=None,
+        fingerprint=None,
+        record=record,
+        traceparent=checked_traceparent(header_of(record, "traceparent")),
+    )
 
 
 def source_of(record: Record) -> str:

@@ -102,7 +102,7 @@ class Reader:
 
     def _parse(self, record: Record) -> ImageEvent:
         try:
-            event = self._format.parse(record)
+            event = self._format(record)
             if self._reject_unknown_labels and event.label is not None:
                 self._labels.check(event.label)
         except EventError:

@@ -44,12 +44,7 @@ class Import:
 
 
 def export_anchors(config: Config, output: Path, at: str | None = None) -> PastState:
-    """Write the anchors, as they are or as they were, into one checksummed file; returns what was written.
-
-    Args:
-        config: where they are.
-        output: the file; what is there is replaced.
-        at: see `Point.parse`.
+    """Write the anchors, as they are or were (`Point.parse`), into one checksummed file; returns what was written.
 
     Raises:
         AnchorError: `at` is no point in the anchors' history.
@@ -86,10 +81,7 @@ def export_anchors(config: Config, output: Path, at: str | None = None) -> PastS
 def plan_import(config: Config, path: Path, *, replace: bool = False) -> Import:
     """Compare a file with the anchors that are there, and say what has to be written for them to be as in the file.
 
-    Args:
-        config: where the anchors are, and which encoder works on them.
-        path: a file that `export_anchors` wrote.
-        replace: delete anchors that are not in the file.
+    Anchors that are not in it are deleted with `replace` alone.
 
     Raises:
         FingerprintMismatch: the file is of another encoder.
@@ -133,11 +125,6 @@ def plan_import(config: Config, path: Path, *, replace: bool = False) -> Import:
 
 def write_import(config: Config, plan: Import, progress: Callable[[int], None] = lambda _: None) -> None:
     """Write what was planned; running workers follow. After an interruption, plan anew: what is there is left out.
-
-    Args:
-        config: where to.
-        plan: from `plan_import`.
-        progress: told how many records are written.
 
     Raises:
         TransportError: they cannot be written.

@@ -14,11 +14,7 @@ WRITER = "stream-adapter-anchors"
 
 
 def read_anchors(config: Config, label: str | None = None) -> dict[str, AnchorRecord]:
-    """The anchors that are there now, by id, in the order in which they were written.
-
-    Args:
-        config: where they are.
-        label: only those of this class.
+    """The anchors that are there now, or those of a class, by id, in the order in which they were written.
 
     Raises:
         TransportError: they cannot be read.

@@ -21,11 +21,6 @@ class Letter:
 
     Attributes:
         origin: where the event came from, such as "images-0@17".
-        stage: where on the journey it was refused.
-        reason: why.
-        key: the event's key as text.
-        bytes: size of the payload.
-        record: the dead letter itself.
     """
 
     origin: str
@@ -68,10 +63,6 @@ def replay(config: Config, *, stage: str | None = None) -> Counter[str]:
     Without a stage, each letter once: the next call goes on where this one ended, if the transport keeps places. With a
     stage, all letters of that stage, also those that were sent back before: where a call ended says nothing about
     letters that it passed over.
-
-    Args:
-        config: where the letters are.
-        stage: only letters of this stage.
 
     Returns:
         How many were "sent", "passed over" (another stage) and "unusable" (no dead letter, or without its value).

@@ -27,15 +27,6 @@ def produce_all(
 ) -> int:
     """Send a folder, manifest or recording to the images.
 
-    Args:
-        config: where to.
-        source: what to send.
-        labels: whether labels are sent along.
-        class_folder: which folder of a picture's path is its label, see `FolderInput`.
-        rate: events a second at most.
-        limit: stop after so many events.
-        console: shows progress, rate, and what was refused.
-
     Returns:
         How many events were sent.
 

@@ -85,12 +85,7 @@ def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool)
 
 
 def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
-    """Why letters are there: of each kind of reason how many, and the newest; the most frequent kind first.
-
-    Args:
-        letters: oldest first.
-        limit: only the newest so many are counted.
-    """
+    """Why the newest `limit` letters are there: of each kind how many, and the newest; the most frequent first."""
     newest = letters[-limit:] if limit else letters
     kinds: dict[tuple[str, str], list[Letter]] = {}
     for letter in newest:

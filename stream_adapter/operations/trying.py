@@ -1,6 +1,5 @@
 """How the first records of a topic would be read, before anything runs."""
 
-import contextlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -14,15 +13,15 @@ from stream_adapter.config import Config, VocabularyConfig
 from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.encode.prompts import class_prompts
 from stream_adapter.encode.vocabulary_file import VocabularyFile
-from stream_adapter.errors import EventError, MalformedEvent, TransportError
+from stream_adapter.errors import EventError
 from stream_adapter.events import EMBEDDING, EventTimes
 from stream_adapter.events.headers import format_time
 from stream_adapter.events.wire_format import event_format
 from stream_adapter.journey.reading import KnownLabels, is_tombstone
 from stream_adapter.transport.base import Record
-from stream_adapter.transport.files.recording import whole_lines
+from stream_adapter.transport.files.recording import record_in, whole_lines
 from stream_adapter.transport.opening import transport_of
-from stream_adapter.transport.recorded import from_line
+from stream_adapter.transport.transport import read_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
         TransportError: the records cannot be read.
         VocabularyError: the classes cannot be read.
     """
-    form = event_format(config.events, EventTimes(config.events.max_ahead_s))
+    parse = event_format(config.events, EventTimes(config.events.max_ahead_s))
     labels = KnownLabels(_class_names(config.vocabulary))
     decode = ImageDecoder(PreprocessCfg(), max_pixels=config.encoder.max_pixels, max_bytes=config.encoder.max_bytes)
     for record in itertools.islice(_records(config, source, topic), limit):
@@ -73,7 +72,7 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
             yield Reading(place, "tombstone")
             continue
         try:
-            event = form.parse(record)
+            event = parse(record)
             if event.label is not None and config.vocabulary.unknown_labels == "reject":
                 labels.check(event.label)
             if event.content_type != EMBEDDING:
@@ -126,24 +125,8 @@ def _class_names(vocabulary: VocabularyConfig) -> tuple[str, ...]:
 
 def _records(config: Config, source: Path | None, topic: str | None) -> Iterator[Record]:
     if source is not None:
-        return _recorded(source)
+        return (record_in(source, number, line) for number, line in enumerate(whole_lines(source), 1))
     if topic is not None:
         topics = config.kafka.topics.model_copy(update={"images": topic})
         config = config.model_copy(update={"kafka": config.kafka.model_copy(update={"topics": topics})})
-    return _images(config)
-
-
-def _images(config: Config) -> Iterator[Record]:
-    with contextlib.closing(transport_of(config).open_log("images")) as log:
-        for portion in log.portions():
-            yield from portion
-
-
-def _recorded(path: Path) -> Iterator[Record]:
-    for number, line in enumerate(whole_lines(path), 1):
-        try:
-            yield from_line(line)
-        except MalformedEvent as error:
-            raise TransportError(
-                f"{path} line {number} is not a recorded record: {error}; `stream-adapter record` writes them"
-            ) from error
+    return read_all(transport_of(config), "images")

@@ -55,11 +55,7 @@ def examine(config: Config) -> Examination:
 
 
 def _class_names(config: Config, d: int | None) -> tuple[str, ...]:
-    """The classes in order; `d` is the length of the encoder's vectors where it is known.
-
-    Raises:
-        VocabularyError: they cannot be read, or cannot be what the encoder needs.
-    """
+    """The classes in order; `d` is the length of the encoder's vectors where it is known."""
     if config.vocabulary.vectors is None:
         if config.encoder.pretrained_image is not None:
             raise VocabularyError(

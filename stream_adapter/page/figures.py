@@ -37,12 +37,7 @@ class _Counts:
 
 
 class Figures:
-    """Samples the metrics; belongs to the page's thread.
-
-    Args:
-        metrics: the worker's.
-        clock: monotonic seconds.
-    """
+    """Samples the metrics; belongs to the page's thread."""
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
         self._metrics = metrics

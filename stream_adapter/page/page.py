@@ -35,10 +35,6 @@ class Facts:
     """What does not change while a worker runs.
 
     Attributes:
-        encoder: the encoder's fingerprint.
-        vocabulary: the vocabulary's hash.
-        class_names: C names.
-        canaries: those that are never learned.
         guard: "act" or "alarm_only".
         tolerance: the harm that is accepted, as a share.
         min_labels: labels below which a question has no answer.
@@ -54,14 +50,7 @@ class Facts:
 
 
 class Page:
-    """An `Observer` with a thread of its own that reads the metrics once a second and makes the thumbnails.
-
-    Args:
-        config: the `page` section.
-        access: what it means here.
-        metrics: the worker's.
-        state: how the worker is: `Health.state` in one word.
-    """
+    """An `Observer` with a thread of its own that reads the metrics once a second and makes the thumbnails."""
 
     def __init__(self, config: PageConfig, access: Access, metrics: Metrics, state: Callable[[], str]) -> None:
         self.access = access

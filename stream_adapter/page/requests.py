@@ -51,9 +51,6 @@ class RequestQueue:
     """Takes requests from any thread, and serves them in `serve`, which belongs to the adapter's thread.
 
     However many ask, the adapter is copied at most once a second.
-
-    Args:
-        clock: monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -166,11 +166,7 @@ class _Api:
 
 
 async def _soon(future: Future[T]) -> T:
-    """What the adapter's thread answers.
-
-    Raises:
-        HTTPException: 503, it did not come to it in time.
-    """
+    """What the adapter's thread answers."""
     try:
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), _WAIT_S)
     except TimeoutError:

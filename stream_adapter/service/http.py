@@ -20,13 +20,7 @@ from stream_adapter.service.health import Health
 
 
 def build_app(metrics: Metrics, health: Health, page: Sequence[BaseRoute] = ()) -> Starlette:
-    """The ASGI application; answers 200 or 503 on the health routes, with the reason as JSON.
-
-    Args:
-        metrics: what `/metrics` shows.
-        health: what the health routes tell.
-        page: the routes of the live page, where there is one.
-    """
+    """The ASGI application; answers 200 or 503 on the health routes, with the reason as JSON."""
 
     async def startupz(request: Request) -> JSONResponse:
         seconds = round(health.seconds_without_progress, 3)

@@ -12,12 +12,7 @@ _SAY_EVERY_S = 60.0
 
 
 class Outage:
-    """Tells people, and readiness, of a transport that does not answer: at once, every minute, and when it is over.
-
-    Args:
-        health: its condition `transport_answers` is set.
-        clock: monotonic seconds.
-    """
+    """Tells people, and readiness, of a transport that does not answer: at once, every minute, and when it is over."""
 
     def __init__(self, health: Health, clock: Callable[[], float]) -> None:
         self._health = health
@@ -25,12 +20,8 @@ class Outage:
         self._since: float | None = None
         self._say_at = 0.0
 
-    def tell(self, trouble: str | None) -> None:
-        """Report how it is at this moment.
-
-        Args:
-            trouble: why there is no answer; None where there is one.
-        """
+    def report(self, trouble: str | None) -> None:
+        """Take in why there is no answer at this moment; None where there is one."""
         now = self._clock()
         self._health.set("transport_answers", trouble is None)
         if trouble is None:

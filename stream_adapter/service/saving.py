@@ -103,7 +103,7 @@ class Snapshots:
 
     def poll(self) -> None:
         """Between batches: begin, go on with or finish one, as it is due."""
-        self._snapshotter.turn(self._clock(), lambda: _Copy(self))
+        self._snapshotter.step(self._clock(), lambda: _Copy(self))
         age_s = self._snapshotter.age_s(self._clock())
         # Before the first one at least so much: a disk that never takes one must not look like a fresh snapshot.
         self._metrics.snapshot_age.set(age_s if age_s is not None else self._clock() - self._started_at)

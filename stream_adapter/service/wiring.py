@@ -36,10 +36,6 @@ class JourneyConfig:
     """What can be set about the journey of a batch.
 
     Attributes:
-        adapter: the method, its anchors, and what it must never learn.
-        drift: the monitor and the guard.
-        dead_letters: when too many events are bad.
-        events: how records are read as events.
         reject_unknown_labels: whether a label that is no class makes its event a dead letter.
         top_k: classes named in a prediction.
     """

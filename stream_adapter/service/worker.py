@@ -41,7 +41,7 @@ class DrainBudgetExceeded(StreamAdapterError):
 
 
 class Worker:
-    """Runs a processor between a source and a sink until it is told to stop or the source is exhausted.
+    """Runs a processor between a source and a sink until it is asked to stop or the source is exhausted.
 
     Args:
         source: where records come from.
@@ -53,7 +53,7 @@ class Worker:
         health: told of progress and readiness.
         snapshots: the state on the disk, where it is kept.
         drain_s: seconds to finish and commit what is under way when it stops.
-        supervise: called every turn; raises when something that the worker depends on has died.
+        supervise: called in every step of the loop; raises when something that the worker depends on has died.
         clock: monotonic seconds.
     """
 
@@ -111,7 +111,7 @@ class Worker:
             if not self._restored:
                 self.restore()
             while not self._stopping and not self._finished:
-                self._turn()
+                self._step()
             self._drain()
         finally:
             self._pipeline.close()
@@ -152,8 +152,8 @@ class Worker:
         anchors = self._processor.adapter.n_anchors
         log.info("restored", anchors=anchors, seconds=round(self._clock() - started, 3))
 
-    def _turn(self) -> None:
-        """One turn of the loop; returns quickly, and makes progress or says why not.
+    def _step(self) -> None:
+        """One step of the loop; returns quickly, and makes progress or says why not.
 
         A transport that does not answer is waited for: nothing is lost by it, and a restart would not help.
         """
@@ -171,7 +171,7 @@ class Worker:
             trouble = str(error)
             time.sleep(_POLL_WHILE_IDLE_S)
         trouble = self._source.trouble or trouble
-        self._outage.tell(trouble)
+        self._outage.report(trouble)
         self.metrics.ready.set(not self._health.missing)
         if trouble is not None or not self._pipeline.batches:
             self._health.progress()
@@ -230,11 +230,7 @@ class Worker:
             self._pipeline.follow(changes, self._owned, self._changelog.positions)
 
     def _drain(self) -> None:
-        """Finish and commit what is under way; records that were only read are left for the next owner.
-
-        Raises:
-            DrainBudgetExceeded: the budget ran out first.
-        """
+        """Finish and commit what is under way; records that were only read are left for the next owner."""
         deadline = self._clock() + self._drain_s
         self._health.drain()
         log.info("draining", batches=self._pipeline.batches, unread=len(self._batcher))

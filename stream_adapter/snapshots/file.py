@@ -29,12 +29,7 @@ _ARRAYS = "arrays/"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Content:
-    """What is in a file.
-
-    Attributes:
-        facts: whatever JSON can hold.
-        arrays: arrays of booleans and numbers, by name.
-    """
+    """What is in a file: facts are whatever JSON can hold, arrays are of booleans and numbers."""
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, NDArray[np.generic]]
@@ -42,11 +37,6 @@ class Content:
 
 def write(path: Path, kind: str, content: Content) -> int:
     """Write a file in one step: whatever happens meanwhile, `path` is what it was or complete and on the disk.
-
-    Args:
-        path: where; what is there is replaced.
-        kind: what the content is, so that no other file is taken for it.
-        content: facts and arrays.
 
     Returns:
         The size of the file in bytes.
@@ -68,10 +58,6 @@ def write(path: Path, kind: str, content: Content) -> int:
 
 def read(path: Path, kind: str) -> Content:
     """Read a file back.
-
-    Args:
-        path: the file.
-        kind: what it must be.
 
     Raises:
         SnapshotError: it is not there, damaged, cut short, of another kind or of another version.

@@ -35,7 +35,6 @@ class Record:
         partition: where it came from.
         offset: its position there; the next one to read is `offset + 1`.
         timestamp_ms: the transport's time, milliseconds since the epoch.
-        key: the record's key, or None.
         value: the record's payload; None is a Kafka tombstone.
         headers: names and raw values, in order, duplicates included. A null value, which Kafka knows beside the empty
             one, is read as empty.
@@ -56,9 +55,7 @@ class OutRecord:
     Attributes:
         channel: the output's role: "predictions", "anchors", "dead_letters" or "drift"; the transport maps roles to
             topics or files.
-        key: the record's key, or None.
         value: the payload; None deletes the key in a compacted output.
-        headers: names and raw values.
         timestamp_ms: milliseconds since the epoch, or None for the time of writing.
         source: the input partition of the event that it comes from, None where no single event is behind it. An output
             whose partition moved to another worker must not be written here.

@@ -21,8 +21,6 @@ class Change:
         key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`.
         content: what holds for the key from here on; None: it is deleted.
         own: whether this very process wrote it.
-        partition: the changelog's partition.
-        offset: its place there.
     """
 
     key: str

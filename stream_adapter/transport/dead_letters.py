@@ -120,12 +120,12 @@ class DeadLetterLimit:
 
     Args:
         limit: window, share and minimum; a share of 1 is never exceeded.
-        flood: told after each batch whether there is one.
+        flood: called after each batch with whether there is one.
     """
 
     def __init__(self, limit: config.DeadLetterLimit, flood: Callable[[bool], object] = lambda now: None) -> None:
         self._limit = limit
-        self._tell = flood
+        self._report_flood = flood
         self._recent: deque[tuple[str, str] | None] = deque(maxlen=limit.window)  # (kind, message) of a bad event
         self._bad = 0
         self._good_came = False
@@ -138,10 +138,6 @@ class DeadLetterLimit:
 
     def observe(self, good: int, bad: Sequence[EventError]) -> None:
         """Count the events of one batch.
-
-        Args:
-            good: events that could be used.
-            bad: the reasons of those that could not.
 
         Raises:
             DeadLetterLimitExceeded: nothing but bad events came since the start; the message has the figures and the
@@ -164,7 +160,7 @@ class DeadLetterLimit:
         elif self._flood and not flood:
             log.info("the flood of bad events is over", share=round(self.share, 3))
         self._flood = flood
-        self._tell(flood)
+        self._report_flood(flood)
 
     def _add(self, event: tuple[str, str] | None) -> None:
         if len(self._recent) == self._recent.maxlen:

@@ -100,7 +100,7 @@ def test_a_stream_with_both_reports(
         assert {"windowed", "faded"} <= set(row)
     assert len(report["seconds"]["default"]) == 2
     assert len(report["held_out"]) == 2
-    check_page(page_file, figures=7)
+    check_page(page_file, figures=5)
     page = page_file.read_text()
     for heading in (
         "What is gained",

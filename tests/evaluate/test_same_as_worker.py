@@ -14,7 +14,7 @@ from stream_adapter.config import AdapterConfig, AnchorsConfig, FilesConfig, Lat
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import METHODS, Task
 from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
-from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, plan_stream, turns
+from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, batches, plan_stream
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
@@ -97,7 +97,7 @@ def test_a_worker_on_files_and_evaluate_predict_the_same(tmp_path: Path, learner
 
     method = METHODS["default"](Task(features.vocabulary, canaries, seed, adapter))
     predicted = []
-    for batch, lessons, _ in turns(features, plan, SETTINGS):
+    for batch, lessons, _ in batches(features, plan, SETTINGS):
         predicted.append(method.predict(batch.vectors))
         method.update(batch, lessons)
     probabilities = np.concatenate(predicted)  # (n, C)

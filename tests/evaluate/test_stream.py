@@ -11,7 +11,7 @@ from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import METHODS, Batch, Lessons, Method, Task
-from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, plan_stream, run_stream, turns
+from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, batches, plan_stream, run_stream
 from tests.evaluate.data import make_features
 
 FEATURES = make_features(240, unknown=12)
@@ -184,7 +184,7 @@ def test_labels_for_the_least_and_the_most_confident() -> None:
 def test_a_batch_of_the_plan_has_its_own_vectors_and_labels() -> None:
     chosen = StreamSettings(batch=32, delay=40, label_rate=1.0, canaries=0.0)
     plan = plan_stream(FEATURES, chosen, 0)
-    for batch, lessons, truth in turns(FEATURES, plan, chosen):
+    for batch, lessons, truth in batches(FEATURES, plan, chosen):
         np.testing.assert_array_equal(batch.vectors, FEATURES.vectors[plan.rows[batch.ids]])
         np.testing.assert_array_equal(truth, plan.truth[batch.ids])
         np.testing.assert_array_equal(lessons.vectors, FEATURES.vectors[plan.rows[lessons.ids]])

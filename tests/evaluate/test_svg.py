@@ -29,7 +29,6 @@ def test_a_plot_is_well_formed_says_what_it_shows_and_escapes_names() -> None:
     plot.line(Series("a<b", "c1", [0, 1, 2, 3], [0.1, math.nan, 0.2, 0.3]))
     plot.point("p&q", "c2", 5, 0.5, "p&q")
     plot.point("nowhere", "c2", math.nan, 0.5)
-    plot.bar("bar", "fixed", 1, 2, -0.5)
     plot.segment("whisker", (0, 0), (1, 1))
     root = ElementTree.fromstring(plot.render())
     assert root.get("role") == "img"

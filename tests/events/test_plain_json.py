@@ -29,7 +29,7 @@ def record(value: Any, headers: Headers = ()) -> Record:
 
 def read(document: Any, time_unit: Any = "ms", **fields: str) -> ImageEvent:
     config = EventsConfig(format="json", fields=FieldsConfig(**fields), time_unit=time_unit)
-    return event_format(config, EventTimes()).parse(record(document))
+    return event_format(config, EventTimes())(record(document))
 
 
 def test_fields_are_found_by_their_paths() -> None:
@@ -76,15 +76,15 @@ def test_a_vector_is_a_list_of_numbers() -> None:
 
 def test_the_trace_is_kept() -> None:
     form = event_format(EventsConfig(format="json", fields=FieldsConfig(picture="image")), EventTimes())
-    assert form.parse(record(PLAIN, (("traceparent", TRACE.encode()),))).traceparent == TRACE
+    assert form(record(PLAIN, (("traceparent", TRACE.encode()),))).traceparent == TRACE
 
 
 def test_cloud_events_are_read_as_such() -> None:
     form = event_format(EventsConfig(format="json", fields=FieldsConfig(picture="image")), EventTimes())
-    assert form.parse(binary()).label == "dog"
-    assert form.parse(structured()).label == "dog"
+    assert form(binary()).label == "dog"
+    assert form(structured()).label == "dog"
     with pytest.raises(MalformedEvent, match="torn"):
-        form.parse(record(None, ((UNREADABLE, b"torn"),)))
+        form(record(None, ((UNREADABLE, b"torn"),)))
 
 
 @pytest.mark.parametrize(

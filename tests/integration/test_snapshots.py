@@ -98,9 +98,8 @@ def test_a_snapshot_of_a_topic_that_was_made_anew_is_not_used(cluster: Cluster, 
         topics = kafka.topics.model_copy(update={"anchors": kafka.topics.anchors + "-new"})
         kafka = cluster.but(topics=topics)
     else:
-        admin = connection.admin()
-        admin.delete_topics([kafka.topics.anchors])
-        admin.close()
+        with connection.admin() as admin:
+            admin.delete_topics([kafka.topics.anchors])
         time.sleep(1.0)
     create_topics(connection, [TopicSpec(kafka.topics.anchors, 1, {"cleanup.policy": "compact"})])
     write_outputs(kafka, [learned(n) for n in range(5, 15)])

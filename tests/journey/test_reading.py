@@ -112,7 +112,7 @@ def test_an_unforeseen_error_in_a_parser_does_too(monkeypatch: pytest.MonkeyPatc
     def parse(record: Record) -> None:
         raise RecursionError("no end")
 
-    monkeypatch.setattr(reading.reader._format, "parse", parse)
+    monkeypatch.setattr(reading.reader, "_format", parse)
     error = reading.refused(record())
     assert (type(error), error.stage) == (UnexpectedFailure, "parse")
     assert reading.value("unexpected_errors_total", stage="parse") == 1

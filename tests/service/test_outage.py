@@ -20,10 +20,10 @@ def test_it_is_said_at_once_then_once_a_minute_and_when_it_is_over() -> None:
     with structlog.testing.capture_logs() as said:
         for _ in range(130):
             clock.now_s += 1.0
-            outage.tell("no broker")
+            outage.report("no broker")
             assert "transport_answers" in health.missing
-        outage.tell(None)
-        outage.tell(None)
+        outage.report(None)
+        outage.report(None)
     assert "transport_answers" not in health.missing
     assert [(entry["log_level"], entry.get("for_s", entry.get("after_s"))) for entry in said] == [
         ("warning", 0),

@@ -1,6 +1,6 @@
 """What a protocol asks of a method, and what it gives it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -79,6 +79,14 @@ class Method(Protocol):
 
     def class_kinds(self) -> Sequence[ClassKind] | None:
         """What each class is taken for now; None where the method does not tell classes apart."""
+        return None
+
+
+Make = Callable[[tuple[str, ...]], Method]
+"""Makes a method anew; it is given the names of the classes that are never taught."""
+
+Advance = Callable[[int], None]
+"""Is called with how many events were predicted since the last call."""
 
 
 @runtime_checkable
@@ -89,7 +97,7 @@ class CanForget(Protocol):
         """Undo what the labels of these events (n,) taught; the events stay traffic. Unknown ids change nothing."""
 
 
-class LabelsOnly:
+class LabelsOnly(Method):
     """Base of methods that learn from labels alone and take no class for anything."""
 
     def update(self, batch: Batch, lessons: Lessons) -> None:
@@ -100,10 +108,6 @@ class LabelsOnly:
     def learn(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """Learn vectors (n, d) of classes (n,), n ≥ 1, in this order."""
         raise NotImplementedError
-
-    def class_kinds(self) -> Sequence[ClassKind] | None:
-        """None."""
-        return None
 
 
 def softmax(logits: NDArray[np.floating]) -> Probabilities:
@@ -167,7 +171,7 @@ class Memory:
         return np.eye(n_classes, dtype=np.float32)[self.classes]
 
 
-class KeepsLabels:
+class KeepsLabels(Method):
     """Base of methods whose only knowledge is every labelled vector, so that they can forget."""
 
     def __init__(self, task: Task) -> None:
@@ -185,7 +189,3 @@ class KeepsLabels:
         keep = ~np.isin(self._ids, ids)
         self._memory.keep(keep)
         self._ids = self._ids[keep]
-
-    def class_kinds(self) -> Sequence[ClassKind] | None:
-        """None."""
-        return None

@@ -14,20 +14,25 @@ Reference: Han, Ye, Wang, Tong, Zhang, Li, Hong, Petersson, *Label Shift Aware A
 with Contrastive Language-Image Pre-Training (CLIP)*, 2026, arXiv 2606.15169.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.learner import ClassKind
-from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task, shares, zero_shot_probabilities
+from stream_adapter.evaluate.methods.base import (
+    Batch,
+    Lessons,
+    Method,
+    Probabilities,
+    Task,
+    shares,
+    zero_shot_probabilities,
+)
 
 BUFFER = 2_000
 ROUNDS = 20
 LAMBDA = 0.9
 
 
-class LabelShiftAware:
+class LabelShiftAware(Method):
     """Keeps N · C probabilities; learns from all traffic, and not from labels."""
 
     def __init__(self, task: Task) -> None:
@@ -45,10 +50,6 @@ class LabelShiftAware:
 
     def forget(self, ids: NDArray[np.int64]) -> None:
         """Nothing was learned from labels."""
-
-    def class_kinds(self) -> Sequence[ClassKind] | None:
-        """None."""
-        return None
 
     def _with(self, beliefs: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.concatenate([self._beliefs, beliefs])[-BUFFER:]

@@ -14,16 +14,13 @@ Reference: Han, Yang, Wang, Li, Xu, Shou, Zhang, *DOTA: Distributional Test-Time
 NeurIPS 2025, arXiv 2409.19375.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.learner import ClassKind
-from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task, softmax
+from stream_adapter.evaluate.methods.base import Batch, Lessons, Method, Probabilities, Task, softmax
 
 
-class OnlineMixture:
+class OnlineMixture(Method):
     """Keeps C means, one covariance, and what each event without a label was taken for."""
 
     def __init__(self, task: Task) -> None:
@@ -58,10 +55,6 @@ class OnlineMixture:
                 self._products += np.outer(lessons.vectors[row], lessons.vectors[row])
         self._assign(lessons.vectors, given)
         self._weights = None
-
-    def class_kinds(self) -> Sequence[ClassKind] | None:
-        """None."""
-        return None
 
     def _assign(self, vectors: NDArray[np.float32], shares: NDArray[np.float32]) -> None:
         self._counts += shares.sum(axis=0)

@@ -36,9 +36,6 @@ class FileInput(Protocol):
 class FileSource:
     """Reads an input once, in order, going on where the last run with the same output folder was committed.
 
-    Args:
-        config: input, its format, and the output folder, which has the positions.
-
     Raises:
         TransportError: the input cannot be read, or is of no known format.
     """
@@ -52,11 +49,7 @@ class FileSource:
         self._paused = False
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        """The next records; waits only where there is nothing to deliver. See `Source.poll`.
-
-        Raises:
-            TransportError: the input cannot be read any more.
-        """
+        """The next records; waits only where there is nothing to deliver. See `Source.poll`."""
         if self._paused or self.exhausted or max_records <= 0:
             time.sleep(timeout_s)  # nothing will come; whoever polls in a loop must not spin
             return []
@@ -127,11 +120,7 @@ def check_input(config: FilesConfig) -> None:
 
 
 def _kind(config: FilesConfig) -> str:
-    """`folder`, `manifest` or `recorded`, as configured or detected.
-
-    Raises:
-        TransportError: the input is not there, or is of no known format.
-    """
+    """`folder`, `manifest` or `recorded`, as configured or detected."""
     kind = _detect(config.input) if config.format == "auto" else config.format
     if kind == "folder" and not config.input.is_dir():
         raise TransportError(f"`files.input` {config.input} is not a folder; create it, or set `files.format`")

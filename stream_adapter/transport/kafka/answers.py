@@ -15,11 +15,6 @@ _TIMEOUT_MS = 1_000
 class Answers:
     """Remembers the last answer, and asks where none came for a while.
 
-    Args:
-        consumer: asks.
-        connection: words errors.
-        topic: what is asked about.
-
     Attributes:
         trouble: why there is no answer, for people; None while there are some.
     """

@@ -7,7 +7,7 @@ from stream_adapter.transport.base import Record
 from stream_adapter.transport.changelog import Change, change_of
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.reading import TopicReader
-from stream_adapter.transport.kafka.topics import delete_retention_ms, topic_identity
+from stream_adapter.transport.kafka.topics import topic_identity, topic_setting
 
 
 class KafkaChangelog:
@@ -55,7 +55,7 @@ class KafkaChangelog:
     @property
     def deletions_kept_ms(self) -> int:
         """The topic's `delete.retention.ms`; asked for here, because only snapshots need it and the right to ask."""
-        return delete_retention_ms(self._connection, self._connection.config.topics.anchors)
+        return topic_setting(self._connection, self._connection.config.topics.anchors, "delete.retention.ms")
 
     def go_on_from(self, positions: Mapping[int, int]) -> bool:
         """Begin at these offsets; see `Changelog.go_on_from`."""

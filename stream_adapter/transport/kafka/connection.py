@@ -128,13 +128,18 @@ class Connection:
             KafkaProducer, "kafka.producer", {**_PRODUCER, **times, **self.config.producer, **safe, **ours}
         )
 
-    def admin(self) -> KafkaAdminClient:
-        """An administrator's client.
+    @contextmanager
+    def admin(self) -> Iterator[KafkaAdminClient]:
+        """An administrator's client, closed when the block ends.
 
         Raises:
             TransportError: no broker answers, or an option is wrong.
         """
-        return self._make(KafkaAdminClient, "kafka.security", {})
+        admin = self._make(KafkaAdminClient, "kafka.security", {})
+        try:
+            yield admin
+        finally:
+            admin.close()
 
     @contextmanager
     def errors_of(self, what: str, operation: str = "Read") -> Iterator[None]:

@@ -24,10 +24,6 @@ _OTHER_PORT = "`kafka.security.security_protocol` and the port do not belong tog
 def why_no_answer(server: str, security: Mapping[str, Any]) -> str:
     """What keeps a client from talking to a broker: goes the way a client goes, to where it ends.
 
-    Args:
-        server: `host:port`.
-        security: `kafka.security`.
-
     Returns:
         The reason and what to do, without any secret; empty where nothing is wrong, or nothing that can be told.
     """

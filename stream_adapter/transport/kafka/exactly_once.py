@@ -47,11 +47,6 @@ class ExactlyOnce:
 
     After any failure the producer is thrown away: kafka-python keeps offsets of an aborted transaction and would add
     them to the next one. Its successor has the same identity, so making it ends whatever the old one left open.
-
-    Args:
-        source: whose positions are committed, and whose place in the group the broker checks.
-        writer: sends the outputs.
-        transactional_id: this worker's identity towards Kafka.
     """
 
     def __init__(self, source: KafkaSource, writer: Writer, transactional_id: str) -> None:
@@ -63,14 +58,7 @@ class ExactlyOnce:
         self._in_doubt: dict[Partition, int] | None = None  # positions of a commit of which nobody knows the end
 
     def commit(self, commit: Commit) -> None:
-        """See `Sink.commit`.
-
-        Raises:
-            CommitAborted: nothing of it is visible; the sink is ready for the next commit.
-            Unreachable: the cluster does not answer: nobody can say what became of it. The next call finds out.
-            Fenced: another worker has this one's identity.
-            TransportError: it would fail again.
-        """
+        """See `Sink.commit`; where nobody can say what became of a commit, the next call finds out."""
         if self._in_doubt is not None and self._was_committed(self._in_doubt):
             return
         foreign = commit.positions.keys() - self._source.committable(commit.positions).keys()
@@ -126,8 +114,8 @@ class ExactlyOnce:
         if self._producer is None:
             self._producer = self._new_producer()
         # A partition that moved may have been read on by its new owner: those that stayed tell.
-        told_by = self._source.committable(positions) or dict(positions)
-        found = bool(told_by) and self._source.committed(told_by) == told_by
+        decisive = self._source.committable(positions) or dict(positions)
+        found = bool(decisive) and self._source.committed(decisive) == decisive
         self._in_doubt = None
         if found:
             log.warning("transaction was committed though its answer was lost")

@@ -20,14 +20,7 @@ _BREATH_S = 0.01  # less than a heartbeat's delay matters
 
 
 class Poller:
-    """Polls a consumer that is a member of a group.
-
-    Args:
-        consumer: the consumer, subscribed.
-        connection: words errors.
-        topic: what it is subscribed to, for messages.
-        answers: told of what failed and may pass by itself.
-    """
+    """Polls a consumer that is a member of a group."""
 
     def __init__(self, consumer: KafkaConsumer, connection: Connection, topic: str, answers: Answers) -> None:
         self._consumer = consumer

@@ -10,7 +10,7 @@ from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.polling import record_of
-from stream_adapter.transport.kafka.topics import min_compaction_lag_ms, require_topics
+from stream_adapter.transport.kafka.topics import require_topics, topic_setting
 
 _PORTION = 1_000
 _POLL_MS = 500
@@ -19,7 +19,7 @@ _LOOK_MS = 1_000
 
 
 class TopicReader:
-    """Reads all partitions of a topic, first to its end, then what comes.
+    """Reads all partitions of a topic, first to its end, then what comes; a `Log`.
 
     Args:
         connection: the cluster.
@@ -47,8 +47,8 @@ class TopicReader:
 
     @property
     def whole_for_ms(self) -> int:
-        """For how long nothing of the topic is compacted, milliseconds; errors as `min_compaction_lag_ms`."""
-        return min_compaction_lag_ms(self._connection, self._topic)
+        """For how long nothing of the topic is compacted, milliseconds; errors as `topic_setting`."""
+        return topic_setting(self._connection, self._topic, "min.compaction.lag.ms")
 
     def seek(self, offsets: Mapping[int, int]) -> bool:
         """Begin at these offsets, by partition, and in other partitions at their beginning.
@@ -69,20 +69,12 @@ class TopicReader:
         return True
 
     def ends(self) -> dict[int, int]:
-        """For each partition the offset after its last committed record.
-
-        Raises:
-            TransportError: the topic cannot be read.
-        """
+        """For each partition the offset after its last committed record."""
         ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
         return {at.partition: end for at, end in ends.items()}
 
     def ends_at(self, time_ms: int) -> dict[int, int]:
-        """For each partition the offset of the first record that is later than this, or of its end as it is now.
-
-        Raises:
-            TransportError: the topic cannot be read.
-        """
+        """For each partition the offset of the first record that is later than this, or of its end as it is now."""
 
         def ask(timeout_ms: int) -> Any:
             return self._consumer.offsets_for_times(dict.fromkeys(self._partitions, time_ms + 1), timeout_ms=timeout_ms)
@@ -96,13 +88,8 @@ class TopicReader:
 
         From the beginning, or from the committed place where there is one.
 
-        The end is a position, not a number of records: compaction and transactions leave gaps in the offsets.
-
-        Args:
-            until: for some partitions, an offset at which to end earlier.
-
-        Raises:
-            TransportError: the topic cannot be read, or gave nothing for the connection's deadline.
+        The end is a position, not a number of records: compaction and transactions leave gaps in the offsets. Gives up
+        where the topic gave nothing for the connection's deadline. See `Log.portions`.
         """
         deadline_s = self._connection.deadline_s
         waiting, self._beyond_the_end = self._beyond_the_end, []
@@ -149,11 +136,7 @@ class TopicReader:
         return records
 
     def commit(self, records: Iterable[Record]) -> None:
-        """Keep the place after these records for the next reader with this `group_id`.
-
-        Raises:
-            TransportError: it could not be kept.
-        """
+        """Keep the place after these records for the next reader with this `group_id`."""
         after = {TopicPartition(*record.partition): OffsetAndMetadata(record.offset + 1, "", -1) for record in records}
         self._connection.retried(
             f"cannot commit the place in topic {self._topic!r}",

@@ -1,7 +1,6 @@
 """`KafkaSink`: predictions, anchors and dead letters to their topics, and the consumed positions with them."""
 
 import uuid
-from typing import Protocol
 
 from kafka import KafkaProducer
 
@@ -10,7 +9,7 @@ from stream_adapter.transport.base import Commit
 from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
 from stream_adapter.transport.kafka.internals import close_producer
 from stream_adapter.transport.kafka.source import KafkaSource
-from stream_adapter.transport.kafka.topics import max_message_bytes, require_topics
+from stream_adapter.transport.kafka.topics import require_topics, topic_setting
 from stream_adapter.transport.kafka.writing import Writer, topics_by_channel
 
 
@@ -38,8 +37,8 @@ class KafkaSink:
         connection = source.connection
         topics = topics_by_channel(connection.config.topics)
         require_topics(connection, topics.values(), "Write")
-        writer = Writer(connection, topics, max_message_bytes(connection, topics["dead_letters"]))
-        self._how: _Delivery
+        writer = Writer(connection, topics, topic_setting(connection, topics["dead_letters"], "max.message.bytes"))
+        self._how: ExactlyOnce | _AtLeastOnce
         if connection.config.delivery == "exactly_once":
             member = connection.config.group_instance_id or uuid.uuid4().hex
             identity = connection.config.transactional_id or f"{connection.config.group_id}-{member}"
@@ -48,14 +47,7 @@ class KafkaSink:
             self._how = _AtLeastOnce(source, writer)
 
     def commit(self, commit: Commit) -> None:
-        """Write the outputs and commit the positions; see `Sink.commit`.
-
-        Raises:
-            TransportError: the outputs could not be written; no position was recorded.
-            CommitAborted: the transaction was undone; the batch can be processed again.
-            Unreachable: the cluster does not answer; the same commit is to be asked for again.
-            Fenced: another worker took over this one's identity.
-        """
+        """Write the outputs and commit the positions; see `Sink.commit`."""
         if not commit.outputs and not commit.positions:
             return
         if self._source.trouble is not None:  # what is known needs not be waited for
@@ -65,12 +57,6 @@ class KafkaSink:
     def close(self) -> None:
         """Flush and release the producer."""
         self._how.close()
-
-
-class _Delivery(Protocol):
-    def commit(self, commit: Commit) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class _AtLeastOnce:
