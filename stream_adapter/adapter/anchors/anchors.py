@@ -175,8 +175,9 @@ class Anchors:
         return np.asarray(1.0 / self._store.crowding)
 
     def drain_weight_changes(self) -> WeightChanges | None:
-        """All changes of weights since this was last called, for the one learner that sums over anchors; None where it
-        has to begin anew.
+        """All changes of weights since this was last called, for the one learner that sums over anchors.
+
+        None where there are too many: it begins anew.
         """
         return self._weights.drain()
 
