@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stream_adapter.adapter.adapter import Adapter, Prediction
+    from stream_adapter.adapter.adapter import Adapter
     from stream_adapter.adapter.anchors.anchor import Anchor
     from stream_adapter.adapter.anchors.anchors import Anchors
     from stream_adapter.adapter.classes import Classes
     from stream_adapter.adapter.learner import Answer, Events, Labels, Learner, Standing, Surroundings
+    from stream_adapter.adapter.prediction import Prediction
     from stream_adapter.adapter.replaying import Replaying
     from stream_adapter.config import AdapterConfig, Section
     from stream_adapter.encode.base import Encoder
@@ -43,7 +44,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "adapter.adapter": ("Adapter", "Prediction"),
+    "adapter.adapter": ("Adapter",),
+    "adapter.prediction": ("Prediction",),
     "adapter.anchors.anchor": ("Anchor",),
     "adapter.anchors.anchors": ("Anchors",),
     "adapter.classes": ("Classes",),

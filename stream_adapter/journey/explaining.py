@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter import adapter
+from stream_adapter.adapter.prediction import Prediction as BatchPrediction
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.events import ClassScore, ImageEvent, Neighbour, Prediction, Versions
 from stream_adapter.transport.base import OutRecord
@@ -35,7 +35,7 @@ class Explaining:
         self._top_k = min(top_k, len(vocabulary.class_names))
 
     def explain(
-        self, events: Sequence[ImageEvent], prediction: adapter.Prediction, timings_ms: Mapping[str, float]
+        self, events: Sequence[ImageEvent], prediction: BatchPrediction, timings_ms: Mapping[str, float]
     ) -> list[Explained]:
         """What is written about each of B events.
 
@@ -73,7 +73,7 @@ class Explaining:
             shown.append(Explained(one, one.to_record(event)))
         return shown
 
-    def _neighbours(self, prediction: adapter.Prediction, row: int) -> tuple[Neighbour, ...]:
+    def _neighbours(self, prediction: BatchPrediction, row: int) -> tuple[Neighbour, ...]:
         columns = (prediction.neighbour_ids, prediction.neighbour_classes, prediction.neighbour_cosines)
         found = zip(*(column[row].tolist() for column in columns), strict=True)
         return tuple(Neighbour(id, self._names[c], cosine) for id, c, cosine in found if id is not None)

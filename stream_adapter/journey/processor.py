@@ -10,8 +10,9 @@ from functools import partial
 
 import numpy as np
 
-from stream_adapter.adapter.adapter import Adapter, Prediction
+from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
+from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.encode.base import Encoder
 from stream_adapter.events import PRESENCE_PREFIX
 from stream_adapter.journey.explaining import Explained, Explaining

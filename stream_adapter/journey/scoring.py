@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.adapter import Prediction
 from stream_adapter.adapter.learner import Answer
+from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.drift.prequential import PrequentialAccuracy
 from stream_adapter.metrics import GROUPS, MODELS, Metrics
 

@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.adapter import Prediction
+from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.drift.guard import Guard
 from stream_adapter.drift.monitor import DriftMonitor

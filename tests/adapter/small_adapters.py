@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.adapter import Adapter, Prediction
+from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.config import AdapterConfig
 from tests.adapter.anchor_sets import anchors_of, around, random_unit, unit
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.adapter import Adapter, Prediction
+from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.errors import AnchorError
 from tests.adapter.anchor_sets import random_unit
 from tests.adapter.small_adapters import CLASSES, TEXTS, D, confused, make

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from stream_adapter.adapter.adapter import Prediction
 from stream_adapter.adapter.learner import Standing
+from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.events import DriftEvent, ImageEvent

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.adapter import Prediction
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import ClassKind, Surroundings
+from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task
 from stream_adapter.events import EMBEDDING, ImageEvent
