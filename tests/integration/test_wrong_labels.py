@@ -132,7 +132,13 @@ class Pair:
         )
         self._sent += len(pictures.names)
         self.wait_until(lambda: self.total("predictions_total") >= self._sent, f"the predictions of {name}")
-        found = {one["event"]["id"]: one for one in predictions(self.cluster)}
+        found: dict[str, dict[str, Any]] = {}
+
+        def committed() -> bool:
+            found.update({one["event"]["id"]: one for one in predictions(self.cluster)})
+            return len(found) == self._sent
+
+        self.wait_until(committed, f"the predictions of {name} to be committed")
         return [found[f"{name}-{number}"] for number in range(len(pictures.names))]
 
     def score(self, pictures: Pictures, name: str) -> Score:

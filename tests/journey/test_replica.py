@@ -1,5 +1,6 @@
 """Several workers, one changelog: whatever happens in whatever order, all come to the same anchors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
-from stream_adapter.adapter.anchors.results import LearnResult
+from stream_adapter.adapter.anchors.results import ForgetResult, LearnResult
 from stream_adapter.config import AnchorsConfig
 from stream_adapter.errors import FingerprintMismatch
 from stream_adapter.events import AnchorRecord, anchor_tombstone, round_through_float16
@@ -194,6 +195,25 @@ def test_a_deletion_by_an_operator_counts_when_it_comes_after_our_own_record() -
     assert worker.adapter.n_anchors == 1, "the deletion came before our record, which is still on its way"
     worker.replica.follow(changes_of([*ours, deletion], "me"))
     assert worker.adapter.n_anchors == 0
+
+
+def test_deletions_in_a_row_are_one_and_what_comes_between_them_keeps_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker("me", adapter_of(10))
+    forgotten: list[list[str]] = []
+    forget = worker.adapter.forget
+
+    def noted(anchor_ids: Sequence[str]) -> ForgetResult:
+        forgotten.append(list(anchor_ids))
+        return forget(anchor_ids)
+
+    monkeypatch.setattr(worker.adapter, "forget", noted)
+    a, b, c = (record(name, "cat", vector=n).to_record("other") for n, name in enumerate("abc"))
+    gone = {name: anchor_tombstone(name, "other") for name in "abc"}
+    worker.replica.follow(changes_of([a, b, gone["a"], gone["b"], a, c, gone["c"]], "me"))
+    assert forgotten == [["a", "b"], ["c"]]
+    assert [anchor.anchor_id for anchor in worker.adapter.anchors()] == ["a"]
 
 
 def test_whoever_decides_about_an_anchor_writes_it_again_when_an_older_record_came_later() -> None:

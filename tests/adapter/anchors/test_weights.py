@@ -1,6 +1,7 @@
 """The weights kept by what each change changes, against the formula."""
 
 from collections.abc import Sequence
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -74,10 +75,15 @@ CALLS = st.one_of(
 
 
 @settings(max_examples=200, deadline=None)
-@given(calls=st.lists(CALLS, max_size=15), budget=st.sampled_from([4, 9, 1_000]))
+@given(calls=st.lists(CALLS, max_size=15), budget=st.sampled_from([4, 9, 1_000]), few=st.sampled_from([0, 32]))
 def test_after_any_calls_weights_are_those_of_the_formula_and_drained_changes_sum_to_them(
-    calls: Sequence[tuple[str, object]], budget: int
+    calls: Sequence[tuple[str, object]], budget: int, few: int
 ) -> None:
+    with patch.object(weights_module, "_FEW_CLASSES", few):
+        calls_keep_weights_level(calls, budget)
+
+
+def calls_keep_weights_level(calls: Sequence[tuple[str, object]], budget: int) -> None:
     found: Directions | None = directions()
     anchors = anchors_with(found, budget)
     sums = np.zeros((len(CLASSES), 1 + D))
