@@ -138,7 +138,8 @@ class AnchorWeights:
             return
         projected = np.stack([one.projected for one in gone])  # (n, k)
         for class_index in np.unique(classes).tolist():
-            older = np.setdiff1d(self._store.members(class_index), new, assume_unique=True)
+            members = self._store.members(class_index)
+            older = members[_others(members, new[self._store.classes[new] == class_index])]
             near = closeness(projected[classes == class_index], self._store.projected[older], self.reach)
             self._change(older, -near.sum(axis=0, dtype=np.float64))
 
@@ -146,12 +147,11 @@ class AnchorWeights:
         """Count new anchors (n,) of one class among each other and among the older ones."""
         store = self._store
         members = store.members(class_index)
-        older = np.setdiff1d(members, new, assume_unique=True)
-        among = closeness(store.projected[new], store.projected[new], self.reach)  # (n, n)
-        np.fill_diagonal(among, 1.0)
-        near = closeness(store.projected[new], store.projected[older], self.reach)  # (n, m)
-        store.crowding[new] = among.sum(axis=1, dtype=np.float64) + near.sum(axis=1, dtype=np.float64)
-        self._change(older, near.sum(axis=0, dtype=np.float64))
+        near = closeness(store.projected[new], store.projected[members], self.reach)  # (n, m)
+        near[np.arange(len(new)), np.searchsorted(members, new)] = 1.0
+        store.crowding[new] = near.sum(axis=1, dtype=np.float64)
+        older = _others(members, new)
+        self._change(members[older], near.sum(axis=0, dtype=np.float64)[older])
 
     def _change(self, slots: NDArray[np.int64], crowding: NDArray[np.float64]) -> None:
         slots, crowding = slots[crowding != 0.0], crowding[crowding != 0.0]
@@ -168,3 +168,10 @@ class AnchorWeights:
             self._log = None
             return
         self._log.append(WeightChanges(vectors.copy(), classes.copy(), changes))
+
+
+def _others(members: NDArray[np.int64], some: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Bool (m,): which of the members, ascending, are not some of them."""
+    others = np.ones(len(members), np.bool_)
+    others[np.searchsorted(members, some)] = False
+    return others
