@@ -57,7 +57,7 @@ class Versions:
     Attributes:
         encoder: the encoder's fingerprint.
         vocabulary: the hash of class names and class vectors.
-        adapter: the adapter's version, a function of the anchors that it was fitted to.
+        adapter: the adapter's version: another one whenever anything changes that answers depend on.
     """
 
     encoder: str
