@@ -45,7 +45,13 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What a prediction was made with: fingerprint of the encoder, hash of the classes, version of the adapter."""
+    """What a prediction was made with.
+
+    Attributes:
+        encoder: the encoder's fingerprint.
+        vocabulary: the hash of class names and class vectors.
+        adapter: the adapter's version: another one whenever anything changes that answers depend on.
+    """
 
     encoder: str
     vocabulary: str
