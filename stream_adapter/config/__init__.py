@@ -13,7 +13,6 @@ from stream_adapter.config.model import (
     VocabularyConfig,
 )
 from stream_adapter.config.sections import (
-    BatchConfig,
     Config,
     DeadLetterLimit,
     EventsConfig,
@@ -22,7 +21,6 @@ from stream_adapter.config.sections import (
     KafkaConfig,
     KafkaTopics,
     PageConfig,
-    ServiceConfig,
     SnapshotsConfig,
 )
 from stream_adapter.config.values import FilePath
@@ -30,7 +28,6 @@ from stream_adapter.config.values import FilePath
 __all__ = [
     "AdapterConfig",
     "AnchorsConfig",
-    "BatchConfig",
     "Config",
     "DeadLetterLimit",
     "EncoderConfig",
@@ -46,7 +43,6 @@ __all__ = [
     "PreprocessConfig",
     "RefitConfig",
     "Section",
-    "ServiceConfig",
     "SnapshotsConfig",
     "VocabularyConfig",
     "load",

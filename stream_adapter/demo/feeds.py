@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from stream_adapter.events import image_event_headers
 from stream_adapter.transport.base import Headers, Partition, Record
@@ -29,22 +29,6 @@ class Picture:
     def headers(self) -> Headers:
         """CloudEvents attributes, binary mode."""
         return image_event_headers(source="/demo", id=self.event_id, content_type="image/jpeg", label=self.label)
-
-
-class Feed(Protocol):
-    """The demo's two ends of the worker."""
-
-    def send(self, picture: Picture) -> None:
-        """Send one picture."""
-
-    def sent_all(self) -> None:
-        """Nothing more will be sent."""
-
-    def predictions(self) -> Iterator[dict[str, Any]]:
-        """Predictions that have arrived since the last call."""
-
-    def close(self) -> None:
-        """Release all handles."""
 
 
 class KafkaFeed:
@@ -117,3 +101,6 @@ class FilesFeed:
     def close(self) -> None:
         """Close the file where that was not done."""
         self._stream.close()
+
+
+Feed = KafkaFeed | FilesFeed

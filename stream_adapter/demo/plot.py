@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stream_adapter.demo.scoreboard import Scoreboard
+from stream_adapter.demo.scoreboard import WINDOW, Scoreboard
 from stream_adapter.evaluate.scores import windowed
 
-_WINDOW = 200
 _TITLES = {"labelled": "classes that get labels", "canary": "classes that are never taught"}
 
 
@@ -22,14 +21,14 @@ def save_plot(board: Scoreboard, shift_at: int, path: Path) -> None:
     for axis, (group, score) in zip(axes, board.groups.items(), strict=True):
         # In the stream's order: partitions are read at their own pace.
         position, zero_shot, adapted = np.array(sorted(score.hits)).T  # (n,) each
-        axis.plot(position, windowed(zero_shot, _WINDOW), color="#888888", label="zero-shot (untouched CLIP)")
-        axis.plot(position, windowed(adapted, _WINDOW), color="#1f6f4a", label="adapted")
+        axis.plot(position, windowed(zero_shot, WINDOW), color="#888888", label="zero-shot (untouched CLIP)")
+        axis.plot(position, windowed(adapted, WINDOW), color="#1f6f4a", label="adapted")
         axis.axvline(shift_at, color="#bbbbbb", linestyle=":")
         axis.text(shift_at, 0.02, " the style changes", color="#777777", transform=axis.get_xaxis_transform())
         axis.set_title(_TITLES[group])
         axis.set_xlabel("events")
         axis.grid(alpha=0.2)
-    axes[0].set_ylabel(f"accuracy over the newest {_WINDOW} events")
+    axes[0].set_ylabel(f"accuracy over the newest {WINDOW} events")
     axes[0].set_ylim(0, 1.02)
     axes[0].legend(loc="lower left")
     figure.savefig(path, dpi=120)

@@ -20,8 +20,6 @@ class WorkerProcess:
     The worker never outlives this process (see `child.py`).
 
     Args:
-        config: the configuration file.
-        environment: variables beside this process's own.
         scratch: a folder for the log, removed if this process dies.
     """
 

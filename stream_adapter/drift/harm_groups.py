@@ -31,7 +31,6 @@ class HarmByGroup:
         group_of_class: int (C,), the group of each class, 0 .. G − 1.
         tolerance: ε, the harm that is accepted, as a share.
         alpha: probability of ever raising a false alarm, over all groups together.
-        min_labels: labels before a group has a number.
 
     Example:
         >>> harm = HarmByGroup(group_of_class=np.array([0, 1]))

@@ -23,9 +23,7 @@ class LabelMonitor:
     """Watches the labelled events, and keeps the guard.
 
     Args:
-        class_names: C names.
         canary: bool (C,), classes that are never learned.
-        settings: see `DriftSettings`.
 
     Raises:
         ValueError: a group names an unknown class or a class twice.

@@ -30,8 +30,8 @@ class ClipEncoder:
 
     def __init__(self, towers: Towers, config: EncoderConfig) -> None:
         self._name = towers.name
-        self._d = towers.d
-        self._fingerprint = fingerprint(
+        self.d = towers.d
+        self.fingerprint = fingerprint(
             towers.visual.state_dict(),
             towers.model_config,
             towers.preprocess,
@@ -55,16 +55,6 @@ class ClipEncoder:
         self._std = 255.0 * torch.tensor(towers.preprocess.std, device=self._device).view(1, 3, 1, 1)
 
     @property
-    def d(self) -> int:
-        """Length of the vectors."""
-        return self._d
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits over weights, architecture and preprocessing; see `fingerprint.fingerprint`."""
-        return self._fingerprint
-
-    @property
     def precision(self) -> str:
         """What the tower computes in: "float32", "bfloat16" or "float16"."""
         return str(self._dtype).removeprefix("torch.")
@@ -75,7 +65,7 @@ class ClipEncoder:
 
     def check_vector(self, data: bytes, fingerprint: str | None) -> Vectors:
         """Read a vector that arrived in place of a picture."""
-        return check_vector(data, fingerprint, d=self._d, expected=self._fingerprint)
+        return check_vector(data, fingerprint, d=self.d, expected=self.fingerprint)
 
     def encode(self, prepared: Sequence[Prepared]) -> Vectors:
         """Embed a batch: pixels (3, H, W) go through the tower, vectors (d,) pass through.
@@ -86,7 +76,7 @@ class ClipEncoder:
         Raises:
             EncoderError: the tower's result is not finite.
         """
-        vectors = np.empty((len(prepared), self._d), np.float32)
+        vectors = np.empty((len(prepared), self.d), np.float32)
         pictures = [row for row, item in enumerate(prepared) if item.dtype == np.uint8]
         if pictures:
             vectors[pictures] = self._embed(np.stack([prepared[row] for row in pictures]))

@@ -66,7 +66,6 @@ class ImageDecoder:
     """Decodes pictures to a model's size. Holds no state: one serves all threads.
 
     Args:
-        preprocess: open_clip's preprocessing configuration of the model.
         max_pixels: pictures that declare more are refused before they are decoded.
         max_bytes: longer files are refused.
         exif_orientation: whether pictures are turned as their EXIF says. TIFF, AVIF and HEIC always are: there it is

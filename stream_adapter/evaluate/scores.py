@@ -1,6 +1,6 @@
 """How answers are judged: accuracy over a stream, and how far probabilities can be believed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +59,7 @@ def judge(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> Answe
 
 def joined(parts: list[Answers]) -> Answers:
     """Several batches' answers as one; needs at least one part."""
-    return Answers(
-        np.concatenate([part.truth for part in parts]),
-        np.concatenate([part.predicted for part in parts]),
-        np.concatenate([part.confidence for part in parts]),
-        np.concatenate([part.nll for part in parts]),
-        np.concatenate([part.brier for part in parts]),
-    )
+    return Answers(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Answers)))
 
 
 @dataclass(frozen=True, slots=True)

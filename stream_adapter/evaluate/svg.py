@@ -116,10 +116,7 @@ class Plot:
 
     Args:
         title: read out where the plot cannot be seen.
-        x: horizontal axis.
-        y: vertical axis.
         width: of the whole, in the units of the style sheet's text sizes.
-        height: of the whole.
         left: room for the ticks of the vertical axis.
     """
 

@@ -5,7 +5,6 @@ from stream_adapter.events.cloudevents import STRUCTURED, parse_image_event
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.image import (
     EMBEDDING,
-    EVENT_TYPE,
     ImageEvent,
     image_event_headers,
 )
@@ -16,7 +15,6 @@ from stream_adapter.events.times import EventTimes
 
 __all__ = [
     "EMBEDDING",
-    "EVENT_TYPE",
     "PRESENCE_PREFIX",
     "STRUCTURED",
     "AnchorRecord",

@@ -133,10 +133,7 @@ def _in_words(event: DriftEvent) -> str:
 
 
 def _harm(statuses: Iterable[DriftEvent]) -> str:
-    by_group: dict[str, dict[str, list[DriftEvent]]] = defaultdict(lambda: defaultdict(list))
-    for event in statuses:
-        if event.alarm.detector == "harm" and event.alarm.interval is not None:
-            by_group[event.alarm.group][event.source].append(event)
+    by_group = _by_group(event for event in statuses if event.alarm.detector == "harm" and event.alarm.interval)
     plots = []
     for group, by_source in list(by_group.items())[:_HARM_PLOTS]:
         lines = []
@@ -152,10 +149,7 @@ def _harm(statuses: Iterable[DriftEvent]) -> str:
 
 
 def _accuracy(statuses: Iterable[DriftEvent]) -> str:
-    by_group: dict[str, dict[str, list[DriftEvent]]] = defaultdict(lambda: defaultdict(list))
-    for event in statuses:
-        if event.alarm.detector == "accuracy" and event.alarm.enough:
-            by_group[event.alarm.group][event.source].append(event)
+    by_group = _by_group(event for event in statuses if event.alarm.detector == "accuracy" and event.alarm.enough)
     plots = []
     for group, by_source in by_group.items():
         lines = [
@@ -172,15 +166,21 @@ def _accuracy(statuses: Iterable[DriftEvent]) -> str:
 
 
 def _traffic(statuses: Iterable[DriftEvent]) -> str:
-    by_source: dict[str, list[DriftEvent]] = defaultdict(list)
-    for event in statuses:
-        if "novelty" in event.alarm.evidence:
-            by_source[event.source].append(event)
+    by_group = _by_group(event for event in statuses if "novelty" in event.alarm.evidence)
     lines = [
         _Line(_name("novel", source, by_source), _times(events), [e.alarm.evidence["novelty"] for e in events])
+        for by_source in by_group.values()
         for source, events in by_source.items()
     ]
     return _over_time(lines, "Share of novel events over time")
+
+
+def _by_group(events: Iterable[DriftEvent]) -> dict[str, dict[str, list[DriftEvent]]]:
+    """Events by group and worker."""
+    by_group: dict[str, dict[str, list[DriftEvent]]] = defaultdict(lambda: defaultdict(list))
+    for event in events:
+        by_group[event.alarm.group][event.source].append(event)
+    return by_group
 
 
 def _over_time(lines: Sequence[_Line], title: str, *, zero: bool = False) -> str:

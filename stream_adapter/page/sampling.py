@@ -43,7 +43,6 @@ class Sampler:
 
     Args:
         per_s: events a second at most, while somebody looks at the page; at most one a second otherwise.
-        watched: whether somebody does.
         clock: monotonic seconds.
     """
 

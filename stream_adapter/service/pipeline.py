@@ -51,8 +51,6 @@ class Pipeline:
     Used by the loop's thread.
 
     Args:
-        sink: where finished work goes.
-        processor: does the work, in the compute thread.
         metrics: stage "commit", latency, what became durable.
         progress: called when a commit is durable.
         poll: serves the group and calls `keep_only`; called between attempts of a commit that is aborted.

@@ -44,11 +44,6 @@ class Worker:
     """Runs a processor between a source and a sink until it is asked to stop or the source is exhausted.
 
     Args:
-        source: where records come from.
-        sink: where results go.
-        changelog: the anchors as they were written, by this worker and by others.
-        processor: the journey of a batch.
-        batcher: when a batch closes.
         metrics: stage "commit", lag, readiness; public, for whoever runs the worker in its own process.
         health: told of progress and readiness.
         snapshots: the state on the disk, where it is kept.

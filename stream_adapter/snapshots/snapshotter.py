@@ -45,7 +45,6 @@ class Snapshotter:
     take longer. It is logged, reported, and tried again after the same interval.
 
     Args:
-        folder: where to.
         every_s: seconds from the beginning of one snapshot to that of the next.
         executor: packs and writes, one snapshot at a time.
         now_s: when the worker started, by the caller's monotonic clock.

@@ -23,7 +23,6 @@ class MemorySource:
         source.revoke(IMAGES)
 
     Args:
-        partitions: what is assigned at the start.
         endless: whether more records may come when all were delivered; if not, it is then `exhausted`.
     """
 
@@ -150,7 +149,6 @@ class MemoryChangelog:
     Args:
         written: what is there already, oldest first.
         sink: where the worker commits; what it writes there comes back, as `writer`'s own.
-        writer: the worker's name in what it writes.
     """
 
     def __init__(self, written: Iterable[Change] = (), sink: MemorySink | None = None, writer: str = "") -> None:

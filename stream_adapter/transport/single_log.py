@@ -12,18 +12,12 @@ class SingleLog:
     """See `Log`; it keeps no places: every reader begins at the beginning.
 
     Args:
-        name: what people call it.
         read: reads all records in order, of partition 0, with rising offsets.
     """
 
     def __init__(self, name: str, read: Callable[[], Iterable[Record]]) -> None:
-        self._name = name
+        self.name = name
         self._read = read
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-        return self._name
 
     def ends(self) -> dict[int, int]:
         """The offset after the last record."""

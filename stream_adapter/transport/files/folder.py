@@ -38,7 +38,6 @@ class FolderInput:
     into a folder of their own, or start with a new output folder.
 
     Args:
-        root: the folder.
         labels: whether folder names are labels.
         class_folder: which one is: the picture's "own", or the "top" one below the root.
 

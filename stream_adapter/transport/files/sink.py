@@ -37,8 +37,6 @@ class FileSink:
     are read again.
 
     Args:
-        config: input and output folder.
-        source: knows how its positions are to be recorded.
         clock: seconds since the epoch, for records without a time.
 
     Raises:

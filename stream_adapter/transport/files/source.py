@@ -3,9 +3,7 @@
 import itertools
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 from stream_adapter.config import FilesConfig
 from stream_adapter.errors import TransportError
@@ -15,22 +13,12 @@ from stream_adapter.transport.files.manifest import SUFFIXES, ManifestInput
 from stream_adapter.transport.files.recording import RecordedInput
 from stream_adapter.transport.files.state import Place, State
 
+FileInput = FolderInput | ManifestInput | RecordedInput
+"""A finite, ordered input that is read one record at a time.
 
-class FileInput(Protocol):
-    """A finite, ordered input that is read one record at a time."""
-
-    partition: Partition
-
-    def __len__(self) -> int: ...
-
-    def records(self, start: int) -> Iterator[Record]:
-        """The records from offset `start` on."""
-
-    def mark(self, offset: int) -> str | None:
-        """What the place before `offset` is found again by, where the number is not enough."""
-
-    def place(self, offset: int, mark: str | None) -> int:
-        """The offset at which a run goes on that stopped at `offset` with this `mark`."""
+`mark` is what the place before an offset is found again by, where the number is not enough; `place` is the offset at
+which a run goes on that stopped at an offset with this mark.
+"""
 
 
 class FileSource:

@@ -4,15 +4,13 @@ from stream_adapter.transport.kafka.changelog import KafkaChangelog
 from stream_adapter.transport.kafka.producing import produce, write_outputs
 from stream_adapter.transport.kafka.sink import KafkaSink
 from stream_adapter.transport.kafka.source import KafkaSource
-from stream_adapter.transport.kafka.topics import TopicSpec, ensure_topics, topic_specs
+from stream_adapter.transport.kafka.topics import ensure_topics
 
 __all__ = [
     "KafkaChangelog",
     "KafkaSink",
     "KafkaSource",
-    "TopicSpec",
     "ensure_topics",
     "produce",
-    "topic_specs",
     "write_outputs",
 ]

@@ -22,8 +22,6 @@ class LatestBeginning:
     A partition is paused until that is decided and committed. Used by the source's thread.
 
     Args:
-        consumer: a member of the group.
-        topic: what it reads.
         partitions: how many the topic has now; any more will have been added.
     """
 

@@ -14,7 +14,6 @@ class KafkaChangelog:
     """Reads the whole anchors topic, outside of any group.
 
     Args:
-        config: connection and topics.
         writer: the `writer` that this process puts into what it writes; must be unique to the process, because it knows
             its own records by it.
         start_timeout_s: seconds to wait for a first answer from the cluster.
@@ -29,7 +28,7 @@ class KafkaChangelog:
     ) -> None:
         self._connection = connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
         self._reader = TopicReader(connection, config.topics.anchors)
-        self._identity = topic_identity(connection, config.topics.anchors)
+        self.identity = topic_identity(connection, config.topics.anchors)
         self._writer = writer
         self._positions: dict[int, int] = {}
 
@@ -46,11 +45,6 @@ class KafkaChangelog:
     def positions(self) -> dict[int, int]:
         """For each partition the offset after the last record that was delivered."""
         return dict(self._positions)
-
-    @property
-    def identity(self) -> str:
-        """The topic's id: a topic that is deleted and made anew has another one."""
-        return self._identity
 
     @property
     def deletions_kept_ms(self) -> int:

@@ -79,7 +79,6 @@ class Connection:
     """Makes clients for one cluster.
 
     Args:
-        config: servers, security and client options.
         start_timeout_s: seconds to wait for a first answer from the cluster.
         deadline_s: seconds that errors which may pass by themselves are retried before they count.
     """

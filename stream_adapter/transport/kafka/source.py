@@ -30,7 +30,6 @@ class KafkaSource:
     by the sink only, through `commit`. Used by one thread.
 
     Args:
-        config: connection, group and topics.
         start_timeout_s: seconds to wait for a first answer from the cluster.
         deadline_s: seconds that a commit waits for the cluster. Not much more than `transaction_timeout_ms`, after
             which a broker undoes a transaction: whoever waits longer waits for nothing, and is not polled meanwhile.
@@ -40,16 +39,16 @@ class KafkaSource:
     """
 
     def __init__(self, config: KafkaConfig, *, start_timeout_s: float = 15.0, deadline_s: float = 10.0) -> None:
-        self._connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
+        self.connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
         self._topic = config.topics.images
-        partitions = require_topics(self._connection, [self._topic])[self._topic]
+        partitions = require_topics(self.connection, [self._topic])[self._topic]
         self._ownership = Ownership()
         self._uncommitted: dict[Partition, int] = {}
         self._member_id = ""
         self._paused = False
         # Members learn of a rebalance from a heartbeat, and all wait for the last one: 1 s, not the client's 3 s.
         heartbeat_ms = config.consumer.get("heartbeat_interval_ms", min(1_000, config.session_timeout_ms // 3))
-        self._consumer = self._connection.consumer(
+        self._consumer = self.connection.consumer(
             group_id=config.group_id,
             group_instance_id=config.group_instance_id,
             auto_offset_reset=config.auto_offset_reset,
@@ -60,9 +59,9 @@ class KafkaSource:
         )
         latest = config.auto_offset_reset == "latest"
         self._beginning = LatestBeginning(self._consumer, self._topic, partitions) if latest else None
-        self._answers = Answers(self._consumer, self._connection, self._topic)
-        self._poller = Poller(self._consumer, self._connection, self._topic, self._answers)
-        with self._connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
+        self._answers = Answers(self._consumer, self.connection, self._topic)
+        self._poller = Poller(self._consumer, self.connection, self._topic, self._answers)
+        with self.connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
             self._consumer.subscribe([self._topic], listener=_Listener(self))
             self._consumer.partitions_for_topic(self._topic)  # or the first join assigns nothing, and a second follows
 
@@ -126,7 +125,7 @@ class KafkaSource:
         behind = {}
         for at in sorted(self.assigned):
             end = self._consumer.highwater(TopicPartition(*at))
-            with self._connection.errors_of(f"cannot tell the position in {at}"):
+            with self.connection.errors_of(f"cannot tell the position in {at}"):
                 position = self._consumer.position(TopicPartition(*at), timeout_ms=0)
             if end is not None and position is not None:
                 behind[at] = max(0, end - position)
@@ -134,15 +133,10 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group; a static member keeps its partitions until its session times out."""
-        with self._connection.errors_of(f"cannot leave group {self._connection.config.group_id!r}"):
-            self._consumer.close(timeout_ms=int(self._connection.deadline_s * 1000))
+        with self.connection.errors_of(f"cannot leave group {self.connection.config.group_id!r}"):
+            self._consumer.close(timeout_ms=int(self.connection.deadline_s * 1000))
 
     # What follows is for the sink.
-
-    @property
-    def connection(self) -> Connection:
-        """The cluster that the source reads from."""
-        return self._connection
 
     def committable(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
         """Those of `positions` that were delivered since their partition was assigned."""
@@ -162,8 +156,8 @@ class KafkaSource:
         if not self._uncommitted:
             return
         try:
-            self._connection.retried(
-                f"cannot commit positions of group {self._connection.config.group_id!r}", self._commit
+            self.connection.retried(
+                f"cannot commit positions of group {self.connection.config.group_id!r}", self._commit
             )
         except _GroupIsMoving:
             log.info("positions wait for the rebalance", positions=_readable(self._uncommitted))
@@ -174,8 +168,8 @@ class KafkaSource:
         Raises:
             TransportError: the group's coordinator did not answer within `deadline_s`.
         """
-        what = f"cannot read positions of group {self._connection.config.group_id!r}"
-        found = {at: self._connection.retried(what, partial(self._committed, TopicPartition(*at))) for at in partitions}
+        what = f"cannot read positions of group {self.connection.config.group_id!r}"
+        found = {at: self.connection.retried(what, partial(self._committed, TopicPartition(*at))) for at in partitions}
         return {at: offset for at, offset in found.items() if offset is not None}
 
     def group_metadata(self) -> ConsumerGroupMetadata:
@@ -230,7 +224,7 @@ class KafkaSource:
     def _decide_beginnings(self) -> None:
         if self._beginning is None:
             return
-        with self._connection.errors_of(f"cannot tell where to begin in topic {self._topic!r}"):
+        with self.connection.errors_of(f"cannot tell where to begin in topic {self._topic!r}"):
             if self._beginning.decide() and not self._paused:
                 self._let_flow(self._consumer.assignment())
 
@@ -261,7 +255,7 @@ class KafkaSource:
                 pass
             except KafkaError as error:
                 if not error.retriable:
-                    raise self._connection.error_of("cannot commit positions", error) from error
+                    raise self.connection.error_of("cannot commit positions", error) from error
 
     def _committed(self, at: TopicPartition, timeout_ms: int) -> int | None:
         return self._consumer.committed(at, timeout_ms=timeout_ms)  # type: ignore[no-any-return]

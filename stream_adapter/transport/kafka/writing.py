@@ -75,8 +75,6 @@ class Writer:
     """Sends outputs to the topics of their channels.
 
     Args:
-        connection: words errors.
-        topics: topic names by channel.
         dead_letter_bytes: the largest record that the dead letters' topic takes, None where unknown. A larger dead
             letter goes without its value: one picture that is too large for it must not stop the worker for ever.
         clock: seconds since the epoch.
