@@ -70,7 +70,6 @@ class Worker:
             writer="benchmark",
             fingerprint=FINGERPRINT,
             vocabulary=VOCABULARY,
-            every_s=config.mixture.every_s,
         )
         self.changelog = KafkaChangelog(kafka, writer="benchmark")
 

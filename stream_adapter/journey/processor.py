@@ -205,7 +205,7 @@ class Processor:
         """What is due by the clock; returns what changelog and drift topic must hold of it."""
         now_s, parts = self._clock(), self.parts
         outputs = [
-            *parts.sharing.publish(now_s),
+            *parts.sharing.publish(),
             *parts.sharing.withdraw_silent(now_s, owned),
             *parts.watching.report(now_s),
         ]

@@ -30,34 +30,22 @@ class Sharing:
         writer: this process's name in what it writes.
         fingerprint: of the encoder; what is said of another one's vectors is passed over.
         vocabulary: hash of the vocabulary.
-        every_s: least seconds from one publication to the next.
     """
 
-    def __init__(
-        self, adapter: Adapter, *, slot: str, writer: str, fingerprint: str, vocabulary: str, every_s: float
-    ) -> None:
+    def __init__(self, adapter: Adapter, *, slot: str, writer: str, fingerprint: str, vocabulary: str) -> None:
         self._adapter = adapter
         self._slot = slot
         self._writer = writer
         self._fingerprint = fingerprint
         self._vocabulary = vocabulary
-        self._every_s = every_s
-        self._published_s = float("-inf")
         self._records: dict[str, bytes] = {}
         self._followed_s: dict[str, float | None] = {}  # slots' keys; None: since the last look at the clock
 
-    def publish(self, now_s: float) -> list[OutRecord]:
-        """What the learner has to say now, in force here at once; mostly nothing.
-
-        Args:
-            now_s: monotonic seconds.
-        """
-        if now_s - self._published_s < self._every_s:
-            return []
+    def publish(self) -> list[OutRecord]:
+        """What the learner has to say now, in force here at once; mostly nothing: how often is its own affair."""
         own = dict(self._adapter.records())
         if not own:
             return []
-        self._published_s = now_s
         self._records |= own
         self._adapter.follow((), own)
         return [self._record(key, value) for key, value in own.items()]

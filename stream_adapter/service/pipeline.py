@@ -87,6 +87,14 @@ class Pipeline:
         """Batches that are not committed yet."""
         return sum(job.closed_at is not None for job in self._jobs)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether something under way was left to others and is not taken back yet.
+
+        Until then a batch that holds the same events again would find its labels known, and teach nothing.
+        """
+        return any(job.lost for job in self._jobs)
+
     def take(self, records: Sequence[Record], owned: Ownership) -> None:
         """Start on a batch."""
         prepared = self._processor.prepare(records)

@@ -122,7 +122,6 @@ def make_processor(
             writer=writer,
             fingerprint=fingerprint,
             vocabulary=vocabulary.hash,
-            every_s=config.adapter.mixture.every_s,
         ),
     )
     return Processor(

@@ -215,7 +215,7 @@ class Worker:
         return Ownership(frozenset(at.number for at in self._assigned), self._source.partition_count)
 
     def _hand_over(self) -> None:
-        if self._pipeline.batches < _BATCHES_UNDER_WAY:
+        if self._pipeline.batches < _BATCHES_UNDER_WAY and not self._pipeline.leaving:
             self._pipeline.take(self._batcher.take(), self._owned)
 
     def _follow_changelog(self) -> None:

@@ -25,6 +25,7 @@ from tests.shared_data import shared
 
 VARIED = 800
 COPIES = 1_000
+PROBES = 20  # more near-copies, without labels
 DOG, PERSON = "dog", "person"
 # What a worker says about its traffic is told 5 s after it last was at the latest.
 SETTLED_S = 10.0
@@ -46,8 +47,8 @@ class Score:
     adapted: float
 
 
-def pacs() -> tuple[Pictures, Pictures]:
-    """Varied pictures of all classes, and near-copies of one dog that is not among them."""
+def pacs() -> tuple[Pictures, Pictures, Pictures]:
+    """Varied pictures of all classes, near-copies of one dog that is not among them, called persons, and a few more."""
     with np.load(shared("pacs_clip_vitb16.npz")) as stored:
         vectors, labels = stored["vectors"].astype(np.float32), stored["labels"]
         class_names = stored["class_names"].tolist()
@@ -56,11 +57,12 @@ def pacs() -> tuple[Pictures, Pictures]:
     rows = rng.permutation(np.flatnonzero(labels >= 0))  # 'guitar' is not in the vocabulary
     varied = rows[:VARIED]
     dog = next(row for row in rows[VARIED:] if class_names[labels[row]] == DOG)
-    copies = vectors[dog] + rng.normal(size=(COPIES, vectors.shape[1])).astype(np.float32) * 0.002
+    copies = vectors[dog] + rng.normal(size=(COPIES + PROBES, vectors.shape[1])).astype(np.float32) * 0.002
     copies /= np.linalg.norm(copies, axis=1, keepdims=True)
     assert np.median(copies @ vectors[dog]) > 0.998
     names = [class_names[label] for label in labels[varied]]
-    return Pictures(vectors[varied], names), Pictures(copies, [PERSON] * COPIES)
+    wrong, probes = Pictures(copies[:COPIES], [PERSON] * COPIES), Pictures(copies[COPIES:], [DOG] * PROBES)
+    return Pictures(vectors[varied], names), wrong, probes
 
 
 class Pair:
@@ -154,7 +156,7 @@ class Pair:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_thousand_wrong_labels_harm_little_and_leave_nothing_behind(bootstrap_servers: str, tmp_path: Path) -> None:
-    varied, copies = pacs()
+    varied, copies, probes = pacs()
     after: dict[str, Score] = {}
     for name, labelled in (("never", False), ("wrong", True)):
         with ExitStack() as stack:
@@ -164,12 +166,15 @@ def test_a_thousand_wrong_labels_harm_little_and_leave_nothing_behind(bootstrap_
             pair.wait_until(lambda: pair.both_hold(COPIES if labelled else 0), "the labels")  # noqa: B023
             time.sleep(SETTLED_S)
             during = pair.score(varied, "during")
+            # A label changes what is said about its like, and once it is deleted no more.
+            assert pair.score(probes, "taught").adapted == (0.0 if labelled else 100.0)
             if labelled:
                 deleted = stream_adapter("anchors", "delete", pair.configs[0], "--label", PERSON, "--yes")
                 assert f"deleted {COPIES} anchors" in deleted.stdout, deleted.stdout + deleted.stderr
                 pair.wait_until(lambda: pair.both_hold(0), "the deletion")  # noqa: B023
             time.sleep(SETTLED_S)
             after[name] = pair.score(varied, "after")
+            assert pair.score(probes, "probe").adapted == 100.0, name
             print(json.dumps({name: [vars(one) for one in (before, during, after[name])]}))
             assert during.adapted >= during.zero_shot - 1.0, name
     assert abs(after["wrong"].adapted - after["never"].adapted) <= 0.5

@@ -20,9 +20,7 @@ class Worker:
     def __init__(self, slot: str, *, fingerprint: str = "encoder") -> None:
         surroundings = Surroundings(slot=slot, publishes=True)
         self.adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, adapter_config(), surroundings=surroundings)
-        self.sharing = Sharing(
-            self.adapter, slot=slot, writer=slot, fingerprint=fingerprint, vocabulary="v", every_s=5.0
-        )
+        self.sharing = Sharing(self.adapter, slot=slot, writer=slot, fingerprint=fingerprint, vocabulary="v")
         self.slot = slot
         self.seen = 0
 
@@ -55,7 +53,7 @@ def said(key: str, number: int, *, fingerprint: str = "encoder", writer: str) ->
 def test_what_one_learner_says_all_learners_hear_its_own_included() -> None:
     one, other = Worker("one"), Worker("other")
     one.see(NEWS)
-    published = one.sharing.publish(0.0)
+    published = one.sharing.publish()
     assert [output.key for output in published] == [b"presence/evidence/one"]
     assert one.in_force == {"evidence/one": b'{"events": 20}'}, "at once, not when it comes back"
     other.follow(published)
@@ -64,15 +62,12 @@ def test_what_one_learner_says_all_learners_hear_its_own_included() -> None:
     assert other.adapter.version == one.adapter.version
 
 
-def test_it_is_published_every_so_often_and_only_where_there_is_news() -> None:
+def test_it_is_published_only_where_there_is_news() -> None:
     worker = Worker("one")
-    assert worker.sharing.publish(0.0) == []
+    assert worker.sharing.publish() == []
     worker.see(NEWS)
-    assert worker.sharing.publish(1.0)
-    worker.see(NEWS)
-    assert worker.sharing.publish(5.9) == [], "too soon"
-    assert worker.sharing.publish(6.0)
-    assert worker.sharing.publish(60.0) == [], "nothing has come since"
+    assert worker.sharing.publish()
+    assert worker.sharing.publish() == [], "nothing has come since"
 
 
 def test_of_a_key_that_all_share_the_changelogs_last_record_counts_for_all() -> None:
@@ -87,9 +82,9 @@ def test_of_a_key_that_all_share_the_changelogs_last_record_counts_for_all() -> 
 def test_what_this_slot_says_is_not_taken_back_by_its_older_record() -> None:
     worker = Worker("one")
     worker.see(NEWS)
-    older = worker.sharing.publish(0.0)
+    older = worker.sharing.publish()
     worker.see(NEWS)
-    worker.sharing.publish(5.0)
+    worker.sharing.publish()
     worker.follow(older)
     assert worker.in_force == {"evidence/one": b'{"events": 40}'}
 
@@ -97,7 +92,7 @@ def test_what_this_slot_says_is_not_taken_back_by_its_older_record() -> None:
 def test_a_slot_that_is_silent_for_an_hour_is_withdrawn_by_whoever_decides_about_it() -> None:
     one, other = Worker("one"), Worker("other")
     one.see(NEWS)
-    published = [*one.sharing.publish(0.0), said("directions", 1, writer="one")]
+    published = [*one.sharing.publish(), said("directions", 1, writer="one")]
     other.follow(published)
     assert other.sharing.withdraw_silent(10.0, EVERYTHING) == []
     assert other.sharing.withdraw_silent(3_610.0, EVERYTHING) == [], "an hour to the second is not more than one"
@@ -113,7 +108,7 @@ def test_a_slot_that_is_silent_for_an_hour_is_withdrawn_by_whoever_decides_about
 def test_a_slot_that_speaks_again_is_not_silent_even_if_it_says_the_same() -> None:
     one, other = Worker("one"), Worker("other")
     one.see(NEWS)
-    published = one.sharing.publish(0.0)
+    published = one.sharing.publish()
     for now_s in (0.0, 3_000.0, 6_000.0):
         other.follow(published)
         assert other.sharing.withdraw_silent(now_s, EVERYTHING) == []
@@ -132,7 +127,7 @@ def test_a_record_of_another_encoder_or_that_cannot_be_read_is_passed_over() -> 
 def test_a_snapshot_keeps_what_was_followed() -> None:
     before, after = Worker("one"), Worker("one")
     before.see(NEWS)
-    before.sharing.publish(0.0)
+    before.sharing.publish()
     before.follow([said("evidence/other", 7, writer="other")])
     after.sharing.restore(before.sharing.state())
     assert after.in_force == before.in_force

@@ -175,6 +175,7 @@ def scene(kafka: LocalKafka, folder: Path, *, mode: str = "alarm_only") -> Itera
         cluster,
         adapter={
             "canaries": [CANARY],
+            "shadow": "llu",
             "anchors": {"index": "hnsw", "recall_sample": 1.0},
         },
         drift={"min_labels": 20, "mode": mode},

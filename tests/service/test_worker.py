@@ -156,6 +156,33 @@ def test_records_of_a_partition_that_moves_away_are_left_to_its_new_owner() -> N
     assert rig.metrics.registry.get_sample_value("stream_adapter_rebalances_total") == 2  # what came, and what went
 
 
+def test_a_partition_that_goes_and_comes_back_teaches_what_was_under_way_meanwhile() -> None:
+    """Its batch is left and read again: what it taught must be taken back before, or its labels would be known."""
+    encoder = SlowEncoder()
+    source = MemorySource([ONE], endless=True)
+    source.add(**picture("cat", 1, "cat"), partition=ONE)
+    rig = Rig(source, encoder)
+    thread = rig.run_in_thread()
+    assert encoder.entered.wait(10)
+
+    def rebalances() -> float | None:
+        return rig.metrics.registry.get_sample_value("stream_adapter_rebalances_total")
+
+    source.revoke(ONE)
+    wait_for(lambda: rebalances() == 2)
+    source.assign(ONE)
+    wait_for(lambda: rebalances() == 3)
+    source.add(**picture("cat", 1, "cat"), partition=ONE)
+    wait_for(lambda: source.lag()[ONE] == 0)
+    time.sleep(0.1)  # time to hand it over, where nothing held it back
+    encoder.go.set()
+    wait_for(lambda: rig.sink.records["predictions"])
+    rig.worker.stop()
+    thread.join(10)
+    assert rig.processor.adapter.n_anchors == 1
+    assert [record.value is not None for record in rig.sink.records["anchors"]] == [True]
+
+
 def test_an_error_of_the_compute_thread_ends_the_worker() -> None:
     class Broken(FakeEncoder):
         def encode(self, prepared: Any) -> Any:

@@ -22,6 +22,9 @@ from stream_adapter.config import AnchorsConfig, MixtureConfig
 # A refresh may take this share of the time from one to the next, and this one while nothing arrives.
 _SHARE = 0.1
 _IDLE_SHARE = 0.5
+# With so many times the events and anchors, what was asked a moment ago is not news any more: at its start a fast
+# stream would otherwise be answered for a second by its first labels alone.
+_GROWN = 1.1
 
 
 class Mixture:
@@ -29,7 +32,7 @@ class Mixture:
 
     Labels change the sums at once. What asks the window anew (beliefs about its events, presences, the covariance, b)
     is refreshed in line, at most every `every_s` seconds and in a tenth of the time, or half of it while nothing
-    arrives; without a clock at every update.
+    arrives; while there is little yet, as soon as there is a tenth more; without a clock at every update.
 
     What it answers is a function of the anchors, of the evidence in force (its own and the other workers') and of the
     directions: nothing that a forgotten label did stays behind.
@@ -61,7 +64,8 @@ class Mixture:
             self._unlabelled = Estimate("traffic/", classes, none, settings, surroundings, self._backend)
         self._last: tuple[NDArray[np.float32], Array] | None = None
         self._pending = 0
-        self._due_s = self._due_idle_s = float("-inf")
+        self._due_s = self._due_idle_s = self._due_grown_s = float("-inf")
+        self._asked_of = 0  # events and anchors at the last refresh
         self._stale = False
         self._name_version()
 
@@ -206,11 +210,18 @@ class Mixture:
             self._refresh()
             return
         started = self._clock()
-        if started >= (self._due_idle_s if idle else self._due_s):
+        due_s = self._due_grown_s if self._amount >= _GROWN * self._asked_of else self._due_s
+        if started >= (min(due_s, self._due_idle_s) if idle else due_s):
             self._refresh()
             took = self._clock() - started
-            self._due_s = started + max(self._settings.every_s, took / _SHARE)
+            self._asked_of = self._amount
+            self._due_grown_s = started + took / _SHARE
+            self._due_s = max(started + self._settings.every_s, self._due_grown_s)
             self._due_idle_s = started + max(self._settings.every_s, took / _IDLE_SHARE)
+
+    @property
+    def _amount(self) -> int:
+        return self._window.seen + len(self._anchors)
 
     def _refresh(self) -> None:
         """Ask the window anew, and make the models of what it says now."""

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 # By so much the evidence about a class, or the number of events that it rests on, must have changed to be news.
 _NEWS = 0.1
+# With so many times the events a slot has news at once, however soon: at its start a fast stream has nothing yet.
+_GROWN = 1.1
 # What has changed by less is told this much later, so that what was forgotten is forgotten everywhere.
 _ALL_NEWS_S = 5.0
 # Records of many means are large: so that they do not crowd the topic, they may only come so often.
@@ -37,7 +39,7 @@ class SharedEvidence:
         classes: the vocabulary.
         surroundings: slot and clock, and whether anybody publishes what `due` hands out; where nobody does, what is
             found is in force at once.
-        every_s: least seconds from one record to the next.
+        every_s: least seconds from one record to the next, but while there is little yet.
     """
 
     def __init__(self, kind: str, classes: Classes, surroundings: Surroundings, every_s: float) -> None:
@@ -74,8 +76,12 @@ class SharedEvidence:
         now_s = float("inf") if self._clock is None else self._clock()
         if self._own is None or now_s < self._pause_until_s or not self._is_news(now_s):
             return {}
+        before = self._evidence.get(self._key)
+        grown = before is None or self._own[1].events >= _GROWN * before.events
+        if not grown and now_s - self._told_s < self._every_s:
+            return {}
         self._told_s = now_s
-        self._pause_until_s = now_s + max(self._every_s, len(self._own[0]) / _BYTES_PER_S)
+        self._pause_until_s = now_s + len(self._own[0]) / _BYTES_PER_S
         return {self._key: self._own[0]}
 
     def hear(self, records: Records) -> bool:

@@ -71,6 +71,27 @@ def test_a_refresh_takes_at_most_a_tenth_of_the_time():
     assert 2 <= len(versions) - 1 <= 6
 
 
+@pytest.mark.parametrize("publishes", [False, True])
+def test_at_its_start_a_fast_stream_is_asked_anew_within_the_second(publishes):
+    """Labels are in force at once: so must be what protects the classes that have none."""
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.0005
+        return now[0]
+
+    taught, busy = adapter(Surroundings(clock=clock, publishes=publishes), every_s=1.0), stream(640, 3)
+    versions = []
+    for start in range(0, 640, 16):
+        rows = slice(start, start + 16)
+        taught.update(busy.ids[rows], busy.vectors[rows], busy.anchors(np.arange(start, start + 4)))
+        taught.follow((), taught.records())
+        versions.append(taught.version.rpartition("-")[2])
+        now[0] += 0.02
+    assert now[0] < 1.0
+    assert 8 <= len(set(versions)) <= 30  # each time with a tenth more
+
+
 def test_while_nothing_arrives_a_refresh_does_not_wait_for_its_tenth_of_the_time():
     now = [0.0]
 
