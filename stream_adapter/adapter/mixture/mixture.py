@@ -98,7 +98,13 @@ class Mixture:
         if self._directions.hear(records):
             self._use_directions()
         for estimate in self._estimates:
-            self._stale |= estimate.shared.hear(records)
+            if not estimate.shared.hear(records):
+                continue
+            if estimate.shared.key in records:  # what this worker has just published is in force with the next answer
+                estimate.rebuild()
+                self._name_version()
+            else:
+                self._stale = True
         self._learned(len(labels.rows))
         self._refresh_if_due(idle=False)
 

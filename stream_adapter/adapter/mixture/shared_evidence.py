@@ -34,6 +34,9 @@ _BYTES_PER_S = 50_000
 class SharedEvidence:
     """Keeps the records of all slots, and knows when this one has something to say.
 
+    Attributes:
+        key: of this slot's own record.
+
     Args:
         kind: what the records' keys begin with.
         classes: the vocabulary.
@@ -45,7 +48,7 @@ class SharedEvidence:
     def __init__(self, kind: str, classes: Classes, surroundings: Surroundings, every_s: float) -> None:
         self._kind = kind
         self._classes = classes
-        self._key = kind + surroundings.slot
+        self.key = kind + surroundings.slot
         self._publishes = surroundings.publishes
         self._clock = surroundings.clock
         self._every_s = every_s
@@ -69,20 +72,20 @@ class SharedEvidence:
         if self._publishes:
             self._own = value, parsed
         else:
-            self._records[self._key], self._evidence[self._key] = value, parsed
+            self._records[self.key], self._evidence[self.key] = value, parsed
 
     def due(self) -> Mapping[str, bytes]:
         """Records to be published now, and to be heard once they are; mostly none."""
         now_s = float("inf") if self._clock is None else self._clock()
         if self._own is None or now_s < self._pause_until_s or not self._is_news(now_s):
             return {}
-        before = self._evidence.get(self._key)
+        before = self._evidence.get(self.key)
         grown = before is None or self._own[1].events >= _GROWN * before.events
         if not grown and now_s - self._told_s < self._every_s:
             return {}
         self._told_s = now_s
         self._pause_until_s = now_s + len(self._own[0]) / _BYTES_PER_S
-        return {self._key: self._own[0]}
+        return {self.key: self._own[0]}
 
     def hear(self, records: Records) -> bool:
         """Take the newest records of this kind; whether they change anything. What cannot be read is passed over."""
@@ -105,7 +108,7 @@ class SharedEvidence:
 
     def beside(self, given: NDArray[np.float64], explained: NDArray[np.float64], weight: float) -> Evidence:
         """The other workers' evidence with fresh figures of the own window, as far as presences depend on them."""
-        others = self._sum([key for key in self._evidence if key != self._key])
+        others = self._sum([key for key in self._evidence if key != self.key])
         own = Evidence.none(len(self._classes), self._classes.dimension)
         return others + replace(own, weight=weight, given=given, explained=explained)
 
@@ -148,11 +151,11 @@ class SharedEvidence:
     def _is_news(self, now_s: float) -> bool:
         assert self._own is not None
         value, own = self._own
-        before = self._evidence.get(self._key)
+        before = self._evidence.get(self.key)
         if before is None:
             return True
         # What this slot said before a restart may still rest on more than the new window.
-        if value == self._records[self._key] or own.events < before.events / 2:
+        if value == self._records[self.key] or own.events < before.events / 2:
             return False
         if self._clock is None or now_s - self._told_s >= _ALL_NEWS_S:
             return True
