@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.draws import generator
 from stream_adapter.evaluate.features import UNKNOWN, Features
-from stream_adapter.evaluate.methods import Advance, Batch, CanForget, Lessons, Make, Method, Task
-from stream_adapter.evaluate.methods.base import zero_shot_probabilities
+from stream_adapter.evaluate.methods import Batch, CanForget, Lessons, Method, Task
+from stream_adapter.evaluate.methods.base import Advance, Make, zero_shot_probabilities
 from stream_adapter.evaluate.results import ALL, CopiesTrace, Figures, Outcome, Sample
 from stream_adapter.evaluate.scores import Answers, joined, judge
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.draws import draw_classes, generator
 from stream_adapter.evaluate.features import UNKNOWN, Features
-from stream_adapter.evaluate.methods import Advance, Batch, Lessons, Make, Method, Probabilities
+from stream_adapter.evaluate.methods import Batch, Lessons, Method, Probabilities
+from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.results import Figures, Outcome, Sample, by_domain, harmonic
 from stream_adapter.evaluate.scores import Answers, joined, judge
 

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.draws import generator
 from stream_adapter.evaluate.features import UNKNOWN, Features
-from stream_adapter.evaluate.methods import Advance, Batch, Lessons, Make, Method
+from stream_adapter.evaluate.methods import Batch, Lessons, Method
+from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.results import ALL, Figures, Outcome, Sample
 from stream_adapter.evaluate.scores import joined, judge
 

@@ -20,6 +20,7 @@ from stream_adapter.evaluate.cameras import CameraSettings
 from stream_adapter.evaluate.copies import CopiesRow, as_json, as_tables, copies_rows
 from stream_adapter.evaluate.results import ALL, REFERENCE, Figures, Row, Run, rows
 from stream_adapter.evaluate.running import Evaluation
+from stream_adapter.evaluate.tables import calibrated, figure
 from stream_adapter.output_file import open_output
 
 
@@ -122,26 +123,21 @@ def _title(evaluation: Evaluation, shots: int | None, domain: str) -> str:
 
 def _table(evaluation: Evaluation, chosen: list[Row]) -> Table:
     table = Table()
-    groups = list(dict.fromkeys(row.group for row in chosen))
+    groups, judged = list(dict.fromkeys(row.group for row in chosen)), calibrated(chosen)
+    held = {(row.method, row.group): row for row in chosen}
     table.add_column("method", no_wrap=True)
     for group in groups:
-        table.add_column(group, justify="right", no_wrap=True)
-        if any(not math.isnan(row.mean("ece")) for row in chosen if row.group == group):
-            table.add_column("ECE", justify="right", no_wrap=True)
+        for column in (group, "ECE") if group in judged else (group,):
+            table.add_column(column, justify="right", no_wrap=True)
     for method in evaluation.methods:
         cells = [method]
         for group in groups:
-            of_group = [row for row in chosen if row.group == group]
-            row = next((row for row in of_group if row.method == method), None)
+            row = held.get((method, group))
             cells.append("–" if row is None else percent(row))
-            if any(not math.isnan(other.mean("ece")) for other in of_group):
-                ece = _NAN if row is None else row.mean("ece")
-                cells.append("–" if math.isnan(ece) else f"{100 * ece:.1f}")
+            if group in judged:
+                cells.append(figure(row, "ece", 100))
         table.add_row(*cells)
     return table
-
-
-_NAN = float("nan")
 
 
 def _row(row: Row, reference: Row | None) -> dict[str, Any]:

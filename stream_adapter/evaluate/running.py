@@ -10,7 +10,8 @@ import torch
 
 from stream_adapter.config import AdapterConfig
 from stream_adapter.evaluate.features import Features
-from stream_adapter.evaluate.methods import METHODS, Advance, Make, Method, Task
+from stream_adapter.evaluate.methods import METHODS, Method, Task
+from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.results import Outcome, Run
 
 

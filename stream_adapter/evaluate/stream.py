@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.draws import draw_classes, generator, named_classes
 from stream_adapter.evaluate.features import UNKNOWN, Features
-from stream_adapter.evaluate.methods import Advance, Batch, Lessons, Make, Method
+from stream_adapter.evaluate.methods import Batch, Lessons, Method
+from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.results import Figures, Outcome, Sample, Trace, by_domain
 from stream_adapter.evaluate.scores import Answers, joined, judge
 

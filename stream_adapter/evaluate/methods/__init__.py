@@ -6,7 +6,7 @@ from functools import partial
 
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.methods.anytime import AnytimeCl
-from stream_adapter.evaluate.methods.base import Advance, Batch, CanForget, Lessons, Make, Method, Probabilities, Task
+from stream_adapter.evaluate.methods.base import Batch, CanForget, Lessons, Method, Probabilities, Task
 from stream_adapter.evaluate.methods.kernel_ridge import KernelRidge
 from stream_adapter.evaluate.methods.knn import NearestNeighbours
 from stream_adapter.evaluate.methods.last_label import LastLabel
@@ -56,6 +56,4 @@ def check_methods(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-__all__ = [
-    "METHODS", "Advance", "Batch", "CanForget", "Lessons", "Make", "Method", "Probabilities", "Task", "check_methods"
-]  # fmt: skip
+__all__ = ["METHODS", "Batch", "CanForget", "Lessons", "Method", "Probabilities", "Task", "check_methods"]
