@@ -102,4 +102,4 @@ class AnchorSums:
 def _products(vectors: NDArray[np.floating], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Σ w z zᵀ: float64 (d, d), of vectors (n, d) and weights (n,) that are not negative."""
     rooted = np.asarray(vectors * np.sqrt(weights)[:, None], np.float64)
-    return rooted.T @ rooted  # of an array with itself BLAS computes half
+    return np.asarray(rooted.T @ rooted)  # of an array with itself BLAS computes half

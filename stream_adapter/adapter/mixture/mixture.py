@@ -64,7 +64,7 @@ class Mixture:
             self._unlabelled = Estimate("traffic/", classes, none, settings, surroundings, self._backend)
         self._last: tuple[NDArray[np.float32], Array] | None = None
         self._pending = 0
-        self._due_s = self._due_idle_s = self._due_grown_s = float("-inf")
+        self._due_s = self._due_idle_s = float("-inf")
         self._asked_of = 0  # events and anchors at the last refresh
         self._stale = False
         self._name_version()
@@ -216,13 +216,13 @@ class Mixture:
             self._refresh()
             return
         started = self._clock()
-        due_s = self._due_grown_s if self._amount >= _GROWN * self._asked_of else self._due_s
-        if started >= (min(due_s, self._due_idle_s) if idle else due_s):
+        # What is due by growth waits for nothing: it comes to a few dozen refreshes in a lifetime.
+        grown = self._amount >= _GROWN * self._asked_of
+        if grown or started >= (min(self._due_s, self._due_idle_s) if idle else self._due_s):
             self._refresh()
             took = self._clock() - started
             self._asked_of = self._amount
-            self._due_grown_s = started + took / _SHARE
-            self._due_s = max(started + self._settings.every_s, self._due_grown_s)
+            self._due_s = started + max(self._settings.every_s, took / _SHARE)
             self._due_idle_s = started + max(self._settings.every_s, took / _IDLE_SHARE)
 
     @property
