@@ -47,5 +47,5 @@ def test_what_a_batch_teaches_is_in_force_for_the_next_one() -> None:
 
 
 def test_another_method_may_take_the_configured_ones_place() -> None:
-    configured = AdapterConfig(method="no such method", anchors=AnchorsConfig(neighbours=4))
+    configured = AdapterConfig(method="llu", anchors=AnchorsConfig(neighbours=4))
     WorkerAdapter(Task(FEATURES.vocabulary, (), 0, configured), method="class-means")
