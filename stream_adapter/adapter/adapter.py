@@ -191,8 +191,6 @@ class Adapter:
         result, gone = self._anchors.remove(anchor_ids)
         for learner in self._learners:
             _forget(learner, gone)
-            if gone.rows.size:
-                learner.update(Events.none(self.dimension), Labels.none(self.dimension))
         return result
 
     def set_classes(

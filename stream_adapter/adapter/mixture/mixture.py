@@ -111,6 +111,7 @@ class Mixture:
     def forget(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """See `Learner.forget`."""
         self._learned(len(rows))
+        self._refresh_if_due(idle=False)
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner.set_classes`."""

@@ -3,8 +3,8 @@ import numpy as np
 from stream_adapter.config import AdapterConfig, AnchorsConfig
 from stream_adapter.evaluate.methods import Batch, Lessons, Task
 from stream_adapter.evaluate.methods.worker_adapter import WorkerAdapter
-from tests import learners as learners  # registers its learner
 from tests.evaluate.data import make_features
+from tests.learners import ClassMeans
 
 FEATURES = make_features(96)
 CONFIG = AdapterConfig(method="class-means", anchors=AnchorsConfig(neighbours=4))
@@ -48,4 +48,5 @@ def test_what_a_batch_teaches_is_in_force_for_the_next_one() -> None:
 
 def test_another_method_may_take_the_configured_ones_place() -> None:
     configured = AdapterConfig(method="llu", anchors=AnchorsConfig(neighbours=4))
-    WorkerAdapter(Task(FEATURES.vocabulary, (), 0, configured), method="class-means")
+    method = WorkerAdapter(Task(FEATURES.vocabulary, (), 0, configured), method="class-means")
+    assert isinstance(method._processor.adapter._learner._learner, ClassMeans)  # type: ignore[attr-defined]
