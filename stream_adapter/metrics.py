@@ -138,6 +138,7 @@ class Metrics:
         self.guard_damping = Gauge("guard_damping", "Smallest share of the update that the guard lets through.", **made)
         self.guard_damping.set(1.0)
 
+        self._lagging: frozenset[Partition] = frozenset()
         self.lag = Gauge("consumer_lag", "Records not yet read.", ["topic", "partition"], **made)
         self.assigned = Gauge("assigned_partitions", "Input partitions that this worker owns.", **made)
         self.rebalances = Counter("rebalances", "Changes of the partitions that this worker owns.", **made)
@@ -233,7 +234,9 @@ class Metrics:
 
     def set_lag(self, lag: Mapping[Partition, int]) -> None:
         """Replace the lag of all partitions; one that moved to another worker disappears here."""
-        self.lag.clear()
+        for topic, partition in self._lagging - lag.keys():
+            self.lag.remove(topic, str(partition))
         for (topic, partition), records in lag.items():
             self.lag.labels(topic=topic, partition=str(partition)).set(records)
+        self._lagging = frozenset(lag)  # never cleared as a whole: a scrape in between would see none
         self.assigned.set(len(lag))
