@@ -38,7 +38,7 @@ RUN /opt/tools/bin/pip install --require-hashes --no-deps --requirement requirem
     && /opt/tools/bin/pip --python /opt/stream-adapter/bin/python install --prefix /trees/base \
         --no-index --no-deps /wheels/*.whl \
     && rm -rf /wheels \
-    && for name in networkx scipy sympy; do \
+    && for name in networkx sympy; do \
         find /trees/base/lib/python3*/site-packages/"${name}" -type d -name tests -prune -exec rm -rf {} +; done
 
 COPY pyproject.toml README.md LICENSE ./

@@ -53,7 +53,7 @@ format: setup ## Let ruff format and fix
 	$(BIN)/ruff format .
 
 benchmarks: setup ## Print what things cost, side by side
-	for file in benchmarks/encode.py benchmarks/adapter.py benchmarks/worker.py benchmarks/restore.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/encode.py benchmarks/adapter.py benchmarks/worker.py benchmarks/restore.py; do OMP_WAIT_POLICY=passive $(BIN)/python $$file || exit 1; done
 
 kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; ends with one line of JSON
 	@$(BIN)/python -m tests.campaigns --kills $(KILLS) --workers $(WORKERS) \
@@ -94,7 +94,7 @@ screenshots: setup ## Take the README's pictures of the live page (Chromium; a m
 	$(BIN)/python -m tests.page.screenshots
 
 page-benchmark: setup ## Measure what the live page costs the worker
-	$(BIN)/python benchmarks/page.py
+	OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/page.py
 
 # Containers
 IMAGE   ?= stream-adapter

@@ -1,50 +1,84 @@
-"""The adapter's floor: what an event costs to predict, to learn and to prune, and what a refit costs.
+"""What the default method costs beside the untouched model, and what its anchors cost: one thread, processor time.
 
-    python benchmarks/adapter.py [--anchors 1000 10000 100000] [--rounds 5]
+    OMP_NUM_THREADS=1 python benchmarks/adapter.py [--anchors 1000 10000] [--classes 171 1000] [--rounds 40]
 
-Vectors are made up (512 numbers, in clusters around made-up class vectors), seeds are fixed. Ratios are between figures
-of one run, taken in turn and the best of each: on a shared machine the absolute ones drift. Set OMP_WAIT_POLICY=passive
-where other processes use the same cores: torch's threads otherwise wait for each other actively, and a refit takes
-several times as long.
+Vectors are made up (512 numbers, in clusters around made-up class vectors), seeds are fixed. A round is a batch of 64
+events, 19 of them labelled, with a full window of traffic. All kinds of work of a row are done in turn in every round,
+and the median over rounds is shown: compare within a row, on a shared machine figures drift.
 """
 
 import argparse
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from stream_adapter.adapter import Adapter, Anchor
-from stream_adapter.adapter.latent_update import FitSettings, fit
-from stream_adapter.adapter.neighbours import Neighbours
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.traffic_window import TrafficWindow
-from stream_adapter.config import AdapterConfig, AnchorsConfig, RefitConfig
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.anchors import Anchors
+from stream_adapter.adapter.anchors.ownership import key_of
+from stream_adapter.adapter.anchors.weights import Directions
+from stream_adapter.adapter.classes import Classes
+from stream_adapter.adapter.inline_executor import InlineExecutor
+from stream_adapter.adapter.learner import Events, Labels, Surroundings
+from stream_adapter.adapter.mixture.constants import DIRECTIONS
+from stream_adapter.adapter.mixture.mixture import Mixture
+from stream_adapter.config import AnchorsConfig, MixtureConfig
 
 D = 512
 BATCH = 64
-CLASSES = (171, 1_000)
+LABELS = 19
 INDEXES: tuple[Literal["exact", "hnsw"], ...] = ("exact", "hnsw")
-METHODS: tuple[Literal["ours", "llu"], ...] = ("ours", "llu")
-FITS = ((200, 10), (200, 171), (2_000, 10), (2_000, 171))
-STEPS = 100
 
 
-def best(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Milliseconds of each kind of work, the best of `rounds`, run in turn."""
-    fastest = dict.fromkeys(work, float("inf"))
-    for _, (name, run) in itertools.product(range(rounds + 1), work.items()):
-        started = time.perf_counter()
-        run()
-        fastest[name] = min(fastest[name], 1e3 * (time.perf_counter() - started))
-    return fastest
+class Times:
+    """Processor time of several kinds of work, by name."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, list[float]] = defaultdict(list)
+
+    def of(self, name: str, work: Callable[[], object]) -> None:
+        """Do it."""
+        started = time.process_time()
+        work()
+        self._spent[name].append(time.process_time() - started)
+
+    def milliseconds(self, name: str) -> float:
+        """The median."""
+        return 1e3 * float(np.median(self._spent[name]))
+
+    def each(self, *names: str, of: int = BATCH) -> float:
+        """The medians' sum, divided by so many events or labels, in microseconds."""
+        return sum(1e3 * self.milliseconds(name) / of for name in names)
+
+
+class Stream:
+    """Made-up class vectors and pictures: a picture's cosine is 0.7 with its class and 0.5 with others of its class."""
+
+    def __init__(self, n_classes: int, seed: int = 0) -> None:
+        self._random = np.random.default_rng(seed)
+        texts = unit(self._random.normal(size=(n_classes, D)))
+        self.classes = Classes(tuple(f"class {index}" for index in range(n_classes)), texts, 100.0)
+        self._sent = 0
+
+    def events(self, count: int) -> tuple[Events, list[Anchor]]:
+        """The next pictures, of classes drawn at random, and the anchors that their labels would be."""
+        labels = self._random.integers(len(self.classes), size=count)
+        noise = self._random.normal(size=(count, D)) / np.sqrt(D)
+        vectors = unit(self.classes.texts[labels] + noise)
+        numbers = range(self._sent, self._sent + count)
+        self._sent += count
+        anchors = [
+            Anchor(f"{number:032x}", vector, self.classes.names[label], number)
+            for number, vector, label in zip(numbers, vectors, labels.tolist(), strict=True)
+        ]
+        return Events(np.array([key_of(anchor.anchor_id) for anchor in anchors], np.uint64), vectors), anchors
 
 
 def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -53,186 +87,91 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
     return short
 
 
-class Stream:
-    """Made-up class vectors and pictures: a picture's cosine is 0.7 with its class and 0.5 with others of its class."""
-
-    def __init__(self, classes: int, seed: int = 0) -> None:
-        self._random = np.random.default_rng(seed)
-        self.texts = unit(self._random.normal(size=(classes, D)))
-        self.names = [f"class {index}" for index in range(classes)]
-        self._count = 0
-
-    def vectors(self, labels: NDArray[np.int64]) -> NDArray[np.float32]:
-        """A new picture of each of these classes: (n, D)."""
-        return unit(self.texts[labels] + self._random.normal(size=(len(labels), D)) / np.sqrt(D))
-
-    def anchors(self, count: int) -> list[Anchor]:
-        """The next labelled pictures, of classes drawn at random."""
-        labels = self._random.integers(len(self.names), size=count)
-        vectors = self.vectors(labels)
-        made = [
-            Anchor(f"{self._count + index:032x}", vectors[index], self.names[label], self._count + index)
-            for index, label in enumerate(labels.tolist())
-        ]
-        self._count += count
-        return made
+def filled(stream: Stream, count: int, index: Literal["exact", "hnsw"], budget: int) -> Anchors:
+    """So many anchors."""
+    config = AnchorsConfig(budget=budget, budget_per_class=budget, index=index, recall_sample=0.0)
+    anchors = Anchors(stream.classes, (), config)
+    for _ in range(0, count, 1_000):
+        anchors.take_in(stream.events(min(1_000, count))[1])
+    anchors.maintain(InlineExecutor())
+    return anchors
 
 
-def adapter_of(
-    stream: Stream, anchors: int, index: Literal["exact", "hnsw"], method: Literal["ours", "llu"] = "ours"
-) -> Adapter:
-    """An adapter full to its budget, fitted once, in one step: what a fit finds does not change what an event costs."""
-    config = AdapterConfig(
-        method=method,
-        anchors=AnchorsConfig(budget=anchors, budget_per_class=anchors, index=index, recall_sample=0.0),
-        refit=RefitConfig(background=False, every_labels=1, steps=1),
-    )
-    adapter = Adapter(stream.texts, stream.names, 100.0, config)
-    adapter.learn(stream.anchors(anchors))
-    adapter.maintain(InlineExecutor(), 0.0)
-    return adapter
+def zero_shot(vectors: NDArray[np.float32], classes: Classes) -> NDArray[np.float32]:
+    """What CLIP itself costs after the image encoder: (n, D) -> (n, C)."""
+    logits = classes.logit_scale * (vectors @ classes.texts.T)
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return logits
 
 
-def ratio(value: float, base: float) -> str:
-    """How many times the base."""
-    return f"{value / base:.2f}"
-
-
-def predicting(sizes: list[int], rounds: int) -> Iterator[Table]:
-    """Cost of an event that is predicted, by size of store and vocabulary and by index."""
-    table = Table("anchors", "classes", "exact µs/event", "hnsw µs/event", "hnsw ÷ exact", "without anchors")
-    table.title = f"predict, batches of {BATCH}"
-    for anchors, classes in itertools.product(sizes, CLASSES):
-        stream = Stream(classes)
-        queries = stream.vectors(np.arange(BATCH) % classes)
-        adapters = {"exact": adapter_of(stream, anchors, "exact"), "hnsw": adapter_of(Stream(classes), anchors, "hnsw")}
-        adapters["empty"] = Adapter(stream.texts, stream.names, 100.0, AdapterConfig())
-        times = best({name: partial(adapter.predict, queries) for name, adapter in adapters.items()}, 2 * rounds)
-        exact, hnsw, empty = (1e3 * times[name] / BATCH for name in ("exact", "hnsw", "empty"))
-        table.add_row(f"{anchors:,}", f"{classes:,}", f"{exact:.0f}", f"{hnsw:.0f}", ratio(hnsw, exact), f"{empty:.0f}")
+def learning(sizes: list[int], vocabularies: list[int], rounds: int) -> Iterator[Table]:
+    """Cost of an event to the learner, and of a refresh."""
+    columns = ("zero-shot", "predict", "update", "both", "less zero-shot", "refresh, ms", "of a core")
+    table = Table("classes", "anchors", *columns)
+    table.title = f"µs an event in batches of {BATCH}, {LABELS} of them labelled; a refresh a second"
+    for n_classes, size in itertools.product(vocabularies, sizes):
+        stream, now = Stream(n_classes), [0.0]
+        anchors = filled(stream, size, "exact", 2 * size)
+        learner = Mixture(stream.classes, anchors, MixtureConfig(), Surroundings(clock=partial(_read, now)))
+        for _ in range(0, MixtureConfig().window, 500):
+            learner.update(stream.events(500)[0], Labels.none(D))
+        times = Times()
+        for _ in range(rounds):
+            events, labelled = stream.events(BATCH)
+            times.of("zero-shot", partial(zero_shot, events.vectors, stream.classes))
+            times.of("predict", partial(learner.predict, events.vectors))
+            new = anchors.take_in(labelled[:LABELS]).new
+            times.of("update", partial(learner.update, events, Labels(*new)))
+            now[0] += 1e3  # nothing but time passes: what is due is the refresh
+            times.of("refresh", partial(learner.update, Events.none(D), Labels.none(D)))
+        both = times.each("predict", "update")
+        refresh = times.milliseconds("refresh")
+        events_ = (times.each("zero-shot"), times.each("predict"), times.each("update"), both)
+        cells = (*events_, both - times.each("zero-shot"), refresh)
+        table.add_row(f"{n_classes:,}", f"{size:,}", *(f"{cell:.0f}" for cell in cells), f"{refresh / 10:.1f} %")
     yield table
 
 
-class Found:
-    """Stands for the index: has the answer already."""
-
-    def __init__(self, answer: Neighbours) -> None:
-        self._answer = answer
-
-    def query(self, vectors: NDArray[np.float32], k: int) -> Neighbours:
-        """The same as ever."""
-        return self._answer
-
-
-def beyond_the_query(sizes: list[int], rounds: int) -> Iterator[Table]:
-    """Cost of an event without the search for its nearest anchors, by method; one core."""
-    table = Table("anchors", "classes", "zero-shot alone", *METHODS)
-    table.title = f"predict without the query, batches of {BATCH}, µs/event, one thread"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    for anchors, classes in itertools.product(sizes, CLASSES):
-        stream = Stream(classes)
-        queries = stream.vectors(np.arange(BATCH) % classes)
-        adapters = {method: adapter_of(Stream(classes), anchors, "exact", method) for method in METHODS}
-        adapters["none"] = Adapter(stream.texts, stream.names, 100.0, AdapterConfig())
-        for adapter in adapters.values():
-            adapter._index = Found(adapter._index.query(queries, adapter._settings.neighbours))  # type: ignore[assignment]
-        times = best({name: partial(adapter.predict, queries) for name, adapter in adapters.items()}, 10 * rounds)
-        costs = (f"{1e3 * times[name] / BATCH:.0f}" for name in ("none", *METHODS))
-        table.add_row(f"{anchors:,}", f"{classes:,}", *costs)
-    torch.set_num_threads(threads)
-    yield table
-
-
-def traffic(sizes: list[int]) -> Iterator[Table]:
-    """Cost of what is done in the background besides the maps, and once a second."""
-    table = Table("anchors", "classes", "read all anchors, s", "own evidence, ms", "hear it, ms", "adjust to it, ms")
-    table.title = "traffic: a full window of 2,000 events"
-    for anchors, classes in itertools.product(sizes, CLASSES):
-        stream = Stream(classes)
-        started = time.perf_counter()
-        adapter_of(Stream(classes), anchors, "exact", "llu")
-        between = time.perf_counter()
-        adapter = adapter_of(stream, anchors, "exact", "ours")
-        reading = (time.perf_counter() - between) - (between - started)
-        random = np.random.default_rng(0)
-        beliefs = random.dirichlet(np.full(classes, 0.01), 2_000).astype(np.float32)
-        vectors = stream.texts[beliefs.argmax(axis=1)]
-        adapter.observe(TrafficWindow.of(beliefs, random.random(2_000) < 0.3, beliefs, vectors))
-        times = []
-        evidence = adapter.evidence()
-        steps: tuple[Callable[[], object], ...] = (
-            adapter.evidence,
-            partial(adapter.hear, "own", evidence),
-            partial(adapter.maintain, InlineExecutor(), 1e9),
-        )
-        for step in steps:
-            started = time.perf_counter()
-            step()
-            times.append(f"{1e3 * (time.perf_counter() - started):.0f}")
-        table.add_row(f"{anchors:,}", f"{stream.texts.shape[0]:,}", f"{reading:.1f}", *times)
-    yield table
-
-
-def learning(sizes: list[int]) -> Iterator[Table]:
-    """Cost of an anchor while the store fills and when it is full."""
-    table = Table("anchors", "index", "empty → full µs/anchor", "at budget: 1 anchor ms", "20 together, ms/anchor")
-    table.title = f"learn, {CLASSES[0]} classes; at the budget each anchor drives out another"
-    for anchors, index in itertools.product(sizes, INDEXES):
-        stream = Stream(CLASSES[0])
-        started = time.perf_counter()
-        adapter = adapter_of(stream, anchors, index)
-        filling = 1e6 * (time.perf_counter() - started) / anchors
-        adapter.learn(stream.anchors(400))  # every class's nearest pairs are known after this
-        single = [stream.anchors(1) for _ in range(100)]
-        together = [stream.anchors(20) for _ in range(10)]
-        medians = []
-        for batches in (single, together):
-            times = []
-            for batch in batches:
-                started = time.perf_counter()
-                adapter.learn(batch)
-                times.append(1e3 * (time.perf_counter() - started) / len(batch))
-            medians.append(float(np.median(times)))
-        table.add_row(f"{anchors:,}", index, f"{filling:.0f}", f"{medians[0]:.2f}", f"{medians[1]:.2f}")
-    yield table
-
-
-def refitting(rounds: int) -> Iterator[Table]:
-    """Cost of a fit."""
-    table = Table("anchors", "classes", f"{STEPS} steps, s", "÷ first row")
-    table.title = f"refit, {torch.get_num_threads()} torch threads"
-    settings = FitSettings(logit_scale=100.0, damping=1.0, steps=STEPS, learning_rate=1e-3, rho=1e4)
-    work = {}
-    for anchors, classes in FITS:
-        stream = Stream(classes)
-        labels = np.arange(anchors) % classes
-        vectors = torch.from_numpy(stream.vectors(labels))
-        arguments = (vectors, torch.from_numpy(labels), torch.from_numpy(stream.texts), settings)
-        work[f"{anchors:,} {classes}"] = partial(fit, *arguments)
-    times = best(work, rounds)
-    first = next(iter(times.values()))
-    for name, milliseconds in times.items():
-        table.add_row(*name.split(), f"{milliseconds / 1e3:.2f}", ratio(milliseconds, first))
+def keeping(sizes: list[int], vocabularies: list[int], rounds: int) -> Iterator[Table]:
+    """Cost of finding an event's nearest anchors, and of taking an anchor in: store, weight and index."""
+    table = Table("classes", "anchors", "index", "query, µs an event", "insert, µs an anchor", "at the budget")
+    table.title = f"anchors, batches of {BATCH} events or {LABELS} labels; at the budget each drives out another"
+    for n_classes, size, index in itertools.product(vocabularies, sizes, INDEXES):
+        stream = Stream(n_classes)
+        matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(D, DIRECTIONS)))[0].astype(np.float32)
+        directions = Directions(matrix, 0.5 * DIRECTIONS / D, 1)
+        times = Times()
+        for kind, budget in (("insert", 2 * size), ("at the budget", size)):
+            anchors = filled(stream, size, index, budget)
+            anchors.set_directions(directions)
+            anchors.take_in(stream.events(LABELS)[1])
+            for _ in range(rounds):
+                events, labelled = stream.events(BATCH)
+                if kind == "insert":
+                    times.of("query", partial(anchors.nearest, events.vectors, 16))
+                times.of(kind, partial(anchors.take_in, labelled[:LABELS]))
+        cells = (times.each("query"), times.each("insert", of=LABELS), times.each("at the budget", of=LABELS))
+        table.add_row(f"{n_classes:,}", f"{size:,}", index, *(f"{cell:.0f}" for cell in cells))
     yield table
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--anchors", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="sizes of the store")
-    parser.add_argument("--rounds", type=int, default=5, help="the best of so many counts")
+    parser.add_argument("--anchors", type=int, nargs="+", default=[1_000, 10_000], help="how many")
+    parser.add_argument("--classes", type=int, nargs="+", default=[171, 1_000], help="how many")
+    parser.add_argument("--rounds", type=int, default=40, help="batches")
     arguments = parser.parse_args()
-    console = Console()
-    tables = (
-        refitting(arguments.rounds),
-        beyond_the_query(arguments.anchors, arguments.rounds),
-        traffic(arguments.anchors),
-        predicting(arguments.anchors, arguments.rounds),
-        learning(arguments.anchors),
-    )
-    for table in itertools.chain(*tables):
+    asked = (arguments.anchors, arguments.classes, arguments.rounds)
+    console = Console(width=120)
+    for table in itertools.chain(learning(*asked), keeping(*asked)):
         console.print(table)
+
+
+def _read(now: list[float]) -> float:
+    return now[0]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from drift_rivals import Rival, adwin, kswin, mmd, page_hinkley
+from drift_rivals import Rival, adwin, kswin, mmd, own_adwin, page_hinkley
 from drift_streams import Features
 from drift_tables import ALPHA, LENGTH, NEVER, compare, console, delay, summary
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ def domain_study(features: Features, streams: int, progress: Progress) -> None:
     rivals: dict[str, tuple[Rival, int]] = {
         "ADWIN, δ 0.002": (adwin(0.002), number),
         "ADWIN, δ 1e-5": (adwin(1e-5), number),
+        "ADWIN, δ 1e-5, the package's": (own_adwin(1e-5), number),
         "Page-Hinkley, λ 50": (page_hinkley(50.0), number),
         "Page-Hinkley, λ 20": (page_hinkley(20.0), number),
         "KSWIN, α 0.005": (kswin(0.005), max(number // 20, 2)),

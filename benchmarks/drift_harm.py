@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from drift_rivals import Rival, adwin, kswin, page_hinkley
+from drift_rivals import Rival, adwin, kswin, own_adwin, page_hinkley
 from drift_tables import ALPHA, LENGTH, NEVER, WITHIN, compare, console, delay, summary
 from numpy.typing import NDArray
 from rich.progress import Progress
@@ -93,6 +93,7 @@ def harm_rivals(streams: int, progress: Progress) -> None:
         "ours": (_ours, number),
         "ADWIN, δ 0.002": (adwin(0.002), number),
         "ADWIN, δ 1e-5": (adwin(1e-5), number),
+        "ADWIN, δ 1e-5, the package's": (own_adwin(1e-5), number),
         "Page-Hinkley, λ 50": (page_hinkley(50.0), number),
         "Page-Hinkley, λ 20": (page_hinkley(20.0), number),
         "KSWIN, α 0.005": (kswin(0.005), max(number // 20, 2)),

@@ -8,6 +8,8 @@ from hyppo.ksample import MMD
 from numpy.typing import NDArray
 from river import base, drift
 
+from stream_adapter.drift.adwin import Adwin
+
 Rival = Callable[[NDArray[np.float64]], Iterable[int]]
 """A stream in, the rows of its alarms out, lazily."""
 
@@ -15,6 +17,11 @@ Rival = Callable[[NDArray[np.float64]], Iterable[int]]
 def adwin(delta: float) -> Rival:
     """ADWIN on values in [0, 1]."""
     return lambda values: _alarms(drift.ADWIN(delta=delta), values)
+
+
+def own_adwin(delta: float) -> Rival:
+    """The package's own, which watches accuracy and confidence."""
+    return lambda values: (signal.row for signal in Adwin(delta).observe(values))
 
 
 def page_hinkley(threshold: float, delta: float = 0.005) -> Rival:

@@ -18,10 +18,10 @@ from restore import FINGERPRINT, D, records
 from rich.console import Console
 from rich.table import Table
 
-from stream_adapter.adapter import Adapter
+from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.config import AdapterConfig, AnchorsConfig
+from stream_adapter.journey.replica import Replica
 from stream_adapter.metrics import Metrics
-from stream_adapter.replica import Replica
 from stream_adapter.transport.changelog import Change
 
 _CLASSES = 100

@@ -41,8 +41,8 @@ from stream_adapter.events import (
     Versions,
     image_event_headers,
 )
-from stream_adapter.observing import Nobody
-from stream_adapter.page.desk import Desk
+from stream_adapter.journey.observing import NullObserver
+from stream_adapter.page.requests import RequestQueue
 from stream_adapter.page.sampling import Sampler
 from stream_adapter.service.build import open_worker
 from stream_adapter.service.logs import configure_logs
@@ -54,10 +54,11 @@ VARIANTS = ("off", "on", "looked at", "alternating")
 _CLIENT = """
 import json, sys, time, urllib.request
 url, after, picture = sys.argv[1], 0, 0
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 while True:
     started = time.monotonic()
     try:
-        with urllib.request.urlopen(f"{url}?span=15m&after={after}&picture={picture}&limit=24", timeout=5) as answer:
+        with direct.open(f"{url}?span=15m&after={after}&picture={picture}&limit=24", timeout=5) as answer:
             live = json.load(answer)
         after = (live["history"]["time_ms"] or [0])[-1]
         picture = max([picture, *(one["number"] for one in live["pictures"])])
@@ -123,7 +124,7 @@ def run(folder: Path, number: int, batch: int, variant: str, lookers: int) -> di
     with open_worker(config) as worker:
         worker.restore()
         processor: Any = worker._processor
-        finish, page, nobody = processor.finish, processor._observer, Nobody()
+        finish, page, nobody = processor.finish, processor._observer, NullObserver()
         batch_s: dict[bool, list[float]] = {True: [], False: []}
         lots = np.random.default_rng()
 
@@ -174,12 +175,12 @@ def hand_over(batch: int, repeats: int = 20_000) -> dict[str, float]:
     now = [0.0]
     looked: dict[str, Callable[[], bool]] = {"nobody looks": lambda: False, "somebody looks": lambda: True}
     for name, watched in looked.items():
-        sampler, desk = Sampler(4.0, watched, lambda: now[0]), Desk(time.monotonic)
+        sampler, requests = Sampler(4.0, watched, lambda: now[0]), RequestQueue(time.monotonic)
         started = time.perf_counter()
         for _ in range(repeats):
             now[0] += batch / 10_000
-            sampler.saw(events, vectors, predictions)
-            desk.turn()
+            sampler.on_batch(events, vectors, predictions)
+            requests.serve()
         found[name] = 1e6 * (time.perf_counter() - started) / repeats
     return found
 

@@ -2,9 +2,11 @@
 
     python benchmarks/restore.py [--anchors 100000] [--classes 1000] [--tail 1000]
 
-On a real Kafka (KAFKA_BOOTSTRAP_SERVERS, or one of its own) and a real disk; vectors are made up, 512 numbers each.
+On a real Kafka (KAFKA_BOOTSTRAP_SERVERS, or one of its own) and a real disk; vectors are made up, 512 numbers each. The
+topic also holds what another worker said about its traffic: directions half way, as they are found ever more rarely,
+and evidence at the end.
 "CPU" is what this process used, over all of its threads: on a shared machine the one that repeats. Ready is a worker
-that has a fit: its first one, or that of the snapshot. The end is when the index answers; exact search answers before.
+whose anchors are all in force. The end is when the index answers; exact search answers before.
 """
 
 import argparse
@@ -21,17 +23,23 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from stream_adapter.adapter import Adapter
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import AdapterConfig, AnchorsConfig, KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
-from stream_adapter.events import AnchorRecord, round_through_float16
+from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, PresenceRecord, round_through_float16
+from stream_adapter.journey.replica import Replica
+from stream_adapter.journey.sharing import Sharing
 from stream_adapter.metrics import Metrics
-from stream_adapter.replica import Replica
+from stream_adapter.service.worker import RESTORED_AT_ONCE
 from stream_adapter.snapshots import Snapshot, SnapshotFolder
+from stream_adapter.transport.changelog import in_larger_portions
 from stream_adapter.transport.kafka import KafkaChangelog, ensure_topics, write_outputs
 
 D = 512
 FINGERPRINT = "0123456789abcdef"
+VOCABULARY = "fedcba9876543210"
+TRAFFIC = 2_000  # events of another worker
 
 
 class Clock:
@@ -51,31 +59,61 @@ class Clock:
 class Worker:
     """What of a worker holds anchors."""
 
-    def __init__(self, kafka: KafkaConfig, texts: np.ndarray, budget: int) -> None:
+    def __init__(self, kafka: KafkaConfig, texts: np.ndarray, budget: int, background: ThreadPoolExecutor) -> None:
+        surroundings = Surroundings(clock=time.monotonic, background=background, slot="benchmark", publishes=True)
         config = AdapterConfig(anchors=AnchorsConfig(budget=budget, budget_per_class=budget))
-        self.adapter = Adapter(texts, [f"class {number}" for number in range(len(texts))], 100.0, config)
+        self.adapter = Adapter(texts, class_names(texts), 100.0, config, surroundings=surroundings)
         self.replica = Replica(self.adapter, fingerprint=FINGERPRINT, writer="benchmark", metrics=Metrics())
+        self.sharing = Sharing(
+            self.adapter,
+            slot="benchmark",
+            writer="benchmark",
+            fingerprint=FINGERPRINT,
+            vocabulary=VOCABULARY,
+        )
         self.changelog = KafkaChangelog(kafka, writer="benchmark")
 
     def read_to_end(self) -> int:
         """Follow the topic to its end; returns how many records that were."""
         number = 0
-        for changes in self.changelog.read_to_end():
+        for changes in in_larger_portions(self.changelog.read_to_end(), RESTORED_AT_ONCE):
             number += len(changes)
-            self.replica.follow(changes)
+            self.replica.follow(change for change in changes if not change.key.startswith(PRESENCE_PREFIX))
+            self.sharing.follow(change for change in changes if change.key.startswith(PRESENCE_PREFIX))
         return number
 
-    def fit(self, background: ThreadPoolExecutor) -> None:
-        """Fit all anchors; the index is built beside it."""
-        while self.adapter.changes_since_fit:
-            self.adapter.maintain(background, time.monotonic())
+    def take_effect(self) -> None:
+        """Wait until all anchors are in force; the index is built beside it."""
+        while self.adapter.pending:
+            self.adapter.learn(())
             time.sleep(0.01)
 
-    def build_index(self, background: ThreadPoolExecutor) -> None:
+    def build_index(self) -> None:
         """Wait until the graph answers."""
         while self.adapter.index_statistics.kind != "hnsw":
-            self.adapter._index.maintain(background)
+            self.adapter.learn(())
             time.sleep(0.01)
+
+
+def class_names(texts: np.ndarray) -> list[str]:
+    """A name for each class."""
+    return [f"class {number}" for number in range(len(texts))]
+
+
+def said_about_traffic(texts: np.ndarray) -> dict[str, PresenceRecord]:
+    """What another worker says about its traffic, by key: directions, and evidence."""
+    other = Adapter(texts, class_names(texts), 100.0, surroundings=Surroundings(slot="another", publishes=True))
+    rng = np.random.default_rng(1)
+    vectors = texts[rng.integers(len(texts), size=TRAFFIC)] + rng.normal(size=(TRAFFIC, D)) / np.sqrt(D)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    said: dict[str, bytes] = {}
+    for start in range(0, TRAFFIC, 500):
+        ids = [f"traffic {number}" for number in range(start, start + 500)]
+        other.predict(vectors[start : start + 500])
+        other.update(ids, vectors[start : start + 500])
+        said |= other.records()
+        other.follow((), other.records())
+    return {key: PresenceRecord(key, value, FINGERPRINT, VOCABULARY) for key, value in said.items()}
 
 
 def records(texts: np.ndarray, numbers: range) -> list[AnchorRecord]:
@@ -108,48 +146,45 @@ def fill(kafka: KafkaConfig, texts: np.ndarray, numbers: range) -> None:
         write_outputs(kafka, [record.to_record("another worker") for record in portion])
 
 
-def from_topic(make: Callable[[], Worker], background: ThreadPoolExecutor) -> tuple[Worker, Clock]:
+def from_topic(make: Callable[[], Worker]) -> tuple[Worker, Clock]:
     """Nothing but the topic."""
     worker, clock = make(), Clock()
     worker.read_to_end()
     clock.lap("read the topic")
-    worker.fit(background)
-    clock.lap("the first fit, building the index beside it")
-    worker.build_index(background)
+    worker.take_effect()
+    clock.lap("take effect, building the index beside it")
+    worker.build_index()
     clock.lap("the rest of the index")
     return worker, clock
 
 
-def from_snapshot(
-    make: Callable[[], Worker], folder: SnapshotFolder, background: ThreadPoolExecutor
-) -> tuple[Worker, Clock]:
+def from_snapshot(make: Callable[[], Worker], folder: SnapshotFolder) -> tuple[Worker, Clock]:
     """A snapshot, and what came after it."""
     worker, clock = make(), Clock()
     snapshot = folder.newest(fingerprint=FINGERPRINT, changelog=worker.changelog.identity)
     assert snapshot is not None
     clock.lap("read the file, all checksums")
-    worker.adapter.load_state(snapshot.arrays)
-    worker.adapter.take_evidence_in()
-    clock.lap("restore store and fit" + (" and graph" if "graph.labels" in snapshot.arrays else ""))
+    worker.adapter.restore(snapshot.arrays)
+    clock.lap("restore store and learner")
     assert worker.changelog.go_on_from(snapshot.offsets)
     tail = worker.read_to_end()
     clock.lap(f"read the tail, {tail} records")
-    assert worker.adapter.has_fit
-    worker.build_index(background)
+    worker.take_effect()
+    worker.build_index()
     clock.lap("build the index in the background")
     return worker, clock
 
 
-def take(worker: Worker, folder: SnapshotFolder, *, graph: bool) -> Clock:
+def take(worker: Worker, folder: SnapshotFolder) -> Clock:
     """Take a snapshot, step by step."""
     clock = Clock()
-    copying = worker.adapter.copy_state()
+    copying = worker.adapter.copy()
     clock.lap("begin the copy (owner's thread)")
     copying.run()
     clock.lap("copy vectors (background)")
-    state = copying.finish(graph=graph)
+    state, learner = copying.finish(), worker.adapter.learner_state()
     clock.lap("finish the copy (owner's thread)")
-    arrays = state.arrays()
+    arrays = {**state.arrays(), **learner}
     clock.lap("pack (background)")
     offsets = worker.changelog.positions
     size = folder.save(Snapshot(FINGERPRINT, "", 0, worker.changelog.identity, offsets, {}, arrays))
@@ -196,26 +231,27 @@ def main() -> None:
     with broker() as servers, ThreadPoolExecutor(2) as background, tempfile.TemporaryDirectory() as scratch:
         kafka = KafkaConfig(bootstrap_servers=servers, topics=KafkaTopics(**topics))
         ensure_topics(kafka)
-        fill(kafka, texts, range(arguments.anchors))
+        half = arguments.anchors // 2
+        said = said_about_traffic(texts)
+        fill(kafka, texts, range(half))
+        write_outputs(kafka, [said.pop("directions").to_record("another worker")])
+        fill(kafka, texts, range(half, arguments.anchors))
+        write_outputs(kafka, [record.to_record("another worker") for record in said.values()])
 
         def make() -> Worker:
-            return Worker(kafka, texts, 2 * arguments.anchors)
+            return Worker(kafka, texts, 2 * arguments.anchors, background)
 
-        worker, clock = from_topic(make, background)
+        worker, clock = from_topic(make)
         size = f"{worker.adapter.n_anchors:,} anchors, {arguments.classes:,} classes"
         console.print(show(f"From the topic alone: {size}", clock, 2))
-        for graph in (False, True):
-            with SnapshotFolder(Path(scratch) / str(graph)) as folder:
-                console.print(
-                    show(f"Taking a snapshot{' with the graph' if graph else ''}", take(worker, folder, graph=graph))
-                )
+        with SnapshotFolder(Path(scratch)) as folder:
+            console.print(show("Taking a snapshot", take(worker, folder)))
         fill(kafka, texts, range(arguments.anchors, arguments.anchors + arguments.tail))
         worker.read_to_end()
-        for graph in (False, True):
-            with SnapshotFolder(Path(scratch) / str(graph)) as folder:
-                restored, clock = from_snapshot(make, folder, background)
-                assert restored.adapter.anchors_digest == worker.adapter.anchors_digest
-                console.print(show(f"From a snapshot{' with the graph' if graph else ''}", clock, 3))
+        with SnapshotFolder(Path(scratch)) as folder:
+            restored, clock = from_snapshot(make, folder)
+            assert restored.adapter.anchors_digest == worker.adapter.anchors_digest
+            console.print(show("From a snapshot", clock, 3))
 
 
 if __name__ == "__main__":

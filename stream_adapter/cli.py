@@ -1,11 +1,13 @@
 """The commands, thin: each reads its arguments, calls one function of the package and shows the result."""
 
+import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
 
+import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +16,8 @@ from stream_adapter import __version__, config
 from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
+from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app
+from stream_adapter.output_file import is_standard_output
 
 app = typer.Typer(
     help="Keeps a frozen CLIP learning from a live stream of labelled images, without losing what it knew.",
@@ -22,21 +26,17 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 classes_app = typer.Typer(help="Class names and their text vectors.", no_args_is_help=True)
-anchors_app = typer.Typer(help="Look at what was learned, and delete from it.", no_args_is_help=True)
-letters_app = typer.Typer(help="Events that could not be used.", no_args_is_help=True)
-drift_app = typer.Typer(help="What the monitors found, and what the guard did.", no_args_is_help=True)
+events_app = typer.Typer(help="What the records of the images topic look like.", no_args_is_help=True)
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.command()(demo)
 app.command("produce-samples")(produce_samples)
+app.add_typer(events_app, name="events")
 app.add_typer(topics_app, name="topics")
 app.add_typer(classes_app, name="classes")
 app.add_typer(anchors_app, name="anchors")
 app.add_typer(letters_app, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(drift_app, name="drift")
-
-ConfigFile = Annotated[Path, typer.Argument(help="Configuration file; see configs/default.yaml.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
 
 
 def _version(wanted: bool) -> None:
@@ -51,12 +51,17 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    # A command's standard output is what it was asked for; a worker sets up its own logs.
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 @app.command()
 def run(file: ConfigFile) -> None:
     """Run a worker until SIGTERM, SIGINT or the end of its input; then drain and commit."""
+    # The encoder, the learner and what runs in the background share the cores. With OpenMP's default, threads that wait
+    # for others spin meanwhile, and take the cores from them. Read when torch is loaded, which the next import does.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from stream_adapter.service.main import run_worker
 
     run_worker(config.load(file))
@@ -64,9 +69,17 @@ def run(file: ConfigFile) -> None:
 
 @app.command()
 def validate(file: ConfigFile) -> None:
-    """Check a configuration file and report every problem; starts nothing. Exit status 2 when it is not valid."""
-    config.load(file)
-    typer.echo(f"{file}: valid")
+    """Check a configuration file and report every problem; starts nothing. Exit status 2 when it is not valid.
+
+    Looks at the model's name, the classes and the files that it names, too; loads no model and asks no broker.
+    """
+    loaded = config.load(file)
+    from stream_adapter.operations.validation import examine
+
+    found = examine(loaded)
+    if found.problems:
+        raise ConfigError(found.problems, str(file))
+    typer.echo("\n".join([f"{file}: valid", *found.notes]))
 
 
 @app.command()
@@ -74,6 +87,10 @@ def produce(
     file: ConfigFile,
     input: Annotated[Path, typer.Argument(help="Folder CLASS/picture.jpg, .csv or .jsonl manifest, recorded topic.")],
     labels: Annotated[bool, typer.Option(help="Whether a folder's name is sent as the label.")] = True,
+    class_folder: Annotated[
+        Literal["own", "top"],
+        typer.Option(help="Which folder that is: the one that a picture lies in, or the top one below INPUT."),
+    ] = "own",
     rate: Annotated[
         float | None,
         typer.Option(min=0.1, help="Events a second at most; without it as fast as the broker takes them."),
@@ -83,7 +100,15 @@ def produce(
     """Send pictures to the images topic, with progress, rate and a count of what was refused."""
     from stream_adapter.operations.produce import produce_all
 
-    produce_all(config.load(file), input, labels=labels, rate=rate, limit=limit, console=Console(stderr=True))
+    produce_all(
+        config.load(file),
+        input,
+        labels=labels,
+        class_folder=class_folder,
+        rate=rate,
+        limit=limit,
+        console=Console(stderr=True),
+    )
 
 
 @app.command()
@@ -98,7 +123,26 @@ def record(
     from stream_adapter.operations.record import record_topic
 
     number = record_topic(config.load(file), topic, output)
-    typer.echo(f"{number} records written to {output}")
+    typer.echo(f"{number} records written to {output}", err=is_standard_output(output))
+
+
+@events_app.command("try")
+def events_try(
+    file: ConfigFile,
+    input: Annotated[
+        Path | None, typer.Argument(help="A recorded topic, as `record` writes it; without it the images topic.")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="Read this topic in place of the images topic.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many records, from the beginning.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show how the first records would be read; starts nothing. Exit status 1 when none of them can be used."""
+    from stream_adapter.operations.trying import show_readings, try_events
+
+    if input is not None and topic is not None:
+        raise typer.BadParameter("name a file or a topic, not both")
+    if not show_readings(try_events(config.load(file), input, topic, limit), as_json=as_json):
+        raise typer.Exit(1)
 
 
 @topics_app.command("create")
@@ -140,133 +184,8 @@ def classes_build(
     loaded = config.load(file)
     encoder, vocabulary = load_models(loaded.encoder, loaded.vocabulary)
     save_vocabulary(output, vocabulary, fingerprint=encoder.fingerprint)
-    typer.echo(f"{len(vocabulary.class_names)} classes, {vocabulary.d} dimensions, written to {output}")
-
-
-@anchors_app.command("list")
-def anchors_list(
-    file: ConfigFile,
-    label: Annotated[str | None, typer.Option(help="Only this class.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """Show what was learned, newest last."""
-    from stream_adapter.operations import anchors, showing
-
-    found = list(anchors.read_anchors(config.load(file), label).values())
-    showing.show_anchors(found, limit, as_json=as_json)
-
-
-@anchors_app.command("show")
-def anchors_show(
-    file: ConfigFile,
-    id: Annotated[str, typer.Argument(help="The anchor's id, or its beginning.")],
-    as_json: AsJson = False,
-) -> None:
-    """Show one anchor with everything that is known about it."""
-    from stream_adapter.operations import anchors, showing
-
-    showing.show_anchor(anchors.find_anchor(config.load(file), id), as_json=as_json)
-
-
-@anchors_app.command("delete")
-def anchors_delete(
-    file: ConfigFile,
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids, or their beginnings.")] = None,
-    label: Annotated[str | None, typer.Option(help="All anchors of this class.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Delete anchors; running workers drop them and refit within about a second."""
-    from stream_adapter.operations import anchors, showing
-
-    if not ids and label is None:
-        raise typer.BadParameter("name ids, or a class with --label")
-    loaded = config.load(file)
-    doomed = anchors.choose_anchors(loaded, ids or [], label)
-    showing.show_anchors(doomed, limit=20, as_json=False)
-    if doomed and not yes:
-        typer.confirm(f"Delete {len(doomed)} anchors?", abort=True)
-    anchors.delete_anchors(loaded, doomed)
-    typer.echo(f"deleted {len(doomed)} anchors")
-
-
-@anchors_app.command("export")
-def anchors_export(
-    file: ConfigFile,
-    output: Annotated[Path, typer.Argument(help="The file to write.")],
-    at: Annotated[
-        str | None,
-        typer.Option(help="As they were before this offset (1234, or 0:1234,1:99), or at this time (ISO 8601)."),
-    ] = None,
-) -> None:
-    """Write the anchors, as they are or as they were, into one checksummed file."""
-    from stream_adapter.operations import anchor_files, showing
-
-    showing.show_export(anchor_files.export_anchors(config.load(file), output, at), output)
-
-
-@anchors_app.command("import")
-def anchors_import(
-    file: ConfigFile,
-    input: Annotated[Path, typer.Argument(help="A file that `anchors export` wrote.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Delete anchors that are not in the file.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Make the anchors what they are in a file; running workers follow within about a second."""
-    from stream_adapter.operations import anchor_files, showing
-
-    loaded = config.load(file)
-    plan = anchor_files.plan_import(loaded, input, replace=replace)
-    typer.echo(f"{plan.new} new, {plan.changed} changed, {plan.unchanged} unchanged, {plan.deleted} to delete")
-    if dry_run or not plan.records:
-        return
-    if plan.changed + plan.deleted and not yes:
-        typer.confirm(f"Change {plan.changed} and delete {plan.deleted} anchors?", abort=True)
-    with showing.progress("writing", len(plan.records)) as progress:
-        anchor_files.write_import(loaded, plan, progress)
-    typer.echo(f"{len(plan.records)} records written")
-
-
-@letters_app.command("list")
-def dead_letters_list(
-    file: ConfigFile,
-    stage: Annotated[str | None, typer.Option(help="Only those refused at: parse, label, decode, encode.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """Show events that could not be used, and why."""
-    from stream_adapter.operations import dead_letters, showing
-
-    letters = [letter for letter in dead_letters.read_letters(config.load(file)) if stage in (None, letter.stage)]
-    showing.show_letters(letters, limit, as_json=as_json)
-
-
-@letters_app.command("replay")
-def dead_letters_replay(
-    file: ConfigFile,
-    stage: Annotated[
-        str | None, typer.Option(help="Only this stage, and then all of it, also what was sent back before.")
-    ] = None,
-) -> None:
-    """Send the originals back to the topic that they came from."""
-    from stream_adapter.operations import dead_letters
-
-    counts = dead_letters.replay(config.load(file), stage=stage)
-    typer.echo(f"sent {counts['sent']}, passed over {counts['passed over']}, unusable {counts['unusable']}")
-
-
-@drift_app.command("report")
-def drift_report(
-    file: ConfigFile,
-    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("drift.html"),
-    hours: Annotated[float, typer.Option(min=0.01, help="How far back from the newest event.")] = 24.0,
-) -> None:
-    """Write a page with plots: alarms, what the guard did, harm, accuracy, novelty, new classes and the evidence."""
-    from stream_adapter.operations.drift_report import write_drift_report
-
-    number = write_drift_report(config.load(file), output, hours=hours)
-    typer.echo(f"{number} events, written to {output}")
+    written = f"{len(vocabulary.class_names)} classes, {vocabulary.d} dimensions, written to {output}"
+    typer.echo(written, err=is_standard_output(output))
 
 
 def main() -> None:

@@ -2,26 +2,27 @@
 
     StreamAdapterError
     ├── ConfigError            the configuration is wrong; nothing was started
+    ├── PluginError            nothing is registered under a name, or what is cannot be used
     ├── VocabularyError        class names, prompts or class vectors do not fit together
     ├── EncoderError           the model cannot be loaded or does not fit the vocabulary
     ├── FingerprintMismatch    vectors of two different encoders were about to meet
     ├── AnchorError            an anchor is unknown, not finite, not unit or of the wrong length
     ├── SnapshotError          a saved state cannot be written, or not be trusted
     ├── TransportError         the broker, topic or file cannot be used
-    │   └── Fenced             another worker took over this worker's identity
+    │   ├── Fenced             another worker took over this worker's identity
+    │   └── Unreachable        nobody answers now; a worker that runs asks again
     ├── EvaluationError        features, methods or options of an evaluation cannot be used
-    ├── DeadLetterLimitExceeded  too large a share of recent events is bad; the worker stops
+    ├── DeadLetterLimitExceeded  nothing but bad events came since the start; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
         ├── UndecodableImage       stage "decode": not an image, truncated, too large
         ├── ForeignVector          stage "encode": an embedding of another encoder, or not a unit vector
-        └── UnknownLabel           stage "label": the label is not in the vocabulary
+        ├── UnknownLabel           stage "label": the label is not in the vocabulary
+        └── UnexpectedFailure      any stage: an exception that nobody foresaw, of which the message names the class
 
 An `EventError` is somebody's data and never stops the worker; all others do, with a message that says what
 failed, the value, and what to do.
 """
-
-from typing import ClassVar
 
 
 class StreamAdapterError(Exception):
@@ -41,6 +42,10 @@ class ConfigError(StreamAdapterError):
         listing = "\n".join(f"  - {problem}" for problem in problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(f"{source}: {count}\n{listing}")
+
+
+class PluginError(StreamAdapterError):
+    """No learner, encoder or transport is registered under a name, or it cannot be loaded."""
 
 
 class VocabularyError(StreamAdapterError):
@@ -71,12 +76,16 @@ class Fenced(TransportError):
     """Another worker took over this worker's identity."""
 
 
+class Unreachable(TransportError):
+    """Nobody answers now. What was asked for can be asked for again; a running worker does, until it is answered."""
+
+
 class EvaluationError(StreamAdapterError):
     """Features, methods or options of an evaluation cannot be used."""
 
 
 class DeadLetterLimitExceeded(StreamAdapterError):
-    """Too large a share of recent events is bad: a fault of the producer or of the set-up, not of single events."""
+    """Nothing but bad events came since the start: a fault of the producer or of the set-up, not of single events."""
 
 
 class EventError(StreamAdapterError):
@@ -86,7 +95,7 @@ class EventError(StreamAdapterError):
         stage: where on the journey it was refused, as written to the dead letter's headers.
     """
 
-    stage: ClassVar[str] = "unknown"
+    stage: str = "unknown"
 
 
 class MalformedEvent(EventError):
@@ -111,3 +120,19 @@ class UnknownLabel(EventError):
     """The label is not a class of the vocabulary and the policy is `reject`."""
 
     stage = "label"
+
+
+class UnexpectedFailure(EventError):
+    """Something that is not foreseen was raised about one event: a fault of ours, which must not stop a stream."""
+
+    def __init__(self, stage: str, error: Exception) -> None:
+        self.stage = stage
+        self.error = error
+        super().__init__(f"unexpected {type(error).__name__}: {error}")
+
+
+# What nobody foresaw may happen at any stage; a fault of ours is laid to the event that shows it.
+STAGES = tuple(
+    sorted({kind.stage for kind in EventError.__subclasses__()} - {EventError.stage} | {"predict", "explain", "learn"})
+)
+"""Where an event can be refused."""

@@ -1,8 +1,10 @@
 """Every Prometheus metric, with its help text, in one place; `docs/metrics.md` explains each.
 
-Label sets are bounded: stages, groups, models, outcomes, reasons and partitions, never classes or event ids.
+Label sets are bounded: stages, content types, groups, models, outcomes, reasons and partitions, never classes or event
+ids.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from stream_adapter.adapter.presence_evidence import ClassKind
-from stream_adapter.adapter.results import IgnoredReason, RemovedReason
+from stream_adapter.adapter.anchors.results import IgnoredReason, IndexStatistics, RemovedReason
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.drift.alarm import AlarmKind, DriftStatus
 from stream_adapter.drift.prequential import Group
-from stream_adapter.errors import EventError
+from stream_adapter.errors import STAGES as REFUSING
+from stream_adapter.events.formats import DECLARED_TYPES, FOUND_TYPES
 from stream_adapter.transport.base import Partition
 
 
@@ -25,11 +28,10 @@ def value_of(reason: str) -> str:
     return reason.replace(" ", "_")
 
 
-STAGES = ("parse", "decode", "encode", "predict", "learn", "commit")
+STAGES = ("parse", "decode", "encode", "predict", "explain", "learn", "commit")
 GROUPS: tuple[Group, ...] = get_args(Group)
 KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
-REFUSING_STAGES = tuple(sorted({error.stage for error in EventError.__subclasses__()}))
 ALARMS = tuple(kind for kind in get_args(AlarmKind) if kind != "status")  # a status is no alarm
 LABEL_OUTCOMES = (
     *("learned", "corrected", "folded", "unknown"),
@@ -37,6 +39,8 @@ LABEL_OUTCOMES = (
 )
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
+
+_TYPES = ("declared", "found")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -46,8 +50,8 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 class Metrics:
     """The worker's metrics in a registry of their own, so that two workers can live in one process."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
         made: dict[str, Any] = {"registry": self.registry, "namespace": "stream_adapter"}
 
         self.stage_items = Counter("stage_items", "Items that entered a stage.", ["stage"], **made)
@@ -64,17 +68,37 @@ class Metrics:
             **made,
         )
 
+        self.pictures = Counter(
+            "pictures", "Pictures that were to be decoded, by what they were said to be and are.", _TYPES, **made
+        )
         self.aborted_commits = Counter(
             "aborted_commits", "Transactions that were undone and tried again, or left to a new owner.", **made
         )
 
         self.predictions = Counter("predictions", "Predictions that became durable.", **made)
         self.dead_letters = Counter("dead_letters", "Events written to the dead letters.", ["stage"], **made)
+        self.flood = Gauge(
+            "dead_letters_flood", "1 while more of the newest events are bad than `dead_letters.max_share`.", **made
+        )
+        self.unexpected_errors = Counter(
+            "unexpected_errors", "Events that failed with an error that nobody foresaw.", ["stage"], **made
+        )
+        self.tombstones = Counter("tombstones", "Records without a value, which were skipped.", **made)
+        self.times_ahead = Counter(
+            "event_times_ahead", "Events whose time was too far ahead and did not count.", **made
+        )
         self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
         self.scored = Counter("scored", "Labelled events scored before they were learned.", ["group"], **made)
         self.correct = Counter("correct", "Scored events that a model had right.", ["group", "model"], **made)
         self.accuracy = Gauge(
             "accuracy_ratio", "Prequential accuracy over the newest scored events.", ["group", "model"], **made
+        )
+        self.shadow_scored = Counter("shadow_scored", "Events scored for the method in the shadow.", ["group"], **made)
+        self.shadow_correct = Counter(
+            "shadow_correct", "Scored events that the method in the shadow had right.", ["group"], **made
+        )
+        self.shadow_accuracy = Gauge(
+            "shadow_accuracy_ratio", "Prequential accuracy of the method in the shadow.", ["group"], **made
         )
 
         self.anchors = Gauge("anchors", "Anchors in the store.", **made)
@@ -86,19 +110,20 @@ class Metrics:
         self.anchors_removed = Counter("anchors_removed", "Anchors removed, by reason.", ["reason"], **made)
         self.seen_classes = Gauge("seen_classes", "Classes that have anchors.", **made)
         self.classes = Gauge("classes", "Classes by what they are taken for.", ["kind"], **made)
-        self.gate = Histogram("gate", "Gate of a prediction: how much of the update applied.", buckets=_SHARES, **made)
+        self.gate = Histogram("gate", "Nearness of an event to its nearest anchor.", buckets=_SHARES, **made)
         self.novelty = Histogram(
             "novelty",
             "Novelty of an event: 1 where neither vocabulary nor anchors explain it.",
             buckets=_SHARES,
             **made,
         )
-        self.refits = Counter("refits", "Refits of the maps that were swapped in.", **made)
-        self.refit_age = Gauge("refit_age_seconds", "Seconds since the maps in use were swapped in.", **made)
-        self.unfitted = Gauge(
-            "unfitted_changes", "Changes of the anchors that the maps in use do not know yet.", **made
+        self.pending = Gauge(
+            "learner_pending_changes", "Changes of the anchors that predictions do not know yet.", **made
         )
-        self.index_recall = Gauge("index_recall_ratio", "Recall of the index against exact search, sampled.", **made)
+        # With a label, so that there is no series before something was measured: 0 would be an alarm.
+        self.index_recall = Gauge(
+            "index_recall_ratio", "Recall of the index against exact search, sampled.", ["index"], **made
+        )
 
         self.drift_alarms = Counter("drift_alarms", "Drift that was found, and what the guard did.", ["kind"], **made)
         self.drift_value = Gauge("drift_value", "What a question about drift is about.", ["kind", "group"], **made)
@@ -113,6 +138,7 @@ class Metrics:
         self.guard_damping = Gauge("guard_damping", "Smallest share of the update that the guard lets through.", **made)
         self.guard_damping.set(1.0)
 
+        self._lagging: frozenset[Partition] = frozenset()
         self.lag = Gauge("consumer_lag", "Records not yet read.", ["topic", "partition"], **made)
         self.assigned = Gauge("assigned_partitions", "Input partitions that this worker owns.", **made)
         self.rebalances = Counter("rebalances", "Changes of the partitions that this worker owns.", **made)
@@ -137,12 +163,16 @@ class Metrics:
         for stage in STAGES:
             for metric in (self.stage_items, self.stage_failed, self.stage_seconds, self.stage_in_progress):
                 metric.labels(stage=stage)
+        for declared, found in itertools.product(DECLARED_TYPES, FOUND_TYPES):
+            self.pictures.labels(declared=declared, found=found)
         for group in GROUPS:
-            self.scored.labels(group=group)
+            for counter in (self.scored, self.shadow_scored, self.shadow_correct):
+                counter.labels(group=group)
             for model in MODELS:
                 self.correct.labels(group=group, model=model)
         for counter, label, values in (
-            (self.dead_letters, "stage", REFUSING_STAGES),
+            (self.dead_letters, "stage", REFUSING),
+            (self.unexpected_errors, "stage", STAGES),
             (self.labels, "outcome", LABEL_OUTCOMES),
             (self.anchors_removed, "reason", REMOVALS),
             (self.drift_alarms, "kind", ALARMS),
@@ -196,9 +226,17 @@ class Metrics:
         self.guarded_classes.set(int((damping < 1.0).sum()))
         self.guard_damping.set(float(damping.min(initial=1.0)))
 
+    def set_index(self, statistics: IndexStatistics) -> None:
+        """Show how the search for nearest anchors is doing, as far as it was measured."""
+        self.index_recall.clear()
+        if statistics.recall is not None:
+            self.index_recall.labels(index=statistics.kind).set(statistics.recall)
+
     def set_lag(self, lag: Mapping[Partition, int]) -> None:
         """Replace the lag of all partitions; one that moved to another worker disappears here."""
-        self.lag.clear()
+        for topic, partition in self._lagging - lag.keys():
+            self.lag.remove(topic, str(partition))
         for (topic, partition), records in lag.items():
             self.lag.labels(topic=topic, partition=str(partition)).set(records)
+        self._lagging = frozenset(lag)  # never cleared as a whole: a scrape in between would see none
         self.assigned.set(len(lag))

@@ -6,24 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit, RefitConfig
-from stream_adapter.drift.monitor import DriftMonitor
-from stream_adapter.drift.prequential import PrequentialAccuracy
+from stream_adapter.adapter.inline_executor import InlineExecutor
+from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit
+from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Prepared, Vectors, check_vector
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import UndecodableImage
 from stream_adapter.events import image_event_headers
+from stream_adapter.journey.observing import Observer
+from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
-from stream_adapter.observing import Observer
-from stream_adapter.processor import Processor
-from stream_adapter.reading import Reader
-from stream_adapter.shared_presence import SharedPresence
-from stream_adapter.teaching import Teacher
-from stream_adapter.transport import dead_letters
+from stream_adapter.service.wiring import JourneyConfig
+from stream_adapter.service.wiring import make_processor as make_journey
 from stream_adapter.transport.base import Headers
-from stream_adapter.watch import Watch
+from tests import learners as learners  # registers its learner
 
 D = 16
 CLASSES = ("cat", "dog", "horse", "house")
@@ -76,6 +73,12 @@ def picture(name: str, number: int, label: str | None = None, **more: Any) -> di
     return {"value": f"{name} {number}".encode(), "headers": headers(str(number), label, **more), "key": b"%d" % number}
 
 
+def vectors_of(*pictures: tuple[str, int]) -> Vectors:
+    """The vectors of pictures, by class and number."""
+    encoder = FakeEncoder()
+    return encoder.encode([encoder.prepare(f"{name} {number}".encode(), "image/jpeg") for name, number in pictures])
+
+
 def headers(id: str, label: str | None = None, **more: Any) -> Headers:
     return image_event_headers(source="/test", id=id, content_type="image/jpeg", label=label, **more)
 
@@ -86,62 +89,36 @@ def make_processor(
     reject_unknown_labels: bool = True,
     limit: DeadLetterLimit | None = None,
     clock: Callable[[], float] | None = None,
-    refit_every: int = 4,
     encoder: Any = None,
     observer: Observer | None = None,
+    adapter: AdapterConfig | None = None,
+    drift: DriftSettings | None = None,
+    slot: str = "test",
 ) -> Processor:
-    """A processor on fakes at its edges and the real adapter, everything in the calling thread."""
-    metrics = metrics or Metrics()
-    encoder = encoder or FakeEncoder()
-    vocabulary = Vocabulary(CLASSES, TEXT_VECTORS, logit_scale=10.0)
-    config = AdapterConfig(
-        canaries=(CANARY,),
-        anchors=AnchorsConfig(neighbours=4, index="exact"),
-        refit=RefitConfig(every_labels=refit_every, background=False, steps=20),
-    )
-    adapter = Adapter(vocabulary.text_vectors, CLASSES, vocabulary.logit_scale, config)
-    canary = np.array([name == CANARY for name in CLASSES])
-    watch = Watch(
-        lambda: DriftMonitor(CLASSES, vocabulary.logit_scale, canary),
-        source="/test",
-        status_every_s=60.0,
-        metrics=metrics,
-    )
-    return Processor(
-        reader=Reader(
-            encoder,
-            CLASSES,
-            reject_unknown_labels=reject_unknown_labels,
-            decoders=InlineExecutor(),
-            metrics=metrics,
-        ),
-        encoder=encoder,
-        vocabulary=vocabulary,
-        adapter=adapter,
-        teacher=Teacher(
-            adapter,
-            CLASSES,
-            canaries=[CANARY],
-            accuracy=PrequentialAccuracy(canary),
-            fingerprint=encoder.fingerprint,
-            writer="test",
-            watch=watch,
-            presence=SharedPresence(
-                adapter,
-                CLASSES,
-                slot="test",
-                writer="test",
-                fingerprint=encoder.fingerprint,
-                every_s=1.0,
-                background=InlineExecutor(),
-            ),
-            background=InlineExecutor(),
-            metrics=metrics,
-        ),
-        watch=watch,
-        limit=dead_letters.DeadLetterLimit(limit or DeadLetterLimit()),
-        metrics=metrics,
+    """A processor on fakes at its edges, everything in the calling thread."""
+    clock = clock or FakeClock()
+    config = JourneyConfig(
+        adapter=adapter or adapter_config(),
+        drift=drift or DriftSettings(),
+        dead_letters=limit or DeadLetterLimit(),
+        reject_unknown_labels=reject_unknown_labels,
         top_k=3,
-        clock=clock or FakeClock(),
+    )
+    return make_journey(
+        encoder or FakeEncoder(),
+        Vocabulary(CLASSES, TEXT_VECTORS, logit_scale=10.0),
+        config,
+        surroundings=Surroundings(clock=clock, slot=slot, publishes=True),
+        writer=slot,
+        source="/test",
+        decoders=InlineExecutor(),
+        metrics=metrics or Metrics(),
+        clock=clock,
         observer=observer,
     )
+
+
+def adapter_config(**more: Any) -> AdapterConfig:
+    """The small learner of `tests.learners`, with one canary."""
+    anchors = AnchorsConfig(neighbours=4, index="exact")
+    return AdapterConfig(**{"method": "class-means", "canaries": (CANARY,), "anchors": anchors, **more})

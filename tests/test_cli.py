@@ -1,7 +1,9 @@
 """Exit status and messages of the command line."""
 
 import os
+import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,6 +26,31 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 def test_a_valid_file_is_said_to_be_valid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "validate", ROOT / "configs" / "default.yaml") == 0
     assert "valid" in capsys.readouterr().out
+
+
+def test_what_a_valid_file_names_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "worker.yaml"
+    file.write_text(
+        "encoder: {model: VitB32, pretrained: openai}\nvocabulary: {classes: [a, b]}\nadapter: {canaries: [c]}\n"
+    )
+    assert run(monkeypatch, "validate", file) == 2
+    shown = capsys.readouterr().err
+    assert "2 problems" in shown
+    assert "open_clip knows no model 'VitB32'" in shown
+    assert "adapter.canaries: 'c' is not a class" in shown
+
+
+def test_a_recursive_alias_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "worker.yaml"
+    file.write_text("a: &a [*a]\n")
+    assert run(monkeypatch, "validate", file) == 2
+    shown = capsys.readouterr().err
+    assert "an alias stands inside the anchor that it names" in shown
+    assert "Traceback" not in shown
 
 
 def test_every_problem_of_a_bad_file_is_shown(
@@ -55,6 +82,31 @@ def test_an_expected_error_is_one_message_and_no_traceback(
 def test_wrong_usage_is_status_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "anchors", "delete", ROOT / "configs" / "demo.yaml") == 2
     assert run(monkeypatch, "no-such-command") == 2
+
+
+@pytest.mark.parametrize("command", ["list", "replay"])
+def test_a_stage_that_is_none_is_wrong_usage(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "dead-letters", command, ROOT / "configs" / "default.yaml", "--stage", "foo") == 2
+    shown = re.sub(r"[│\s]+", " ", capsys.readouterr().err)  # without the frame around it
+    assert "'foo' is no stage; known: decode, encode, explain, label, learn, parse, predict" in shown
+
+
+def test_what_a_command_logs_keeps_out_of_its_output(tmp_path: Path) -> None:
+    (tmp_path / "worker.yaml").write_text("encoder: {model: m, pretrained: p}\nvocabulary: {classes: [a]}\n")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").touch()
+    (tmp_path / "pictures" / ".hidden").touch()
+    script = (
+        "import collections; from stream_adapter import cli; from stream_adapter.transport.kafka import transport; "
+        "from stream_adapter.transport.transport import Progress; "
+        "transport.produce = lambda *_, **__: iter([Progress(1, collections.Counter(), True)]); cli.main()"
+    )
+    command = [sys.executable, "-c", script, "produce", str(tmp_path / "worker.yaml"), str(tmp_path / "pictures")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert "1 hidden" in done.stderr
 
 
 def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,6 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from stream_adapter.adapter.presence_evidence import PresenceEvidence
 from stream_adapter.cli import app, main
 from stream_adapter.config import Config, KafkaTopics
 from stream_adapter.events import anchor_tombstone, image_event_headers
@@ -164,9 +163,19 @@ def test_every_make_target_is_documented_and_explains_itself() -> None:
 
 def test_the_example_prediction_fits_the_schema() -> None:
     schema = json.loads((DOCS / "prediction.schema.json").read_text())
-    example, presence = re.findall(r"```json\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
+    (example,) = re.findall(r"```json\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
     jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(json.loads(example))
-    assert PresenceEvidence.from_json(json.loads(presence), ["giraffe"], 2).witnesses.tolist() == [44]
+
+
+def test_the_example_of_a_method_is_the_one_that_is_tested() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (DOCS / "plugins.md").read_text(), re.DOTALL)
+    assert example in (ROOT / "tests/plugins/example_plugin/example_plugin/learner.py").read_text()
+
+
+def test_the_program_in_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    exec(compile(program, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "[0 1] 1\n"
 
 
 def test_the_readme_names_both_commands() -> None:

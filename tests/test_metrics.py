@@ -6,9 +6,10 @@ from typing import get_args
 import pytest
 from prometheus_client import Counter
 
+from stream_adapter.adapter.anchors.results import IndexStatistics
 from stream_adapter.drift.alarm import AlarmKind
-from stream_adapter.errors import EventError
-from stream_adapter.metrics import ALARMS, REFUSING_STAGES, Metrics
+from stream_adapter.errors import EventError, UnexpectedFailure
+from stream_adapter.metrics import ALARMS, REFUSING, Metrics
 
 
 def test_every_counter_begins_with_a_zero_that_rate_can_count_from() -> None:
@@ -24,8 +25,26 @@ def test_every_counter_begins_with_a_zero_that_rate_can_count_from() -> None:
 
 def test_the_values_of_labels_are_those_that_the_code_gives() -> None:
     assert {*ALARMS, "status"} == set(get_args(AlarmKind))
-    assert set(REFUSING_STAGES) == {"parse", "decode", "encode", "label"}
-    assert all(error.stage in REFUSING_STAGES for error in EventError.__subclasses__())
+    assert set(REFUSING) == {"parse", "decode", "encode", "label", "predict", "explain", "learn"}
+    kinds = set(EventError.__subclasses__()) - {UnexpectedFailure}  # of any stage
+    assert all(error.stage in REFUSING for error in kinds)
+
+
+def test_recall_has_no_series_before_it_was_measured_and_none_where_search_is_exact() -> None:
+    """Else a young worker would show a recall of 0, and somebody would be called."""
+    metrics = Metrics()
+
+    def shown() -> list[float]:
+        (family,) = metrics.index_recall.collect()
+        return [sample.value for sample in family.samples]
+
+    assert shown() == []
+    metrics.set_index(IndexStatistics("hnsw", live=10))
+    assert shown() == []
+    metrics.set_index(IndexStatistics("hnsw", live=10, recall=0.97))
+    assert shown() == [0.97]
+    metrics.set_index(IndexStatistics("exact", live=10))
+    assert shown() == []
 
 
 @pytest.mark.parametrize(

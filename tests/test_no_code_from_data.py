@@ -31,14 +31,11 @@ FORBIDDEN = {
     "torch": {"jit.load", "hub.load"},
     "numpy": {"fromregex"},
 }
-SAFE_LOADERS = {("encode/prompts.py", "_Loader")}  # a SafeLoader that refuses repeated names
+SAFE_LOADERS = {("yaml_text.py", "_Loader")}  # a SafeLoader that refuses repeated keys
 SHOWN_TO_BE_DATA = {
     # hnswlib's own copy of an index, as a dictionary of arrays: `_checked` looks at each before it is used.
     ("adapter/graph_state.py", "__getstate__"),
     ("adapter/graph_state.py", "__setstate__"),
-    # river's ADWIN: bytes that its Rust code reads as numbers, and refuses where there are too few.
-    ("drift/adwin.py", "__getstate__"),
-    ("drift/adwin.py", "__setstate__"),
 }
 
 

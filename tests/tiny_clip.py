@@ -8,7 +8,14 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
-from stream_adapter.config import EncoderConfig
+from stream_adapter.config import EncoderConfig, PreprocessConfig
+
+OPENAI_PREPROCESS = PreprocessConfig(
+    mean=open_clip.OPENAI_DATASET_MEAN,
+    std=open_clip.OPENAI_DATASET_STD,
+    interpolation="bicubic",
+    resize_mode="shortest",
+)
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 16,
@@ -35,4 +42,6 @@ def write_tiny_clip(folder: Path, *, seed: int = 0, name: str = "tiny-clip", **c
         model = (open_clip.CoCa if "multimodal_cfg" in config else open_clip.CLIP)(**arguments)
     weights = folder / f"{name}.safetensors"
     save_file(model.state_dict(), weights)
-    return EncoderConfig(model=name, model_config_file=file, pretrained=str(weights), device="cpu")
+    return EncoderConfig(
+        model=name, model_config_file=file, pretrained=str(weights), preprocess=OPENAI_PREPROCESS, device="cpu"
+    )

@@ -116,7 +116,10 @@ ROWS: dict[str, list[Panel]] = {
     "Stream": [
         ("Events", "What became of the events, a second.", "reqps", [
             ("sum(rate(§predictions_total[$__rate_interval]))", "predicted"),
-            ("sum by (stage) (rate(§dead_letters_total[$__rate_interval]))", "refused: {{stage}}")]),
+            ("sum by (stage) (rate(§dead_letters_total[$__rate_interval]))", "refused: {{stage}}"),
+            ("sum by (stage) (rate(§unexpected_errors_total[$__rate_interval]))", "by a bug: {{stage}}"),
+            ("sum(rate(§tombstones_total[$__rate_interval]))", "tombstones, skipped"),
+            ("sum(rate(§event_times_ahead_total[$__rate_interval]))", "with a time that is ahead")]),
         ("Lag", "Records that are not yet read, by partition.", "short", [
             ("sum by (topic, partition) (§consumer_lag)", "{{topic}}/{{partition}}")]),
         ("Latency of a batch", "From its close to its durable predictions.", "s", quantiles("batch_latency_seconds")),
@@ -147,14 +150,14 @@ ROWS: dict[str, list[Panel]] = {
         ("Labels", "By what became of them, a second.", "reqps", [
             ("sum by (outcome) (rate(§labels_total[$__rate_interval]))", "{{outcome}}")]),
         ("Classes", "What they are taken for.", "short", [("max by (kind) (§classes)", "{{kind}}")]),
-        ("Gate", "How much of the update applies; 0 far from every anchor.", "percentunit", [
+        ("Gate", "Nearness to the nearest anchor; 0 far from every one.", "percentunit", [
             ("sum(rate(§gate_sum[$__rate_interval])) / sum(rate(§gate_count[$__rate_interval]))", "mean")]),
-        ("Refits", "Swapped in a minute, and changes that wait for one.", "short", [
-            ("60 * sum by (instance) (rate(§refits_total[$__rate_interval]))", "refits {{instance}}"),
-            ("§unfitted_changes", "waiting {{instance}}")]),
+        ("Waiting", "Changes of the anchors that predictions do not know yet.", "short", [
+            ("§learner_pending_changes", "{{instance}}")]),
         ("Index", "Recall against exact search; absent for exact search.", "percentunit", [
             ("§index_recall_ratio", "{{instance}}")]),
-        ("Age of the fit", "Grows while nothing is learned, too.", "s", [("§refit_age_seconds", "{{instance}}")]),
+        ("Shadow", "Accuracy of the method in the shadow, on labelled classes; absent without one.", "percentunit",
+         [('§shadow_accuracy_ratio{group="labelled"}', "{{instance}}")]),
     ],
     "Drift": [
         ("Harm on unseen classes", "Adapted minus zero-shot, with its confidence sequence; none where labels are few.",
@@ -209,7 +212,7 @@ def timeseries(number: int, panel: Panel) -> Timeseries:
     legend = VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM).show_legend(True)
     made = Timeseries().id(number).title(title).description(description).unit(unit).datasource(DATASOURCE)
     made = made.height(8).span(8).line_width(1).fill_opacity(5).legend(legend)
-    for letter, (query, name) in zip("ABCD", queries, strict=False):
+    for letter, (query, name) in zip("ABCDEF", queries, strict=False):
         made = made.with_target(Dataquery().ref_id(letter).expr(chosen(query)).legend_format(name).range())
     return made
 

@@ -1,77 +1,95 @@
-"""The adapter: unit image vectors and labels in, adapted probabilities out."""
+"""The adapter: a learner and its anchors behind one object. Unit vectors and labels in, probabilities out."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
+import structlog
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors import Anchor, AnchorListing, as_stored, check_vectors
-from stream_adapter.adapter.answering import Answering
-from stream_adapter.adapter.checks import check_vocabulary, checked_vectors
-from stream_adapter.adapter.class_presence import ClassPresence
-from stream_adapter.adapter.fit_state import restored_fit
-from stream_adapter.adapter.fitting import FitProblem, Fitted, Settings, nothing_fitted, take_problem, under
-from stream_adapter.adapter.index import make_index
-from stream_adapter.adapter.net_effect import NetEffect
-from stream_adapter.adapter.presence_evidence import ClassKind, HeardEvidence, PresenceEvidence
-from stream_adapter.adapter.pruning import Doubt, Pruner
-from stream_adapter.adapter.refit import Refitting
-from stream_adapter.adapter.results import AdapterPrediction, ForgetResult, IndexStatistics, LearnResult, Removed
-from stream_adapter.adapter.share import EVERYTHING, Share
-from stream_adapter.adapter.state import StateCopy, restored, unconfirmed_of
-from stream_adapter.adapter.store import AnchorStore, TakeIn
-from stream_adapter.adapter.traffic_window import TrafficWindow
+from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, check_vectors
+from stream_adapter.adapter.anchors.anchors import Anchors, Change, Columns
+from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership, key_of
+from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics, LearnResult
+from stream_adapter.adapter.anchors.state import AnchorsCopy
+from stream_adapter.adapter.classes import Classes
+from stream_adapter.adapter.inline_executor import InlineExecutor
+from stream_adapter.adapter.learner import (
+    Answer,
+    ClassKind,
+    Events,
+    Labels,
+    Learner,
+    Records,
+    Surroundings,
+)
+from stream_adapter.adapter.methods import make_learner
+from stream_adapter.adapter.packing import Arrays
+from stream_adapter.adapter.prediction import Prediction, nearness_of
 from stream_adapter.config import AdapterConfig
-from stream_adapter.packing import Arrays
+from stream_adapter.errors import AnchorError, VocabularyError
+
+log = structlog.get_logger(__name__)
 
 
 class Adapter:
-    """Learns from a live set of anchors and from the traffic. Owned by one thread; does no I/O and reads no clock.
+    """Learns from a live set of anchors and from the traffic. Owned by one thread; does no I/O.
 
-    One batch goes `predict`, `observe`, `learn`, `maintain`, in this order. What the traffic says takes effect when it
-    is heard: about once a second `hear(slot, evidence())`, and what other workers publish in the same way. `maintain`
-    is also called while nothing arrives, so that the last labels are fitted within `refit.max_age_s`.
+    One batch goes `predict`, then `update`: the traffic, and the anchors made of the labels that are known now. Labels
+    are in force at the next `predict`; what asks the traffic anew follows within a second of the surroundings' clock,
+    without one at once. `update` with nothing is for moments in which nothing arrives.
 
     Args:
         text_vectors: float32 (C, d), unit; one per class.
         class_names: C distinct names, in the order of `text_vectors`.
         logit_scale: the model's logit scale (100 for CLIP).
-        config: method, gate, anchors, refit, traffic, canaries, seed.
-        device: where fits and maps are computed, as torch names it.
+        config: method, anchors, canaries, seed.
+        surroundings: clock, background, device and slot of the process.
+        guard: makes another learner of the learner, for one that holds answers back where they do harm.
 
     Raises:
         VocabularyError: names and vectors do not fit together, or a canary is not a class.
+        ConfigError: there is no method of the configured name, or its settings cannot be used.
+
+    Example:
+        >>> texts = np.eye(2, 8, dtype=np.float32)
+        >>> adapter = Adapter(texts, ["cat", "dog"], logit_scale=10.0)
+        >>> picture = texts[:1]
+        >>> adapter.predict(picture).adapted.argmax(axis=1)
+        array([0])
+        >>> adapter.learn([Anchor("event-1", picture[0], "dog", event_time_ms=0)]).added
+        ('event-1',)
+        >>> adapter.n_anchors
+        1
     """
 
     def __init__(
         self,
         text_vectors: NDArray[np.float32],
         class_names: Sequence[str],
-        logit_scale: float,
-        config: AdapterConfig,
+        logit_scale: float = 100.0,
+        config: AdapterConfig | None = None,
         *,
-        device: str = "cpu",
+        surroundings: Surroundings | None = None,
+        guard: Callable[[Learner], Learner] = lambda learner: learner,
     ) -> None:
-        check_vocabulary(text_vectors, class_names, config.canaries)
-        text_vectors = np.array(text_vectors, np.float32)  # (C, d), a copy
+        config = config or AdapterConfig()
+        self.classes = Classes(tuple(class_names), np.array(text_vectors, np.float32), logit_scale)
+        missing = sorted(set(config.canaries) - set(class_names))
+        if missing:
+            raise VocabularyError(f"canaries that are not in the vocabulary: {', '.join(missing)}")
+        surroundings = surroundings or Surroundings(seed=config.seed)
         self._config = config
-        self._class_names = frozenset(class_names)
-        self._texts = torch.from_numpy(text_vectors).to(device)
-        self._settings = Settings.of(text_vectors, class_names, logit_scale, config)
-        self._answering = Answering(self._texts, self._settings.fit, config, self._settings.local)
-        self._presence = ClassPresence(len(class_names), text_vectors.shape[1], config.presence.window)
-        self._heard = HeardEvidence(len(class_names))
-        self._store = AnchorStore(class_names, text_vectors.shape[1])
-        self._index = make_index(self._store, config.anchors, config.seed)
-        self._pruner = Pruner(self._store, Doubt(text_vectors, logit_scale), config.anchors)
-        self._refitting = Refitting(config.refit)
-        self._fitted = nothing_fitted(self._texts, self._store.digest, self._settings.correction)
-        self._fit_number = 0
+        self._background = surroundings.background or InlineExecutor()
+        self._anchors = Anchors(self.classes, config.canaries, config.anchors, config.seed)
+        self._learner = guard(make_learner(config.method, self.classes, self._anchors, config, surroundings))
+        self._shadow: Learner | None = None
+        if config.shadow is not None:
+            # Its records would be taken for the learner's; it learns from this process's own traffic.
+            alone = Surroundings(surroundings.clock, surroundings.background, surroundings.device, seed=config.seed)
+            self._shadow = make_learner(config.shadow, self.classes, self._anchors, config, alone)
 
-    def predict(self, vectors: NDArray[np.float32]) -> AdapterPrediction:
+    def predict(self, vectors: NDArray[np.float32]) -> Prediction:
         """Predict a batch; changes nothing (but for statistics of the index).
 
         Args:
@@ -80,241 +98,247 @@ class Adapter:
         Raises:
             AnchorError: wrong shape, not finite or not unit.
         """
-        vectors = np.ascontiguousarray(vectors, np.float32)
-        check_vectors(vectors, self._texts.shape[1], "row {} of the batch".format)
-        neighbours = self._index.query(vectors, self._settings.neighbours)
-        return self._answering.predict(vectors, neighbours, self._store, self._fitted, self.version)
+        # An array of its own: what was found for an array is not looked up again, and callers reuse theirs.
+        vectors = np.ascontiguousarray(vectors, np.float32).view()
+        check_vectors(vectors, self.dimension, "row {} of the batch".format)
+        answer = self._learner.predict(vectors)
+        near = self._anchors.nearest(vectors, self._config.anchors.neighbours)
+        nearness = nearness_of(near)  # (B,)
+        explained = np.maximum(answer.zero_shot.max(axis=1, initial=0.0), nearness)  # by a text or by an anchor
+        slots = self._anchors.slots_of(near.rows)  # (B, k)
+        return Prediction(
+            zero_shot=answer.zero_shot,
+            undamped=answer.undamped,
+            adapted=answer.adapted,
+            none_of_these=answer.none_of_these,
+            gate=nearness,
+            novelty=np.clip(1.0 - explained, 0.0, 1.0),
+            neighbour_rows=near.rows,
+            neighbour_ids=self._ids(slots),
+            neighbour_classes=self._anchors.classes_at(slots),
+            neighbour_cosines=near.cosines,
+            has_anchor=self.has_anchor,
+            standing=self._learner.standing(),
+            version=self.version,
+        )
 
-    def observe(self, events: TrafficWindow) -> None:
-        """Take a batch into this process's window of traffic; called after `predict` and before `learn`.
+    def shadow_answer(self, vectors: NDArray[np.float32]) -> Answer | None:
+        """What the method in the shadow says about the same events; None where there is none, or it failed."""
+        try:
+            return (
+                None if self._shadow is None else self._shadow.predict(np.ascontiguousarray(vectors, np.float32).view())
+            )
+        except Exception:
+            log.exception("the method in the shadow failed and is left out", method=self._config.shadow)
+            self._shadow = None
+            return None
 
-        Predictions depend on what was heard (`hear`), and on nothing of the window directly. An event counts as
-        labelled where a label that may be learned came with it: none of a canary's.
-        """
-        self._presence.observe(events)
+    def update(
+        self,
+        event_ids: Sequence[str],
+        vectors: NDArray[np.float32],
+        anchors: Sequence[Anchor] = (),
+        owned: Ownership = EVERYTHING,
+    ) -> LearnResult:
+        """Take in a batch of traffic and the anchors made of labels, in their order; then prune to the budgets.
 
-    def mark_labelled(self, numbers: NDArray[np.int64]) -> None:
-        """Labels that came late: the events' numbers as counted by `observed`; those that left the window are ignored.
-
-        Args:
-            numbers: int64 (n,).
-        """
-        self._presence.mark_labelled(numbers)
-
-    @property
-    def dimension(self) -> int:
-        """d, the length of vectors."""
-        return self._texts.shape[1]
-
-    @property
-    def window(self) -> int:
-        """How many events the window of traffic holds at most."""
-        return self._config.presence.window
-
-    @property
-    def observed(self) -> int:
-        """Events observed so far; the next one gets this number."""
-        return self._presence.seen
-
-    def evidence(self) -> PresenceEvidence:
-        """What the own window says now, exactly as it survives the wire."""
-        return self._presence.evidence().rounded()
-
-    def hear(self, slot: str, evidence: PresenceEvidence | None) -> None:
-        """Take the newest evidence of a worker slot, the own one included; None forgets the slot.
-
-        Raises:
-            ValueError: evidence about another number of classes.
-        """
-        if self._heard.hear(slot, evidence):
-            self._refitting.evidence_changed()
-
-    def traffic(self) -> TrafficWindow:
-        """A copy of the own window, oldest event first."""
-        return self._presence.window()
-
-    def restore_traffic(self, window: TrafficWindow) -> None:
-        """Start over with a window that `traffic` handed out.
-
-        Raises:
-            ValueError: its arrays do not fit this vocabulary, the encoder or each other.
-        """
-        self._presence.restore(window)
-
-    def learn(self, anchors: Sequence[Anchor], share: Share = EVERYTHING) -> LearnResult:
-        """Take anchors in, in this order, then prune to the budgets. All are checked before anything changes.
+        All of it or, if this raises, nothing.
 
         Args:
-            anchors: may be empty: then it only prunes.
-            share: the anchors that may be pruned here; others that have to go are left to whoever decides about them.
+            event_ids: B ids, those of the anchors that are or will be made of the events.
+            vectors: float32 (B, d), unit, of the events.
+            anchors: labels that are known now, of these or of earlier events.
+            owned: the anchors that may be pruned here; others that have to go are left to whoever owns them.
 
         Raises:
             AnchorError: a vector is not finite, not unit or of the wrong length; nothing was learned.
         """
-        effect = NetEffect()
-        self._offer(anchors, self._store.offer, effect)
-        for victim in self._pruner.victims():
-            if share.holds(self._store.keys[self._store.slots_of(np.array([victim.row]))])[0]:
-                effect.pruned(victim, self._store.remove(self._store.id_of(victim.row)))
-        self._changed(effect)
-        return effect.result()
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        if len(event_ids) != len(vectors):
+            raise AnchorError(f"{len(event_ids)} event ids for {len(vectors)} vectors")
+        check_vectors(vectors, self.dimension, lambda row: f"event {event_ids[row]}")
+        change = self._anchors.take_in(anchors, owned)
+        keys = np.fromiter(map(key_of, event_ids), np.uint64, len(event_ids))
+        events, labels = Events(keys, vectors), Labels(*change.new)
+        try:
+            _forget(self._learner, change.gone)
+            self._learner.update(events, labels)
+        except Exception:
+            self._take_back(change)
+            raise
+        self._update_shadow(change.gone, events, labels)
+        self._anchors.maintain(self._background)
+        return change.result
 
-    def follow(self, anchors: Sequence[Anchor]) -> LearnResult:
-        """Take in anchors that were decided on elsewhere: of one id the largest stamp stays; nothing is pruned.
+    def learn(self, anchors: Sequence[Anchor], owned: Ownership = EVERYTHING) -> LearnResult:
+        """Learn labels alone; see `update`."""
+        return self.update((), np.zeros((0, self.dimension), np.float32), anchors, owned)
+
+    def follow(self, anchors: Sequence[Anchor], records: Records | None = None) -> LearnResult:
+        """Take in anchors that were decided on elsewhere, and what workers published, this one included.
+
+        Of one id the largest stamp stays; nothing is pruned.
 
         Raises:
-            AnchorError: as `learn`.
+            AnchorError: as `update`.
         """
-        effect = NetEffect()
-        self._offer(anchors, self._store.put, effect)
-        self._changed(effect)
-        return effect.result()
+        change = self._anchors.put(anchors)
+        self._tell(change, records or {})
+        return change.result
 
     def forget(self, anchor_ids: Sequence[str]) -> ForgetResult:
         """Delete anchors; ids that are not there are reported, not an error."""
-        asked = tuple(dict.fromkeys(anchor_ids))
-        known = tuple(anchor_id for anchor_id in asked if anchor_id in self._store)
-        unknown = tuple(anchor_id for anchor_id in asked if anchor_id not in self._store)
-        gone = [self._store.remove(anchor_id).row for anchor_id in known]
-        self._index.remove(np.array(gone, np.int64))
-        self._refitting.changed(len(gone))
-        return ForgetResult(tuple(Removed(anchor_id, "forgotten") for anchor_id in known), unknown)
+        result, gone = self._anchors.remove(anchor_ids)
+        for learner in self._learners:
+            _forget(learner, gone)
+        return result
 
-    def maintain(self, executor: Executor, now_s: float) -> None:
-        """Swap in what the background finished and start what is due; called between batches.
+    def set_classes(
+        self, text_vectors: NDArray[np.float32], class_names: Sequence[str], renamed: Mapping[str, str] | None = None
+    ) -> None:
+        """Go over to another vocabulary; the anchors of classes that are no more are forgotten.
 
         Args:
-            executor: runs refits and index rebuilds; not used for refits when `refit.background` is off.
-            now_s: the caller's clock, seconds, monotonic.
+            text_vectors: float32 (C, d), unit.
+            class_names: C distinct names.
+            renamed: former name to new name, of classes that are called otherwise now or merged into another one.
 
         Raises:
-            BaseException: whatever a background fit or rebuild raised.
+            VocabularyError: names and vectors do not fit together; nothing has changed.
         """
-        self._index.maintain(executor)
-        fitted = self._refitting.maintain(executor, now_s, lambda: self._problem(now_s), self._adjusted)
-        if fitted is not None:
-            self._fit_number += fitted.maps is not self._fitted.maps
-            self._fitted = fitted
+        classes = Classes(tuple(class_names), np.array(text_vectors, np.float32), self.classes.logit_scale)
+        if classes.dimension != self.dimension:
+            raise VocabularyError(
+                f"text vectors have {classes.dimension} numbers, expected {self.dimension}: another encoder's?"
+            )
+        renamed = dict(renamed or {})
+        former = classes.former(self.classes, renamed)
+        _, gone = self._anchors.remove(self._anchors.homeless(classes, renamed))
+        for learner in self._learners:
+            _forget(learner, gone)
+        self._anchors.set_classes(classes, renamed)
+        self.classes = classes
+        for learner in self._learners:
+            learner.set_classes(classes, former)
 
-    def copy_state(self) -> StateCopy:
-        """Begin to copy the state; whoever wants it at once calls `finish`, see `StateCopy`."""
-        return StateCopy(
-            self._store, self._index.graph, self._config.canaries, lambda: self._fitted, self._settings.name
-        )
+    def records(self) -> Mapping[str, bytes]:
+        """What the other workers should be told and were not yet, by key; to be handed to `follow` once written."""
+        return self._learner.records()
 
-    def load_state(self, arrays: Arrays) -> None:
-        """Take over what `AdapterState.arrays` packed in place of what is there, the fit with it where it fits.
+    def copy(self) -> AnchorsCopy:
+        """Begin to copy the anchors, for a snapshot; see `AnchorsCopy`."""
+        return self._anchors.copy()
+
+    def learner_state(self) -> dict[str, NDArray[Any]]:
+        """What the learner knows beside the anchors, for a snapshot."""
+        return {f"learner.{name}": array for name, array in self._learner.state().items()}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take over the anchors of a copy and the state of a learner, in place of what is there.
 
         Raises:
-            SnapshotError: the arrays do not fit together, or not to the vocabulary; nothing has changed.
+            SnapshotError: the arrays do not fit together, or not to the vocabulary; of the anchors nothing has changed.
         """
-        unconfirmed, settled = unconfirmed_of(arrays)
-        self._store, self._index = restored(arrays, self._store.class_names, self._texts.shape[1], self._config)
-        self._pruner = self._pruner.of(self._store)
-        self._fitted = restored_fit(arrays, self._texts, self._heard.total, self._settings) or self._fitted
-        if self._fitted.digest != self._store.digest:
-            self._refitting.changed(len(self._store))
-        self.forget(unconfirmed)
-        self.follow(settled)
-
-    def take_evidence_in(self) -> None:
-        """Let what was heard be in force at once, in the caller's thread: a start has nobody to keep waiting."""
-        self._fitted = self._adjusted()()
-        self._refitting.evidence_taken_in()
+        before = Columns(self._anchors.rows.copy(), self._anchors.vectors.copy(), self._anchors.classes.copy())
+        self._anchors.restore(arrays)
+        now = Columns(self._anchors.rows.copy(), self._anchors.vectors.copy(), self._anchors.classes.copy())
+        for learner in self._learners:
+            _forget(learner, before)
+        own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}
+        self._learner.restore(own)
+        self._tell(Change(LearnResult(), now, Columns(before.rows[:0], before.vectors[:0], before.classes[:0])), {})
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""
-        return self._store.anchors()
+        return self._anchors.anchors()
 
     def anchor(self, anchor_id: str) -> Anchor | None:
         """One live anchor; None where there is none of this id."""
-        return self._store.get(anchor_id)
+        return self._anchors.get(anchor_id)
 
     def listing(self) -> AnchorListing:
         """All live anchors without their vectors; good for any thread and for ever."""
-        return self._store.listing()
+        return self._anchors.listing()
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of vectors."""
+        return self.classes.dimension
 
     @property
     def n_anchors(self) -> int:
         """How many anchors are live."""
-        return len(self._store)
+        return len(self._anchors)
 
     @property
     def has_anchor(self) -> NDArray[np.bool_]:
         """Bool (C,): the classes that have anchors now."""
-        return self._store.counts > 0
+        return self._anchors.counts > 0
 
     @property
     def anchors_digest(self) -> str:
         """Hex digest of the set of live anchors (id, label, float16 vector, time), whatever order they came in."""
-        return self._store.digest
+        return self._anchors.digest
 
     @property
     def version(self) -> str:
-        """What answers: a function of the anchors at the fit, the evidence in force, vocabulary and settings alone."""
-        fit = f"{self._fitted.anchors}-{self._fitted.digest[:12]}-{self._settings.name}"
-        return fit if self._config.method == "llu" else f"{fit}-{self.presence.digest[:8]}"
+        """What answers: a function of the anchors, what the learner knows of the traffic, and the settings."""
+        return f"{self.n_anchors}-{self.anchors_digest[:12]}-{self._learner.version}"
 
     @property
-    def presence(self) -> PresenceEvidence:
-        """The evidence in force: the sum over the slots when the last correction was made."""
-        return self._fitted.correction.evidence
+    def kinds(self) -> Sequence[ClassKind]:
+        """What each of the C classes is taken for now."""
+        return self._learner.standing().kinds
 
     @property
-    def kinds(self) -> list[ClassKind]:
-        """What each of the C classes is taken for by predictions now."""
-        return list(self._fitted.correction.kinds)
+    def presence(self) -> NDArray[np.float32]:
+        """Float32 (C,) in (0, 1]: how far each class is held to be in the traffic; 1 for labelled ones."""
+        return self._learner.standing().presence
 
     @property
-    def aliveness(self) -> NDArray[np.float64]:
-        """How alive each class is taken to be: float64 (C,) in (0, 1], 1 for labelled and present classes."""
-        return self._fitted.correction.aliveness.copy()
-
-    @property
-    def has_fit(self) -> bool:
-        """Whether predictions rest on a fit to anchors, be it to those of a moment ago."""
-        return self._fitted.anchors > 0
-
-    @property
-    def fit_number(self) -> int:
-        """How many fits of the maps were swapped in so far."""
-        return self._fit_number
-
-    @property
-    def fitted_at_s(self) -> float | None:
-        """`now_s` of the call in which the current fit's anchors were taken; None before the first fit."""
-        return self._fitted.taken_at_s
-
-    @property
-    def changes_since_fit(self) -> int:
-        """Anchors added, replaced or removed, and evidence heard, that predictions do not know yet."""
-        return self._refitting.changes
+    def pending(self) -> int:
+        """Changes that predictions do not know yet."""
+        return self._learner.pending
 
     @property
     def index_statistics(self) -> IndexStatistics:
         """How the search for nearest anchors is doing."""
-        return self._index.statistics
+        return self._anchors.index_statistics
 
-    def _offer(self, anchors: Sequence[Anchor], to: TakeIn, effect: NetEffect) -> None:
-        if not anchors:
+    @property
+    def _learners(self) -> tuple[Learner, ...]:
+        return (self._learner,) if self._shadow is None else (self._learner, self._shadow)
+
+    def _tell(self, change: Change, records: Records) -> None:
+        for learner in self._learners:
+            _forget(learner, change.gone)
+            learner.follow(Labels(*change.new), records if learner is self._learner else {})
+        self._anchors.maintain(self._background)
+
+    def _take_back(self, change: Change) -> None:
+        """The learner refused a change, which it had not begun: the anchors are as they were before."""
+        self._anchors.remove(self._ids(self._anchors.slots_of(change.new.rows)).tolist())
+        back = self._anchors.put(list(change.result.before.values()))
+        self._learner.follow(Labels(*back.new), {})
+        self._update_shadow(change.gone, Events.none(self.dimension), Labels(*back.new))
+
+    def _update_shadow(self, gone: Columns, events: Events, labels: Labels) -> None:
+        """It is on trial: one that fails is left out from then on, and nothing else is the worse for it."""
+        if self._shadow is None:
             return
-        stored, halves = as_stored(checked_vectors(anchors, self._texts.shape[1]))
-        for index, anchor in enumerate(anchors):
-            if anchor.label in self._config.canaries:
-                effect.ignored(anchor.anchor_id, "canary")
-            elif anchor.label not in self._class_names:
-                effect.ignored(anchor.anchor_id, "unknown label")
-            else:
-                effect.offered(anchor, to(anchor, stored[index], halves[index]))
+        try:
+            _forget(self._shadow, gone)
+            self._shadow.update(events, labels)
+        except Exception:
+            log.exception("the method in the shadow failed and is left out", method=self._config.shadow)
+            self._shadow = None
 
-    def _changed(self, effect: NetEffect) -> None:
-        self._index.remove(np.array(effect.gone, np.int64))
-        self._index.add(np.array(effect.new, np.int64))
-        self._refitting.changed(len(effect.gone) + len(effect.new))
+    def _ids(self, slots: NDArray[np.int64]) -> NDArray[np.object_]:
+        ids, known = np.full(slots.shape, None, np.object_), self._anchors.ids  # (B, k)
+        ids.ravel()[:] = [known[slot] if slot >= 0 else None for slot in slots.ravel().tolist()]
+        return ids
 
-    def _problem(self, now_s: float) -> FitProblem:
-        fit, correction, heard = self._settings.fit, self._settings.correction, self._heard.total
-        return take_problem(self._store, self._texts, fit, correction, heard, config=self._config, taken_at_s=now_s)
 
-    def _adjusted(self) -> Callable[[], Fitted]:
-        return partial(under, self._fitted, self._heard.total, self._settings.correction)
+def _forget(learner: Learner, gone: Columns) -> None:
+    if gone.rows.size:
+        learner.forget(*gone)

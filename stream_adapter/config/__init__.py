@@ -1,40 +1,48 @@
 """The configuration: its sections, and how a file of them is read."""
 
 from stream_adapter.config.loading import load, parse
-from stream_adapter.config.sections import (
+from stream_adapter.config.model import (
     AdapterConfig,
     AnchorsConfig,
-    BatchConfig,
+    EncoderConfig,
+    LatentUpdatesConfig,
+    MixtureConfig,
+    PreprocessConfig,
+    RefitConfig,
+    Section,
+    VocabularyConfig,
+)
+from stream_adapter.config.sections import (
     Config,
     DeadLetterLimit,
-    EncoderConfig,
+    EventsConfig,
+    FieldsConfig,
     FilesConfig,
     KafkaConfig,
     KafkaTopics,
     PageConfig,
-    PresenceConfig,
-    RefitConfig,
-    ResidualConfig,
-    ServiceConfig,
     SnapshotsConfig,
-    VocabularyConfig,
 )
+from stream_adapter.config.values import FilePath
 
 __all__ = [
     "AdapterConfig",
     "AnchorsConfig",
-    "BatchConfig",
     "Config",
     "DeadLetterLimit",
     "EncoderConfig",
+    "EventsConfig",
+    "FieldsConfig",
+    "FilePath",
     "FilesConfig",
     "KafkaConfig",
     "KafkaTopics",
+    "LatentUpdatesConfig",
+    "MixtureConfig",
     "PageConfig",
-    "PresenceConfig",
+    "PreprocessConfig",
     "RefitConfig",
-    "ResidualConfig",
-    "ServiceConfig",
+    "Section",
     "SnapshotsConfig",
     "VocabularyConfig",
     "load",

@@ -4,21 +4,19 @@ Unknown keys are refused with the nearest known key named, `${NAME}` takes a val
 problem is reported at once (`load` raises one `ConfigError` that lists them all).
 """
 
-import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from stream_adapter.config.explaining import explained
 from stream_adapter.config.sections import Config
 from stream_adapter.errors import ConfigError
+from stream_adapter.yaml_text import YamlError, read_yaml
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
-_SECRET = re.compile(r"password|secret|token|key|jaas", re.IGNORECASE)
 
 # `${STREAM_ADAPTER_PACKAGE}` finds what ships inside the package, wherever it is installed.
 _BUILT_IN_VARIABLES = {"STREAM_ADAPTER_PACKAGE": str(Path(__file__).parents[1])}
@@ -45,9 +43,9 @@ def parse(text: str, *, source: str = "configuration", folder: Path | None = Non
     """Validate configuration text; see `load`."""
     problems: list[str] = []
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-02-31
-        raise ConfigError([f"not YAML: {_where_it_breaks(error)}"], source) from None
+        document = read_yaml(text)
+    except YamlError as error:
+        raise ConfigError([f"not YAML: {error}"], source) from None
     if not isinstance(document, dict):
         raise ConfigError([f"must be a mapping of sections, found {type(document).__name__}"], source)
     document = _expand(document, "", problems)
@@ -56,7 +54,7 @@ def parse(text: str, *, source: str = "configuration", folder: Path | None = Non
     except ValidationError as error:
         # A reference to an unset variable often makes its key invalid too: one problem, told once.
         broken = {problem.partition(":")[0] for problem in problems}
-        problems += [problem for problem in map(_explain, error.errors()) if problem.partition(":")[0] not in broken]
+        problems += [problem for problem in explained(error, Config) if problem.partition(":")[0] not in broken]
         raise ConfigError(problems, source) from None
     if problems:
         raise ConfigError(problems, source)
@@ -80,48 +78,3 @@ def _expand(node: Any, key: str, problems: list[str]) -> Any:
         return value or ""
 
     return _VARIABLE.sub(value_of, node)
-
-
-def _where_it_breaks(error: Exception) -> str:
-    """What is wrong and where, without the line itself: it may hold a password, and so may what the parser quotes."""
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "a value cannot be read" if isinstance(error, ValueError) else type(error).__name__
-    mark = error.problem_mark
-    problem = _QUOTED.sub("…", error.problem or "it breaks off")
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}; quote values that hold special characters"
-
-
-def _is_secret(location: tuple[str | int, ...]) -> bool:
-    """Whether what was found there must not be shown."""
-    return location[:2] == ("kafka", "security") or any(_SECRET.search(str(part)) for part in location)
-
-
-def _explain(error: Any) -> str:
-    """One sentence for one pydantic error: key, what was expected, what was found."""
-    location = ".".join(str(part) for part in error["loc"]) or "the file"
-    if error["type"] == "extra_forbidden":
-        name = str(error["loc"][-1])
-        known = _known_keys(error["loc"][:-1])
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        advice = f"did you mean `{near[0]}`?" if near else f"known keys here: {', '.join(sorted(known))}"
-        return f"{location}: unknown key; {advice}"
-    if error["type"] == "missing":
-        return f"{location}: required, but missing"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    found = error.get("input")
-    shown = f"; found {found!r}" if isinstance(found, str | int | float | bool | None) else ""
-    if _is_secret(error["loc"]):
-        shown = "; what was found is not shown, because it may be a secret"
-    return f"{location}: {message}{shown}"
-
-
-def _known_keys(location: tuple[str | int, ...]) -> list[str]:
-    """The keys that the section at `location` knows."""
-    section: Any = Config
-    for part in location:
-        field = section.model_fields.get(part) if isinstance(part, str) and hasattr(section, "model_fields") else None
-        if field is None:
-            continue
-        candidates = [kind for kind in (field.annotation, *get_args(field.annotation)) if hasattr(kind, "model_fields")]
-        section = candidates[0] if candidates else section
-    return list(section.model_fields)

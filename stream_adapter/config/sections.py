@@ -1,163 +1,72 @@
-"""The whole configuration as pydantic models; `configs/default.yaml` documents every key."""
+"""The sections about the service, and the root of them all; `configs/default.yaml` documents every key."""
 
-from pathlib import Path
-from typing import Annotated, Literal
+import os
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    model_validator,
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+
+from stream_adapter.config.model import AdapterConfig, EncoderConfig, Section, VocabularyConfig
+from stream_adapter.config.plugged import registered, transport_sections
+from stream_adapter.config.values import (
+    KAFKA_PORT,
+    FilePath,
+    Fraction,
+    PositiveFloat,
+    PositiveInt,
+    Servers,
+    TopicName,
 )
-
 from stream_adapter.drift.settings import DriftSettings
+from stream_adapter.events.names import canonical_name
+from stream_adapter.plugins import TRANSPORTS
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
 TOKEN_LENGTH = 16
 
 
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    folder = (info.context or {}).get("folder")
-    return path if folder is None else folder / path.expanduser()
+def _path(text: str) -> str:
+    """A path to a field: `a.b.0`, or a JSON Pointer."""
+    if not text.startswith("/") and not all(text.split(".")):
+        raise ValueError("a path is made of names and positions with dots between them, as `meta.labels.0`")
+    return text
 
 
-def _checkpoint_beside_the_file(pretrained: str, info: ValidationInfo) -> str:
-    """A hub tag stays as it is; a checkpoint is a file like any other."""
-    is_file = Path(pretrained).suffix in {".safetensors", ".pt", ".pth", ".bin"}
-    return str(_beside_the_file(Path(pretrained), info)) if is_file else pretrained
+FieldPath = Annotated[str, AfterValidator(_path)]
 
 
-def _folder_beside_the_file(model: str, info: ValidationInfo) -> str:
-    """A model in a folder of its own (`local-dir:…`) is a path as well."""
-    schema, _, folder = model.partition(":")
-    return f"local-dir:{_beside_the_file(Path(folder), info)}" if schema == "local-dir" and folder else model
+class FieldsConfig(Section):
+    """Where in plain JSON the parts of an event are."""
+
+    id: FieldPath | None = None
+    source: FieldPath | None = None
+    time: FieldPath | None = None
+    label: FieldPath | None = None
+    picture: FieldPath | None = None
+    vector: FieldPath | None = None
+    fingerprint: FieldPath | None = None
 
 
-FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
-ModelName = Annotated[str, AfterValidator(_folder_beside_the_file)]
-TagOrCheckpoint = Annotated[str, AfterValidator(_checkpoint_beside_the_file)]
+class EventsConfig(Section):
+    """What the records of the images topic look like."""
 
-
-class Section(BaseModel):
-    """Base of every section: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class EncoderConfig(Section):
-    """Which CLIP embeds the pictures, and how."""
-
-    model: ModelName = "ViT-B-32"
-    model_config_file: FilePath | None = None
-    pretrained: TagOrCheckpoint | None = None
-    pretrained_image: FilePath | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    decode_threads: PositiveInt = 2
-    max_pixels: PositiveInt = 50_000_000
-    max_bytes: PositiveInt = 20_000_000
+    format: Literal["cloudevents", "json", "raw"] = "cloudevents"
+    fields: FieldsConfig = FieldsConfig()
+    time_unit: Literal["ms", "s"] = "ms"
+    max_ahead_s: PositiveFloat = 300.0
 
     @model_validator(mode="after")
-    def _one_source_of_weights(self) -> "EncoderConfig":
-        given = [name for name in ("pretrained", "pretrained_image") if getattr(self, name) is not None]
-        if self.model.startswith(("hf-hub:", "local-dir:")):  # these bring their own; open_clip ignores any other
-            given.insert(0, f"model: {self.model}")
-        if not given:
-            raise ValueError("needs weights: set `pretrained` (hub tag or checkpoint file) or `pretrained_image`")
-        if len(given) > 1:
-            raise ValueError(f"needs weights from one source, found {' and '.join(f'`{name}`' for name in given)}")
+    def _fields_where_they_are_read(self) -> "EventsConfig":
+        given = self.fields.model_dump(exclude_none=True)
+        if self.format != "json" and given:
+            raise ValueError(f"`fields` is for `format: json`, this is `format: {self.format}`; leave one of them out")
+        if self.format == "json" and ("picture" in given) == ("vector" in given):
+            found = "both" if given.get("picture") else "neither"
+            raise ValueError(
+                "`format: json` needs `fields.picture`, the path to a picture in base64, or `fields.vector`; found "
+                f"{found}"
+            )
+        if ("vector" in given) != ("fingerprint" in given):
+            raise ValueError("`fields.vector` and `fields.fingerprint`, which encoder made it, belong together")
         return self
-
-
-class VocabularyConfig(Section):
-    """The classes, and where their text vectors come from."""
-
-    vectors: FilePath | None = None
-    classes: tuple[str, ...] | None = None
-    classes_file: FilePath | None = None
-    prompts: dict[str, tuple[str, ...]] = {}
-    templates: Literal["openai", "simple", "none"] | tuple[str, ...] = "openai"
-    unknown_labels: Literal["reject", "ignore"] = "reject"
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "VocabularyConfig":
-        given = [name for name in ("vectors", "classes", "classes_file") if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = f"found {' and '.join(given)}" if given else "found none"
-            raise ValueError(f"needs exactly one of `vectors`, `classes`, `classes_file`; {found}")
-        if self.vectors is not None and self.prompts:
-            raise ValueError("`prompts` cannot change the class vectors of a `vectors` file; put them into its making")
-        return self
-
-
-class AnchorsConfig(Section):
-    """How many anchors are kept, and how their neighbours are found."""
-
-    budget: PositiveInt = 100_000
-    budget_per_class: PositiveInt = 1_000
-    index: Literal["auto", "hnsw", "exact"] = "auto"
-    neighbours: PositiveInt = 16
-    hnsw_m: Annotated[int, Field(ge=4, le=128)] = 16
-    hnsw_ef_construction: PositiveInt = 100
-    hnsw_ef_search: PositiveInt = 64
-    recall_sample: Fraction = 0.01
-
-
-class RefitConfig(Section):
-    """When and how the linear maps are refitted to the anchors."""
-
-    every_labels: PositiveInt = 32
-    max_age_s: PositiveFloat = 1.0
-    background: bool = True
-    steps: PositiveInt = 100
-    learning_rate: PositiveFloat = 1e-3
-    rho: Annotated[float, Field(ge=0.0)] = 1e4
-    max_anchors: PositiveInt = 1_024
-
-
-class PresenceConfig(Section):
-    """Which classes count as being in the traffic, though nobody labels them."""
-
-    window: PositiveInt = 2_000
-    kappa: Annotated[float, Field(gt=0.0, le=1.0)] = 0.002
-    every_s: PositiveFloat = 1.0
-
-
-class ResidualConfig(Section):
-    """Local kernel ridge regression on what the maps leave."""
-
-    neighbours: PositiveInt = 16
-    beta: PositiveFloat = 3.0
-    ridge: PositiveFloat = 0.1
-
-
-class DiscriminantConfig(Section):
-    """Classes around the means of anchors and of unlabelled traffic."""
-
-    weight: Annotated[float, Field(ge=0.0, le=1_000.0)] = 18.0
-    shrinkage: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
-
-
-class AdapterConfig(Section):
-    """How predictions are adapted: method, gate, anchors, refit, traffic."""
-
-    method: Literal["ours", "llu"] = "ours"
-    gamma: PositiveFloat = 10.0
-    damping: Fraction = 0.5
-    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
-    seed: int = 0
-    canaries: tuple[str, ...] = ()
-    anchors: AnchorsConfig = AnchorsConfig()
-    refit: RefitConfig = RefitConfig()
-    presence: PresenceConfig = PresenceConfig()
-    residual: ResidualConfig = ResidualConfig()
-    discriminant: DiscriminantConfig = DiscriminantConfig()
 
 
 class BatchConfig(Section):
@@ -171,29 +80,39 @@ class BatchConfig(Section):
 class KafkaTopics(Section):
     """Topic names by role."""
 
-    images: str = "images"
-    predictions: str = "predictions"
-    anchors: str = "anchors"
-    dead_letters: str = "dead-letters"
-    drift: str = "drift"
+    images: TopicName = "images"
+    predictions: TopicName = "predictions"
+    anchors: TopicName = "anchors"
+    dead_letters: TopicName = "dead-letters"
+    drift: TopicName = "drift"
+
+    @model_validator(mode="after")
+    def _one_topic_a_role(self) -> "KafkaTopics":
+        roles: dict[str, list[str]] = {}
+        for role, name in self.model_dump().items():
+            roles.setdefault(name, []).append(role)
+        shared = [f"`{name}` is {' and '.join(of_name)}" for name, of_name in roles.items() if len(of_name) > 1]
+        if shared:
+            raise ValueError(f"each role needs a topic of its own; {'; '.join(shared)}")
+        return self
 
 
 class KafkaConfig(Section):
     """Connection, group and topics of the Kafka transport."""
 
-    bootstrap_servers: str = "localhost:9092"
+    bootstrap_servers: Servers = f"localhost:{KAFKA_PORT}"
     topics: KafkaTopics = KafkaTopics()
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     transactional_id: str | None = None
-    transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
+    transaction_timeout_ms: Annotated[PositiveInt, Field(ge=1_000)] = 10_000
     session_timeout_ms: PositiveInt = 45_000
     max_poll_interval_ms: PositiveInt = 300_000
-    security: dict[str, str | int | bool] = {}
-    consumer: dict[str, str | int | float | bool] = {}
-    producer: dict[str, str | int | float | bool] = {}
+    security: dict[str, str | int | bool] = Field(default_factory=dict)
+    consumer: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    producer: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
 class FilesConfig(Section):
@@ -203,6 +122,7 @@ class FilesConfig(Section):
     format: Literal["auto", "folder", "manifest", "recorded"] = "auto"
     output: FilePath
     labels: bool = True
+    class_folder: Literal["own", "top"] = "own"
 
 
 class SnapshotsConfig(Section):
@@ -214,7 +134,7 @@ class SnapshotsConfig(Section):
 
 
 class DeadLetterLimit(Section):
-    """When too many events are bad, the worker stops instead of dead-lettering a whole topic."""
+    """When bad events are a flood: an alert, and the worker's end where none was good since its start."""
 
     max_share: Fraction = 0.5
     window: PositiveInt = 1_000
@@ -258,24 +178,51 @@ class PageConfig(Section):
         return self
 
 
+def _with_canaries(adapter: AdapterConfig) -> AdapterConfig:
+    return adapter.model_copy(update={"canaries": tuple(map(canonical_name, adapter.canaries))})
+
+
+def _with_groups(drift: DriftSettings) -> DriftSettings:
+    groups = {group: tuple(map(canonical_name, members)) for group, members in drift.groups.items()}
+    return drift.model_copy(update={"groups": groups})
+
+
 class Config(Section):
     """The root of a configuration file."""
 
-    transport: Literal["kafka", "files"] = "kafka"
+    transport: Annotated[str, registered(TRANSPORTS)] = "kafka"
     encoder: EncoderConfig
     vocabulary: VocabularyConfig
-    adapter: AdapterConfig = AdapterConfig()
+    adapter: Annotated[AdapterConfig, AfterValidator(_with_canaries)] = AdapterConfig()
+    events: EventsConfig = EventsConfig()
     batch: BatchConfig = BatchConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
+    transports: Annotated[dict[str, Any], AfterValidator(transport_sections)] = Field({}, validate_default=True)
     snapshots: SnapshotsConfig = SnapshotsConfig()
-    drift: DriftSettings = DriftSettings()
+    drift: Annotated[DriftSettings, AfterValidator(_with_groups)] = DriftSettings()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
     page: PageConfig = PageConfig()
 
     @model_validator(mode="after")
-    def _transport_is_configured(self) -> "Config":
+    def _files_are_named(self) -> "Config":
         if self.transport == "files" and self.files is None:
             raise ValueError("`transport: files` needs a `files` section with `input` and `output`")
+        if self.transport == "kafka" and not self.kafka.bootstrap_servers:
+            raise ValueError("`kafka.bootstrap_servers` is empty; name at least one broker as host:port")
         return self
+
+    @model_validator(mode="after")
+    def _folders_of_their_own(self) -> "Config":
+        folder = self.snapshots.folder
+        if self.transport == "files" and self.files is not None and folder is not None:
+            for key in ("output", "input"):
+                if os.path.realpath(folder) == os.path.realpath(getattr(self.files, key)):
+                    raise ValueError(f"`snapshots.folder` and `files.{key}` are both {folder}; take a folder for each")
+        return self
+
+    @property
+    def transport_settings(self) -> Any:
+        """The settings of the transport in use: `kafka`, `files`, or its part of `transports`."""
+        return self.transports[self.transport] if self.transport in self.transports else getattr(self, self.transport)

@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,12 +21,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from stream_adapter.demo import child
 from stream_adapter.errors import TransportError
 
-_HERE = Path(__file__).parent
-_POM = _HERE / "local-kafka.pom.xml"
+_POM = Path(__file__).parent / "local-kafka.pom.xml"
 _MIN_JAVA = 17
 _STOP_S = 15.0
+_START_TIMEOUT_S = 90.0
+_SHOWN = 2_000  # characters of what a command said
 _WAY_OUT = "or use a broker of yours: set KAFKA_BOOTSTRAP_SERVERS (tests) or kafka.bootstrap_servers (configuration)"
 
 # Any will do. A drawn one would begin with a dash one time in 64, and then be taken for an option.
@@ -61,15 +62,12 @@ class LocalKafka:
         with LocalKafka() as kafka:
             KafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
 
-    The broker never outlives this process: it hangs on a pipe that the kernel closes when this process ends, however it
-    ends (see `watchdog.py`). It runs in a session of its own, so that Ctrl-C reaches this process only, which then
-    stops it in order.
+    The broker never outlives this process, however that ends (see `child.py`).
 
     Args:
         heap_mb: the Java heap in MiB; the whole process takes about 150 MiB more.
         settings: broker properties that override or extend the built-in ones.
         listeners: further addresses to serve on, `host:port` by name, such as `{"SASL_SSL": "localhost:9093"}`.
-        start_timeout_s: seconds until a start counts as failed.
     """
 
     def __init__(
@@ -78,12 +76,10 @@ class LocalKafka:
         heap_mb: int = 256,
         settings: Mapping[str, str] | None = None,
         listeners: Mapping[str, str] | None = None,
-        start_timeout_s: float = 90.0,
     ) -> None:
         self._heap_mb = heap_mb
         self._settings = dict(settings or {})
         self._listeners = dict(listeners or {})
-        self._start_timeout_s = start_timeout_s
         self._scratch: Path | None = None
         self._ports: tuple[int, int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,11 +110,7 @@ class LocalKafka:
             self._ports = _free_ports()
             self._format(java, jars)
         command = [*self._jvm(java, jars), "kafka.Kafka", str(self._properties)]
-        watchdog = [sys.executable, "-I", "-S", str(_HERE / "watchdog.py"), str(self._scratch)]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - both commands are ours
-                [*watchdog, *command], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
+        self._process = child.start(command, self._scratch, self._log)
         try:
             self._wait_until_it_serves()
         except BaseException:
@@ -134,18 +126,9 @@ class LocalKafka:
 
     def halt(self) -> None:
         """Stop the broker in order, keeping its data and its port for `start`."""
-        if self._process is None:
-            return
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(b"stop\n")
-            self._process.stdin.close()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._process = None
+        if self._process is not None:
+            child.stop(self._process, _STOP_S)
+            self._process = None
 
     def kill(self) -> None:
         """End the broker at once, as a crash would, keeping its data for `start`."""
@@ -204,19 +187,19 @@ class LocalKafka:
         )
         if done.returncode != 0:
             self.stop()
-            raise TransportError(f"the local Kafka's log folder cannot be formatted:\n{_tail(done.stderr)}")
+            raise TransportError(f"the local Kafka's log folder cannot be formatted:\n{done.stderr[-_SHOWN:]}")
 
     def _wait_until_it_serves(self) -> None:
         from kafka import KafkaAdminClient  # the jars come first: no client is needed to fetch them
         from kafka.errors import KafkaError
 
         assert self._process is not None
-        deadline = time.monotonic() + self._start_timeout_s
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise TransportError(
                     f"the local Kafka ended while it started (status {self._process.returncode}):\n"
-                    f"{_tail(self._log.read_text(errors='replace'))}"
+                    f"{child.tail(self._log)}"
                 )
             with contextlib.suppress(KafkaError, OSError):
                 # A listening port is not enough: before the broker is registered its metadata names no broker.
@@ -228,10 +211,7 @@ class LocalKafka:
                 finally:
                     admin.close()
             time.sleep(0.1)
-        raise TransportError(
-            f"the local Kafka did not serve within {self._start_timeout_s:.0f} s:\n"
-            f"{_tail(self._log.read_text(errors='replace'))}"
-        )
+        raise TransportError(f"the local Kafka did not serve within {_START_TIMEOUT_S:.0f} s:\n{child.tail(self._log)}")
 
 
 def resolve_jars() -> Path:
@@ -266,7 +246,7 @@ def _fetch(pom: Path, jars: Path) -> None:
     command = [maven, "--quiet", "--batch-mode", "--file", str(pom), f"-Djars={jars}", "package"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the command is ours
     if done.returncode != 0:
-        raise TransportError(f"Maven could not fetch the local Kafka (`{' '.join(command)}`):\n{_tail(done.stdout)}")
+        raise TransportError(f"Maven could not fetch the local Kafka (`{' '.join(command)}`):\n{done.stdout[-_SHOWN:]}")
 
 
 def _java() -> Path:
@@ -292,7 +272,3 @@ def _free_ports() -> tuple[int, int]:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))
         return int(first.getsockname()[1]), int(second.getsockname()[1])
-
-
-def _tail(text: str, lines: int = 15) -> str:
-    return "\n".join(text.strip().splitlines()[-lines:])

@@ -5,8 +5,9 @@ import os
 import sys
 import threading
 import time
-import urllib.request
 import webbrowser
+
+from stream_adapter.demo.loopback import open_loopback
 
 _WAIT_S = 60.0
 
@@ -28,7 +29,7 @@ def open_when_served(url: str) -> threading.Thread:
 def _open(url: str) -> None:
     deadline = time.monotonic() + _WAIT_S
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):  # noqa: S310 - ours
+        with contextlib.suppress(OSError), open_loopback(url):
             webbrowser.open(url)
             return
         time.sleep(0.2)

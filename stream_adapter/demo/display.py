@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from stream_adapter.demo.scoreboard import Scoreboard
+from stream_adapter.demo.scoreboard import WINDOW, Scoreboard
 
 _NAMES = {"labelled": "labelled now and then", "canary": "never taught"}
 _LINE_EVERY_S = 5.0
@@ -21,8 +21,8 @@ _LINE_EVERY_S = 5.0
 class Display:
     """Writes to a console; a console that is no terminal gets plain lines."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
+    def __init__(self) -> None:
+        self._console = Console()
         self._live: Live | None = None
         self._board: Scoreboard | None = None
         self._progress = Progress(
@@ -81,9 +81,7 @@ class Display:
 
     def finished(self, summary: dict[str, Any], files: list[Path]) -> None:
         """The summary table, and where to look further."""
-        table = Table(title="Accuracy over the whole run", title_justify="left")
-        for column in ("classes", "events", "zero-shot", "adapted", "difference"):
-            table.add_column(column, justify="left" if column == "classes" else "right")
+        table = _table("Accuracy over the whole run", "events", "zero-shot", "adapted", "difference")
         for group, figures in summary["groups"].items():
             difference = 100 * (figures["adapted"] - figures["zero_shot"])
             table.add_row(
@@ -102,19 +100,24 @@ class Display:
 
     def _render(self) -> RenderableType:
         assert self._board is not None
-        table = Table(title="Accuracy over the newest 200 pictures", title_justify="left")
-        for column in ("classes", "pictures", "zero-shot", "adapted"):
-            table.add_column(column, justify="left" if column == "classes" else "right")
+        table = _table(f"Accuracy over the newest {WINDOW} pictures", "pictures", "zero-shot", "adapted")
         for group, score in self._board.groups.items():
-            shown = [f"{value:.1%}" for value in score.newest()] if score.events else ["–", "–"]
-            table.add_row(_NAMES[group], str(score.events), *shown)
+            shown = [f"{value:.1%}" for value in score.accuracy(WINDOW)] if score.hits else ["–", "–"]
+            table.add_row(_NAMES[group], str(len(score.hits)), *shown)
         return Group(table, self._progress)
 
     def _line(self) -> str:
         assert self._board is not None
         groups = "; ".join(
-            f"{_NAMES[group]}: zero-shot {score.newest()[0]:.1%}, adapted {score.newest()[1]:.1%}"
+            "{}: zero-shot {:.1%}, adapted {:.1%}".format(_NAMES[group], *score.accuracy(WINDOW))
             for group, score in self._board.groups.items()
-            if score.events
+            if score.hits
         )
         return f"{self._board.scored} pictures; newest 200 {groups}"
+
+
+def _table(title: str, *figures: str) -> Table:
+    table = Table("classes", title=title, title_justify="left")
+    for figure in figures:
+        table.add_column(figure, justify="right")
+    return table

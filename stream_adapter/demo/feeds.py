@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from stream_adapter.events import image_event_headers
 from stream_adapter.transport.base import Headers, Partition, Record
@@ -31,30 +31,8 @@ class Picture:
         return image_event_headers(source="/demo", id=self.event_id, content_type="image/jpeg", label=self.label)
 
 
-class Feed(Protocol):
-    """The demo's two ends of the worker."""
-
-    def send(self, picture: Picture) -> None:
-        """Send one picture."""
-
-    def sent_all(self) -> None:
-        """Nothing more will be sent."""
-
-    def predictions(self) -> Iterator[dict[str, Any]]:
-        """Predictions that have arrived since the last call."""
-
-    def close(self) -> None:
-        """Release all handles."""
-
-
 class KafkaFeed:
-    """Through two topics.
-
-    Args:
-        bootstrap_servers: `host:port`, several separated by commas.
-        images: topic of the pictures.
-        predictions: topic of the predictions; must exist.
-    """
+    """Through two topics."""
 
     def __init__(self, bootstrap_servers: str, images: str, predictions: str) -> None:
         from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -88,12 +66,7 @@ class KafkaFeed:
 
 
 class FilesFeed:
-    """Through a recorded topic in a file, read by a worker on the file transport, which starts when all is written.
-
-    Args:
-        stream: the file to write pictures to.
-        predictions: the file in which the worker writes predictions.
-    """
+    """Through a recorded topic in a file, read by a worker on the file transport, which starts when all is written."""
 
     def __init__(self, stream: Path, predictions: Path) -> None:
         self._stream = stream.open("wb")
@@ -128,3 +101,6 @@ class FilesFeed:
     def close(self) -> None:
         """Close the file where that was not done."""
         self._stream.close()
+
+
+Feed = KafkaFeed | FilesFeed

@@ -91,15 +91,7 @@ def demo_stream(
 ) -> Iterator[StreamPicture]:
     """Draws ``count`` pictures of classes chosen at random; from number ``shift_at`` on, in the second style.
 
-    Args:
-        count: How many pictures.
-        shift_at: How many of them come before the shift.
-        rng: Decides everything: the same state gives the same stream.
-        classes: Names of colour and shape, equally frequent.
-        styles: Before and after the shift; names from ``STYLES``.
-
-    Yields:
-        The pictures in order.
+    The same state of ``rng`` gives the same stream; ``styles`` are names from ``STYLES``.
     """
     for number in range(count):
         scene = class_scene(classes[int(rng.integers(len(classes)))], rng)

@@ -7,7 +7,6 @@ import secrets
 import socket
 import tempfile
 import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from stream_adapter.demo import browser
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.display import Display
 from stream_adapter.demo.feeds import Feed, FilesFeed, KafkaFeed, Picture
+from stream_adapter.demo.loopback import open_loopback
 from stream_adapter.demo.pictures import demo_stream
 from stream_adapter.demo.plot import save_plot
 from stream_adapter.demo.scenes import DEMO_CLASSES
@@ -41,12 +41,8 @@ class DemoSettings:
 
     Attributes:
         output: folder for `summary.json` and `accuracy.png`.
-        events: pictures in the stream.
-        rate: pictures sent a second.
         label_share: share of the pictures that carry a label, 0..1.
         transport: "kafka" or "files"; None takes Kafka where there is one or one can be started.
-        seed: of pictures and labels.
-        browser: whether to open the worker's page in a browser, where somebody sits before one.
     """
 
     output: Path
@@ -88,7 +84,7 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
         stack.callback(worker.stop)
         stream = _pictures(settings, frozenset(config.adapter.canaries), board)
         started = time.monotonic()
-        feed = _open_feed(transport, config, scratch, stack)
+        feed = _open_feed(transport, config, stack)
         if transport == "kafka":
             worker.start()
             with display.waiting("Starting the worker"):
@@ -154,7 +150,7 @@ def _load_config(environment: dict[str, str]) -> configuration.Config:
         os.environ.update(before)
 
 
-def _open_feed(transport: Transport, config: configuration.Config, scratch: Path, stack: contextlib.ExitStack) -> Feed:
+def _open_feed(transport: Transport, config: configuration.Config, stack: contextlib.ExitStack) -> Feed:
     feed: Feed
     if transport == "kafka":
         from stream_adapter.transport.kafka import ensure_topics
@@ -170,14 +166,10 @@ def _open_feed(transport: Transport, config: configuration.Config, scratch: Path
 
 
 def _wait_until_ready(port: int, worker: WorkerProcess) -> None:
-    """Ask `/readyz` until the worker can do its job.
-
-    Raises:
-        StreamAdapterError: it ended, or did not get ready within `_SILENCE_S` seconds.
-    """
+    """Ask `/readyz` until the worker can do its job."""
     deadline = time.monotonic() + _SILENCE_S
     while time.monotonic() < deadline and worker.ended() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+        with contextlib.suppress(OSError), open_loopback(f"http://127.0.0.1:{port}/readyz"):
             return
         time.sleep(0.1)
     raise StreamAdapterError(f"the worker did not get ready; its log ends:\n{worker.log_tail()}")
@@ -212,11 +204,7 @@ def _play(
     settings: DemoSettings,
     display: Display,
 ) -> None:
-    """Send at the wanted rate and score what comes back, until every picture has its prediction.
-
-    Raises:
-        StreamAdapterError: nothing came back for `_SILENCE_S` seconds.
-    """
+    """Send at the wanted rate and score what comes back, until every picture has its prediction."""
     started = heard_at = time.monotonic()
     sent = 0
     everything_sent = False

@@ -15,22 +15,14 @@ from stream_adapter.demo.pictures import demo_stream
 from stream_adapter.demo.scenes import is_class
 from stream_adapter.errors import VocabularyError
 from stream_adapter.transport.base import Partition, Record
-from stream_adapter.transport.kafka import produce
+from stream_adapter.transport.opening import transport_of
 
 _SAY_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSettings:
-    """What is sent.
-
-    Attributes:
-        rate: pictures a second.
-        label_share: share of the pictures that carry a label, 0..1.
-        shift_every: pictures after which their style changes, to and fro.
-        limit: how many pictures; None for no end.
-        seed: of pictures and labels.
-    """
+    """What is sent: pictures a second, a share (0..1) of them labelled, in alternating styles; no `limit`: no end."""
 
     rate: float = 20.0
     label_share: float = 0.3
@@ -70,17 +62,16 @@ def send_samples(config: Config, settings: SampleSettings, console: Console) -> 
         VocabularyError: a class is none that can be drawn.
         TransportError: the topic cannot be written.
     """
-    topic = config.kafka.topics.images
     pictures = islice(sample_pictures(config.vocabulary.classes or (), settings), settings.limit)
     records = (
-        Record(Partition(topic, 0), 0, 0, picture.event_id.encode(), picture.data, picture.headers)
+        Record(Partition("images", 0), 0, 0, picture.event_id.encode(), picture.data, picture.headers)
         for picture in pictures
     )
     say_at = time.monotonic()
     sent = 0
-    for progress in produce(config.kafka, records, topic, rate=settings.rate):
+    for progress in transport_of(config).produce(records, rate=settings.rate):
         sent = progress.sent
         if progress.finished or time.monotonic() >= say_at:
             say_at = time.monotonic() + _SAY_EVERY_S
-            console.print(f"{sent} pictures sent to {topic}", highlight=False)
+            console.print(f"{sent} pictures sent", highlight=False)
     return sent

@@ -1,11 +1,11 @@
 """What the demo knows and the worker does not: the truth about every picture, and how both models do against it."""
 
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 GROUPS = ("labelled", "canary")
+WINDOW = 200
+"""Newest events of a group that curves and the live table are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +25,24 @@ class Sent:
 
 @dataclass(slots=True)
 class GroupScore:
-    """Hits of one group over the whole run and over its newest events."""
+    """Hits of one group, in the order in which they came: position in the stream, zero-shot, adapted."""
 
-    window: deque[tuple[bool, bool]]
-    events: int = 0
-    zero_shot: int = 0
-    adapted: int = 0
-    hits: list[tuple[int, bool, bool]] = field(default_factory=list)  # position in the stream, zero-shot, adapted
+    hits: list[tuple[int, bool, bool]] = field(default_factory=list)
 
-    def newest(self) -> tuple[float, float]:
-        """Accuracy of zero-shot and adapted over the window, 0..1."""
-        held = len(self.window)
-        return sum(hit[0] for hit in self.window) / held, sum(hit[1] for hit in self.window) / held
+    def accuracy(self, newest: int | None = None) -> tuple[float, float]:
+        """Accuracy of zero-shot and adapted over so many of the newest events, or over all, 0..1; 0 without any."""
+        held = self.hits[-newest:] if newest else self.hits
+        zero_shot, adapted = (sum(hit[column] for hit in held) / max(len(held), 1) for column in (1, 2))
+        return zero_shot, adapted
 
 
 class Scoreboard:
-    """Scores predictions as they come, each event once, however often it was predicted.
+    """Scores predictions as they come, each event once, however often it was predicted."""
 
-    Args:
-        window: newest events of a group that the curves are drawn over.
-    """
-
-    def __init__(self, window: int = 200) -> None:
+    def __init__(self) -> None:
         self._sent: dict[str, Sent] = {}
         self._scored: set[str] = set()
-        self.repeated = 0
-        self.groups = {group: GroupScore(deque(maxlen=window)) for group in GROUPS}
+        self.groups = {group: GroupScore() for group in GROUPS}
 
     def sent(self, event_id: str, picture: Sent) -> None:
         """Note a picture before it is sent."""
@@ -60,34 +52,21 @@ class Scoreboard:
         """Score one prediction in its wire form."""
         event_id = prediction["event"]["id"]
         if event_id in self._scored:
-            self.repeated += 1  # at least once: a worker that was killed predicts its last batch again
-            return
+            return  # at least once: a worker that was killed predicts its last batch again
         self._scored.add(event_id)
         picture = self._sent[event_id]
-        score = self.groups[picture.group]
         hits = prediction["zero_shot_label"] == picture.truth, prediction["top"][0]["label"] == picture.truth
-        score.events += 1
-        score.zero_shot += hits[0]
-        score.adapted += hits[1]
-        score.window.append(hits)
-        score.hits.append((picture.position, *hits))
+        self.groups[picture.group].hits.append((picture.position, *hits))
 
     @property
     def scored(self) -> int:
         """Events that have a prediction."""
         return len(self._scored)
 
-    def missing(self) -> Iterable[str]:
-        """Events that were sent and have no prediction yet."""
-        return self._sent.keys() - self._scored
-
     def summary(self) -> dict[str, dict[str, float]]:
         """Per group: events, and accuracy of zero-shot and adapted over the whole run, 0..1."""
         return {
-            group: {
-                "events": score.events,
-                "zero_shot": round(score.zero_shot / score.events, 4) if score.events else 0.0,
-                "adapted": round(score.adapted / score.events, 4) if score.events else 0.0,
-            }
+            group: {"events": len(score.hits), "zero_shot": round(zero_shot, 4), "adapted": round(adapted, 4)}
             for group, score in self.groups.items()
+            for zero_shot, adapted in (score.accuracy(),)
         }

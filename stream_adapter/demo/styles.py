@@ -1,6 +1,6 @@
 """What a picture looks like, whatever it shows: the domains that the demo's stream shifts between.
 
-The small CLIP is trained on ``TRAINED_STYLES``. The others it has never met: each keeps what a picture shows but moves
+The small CLIP is trained on the first three. The others it has never met: each keeps what a picture shows but moves
 its colours and edges, the same way every time, which is what a few labels can teach.
 """
 
@@ -73,9 +73,6 @@ STYLES: Final[dict[str, Style]] = {
     "sketch": _sketch,
 }
 """Every style by name."""
-
-TRAINED_STYLES: Final = ("plain", "pastel", "grainy")
-"""The styles of the training pictures."""
 
 FIRST_STYLE: Final = "plain"
 """What the demo's stream looks like at first."""

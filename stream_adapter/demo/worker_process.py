@@ -6,9 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+from stream_adapter.demo import child
 from stream_adapter.errors import StreamAdapterError
 
-_HERE = Path(__file__).parent
 _STOP_S = 30.0
 # A worker that dies this soon after its start will not get better by being started again.
 _TOO_SOON_S = 5.0
@@ -17,11 +17,9 @@ _TOO_SOON_S = 5.0
 class WorkerProcess:
     """Runs `stream-adapter run CONFIG`.
 
-    The worker never outlives this process: it hangs on a pipe that the kernel closes (see `watchdog.py`).
+    The worker never outlives this process (see `child.py`).
 
     Args:
-        config: the configuration file.
-        environment: variables beside this process's own.
         scratch: a folder for the log, removed if this process dies.
     """
 
@@ -36,17 +34,8 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Start the worker; returns at once."""
-        watchdog = [sys.executable, "-I", "-S", str(_HERE / "watchdog.py"), str(self._scratch)]
         self._started_at = time.monotonic()
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - both commands are ours
-                [*watchdog, *self._command],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=self._environment,
-                start_new_session=True,
-            )
+        self._process = child.start(self._command, self._scratch, self.log, self._environment)
 
     def ended(self) -> int | None:
         """The exit status of a worker that is no longer running; None while it runs."""
@@ -71,21 +60,10 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """Let the worker drain and end; kill it where it takes too long."""
-        if self._process is None:
-            return
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(b"stop\n")
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it has ended already
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        if self._process is not None:
+            child.stop(self._process, _STOP_S)
+            self._process = None
 
     def log_tail(self, lines: int = 15) -> str:
         """The last lines of the worker's log."""
-        return "\n".join(self.log.read_text(errors="replace").strip().splitlines()[-lines:])
+        return child.tail(self.log, lines)

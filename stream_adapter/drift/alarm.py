@@ -1,10 +1,11 @@
 """What the monitor tells: alarms with the figures behind them, and the state of every question."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from stream_adapter.drift.confidence_sequence import Interval
+from stream_adapter.drift.detector import Signal
 
 AlarmKind = Literal[
     "harm", "accuracy", "confidence", "embedding", "label_mix", "new_class", "novelty", "guard", "status"
@@ -47,6 +48,24 @@ class DriftAlarm:
     evidence: Mapping[str, float] = field(default_factory=dict)
     event_ids: tuple[str, ...] = ()
     action: Action = "none"
+
+    @classmethod
+    def of(
+        cls, signal: Signal, kind: AlarmKind, group: str, detector: str, event_ids: Sequence[str], labels: int = 0
+    ) -> "DriftAlarm":
+        """What a detector found; of the events, oldest first, the newest are named."""
+        return cls(
+            kind,
+            group,
+            detector,
+            observed=signal.observed,
+            labels=labels,
+            since=signal.since,
+            e_value=signal.e_value,
+            interval=signal.interval,
+            evidence=signal.details,
+            event_ids=tuple(event_ids[-LISTED:]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,6 @@ class Interval:
     """A confidence interval.
 
     Attributes:
-        low: lower bound.
-        high: upper bound.
         confidence: probability with which each bound on its own holds, at all times at once.
     """
 

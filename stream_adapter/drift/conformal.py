@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import Signal, State, pack, unpack
+from stream_adapter.drift.detector import ALL, Signal, State, pack, unpack
 from stream_adapter.drift.restarts import RestartMixture
 
 _EXPONENTS = np.array([0.2, 0.5, 0.8])
 _SMALLEST = 1e-12  # a rank of exactly zero has probability zero, its bet would be infinite
 _BLOCK = 64
+_BINS = 32  # between the quantiles of a reference; one more on each side for what lies outside
 _COINS = 16 * _BLOCK  # drawn at once
 
 
@@ -108,19 +109,17 @@ class ReferenceShift(ABC):
     Args:
         reference: R, events in the reference window; a multiple of 64 is a little cheaper.
         alpha: probability of ever raising a false alarm, until the first true one.
-        seed: for the coins that break ties.
-        both_tails: whether low scores count as well as high ones.
-        n_bins: bins between the reference's quantiles; one more on each side for what lies outside.
+        seed: for random features, and the coins that break ties.
     """
 
-    def __init__(self, *, reference: int, alpha: float, seed: int, both_tails: bool = True, n_bins: int = 32) -> None:
+    _both_tails = True  # whether low scores count as well as high ones
+
+    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0) -> None:
         if reference < 2 or not 0.0 < alpha < 1.0:
             raise ValueError(f"needs two reference events and alpha in (0, 1), got {reference} and {alpha}")
         self.reference = reference
         self._alpha = alpha
         self._seed = seed
-        self._both_tails = both_tails
-        self._n_bins = n_bins
         self._episode = 0
         self._reference: list[NDArray[np.float32]] = []
         self._fitted: dict[str, NDArray[Any]] = {}
@@ -145,9 +144,9 @@ class ReferenceShift(ABC):
     def _scores(self, values: NDArray[np.float32], fitted: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Scores (B, K) of events (B, d)."""
 
-    def _subject(self, score: int, fitted: dict[str, NDArray[Any]]) -> int:
-        """What a signal is about that `score` won; -1 for the whole stream."""
-        return -1
+    def _subject(self, score: int) -> int:
+        """What a signal is about that `score` won."""
+        return ALL
 
     def observe(self, values: NDArray[Any]) -> list[Signal]:
         """Take in events, float (B, d)."""
@@ -174,7 +173,7 @@ class ReferenceShift(ABC):
                         row=row + used - 1,
                         observed=before + used,
                         e_value=float(path[used - 1]),
-                        subject=self._subject(score, self._fitted),
+                        subject=self._subject(score),
                         details={"score": float(score)},
                     )
                 )
@@ -206,7 +205,7 @@ class ReferenceShift(ABC):
         reference = np.stack(self._reference)  # (R, d)
         self._fitted = self._fit(reference)
         scores = self._scores(reference, self._fitted)  # (R, K)
-        self._fitted["edges"] = np.quantile(scores, np.linspace(0.0, 1.0, self._n_bins + 1), axis=0).T  # (K, bins + 1)
+        self._fitted["edges"] = np.quantile(scores, np.linspace(0.0, 1.0, _BINS + 1), axis=0).T  # (K, bins + 1)
         self._reference = []
         self._test = self._new_test()
         self._coins = None

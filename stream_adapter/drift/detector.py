@@ -1,19 +1,24 @@
 """What every detector is: a pure, seeded object that reads values and says in which row something was proven.
 
 A detector keeps bounded memory, answers the same whether it is fed one event at a time or in batches, and hands out its
-whole state as JSON values, so that a restored one goes on as if nothing had happened.
+whole state as JSON values, so that a restored one goes on as if nothing had happened: tests/drift/test_contract.py.
 """
 
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_adapter.drift.confidence_sequence import Interval
+
 State = dict[str, Any]
 """A detector's state: JSON values only (arrays go through `pack`), exact to the last bit."""
+
+ALL = -1
+"""The subject of what is about all events together, and no class or group of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,8 @@ class Signal:
         since: how many values ago, at a guess, what was found began; 0 where the detector cannot tell.
         e_value: how strongly the data speak against "nothing happened": its expectation is at most 1 there. None for
             detectors that have no such guarantee.
-        subject: column (class, group) that it is about, -1 where it is about the whole stream.
+        subject: class or group that it is about, or `ALL`.
+        interval: where the quantity in question lies, for detectors that know it.
         details: figures to show to a person.
     """
 
@@ -34,29 +40,9 @@ class Signal:
     observed: int
     since: int = 0
     e_value: float | None = None
-    subject: int = -1
+    subject: int = ALL
+    interval: Interval | None = None
     details: Mapping[str, float] = field(default_factory=dict)
-
-
-class Detector(Protocol):
-    """What the monitor and the contract test expect of every detector."""
-
-    @property
-    def observed(self) -> int:
-        """Values since the start, or since the last signal."""
-
-    @property
-    def enough(self) -> bool:
-        """Whether so many values have been seen that silence means something."""
-
-    def observe(self, values: NDArray[Any]) -> list[Signal]:
-        """Take in a batch, one event per row; after a signal the detector starts anew with the next row."""
-
-    def state(self) -> State:
-        """Everything needed to go on, as JSON values."""
-
-    def restore(self, state: State) -> None:
-        """Go on from `state`, which a detector with the same settings handed out."""
 
 
 def pack(array: NDArray[Any]) -> State:

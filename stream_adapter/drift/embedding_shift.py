@@ -16,19 +16,14 @@ from stream_adapter.drift.conformal import ReferenceShift
 
 _DIRECTIONS = 32
 _RANKED_DIRECTIONS = 8
+_FEATURES = 128  # F, random Fourier features
 _PAIRS = 200  # reference vectors whose distances give the bandwidth
 
 
 class EmbeddingShift(ReferenceShift):
     """Alarms when image vectors stop being exchangeable with those since the reference.
 
-    Memory: R d floats while the reference is taken, then d (32 + F) floats and 10 histograms of 34 bins.
-
-    Args:
-        reference: R, events in the reference window.
-        alpha: probability of ever raising a false alarm, until the first true one.
-        seed: for random features and coins.
-        features: F, random Fourier features.
+    Memory: R d floats while the reference is taken, then d (32 + 128) floats and 10 histograms of 34 bins.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -39,10 +34,6 @@ class EmbeddingShift(ReferenceShift):
         >>> [signal.row < 60 for signal in detector.observe(moved)][:1]
         [True]
     """
-
-    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0, features: int = 128) -> None:
-        super().__init__(reference=reference, alpha=alpha, seed=seed)
-        self._n_features = features
 
     def _fit(self, reference: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         center = reference.mean(axis=0)  # (d,)
@@ -70,8 +61,8 @@ class EmbeddingShift(ReferenceShift):
         basis = np.random.default_rng([self._seed, 2]).standard_normal((centered.shape[1], wider)).astype(np.float32)
         for _ in range(6):
             basis, _ = np.linalg.qr(centered.T @ (centered @ basis))  # (d, wider)
-        _, turn = np.linalg.eigh(np.cov(centered @ basis, rowvar=False).reshape(wider, wider))
-        return np.ascontiguousarray((basis @ turn[:, ::-1])[:, :kept], dtype=np.float32)
+        _, rotation = np.linalg.eigh(np.cov(centered @ basis, rowvar=False).reshape(wider, wider))
+        return np.ascontiguousarray((basis @ rotation[:, ::-1])[:, :kept], dtype=np.float32)
 
     def _frequencies(self, reference: NDArray[np.float32]) -> NDArray[np.float32]:
         some = reference[:_PAIRS].astype(np.float64)
@@ -79,10 +70,10 @@ class EmbeddingShift(ReferenceShift):
         squared = (norms[:, None] + norms - 2.0 * some @ some.T)[np.triu_indices(len(some), 1)].clip(0.0)
         # Half the median distance: the median itself is too wide to tell domains apart that share their classes.
         width = max(float(np.sqrt(np.median(squared))) / 2.0, 1e-6)
-        directions = np.random.default_rng(self._seed).standard_normal((reference.shape[1], self._n_features))
+        directions = np.random.default_rng(self._seed).standard_normal((reference.shape[1], _FEATURES))
         return (directions / width).astype(np.float32)
 
     def _features(self, values: NDArray[np.float32], fitted: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(B, F): random Fourier features; their mean product over the reference is the kernel's mean embedding."""
-        phases = np.random.default_rng([self._seed, 1]).uniform(0.0, 2.0 * np.pi, self._n_features).astype(np.float32)
-        return np.asarray(np.cos(values @ fitted["frequencies"] + phases) * np.float32(np.sqrt(2.0 / self._n_features)))
+        phases = np.random.default_rng([self._seed, 1]).uniform(0.0, 2.0 * np.pi, _FEATURES).astype(np.float32)
+        return np.asarray(np.cos(values @ fitted["frequencies"] + phases) * np.float32(np.sqrt(2.0 / _FEATURES)))

@@ -15,17 +15,17 @@ twice as long. In N labels a damping is therefore lowered again at most log2(N /
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import State
+from stream_adapter.drift.detector import ALL, State
 
 Mode = Literal["act", "alarm_only"]
 Scope = Literal["classes", "overall"]
-OVERALL = -1
+_STEP = 0.25  # by how much a release raises a damping
 _LOWEST = 0.2  # below this an overall damping is taken to zero: what is left of the update is not worth its risk
 
 
@@ -34,7 +34,7 @@ class GuardAction:
     """What the guard did to one damping, and why.
 
     Attributes:
-        subject: the class, or `OVERALL`.
+        subject: the class, or `ALL`.
         action: lowered, or raised a step.
         before: damping before, 0..1.
         after: damping after, 0..1.
@@ -72,7 +72,6 @@ class Guard:
         scope: what is damped.
         tolerance: ε, the harm that is accepted, as a share.
         hold: labels without harm before a step of release.
-        step: by how much a release raises the damping.
 
     Example:
         >>> guard = Guard(n_classes=3, hold=100)
@@ -96,16 +95,14 @@ class Guard:
         scope: Scope = "classes",
         tolerance: float = 0.01,
         hold: int = 500,
-        step: float = 0.25,
     ) -> None:
-        if hold < 1 or not 0.0 < step <= 1.0:
-            raise ValueError(f"hold must be at least one label and step in (0, 1], got {hold} and {step}")
+        if hold < 1:
+            raise ValueError(f"hold must be at least one label, got {hold}")
         self._n_classes = n_classes
         self._mode = mode
         self._scope = scope
         self._tolerance = tolerance
         self._hold = hold
-        self._step = step
         self._dampings: dict[int, _Damping] = {}
 
     @property
@@ -113,7 +110,7 @@ class Guard:
         """Float32 (C,): g for events whose zero-shot top class it is; 1 where nothing is damped."""
         levels = np.ones(self._n_classes, dtype=np.float32)
         for subject, damping in self._dampings.items():
-            if subject == OVERALL:
+            if subject == ALL:
                 levels *= np.float32(damping.level)
             else:
                 levels[subject] *= np.float32(damping.level)
@@ -138,13 +135,13 @@ class Guard:
         if self._mode == "alarm_only":
             return []
         actions = []
-        for subject in [OVERALL] if self._scope == "overall" else classes:
+        for subject in [ALL] if self._scope == "overall" else classes:
             damping = self._dampings.setdefault(subject, _Damping(1.0, self._hold))
             if damping.released:
                 damping.hold *= 2
             before = damping.level
             half = before / 2.0
-            damping.level = half if subject == OVERALL and half >= _LOWEST else 0.0
+            damping.level = half if subject == ALL and half >= _LOWEST else 0.0
             damping.labels, damping.net, damping.released = 0, 0, False
             if damping.level < before:
                 actions.append(GuardAction(subject, "lowered", before, damping.level, labels, difference, row))
@@ -159,7 +156,7 @@ class Guard:
         """
         actions = []
         for row, (label, difference) in enumerate(zip(labels.tolist(), undamped.tolist(), strict=True)):
-            for subject in (OVERALL, label):
+            for subject in (ALL, label):
                 damping = self._dampings.get(subject)
                 if damping is None:
                     continue
@@ -176,23 +173,17 @@ class Guard:
 
     def state(self) -> State:
         """Everything needed to go on."""
-        return {
-            str(subject): [damping.level, damping.hold, damping.labels, damping.net, damping.released]
-            for subject, damping in self._dampings.items()
-        }
+        return {str(subject): list(astuple(damping)) for subject, damping in self._dampings.items()}
 
     def restore(self, state: State) -> None:
         """Go on from `state`."""
-        self._dampings = {
-            int(subject): _Damping(float(level), int(hold), int(labels), int(net), bool(released))
-            for subject, (level, hold, labels, net, released) in state.items()
-        }
+        self._dampings = {int(subject): _Damping(*damping) for subject, damping in state.items()}
 
     def _release(self, subject: int, damping: _Damping, row: int) -> list[GuardAction]:
         labels, difference = damping.labels, damping.net / damping.labels
         damping.labels, damping.net = 0, 0
         if damping.level >= 1.0 or difference < -self._tolerance:
             return []
-        before, damping.level = damping.level, min(1.0, damping.level + self._step)
+        before, damping.level = damping.level, min(1.0, damping.level + _STEP)
         damping.released = True
         return [GuardAction(subject, "raised", before, damping.level, labels, difference, row)]

@@ -156,14 +156,11 @@ class HarmDetector:
             observed=self.observed,
             since=since,
             e_value=e_value,
+            # The mixture itself has excluded "no worse than ε", also where no single start does so alone.
+            interval=Interval(low, min(float(highs[best]), -self._tolerance), 1.0 - self._alpha),
             details={
                 "difference": float(wins[best] - losses[best]) / since,
-                "low": low,
-                # The mixture itself has excluded "no worse than ε", also where no single start does so alone.
-                "high": min(float(highs[best]), -self._tolerance),
-                "confidence": 1.0 - self._alpha,
                 "losses": float(losses[best]),
                 "wins": float(wins[best]),
-                "labels": float(since),
             },
         )

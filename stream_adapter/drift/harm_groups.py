@@ -5,16 +5,15 @@ Nine tenths of α go to all events together, the last one is shared by the group
 dozen further labels where all of them are lost and a hundred where one in seven is.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.confidence_sequence import Interval
-from stream_adapter.drift.detector import Signal, State
+from stream_adapter.drift.detector import ALL, Signal, State
 from stream_adapter.drift.harm import HarmDetector
 
-OVERALL = -1
 SHARE_OVERALL = 0.9
 """Share of α for all events together."""
 _FADING = 500  # labels of a class from which on old ones count less, so that a good past does not hide who is at fault
@@ -25,11 +24,13 @@ class HarmByGroup:
 
     Memory: 5 kB per group that has labels.
 
+    Attributes:
+        detectors: by group, `ALL` for all events; of the others those that have had labels.
+
     Args:
         group_of_class: int (C,), the group of each class, 0 .. G − 1.
         tolerance: ε, the harm that is accepted, as a share.
         alpha: probability of ever raising a false alarm, over all groups together.
-        min_labels: labels before a group has a number.
 
     Example:
         >>> harm = HarmByGroup(group_of_class=np.array([0, 1]))
@@ -46,7 +47,7 @@ class HarmByGroup:
         self._tolerance = tolerance
         self._alpha = alpha
         self._min_labels = min_labels
-        self._detectors = {OVERALL: self._new(OVERALL)}
+        self.detectors = {ALL: self._new(ALL)}
         self._net = np.zeros(len(group_of_class), dtype=np.int64)  # wins − losses by class since its last reset
         self._labels = np.zeros(len(group_of_class), dtype=np.int64)
 
@@ -58,7 +59,7 @@ class HarmByGroup:
             differences: int (T,), 1[adapted right] − 1[zero-shot right].
 
         Returns:
-            Signals in the order of their rows; `subject` is the group, `OVERALL` for all events.
+            Signals in the order of their rows; `subject` is the group, `ALL` for all events.
         """
         np.add.at(self._net, labels, differences)
         np.add.at(self._labels, labels, 1)
@@ -66,17 +67,16 @@ class HarmByGroup:
         self._net[full] //= 2
         self._labels[full] //= 2
         groups = self._group_of_class[labels]
-        signals = list(self._detectors[OVERALL].observe(differences))
+        signals = list(self.detectors[ALL].observe(differences))
         for group in np.unique(groups).tolist():
             rows = np.flatnonzero(groups == group)
-            for signal in self._detectors.setdefault(group, self._new(group)).observe(differences[rows]):
-                row = int(rows[signal.row])
-                signals.append(Signal(row, signal.observed, signal.since, signal.e_value, group, signal.details))
+            found = self.detectors.setdefault(group, self._new(group)).observe(differences[rows])
+            signals += [replace(signal, row=int(rows[signal.row]), subject=group) for signal in found]
         return sorted(signals, key=lambda signal: (signal.row, signal.subject))
 
     def classes_at_fault(self, group: int) -> list[int]:
         """The classes of `group` that lost most, as many as it takes for the others to be no worse than ε."""
-        mine = np.ones(len(self._net), dtype=np.bool_) if group == OVERALL else self._group_of_class == group
+        mine = np.ones(len(self._net), dtype=np.bool_) if group == ALL else self._group_of_class == group
         net, labels = int(self._net[mine].sum()), int(self._labels[mine].sum())
         faulty: list[int] = []
         for index in np.argsort(self._net, kind="stable").tolist():
@@ -91,47 +91,30 @@ class HarmByGroup:
         """Forget what was seen of these classes and of all together: the guard changed what they get."""
         self._net[classes] = 0
         self._labels[classes] = 0
-        for group in {OVERALL, *self._group_of_class[classes].tolist()}:
-            if group in self._detectors:
-                self._detectors[group].reset()
-
-    def mean(self, group: int) -> float | None:
-        """Adapted minus zero-shot accuracy; None where labels are too few."""
-        return self._detectors[group].mean if group in self._detectors else None
-
-    def interval(self, group: int) -> Interval | None:
-        """Its confidence sequence; None where labels are too few."""
-        return self._detectors[group].interval() if group in self._detectors else None
-
-    def observed(self, group: int) -> int:
-        """Labels that the group's figures rest on."""
-        return self._detectors[group].observed if group in self._detectors else 0
-
-    @property
-    def groups(self) -> list[int]:
-        """`OVERALL` and the groups that have had labels."""
-        return sorted(self._detectors)
+        for group in {ALL, *self._group_of_class[classes].tolist()}:
+            if group in self.detectors:
+                self.detectors[group].reset()
 
     def state(self) -> State:
         """Everything needed to go on."""
         return {
-            "detectors": {str(group): detector.state() for group, detector in self._detectors.items()},
+            "detectors": {str(group): detector.state() for group, detector in self.detectors.items()},
             "net": self._net.tolist(),
             "labels": self._labels.tolist(),
         }
 
     def restore(self, state: State) -> None:
         """Go on from `state`."""
-        self._detectors = {}
+        self.detectors = {}
         for group, stored in state["detectors"].items():
-            self._detectors[int(group)] = self._new(int(group))
-            self._detectors[int(group)].restore(stored)
+            self.detectors[int(group)] = self._new(int(group))
+            self.detectors[int(group)].restore(stored)
         self._net = np.array(state["net"], dtype=np.int64)
         self._labels = np.array(state["labels"], dtype=np.int64)
 
     def _new(self, group: int) -> HarmDetector:
         n_groups = int(self._group_of_class.max(initial=0)) + 1
-        alpha = self._alpha * (SHARE_OVERALL if group == OVERALL else (1.0 - SHARE_OVERALL) / n_groups)
+        alpha = self._alpha * (SHARE_OVERALL if group == ALL else (1.0 - SHARE_OVERALL) / n_groups)
         return HarmDetector(self._tolerance, alpha, self._min_labels)
 
 

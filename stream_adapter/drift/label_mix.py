@@ -12,17 +12,13 @@ from numpy.typing import NDArray
 
 from stream_adapter.drift.conformal import ReferenceShift
 
+_WATCHED = 8  # of the reference's most frequent classes
+
 
 class LabelMixShift(ReferenceShift):
     """Alarms when the shares of classes in the traffic have changed; the signal's subject is the class.
 
     Memory: R C floats while the reference is taken, then a histogram of 34 bins for each of the classes watched.
-
-    Args:
-        reference: R, events in the reference window.
-        alpha: probability of ever raising a false alarm, until the first true one.
-        seed: for the coins that break ties.
-        classes: how many of the reference's most frequent classes are watched.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -34,16 +30,12 @@ class LabelMixShift(ReferenceShift):
         [True]
     """
 
-    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0, classes: int = 8) -> None:
-        super().__init__(reference=reference, alpha=alpha, seed=seed)
-        self._n_classes = classes
-
     def _fit(self, reference: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        frequent = np.argsort(-reference.mean(axis=0), kind="stable")[: self._n_classes]
+        frequent = np.argsort(-reference.mean(axis=0), kind="stable")[:_WATCHED]
         return {"classes": frequent.astype(np.int64)}
 
     def _scores(self, values: NDArray[np.float32], fitted: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
         return values[:, fitted["classes"]].astype(np.float64)
 
-    def _subject(self, score: int, fitted: dict[str, NDArray[Any]]) -> int:
-        return int(fitted["classes"][score])
+    def _subject(self, score: int) -> int:
+        return int(self._fitted["classes"][score])

@@ -2,18 +2,16 @@
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_adapter.drift.adwin import Adwin
 from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
-from stream_adapter.drift.confidence_sequence import Interval
-from stream_adapter.drift.detector import Signal, State
-from stream_adapter.drift.guard import OVERALL as ALL_CLASSES
+from stream_adapter.drift.detector import ALL, State
 from stream_adapter.drift.guard import Guard, GuardAction
-from stream_adapter.drift.harm_groups import OVERALL as ALL_GROUPS
 from stream_adapter.drift.harm_groups import HarmByGroup, paired_differences
-from stream_adapter.drift.series import WatchedSeries
 from stream_adapter.drift.settings import DriftSettings
 
 _REMEMBERED = 1_000  # events that the adapter got wrong and zero-shot right
@@ -25,9 +23,7 @@ class LabelMonitor:
     """Watches the labelled events, and keeps the guard.
 
     Args:
-        class_names: C names.
         canary: bool (C,), classes that are never learned.
-        settings: see `DriftSettings`.
 
     Raises:
         ValueError: a group names an unknown class or a class twice.
@@ -49,10 +45,7 @@ class LabelMonitor:
             tolerance=settings.tolerance,
             hold=settings.release_labels,
         )
-        self._accuracy = {
-            group: WatchedSeries("accuracy", group, settings.adwin_delta, of_labels=True)
-            for group in ("unseen", "seen")
-        }
+        self._accuracy = {group: Adwin(settings.adwin_delta) for group in ("unseen", "seen")}  # of zero-shot
         self._hits = {group: np.zeros((0, len(_MODELS)), dtype=np.bool_) for group in self._accuracy}  # newest last
         self._harmed_ids: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
 
@@ -80,7 +73,9 @@ class LabelMonitor:
         alarms: list[DriftAlarm] = []
         for group, rows in (("unseen", np.flatnonzero(unseen)), ("seen", np.flatnonzero(~unseen))):
             ids = [event_ids[row] for row in rows.tolist()]
-            alarms += self._accuracy[group].observe(hits[rows, 0].astype(np.float64), ids)
+            for signal in self._accuracy[group].observe(hits[rows, 0].astype(np.float64)):
+                behind = ids[: signal.row + 1]
+                alarms.append(DriftAlarm.of(signal, "accuracy", group, "Adwin", behind, labels=signal.observed))
             self._hits[group] = np.concatenate([self._hits[group], hits[rows]])[-_WINDOW:]
         rows = np.flatnonzero(unseen)
         self.guard.forget(np.flatnonzero(has_anchor & ~self._canary).tolist())
@@ -94,24 +89,26 @@ class LabelMonitor:
         actions = self.guard.observe(labels, paired_differences(labels, zero_shot[rows], undamped[rows]))
         for signal in signals:
             faulty = self._harm.classes_at_fault(signal.subject)
-            alarms.append(self._harm_alarm(signal, faulty))
+            name, harmed, n = self._name(signal.subject), self._ids_of(faulty), signal.since
+            alarms.append(DriftAlarm.of(signal, "harm", name, "HarmDetector", harmed, labels=n))
             if faulty:
-                rests_on, difference = int(signal.details["labels"]), signal.details["difference"]
-                actions += self.guard.lower(faulty, labels=rests_on, difference=difference, row=signal.row)
+                actions += self.guard.lower(faulty, labels=n, difference=signal.details["difference"], row=signal.row)
                 self._harm.reset(faulty)
         return alarms + [self._guard_alarm(action) for action in actions]
 
     def status(self) -> list[DriftStatus]:
         """Where every question stands."""
         lines = []
-        for group in self._harm.groups:
-            if group == ALL_GROUPS or self._group_names[group] in self._shown:
-                mean, interval = self._harm.mean(group), self._harm.interval(group)
-                name = self._name(group)
-                lines.append(DriftStatus("harm", name, self._harm.observed(group), mean is not None, mean, interval))
-        lines += [series.status() for series in self._accuracy.values()]
+        for group, harm in sorted(self._harm.detectors.items()):
+            if group == ALL or self._group_names[group] in self._shown:
+                name, interval = self._name(group), harm.interval()
+                lines.append(DriftStatus("harm", name, harm.observed, harm.enough, harm.mean, interval))
+        lines += [
+            DriftStatus("accuracy", group, adwin.observed, adwin.enough, adwin.mean)
+            for group, adwin in self._accuracy.items()
+        ]
         damped = int((self.guard.damping < 1.0).sum())
-        return [*lines, DriftStatus("guard", OVERALL, self._harm.observed(ALL_GROUPS), True, float(damped))]
+        return [*lines, DriftStatus("guard", OVERALL, self._harm.detectors[ALL].observed, True, float(damped))]
 
     def report(self) -> list[DriftAlarm]:
         """Figures of kind "status" for a timeline: accuracies of the newest labels, and harm by group."""
@@ -119,14 +116,16 @@ class LabelMonitor:
         for group, hits in self._hits.items():
             enough = len(hits) >= self._min_labels
             evidence = dict(zip(_MODELS, hits.mean(axis=0).tolist(), strict=True)) if enough else {}
-            reports.append(self._status(group, "accuracy", len(hits), enough, None, evidence))
+            n = len(hits)
+            reports.append(DriftAlarm("status", group, "accuracy", n, labels=n, enough=enough, evidence=evidence))
         damping = self.guard.damping
         for line in self.status():
             if line.kind == "harm":
                 evidence = {} if line.value is None else {"difference": line.value}
                 if line.group == OVERALL:
                     evidence |= {"damped": float((damping < 1.0).sum()), "lowest_damping": float(damping.min())}
-                reports.append(self._status(line.group, "harm", line.observed, line.enough, line.interval, evidence))
+                found = DriftAlarm("status", line.group, "harm", line.observed, labels=line.observed, evidence=evidence)
+                reports.append(replace(found, enough=line.enough, interval=line.interval))
         return reports
 
     def state(self) -> State:
@@ -134,7 +133,7 @@ class LabelMonitor:
         return {
             "harm": self._harm.state(),
             "guard": self.guard.state(),
-            "accuracy": {group: series.state() for group, series in self._accuracy.items()},
+            "accuracy": {group: adwin.state() for group, adwin in self._accuracy.items()},
             "hits": {group: hits.astype(int).tolist() for group, hits in self._hits.items()},
             "harmed_ids": [list(pair) for pair in self._harmed_ids],
         }
@@ -143,44 +142,13 @@ class LabelMonitor:
         """Go on from `state`."""
         self._harm.restore(state["harm"])
         self.guard.restore(state["guard"])
-        for group, series in self._accuracy.items():
-            series.restore(state["accuracy"][group])
+        for group, adwin in self._accuracy.items():
+            adwin.restore(state["accuracy"][group])
             self._hits[group] = np.array(state["hits"][group], dtype=np.bool_).reshape(-1, len(_MODELS))
         self._harmed_ids = deque(((str(i), int(c)) for i, c in state["harmed_ids"]), maxlen=_REMEMBERED)
 
-    @staticmethod
-    def _status(
-        group: str, detector: str, labels: int, enough: bool, interval: Interval | None, evidence: dict[str, float]
-    ) -> DriftAlarm:
-        return DriftAlarm(
-            "status",
-            group,
-            detector,
-            observed=labels,
-            labels=labels,
-            enough=enough,
-            interval=interval,
-            evidence=evidence,
-        )
-
-    def _harm_alarm(self, signal: Signal, faulty: list[int]) -> DriftAlarm:
-        figures = dict(signal.details)
-        interval = Interval(figures.pop("low"), figures.pop("high"), figures.pop("confidence"))
-        return DriftAlarm(
-            "harm",
-            self._name(signal.subject),
-            "HarmDetector",
-            observed=signal.observed,
-            labels=int(figures.pop("labels")),
-            since=signal.since,
-            e_value=signal.e_value,
-            interval=interval,
-            evidence=figures,
-            event_ids=self._ids_of(faulty),
-        )
-
     def _guard_alarm(self, action: GuardAction) -> DriftAlarm:
-        overall = action.subject == ALL_CLASSES
+        overall = action.subject == ALL
         return DriftAlarm(
             "guard",
             OVERALL if overall else self._class_names[action.subject],
@@ -193,7 +161,7 @@ class LabelMonitor:
         )
 
     def _name(self, group: int) -> str:
-        return OVERALL if group == ALL_GROUPS else self._group_names[group]
+        return OVERALL if group == ALL else self._group_names[group]
 
     def _ids_of(self, classes: Sequence[int]) -> tuple[str, ...]:
         return tuple(event_id for event_id, label in self._harmed_ids if label in classes)[-LISTED:]

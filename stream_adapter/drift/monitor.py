@@ -28,10 +28,7 @@ class DriftMonitor:
     """Watches one worker's stream.
 
     Args:
-        class_names: C names, in the vocabulary's order.
-        logit_scale: the model's logit scale.
         canary: bool (C,), classes that are never learned.
-        settings: see `DriftSettings`.
 
     Raises:
         ValueError: a group names an unknown class or a class twice.

@@ -76,10 +76,6 @@ class NewClassNamer:
 
     Memory: 2 × 16 events per class (17 bytes each) and the ids of the newest 1,024 events.
 
-    Args:
-        n_classes: C.
-        alpha: α.
-
     Example:
         >>> rng = np.random.default_rng(0)
         >>> known = np.array([True, True, False])

@@ -14,23 +14,20 @@ from numpy.typing import NDArray
 from stream_adapter.drift.conformal import ReferenceShift
 
 
-def maximum_concept_matching(
-    zero_shot: NDArray[np.float32], logit_scale: float, temperature: float = 1.0
-) -> NDArray[np.float32]:
-    """MCM: the largest softmax probability of cosines at a temperature that keeps them nearly flat.
+def maximum_concept_matching(zero_shot: NDArray[np.float32], logit_scale: float) -> NDArray[np.float32]:
+    """MCM: the largest softmax probability of cosines at temperature 1 (as published), which keeps them nearly flat.
 
     Cosines come back from probabilities up to a constant per event, which the softmax does not see.
 
     Args:
         zero_shot: float32 (B, C), softmax(logit_scale · cosine).
         logit_scale: the model's logit scale (100 for CLIP).
-        temperature: of the matching softmax; 1 as published.
 
     Returns:
         float32 (B,), in (0, 1]; low where no class stands out.
     """
     cosines = np.log(np.maximum(zero_shot, np.finfo(np.float32).tiny)) / np.float32(logit_scale)
-    weights = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / np.float32(temperature))
+    weights = np.exp(cosines - cosines.max(axis=1, keepdims=True))
     return np.asarray(1.0 / weights.sum(axis=1), dtype=np.float32)
 
 
@@ -44,11 +41,6 @@ class NoveltyRate(ReferenceShift):
 
     Memory: 2 R floats while the reference is taken, then one histogram of 34 bins.
 
-    Args:
-        reference: R, events in the reference window.
-        alpha: probability of ever raising a false alarm, until the first true one.
-        seed: for the coins that break ties.
-
     Example:
         >>> rng = np.random.default_rng(0)
         >>> known = np.stack([rng.normal(0.8, 0.05, 1_500), rng.normal(0.2, 0.05, 1_500)], axis=1)
@@ -60,8 +52,7 @@ class NoveltyRate(ReferenceShift):
         (np.True_, True)
     """
 
-    def __init__(self, reference: int = 500, alpha: float = 0.01, seed: int = 0) -> None:
-        super().__init__(reference=reference, alpha=alpha, seed=seed, both_tails=False)
+    _both_tails = False
 
     def is_novel(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Which events are beyond 99 % of the reference: bool (B,); none while the reference is being taken.

@@ -23,8 +23,6 @@ class GroupAccuracy:
         zero_shot: share that zero-shot got right; None before the first event.
         adapted: share that the adapted model got right; None before the first event.
         window_events: how many are in the window, at most its length.
-        window_zero_shot: as `zero_shot`, over the window.
-        window_adapted: as `adapted`, over the window.
     """
 
     events: int = 0
@@ -107,13 +105,12 @@ class PrequentialAccuracy:
 
 
 class _Counts:
-    """Hits of one group: totals, and a ring of the newest ones with running sums."""
+    """Hits of one group: totals, and a ring of the newest ones."""
 
     def __init__(self, window: int) -> None:
         self._newest: deque[tuple[bool, bool]] = deque(maxlen=window)
         self._events = 0
         self._hits = [0, 0]  # zero-shot, adapted
-        self._window_hits = [0, 0]
 
     @property
     def window(self) -> int:
@@ -137,24 +134,15 @@ class _Counts:
         return counts
 
     def count(self, zero_shot: bool, adapted: bool) -> None:
-        if len(self._newest) == self._newest.maxlen:
-            for column, hit in enumerate(self._newest[0]):
-                self._window_hits[column] -= hit
         self._newest.append((zero_shot, adapted))
         self._events += 1
-        for column, hit in enumerate((zero_shot, adapted)):
-            self._hits[column] += hit
-            self._window_hits[column] += hit
+        self._hits[0] += zero_shot
+        self._hits[1] += adapted
 
     def figures(self) -> GroupAccuracy:
         if not self._events:
             return GroupAccuracy()
         held = len(self._newest)
-        return GroupAccuracy(
-            events=self._events,
-            zero_shot=self._hits[0] / self._events,
-            adapted=self._hits[1] / self._events,
-            window_events=held,
-            window_zero_shot=self._window_hits[0] / held,
-            window_adapted=self._window_hits[1] / held,
-        )
+        zero_shot, adapted = (hits / self._events for hits in self._hits)
+        newest_zero_shot, newest_adapted = (sum(hits) / held for hits in zip(*self._newest, strict=True))
+        return GroupAccuracy(self._events, zero_shot, adapted, held, newest_zero_shot, newest_adapted)

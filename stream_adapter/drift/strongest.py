@@ -20,10 +20,6 @@ class StrongestEvents:
     """The K strongest events of each of C classes with a score of at least zero, in two generations.
 
     Memory: 2 · C · K events of 17 bytes.
-
-    Args:
-        n_classes: C.
-        kept: K.
     """
 
     def __init__(self, n_classes: int, kept: int) -> None:
@@ -31,7 +27,7 @@ class StrongestEvents:
         self._scores = np.full((n_classes, 2 * kept), -np.inf)  # the present generation in the first K columns
         self._numbers = np.full((n_classes, 2 * kept), -1, dtype=np.int64)
         self._labelled = np.zeros((n_classes, 2 * kept), dtype=np.bool_)
-        self._to_beat = np.zeros(n_classes)
+        self.to_beat = np.zeros(n_classes)  # (C,), the score that an event must exceed to enter the list
         self._known: NDArray[np.bool_] | None = None
         self._begun = [0, 0]  # number of the first event of the present generation, and of the one before
 
@@ -39,11 +35,6 @@ class StrongestEvents:
     def since(self) -> int:
         """Number of the first event that the lists are about."""
         return self._begun[1]
-
-    @property
-    def to_beat(self) -> NDArray[np.float64]:
-        """Float64 (C,): the score that an event must exceed to enter the list."""
-        return self._to_beat
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -64,7 +55,7 @@ class StrongestEvents:
             array[:, self._kept :] = empty if lost else array[:, : self._kept]
             array[:, : self._kept] = empty
         self._begun = [number, number] if lost else [number, self._begun[0]]
-        self._to_beat[:] = 0.0
+        self.to_beat[:] = 0.0
 
     def offer(self, index: int, score: float, number: int, labelled: bool) -> bool:
         """Put an event into the list of class `index`; whether it is there now and was not before.
@@ -80,7 +71,7 @@ class StrongestEvents:
         if score <= scores[weakest]:
             return False
         scores[weakest], self._numbers[index, weakest], self._labelled[index, weakest] = score, number, labelled
-        self._to_beat[index] = max(float(scores[: self._kept].min()), 0.0)
+        self.to_beat[index] = max(float(scores[: self._kept].min()), 0.0)
         return True
 
     def of(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -94,7 +85,7 @@ class StrongestEvents:
         for at in np.flatnonzero(np.isfinite(self._scores[index])).tolist():
             others = (self._numbers == self._numbers[index, at]) & (self._scores < self._scores[index, at])
             self._scores[others], self._numbers[others] = -np.inf, -1
-        self._to_beat = np.maximum(self._scores[:, : self._kept].min(axis=1), 0.0)
+        self.to_beat = np.maximum(self._scores[:, : self._kept].min(axis=1), 0.0)
 
     def state(self) -> State:
         """Everything needed to go on."""
@@ -113,4 +104,4 @@ class StrongestEvents:
         )
         self._known = None if state["known"] is None else unpack(state["known"])
         self._begun = [int(number) for number in state["begun"]]
-        self._to_beat = np.maximum(self._scores[:, : self._kept].min(axis=1), 0.0)
+        self.to_beat = np.maximum(self._scores[:, : self._kept].min(axis=1), 0.0)

@@ -6,27 +6,21 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_adapter.drift.adwin import Adwin
 from stream_adapter.drift.alarm import LISTED, OVERALL, AlarmKind, DriftAlarm, DriftStatus
 from stream_adapter.drift.conformal import ReferenceShift
-from stream_adapter.drift.detector import Signal, State
+from stream_adapter.drift.detector import ALL, State
 from stream_adapter.drift.embedding_shift import EmbeddingShift
 from stream_adapter.drift.label_mix import LabelMixShift
 from stream_adapter.drift.new_class import NamedClass, NewClassNamer
 from stream_adapter.drift.novelty import NoveltyRate, maximum_concept_matching
-from stream_adapter.drift.series import WatchedSeries
 from stream_adapter.drift.settings import DriftSettings
 
 _RUN = 64  # events in a row that are tested, or left out
 
 
 class TrafficMonitor:
-    """Watches the whole stream without labels.
-
-    Args:
-        class_names: C names.
-        logit_scale: the model's logit scale.
-        settings: see `DriftSettings`.
-    """
+    """Watches the whole stream without labels."""
 
     def __init__(self, class_names: Sequence[str], logit_scale: float, settings: DriftSettings) -> None:
         self._class_names = tuple(class_names)
@@ -40,10 +34,7 @@ class TrafficMonitor:
             "label_mix": LabelMixShift(reference, alpha, seed),
             "novelty": self._novelty,
         }
-        self._confidence = {
-            group: WatchedSeries("confidence", group, settings.adwin_delta, of_labels=False)
-            for group in ("near", "far")
-        }
+        self._confidence = {group: Adwin(settings.adwin_delta) for group in ("near", "far")}  # of zero-shot
         self._namer = NewClassNamer(len(class_names), alpha)
         self._novel_ids: deque[str] = deque(maxlen=LISTED)
         self._novel = np.zeros(0, dtype=np.bool_)  # of the newest events that were tested
@@ -87,14 +78,15 @@ class TrafficMonitor:
         self._novel = np.concatenate([self._novel, is_novel])[-self._novelty.reference :]
         for (kind, detector), values in zip(self._shifts.items(), (vectors[rows], beliefs, unexplained), strict=True):
             for signal in detector.observe(values):
-                latest = tuple(ids[: signal.row + 1][-LISTED:])
-                alarms.append(
-                    self._shifted(kind, detector, signal, tuple(self._novel_ids) if kind == "novelty" else latest)
-                )
+                group = OVERALL if signal.subject == ALL else self._class_names[signal.subject]
+                behind = tuple(self._novel_ids) if kind == "novelty" else ids[: signal.row + 1]
+                alarms.append(DriftAlarm.of(signal, kind, group, type(detector).__name__, behind))
         confidence = beliefs.max(axis=1)  # (b,)
         far = nearest_cosine[rows] < self._far_cosine
         for group, chosen in (("near", np.flatnonzero(~far)), ("far", np.flatnonzero(far))):
-            alarms += self._confidence[group].observe(confidence[chosen], [ids[at] for at in chosen.tolist()])
+            for signal in self._confidence[group].observe(confidence[chosen]):
+                behind = [ids[at] for at in chosen[: signal.row + 1].tolist()]
+                alarms.append(DriftAlarm.of(signal, "confidence", group, "Adwin", behind))
         return alarms
 
     def status(self) -> list[DriftStatus]:
@@ -104,7 +96,10 @@ class TrafficMonitor:
         ]
         share = float(self._novel.mean()) if self._novelty.enough else None
         lines.append(DriftStatus("novelty", OVERALL, self._novelty.observed, self._novelty.enough, share))
-        lines += [series.status() for series in self._confidence.values()]
+        lines += [
+            DriftStatus("confidence", group, adwin.observed, adwin.enough, adwin.mean)
+            for group, adwin in self._confidence.items()
+        ]
         named = float(self._namer.named.sum()) if self._namer.enough else None
         return [*lines, DriftStatus("new_class", OVERALL, self._namer.observed, self._namer.enough, named)]
 
@@ -121,7 +116,7 @@ class TrafficMonitor:
         """Everything needed to go on."""
         return {
             "shifts": {kind: detector.state() for kind, detector in self._shifts.items()},
-            "confidence": {group: series.state() for group, series in self._confidence.items()},
+            "confidence": {group: adwin.state() for group, adwin in self._confidence.items()},
             "namer": self._namer.state(),
             "novel_ids": list(self._novel_ids),
             "novel": self._novel.tolist(),
@@ -132,23 +127,12 @@ class TrafficMonitor:
         """Go on from `state`."""
         for kind, detector in self._shifts.items():
             detector.restore(state["shifts"][kind])
-        for group, series in self._confidence.items():
-            series.restore(state["confidence"][group])
+        for group, adwin in self._confidence.items():
+            adwin.restore(state["confidence"][group])
         self._namer.restore(state["namer"])
         self._novel_ids = deque(state["novel_ids"], maxlen=LISTED)
         self._novel = np.array(state["novel"], dtype=np.bool_)
         self._seen = int(state["seen"])
-
-    def _shifted(self, kind: AlarmKind, detector: ReferenceShift, signal: Signal, ids: tuple[str, ...]) -> DriftAlarm:
-        return DriftAlarm(
-            kind,
-            OVERALL if signal.subject < 0 else self._class_names[signal.subject],
-            type(detector).__name__,
-            observed=signal.observed,
-            e_value=signal.e_value,
-            evidence=signal.details,
-            event_ids=ids,
-        )
 
     def _named(self, named: NamedClass) -> DriftAlarm:
         return DriftAlarm(

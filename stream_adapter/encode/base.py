@@ -1,10 +1,11 @@
 """The seam between the processor and whatever embeds: the `Encoder` protocol, and the check of foreign vectors."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from stream_adapter.errors import ForeignVector
 
@@ -28,15 +29,17 @@ class Encoder(Protocol):
     @property
     def d(self) -> int:
         """Length of the vectors."""
-        ...
 
     @property
     def fingerprint(self) -> str:
         """Names the encoder: two encoders with the same fingerprint put a picture at the same place."""
-        ...
 
     def prepare(self, data: bytes, content_type: str) -> Pixels:
         """Decode one picture to the model's size; called from many threads at once.
+
+        Args:
+            data: the file's bytes, which alone decide what it is.
+            content_type: what the event says they are, for messages.
 
         Returns:
             uint8 (3, H, W).
@@ -44,7 +47,6 @@ class Encoder(Protocol):
         Raises:
             UndecodableImage: the bytes are not a picture that may be decoded; the message says why, with figures.
         """
-        ...
 
     def check_vector(self, data: bytes, fingerprint: str | None) -> Vectors:
         """Read a vector that arrived in place of a picture; see `check_vector` below.
@@ -55,7 +57,6 @@ class Encoder(Protocol):
         Raises:
             ForeignVector: it is another encoder's, of the wrong length, not finite or not a unit vector.
         """
-        ...
 
     def encode(self, prepared: Sequence[Prepared]) -> Vectors:
         """Embed a batch; vectors among the pictures pass through.
@@ -66,11 +67,44 @@ class Encoder(Protocol):
         Returns:
             float32 (B, d), unit length, in the order given.
         """
-        ...
 
     def warm_up(self, batch: int = 8) -> None:
         """Run once at this batch size, so that the first event is not the slow one."""
-        ...
+
+
+class Model(Protocol):
+    """What is registered as an encoder (`encoder.type`): a model that turns pictures, and class names, into vectors.
+
+    It is made as `model(config, text=…)` with the section `encoder` of the configuration, whose `options` are an
+    instance of `Settings`, and raises an `EncoderError` where it cannot be loaded. Without `text` nobody will ask for
+    class vectors.
+
+    Attributes:
+        Settings: the keys that `encoder.options` takes, as a pydantic model (`stream_adapter.config.Section` refuses
+            unknown ones).
+    """
+
+    Settings: ClassVar[type[BaseModel]]
+
+    @property
+    def logit_scale(self) -> float:
+        """τ, by which cosines of pictures and texts are multiplied to make logits; 100 where it is not known."""
+
+    def class_vectors(self, prompts: Sequence[Sequence[str]]) -> Vectors:
+        """One vector a class.
+
+        Args:
+            prompts: for each of C classes at least one text.
+
+        Returns:
+            float32 (C, d), unit length.
+
+        Raises:
+            EncoderError: it cannot embed texts; the classes must come from a file then (`vocabulary.vectors`).
+        """
+
+    def encoder(self) -> Encoder:
+        """What embeds pictures; asked for once, after the class vectors."""
 
 
 def check_vector(data: bytes, fingerprint: str | None, *, d: int, expected: str) -> Vectors:

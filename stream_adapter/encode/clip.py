@@ -1,16 +1,20 @@
-"""The CLIP image tower as an `Encoder`: pictures in, unit vectors out."""
+"""What `encoder.type: open_clip` is: a CLIP as a `Model`, and its image tower as an `Encoder`."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 
 from stream_adapter.config import EncoderConfig
 from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
 from stream_adapter.encode.fingerprint import fingerprint
 from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.encode.precision import choose
-from stream_adapter.encode.towers import Towers
+from stream_adapter.encode.text import class_vectors
+from stream_adapter.encode.towers import Towers, load_towers
 from stream_adapter.errors import EncoderError
 
 
@@ -20,19 +24,25 @@ class ClipEncoder:
     On CUDA half precision is autocast over float32 weights. On a CPU the weights themselves are cast: autocast there
     would cast them again for every batch, four times slower than float32.
 
-    Args:
-        towers: a loaded model.
-        config: device, precision and the decoder's limits.
-
     Raises:
         EncoderError: the device is not there.
     """
 
     def __init__(self, towers: Towers, config: EncoderConfig) -> None:
         self._name = towers.name
-        self._d = towers.d
-        self._fingerprint = fingerprint(towers.visual.state_dict(), towers.model_config, towers.preprocess)
-        self._decoder = ImageDecoder(towers.preprocess, max_pixels=config.max_pixels, max_bytes=config.max_bytes)
+        self.d = towers.d
+        self.fingerprint = fingerprint(
+            towers.visual.state_dict(),
+            towers.model_config,
+            towers.preprocess,
+            exif_orientation=config.exif_orientation,
+        )
+        self._decoder = ImageDecoder(
+            towers.preprocess,
+            max_pixels=config.max_pixels,
+            max_bytes=config.max_bytes,
+            exif_orientation=config.exif_orientation,
+        )
         self._size = self._decoder.size
         self._device = pick_device(config.device)
         # Convolutional towers are about 1.4 times as fast with the channels last; for transformers it is all one.
@@ -45,35 +55,17 @@ class ClipEncoder:
         self._std = 255.0 * torch.tensor(towers.preprocess.std, device=self._device).view(1, 3, 1, 1)
 
     @property
-    def d(self) -> int:
-        """Length of the vectors."""
-        return self._d
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits over weights, architecture and preprocessing; see `fingerprint.fingerprint`."""
-        return self._fingerprint
-
-    @property
     def precision(self) -> str:
         """What the tower computes in: "float32", "bfloat16" or "float16"."""
         return str(self._dtype).removeprefix("torch.")
 
     def prepare(self, data: bytes, content_type: str) -> Pixels:
-        """Decode one picture; see `ImageDecoder`. May be called from many threads.
-
-        Raises:
-            UndecodableImage: with the reason.
-        """
+        """Decode one picture; see `ImageDecoder`."""
         return self._decoder(data, content_type)
 
     def check_vector(self, data: bytes, fingerprint: str | None) -> Vectors:
-        """Read a vector that arrived in place of a picture.
-
-        Raises:
-            ForeignVector: with the reason.
-        """
-        return check_vector(data, fingerprint, d=self._d, expected=self._fingerprint)
+        """Read a vector that arrived in place of a picture."""
+        return check_vector(data, fingerprint, d=self.d, expected=self.fingerprint)
 
     def encode(self, prepared: Sequence[Prepared]) -> Vectors:
         """Embed a batch: pixels (3, H, W) go through the tower, vectors (d,) pass through.
@@ -84,7 +76,7 @@ class ClipEncoder:
         Raises:
             EncoderError: the tower's result is not finite.
         """
-        vectors = np.empty((len(prepared), self._d), np.float32)
+        vectors = np.empty((len(prepared), self.d), np.float32)
         pictures = [row for row, item in enumerate(prepared) if item.dtype == np.uint8]
         if pictures:
             vectors[pictures] = self._embed(np.stack([prepared[row] for row in pictures]))
@@ -128,3 +120,27 @@ def pick_device(wanted: str) -> torch.device:
             "or set `encoder.device: auto`"
         )
     return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+
+
+class OpenClipModel:
+    """A CLIP of open_clip, see `Model`; its settings are the keys of `encoder` itself."""
+
+    Settings: ClassVar[type[BaseModel]] = BaseModel
+
+    def __init__(self, config: EncoderConfig, *, text: bool) -> None:
+        self._config = config
+        self._towers = load_towers(config, text=text)
+
+    @property
+    def logit_scale(self) -> float:
+        """The model's own, or 100 where it is not known."""
+        return self._towers.logit_scale
+
+    def class_vectors(self, prompts: Sequence[Sequence[str]]) -> Vectors:
+        """One vector a class, from the text tower; see `text.class_vectors`."""
+        return class_vectors(self._towers, prompts, pick_device(self._config.device))
+
+    def encoder(self) -> ClipEncoder:
+        """The image tower; the text tower is dropped."""
+        self._towers = dataclasses.replace(self._towers, text=None, tokenizer=None)
+        return ClipEncoder(self._towers, self._config)

@@ -11,30 +11,38 @@ import torch
 from open_clip.transform import PreprocessCfg
 
 # Raised when our own decoding or preprocessing changes what a picture's vector is.
-_VERSION = 1
+_VERSION = 2
 
 # What only training looks at.
 _NO_INFLUENCE = {"timm_model_pretrained", "timm_drop", "timm_drop_path", "patch_dropout"}
 
 
-def fingerprint(state: Mapping[str, torch.Tensor], model_config: Mapping[str, Any], preprocess: PreprocessCfg) -> str:
+def fingerprint(
+    state: Mapping[str, torch.Tensor],
+    model_config: Mapping[str, Any],
+    preprocess: PreprocessCfg,
+    *,
+    exif_orientation: bool = True,
+) -> str:
     """Hash everything that decides where a picture's vector lies.
 
-    That is the image tower's weights, its architecture and the preprocessing. Names, files and the text tower do not
-    enter: the same tower from the hub and from a local file is the same encoder. Neither does the precision it is run
-    in: bfloat16 moves a vector by 1e-3 in cosine on average and 1e-2 at worst (ViT-B/16), far less than two pictures
-    of one class differ, and workers on different machines must be able to share anchors.
+    That is the image tower's weights, its architecture and the preprocessing, turning by EXIF included. Names, files
+    and the text tower do not enter: the same tower from the hub and from a local file is the same encoder. Neither does
+    the precision it is run in: bfloat16 moves a vector by 1e-3 in cosine on average and 1e-2 at worst (ViT-B/16), far
+    less than two pictures of one class differ, and workers on different machines must be able to share anchors.
 
     Args:
         state: the image tower's tensors by name, as loaded, before any cast.
         model_config: open_clip's configuration of the model.
         preprocess: its preprocessing.
+        exif_orientation: whether pictures are turned as their EXIF says.
 
     Returns:
         16 hex digits.
     """
     digest = hashlib.sha256()
-    digest.update(json.dumps(_settings(model_config, preprocess), sort_keys=True).encode())
+    settings = {**_settings(model_config, preprocess), "exif_orientation": exif_orientation}
+    digest.update(json.dumps(settings, sort_keys=True).encode())
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

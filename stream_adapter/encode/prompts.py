@@ -1,16 +1,14 @@
 """From the configuration's classes to the texts that describe each class."""
 
-import difflib
-from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import open_clip
-import yaml
 
 from stream_adapter.config import VocabularyConfig
+from stream_adapter.encode.class_list import ClassList, read_class_list
 from stream_adapter.encode.vocabulary import check_names
 from stream_adapter.errors import VocabularyError
+from stream_adapter.events.names import canonical_name, did_you_mean
 
 _SLOT = "{}"
 
@@ -18,11 +16,9 @@ _SLOT = "{}"
 def class_prompts(config: VocabularyConfig) -> dict[str, tuple[str, ...]]:
     """Every class with its texts, in the order given.
 
-    A class with prompts of its own, from `prompts` or a YAML `classes_file`, is described by these alone; `prompts`
-    wins. All others get the templates. In both, `{}` stands for the class's name; in a prompt it may be left out.
-
-    Args:
-        config: `classes` or `classes_file` is set.
+    A class with prompts of its own, from `prompts` or from `classes_file`, is described by these alone; `prompts` wins.
+    All others get the templates. In both, `{}` stands for the class's name; in a prompt it may be left out. There,
+    `great_white_shark` reads "great white shark" (`underscores_as_blanks`): CLIP was trained on words.
 
     Returns:
         Name to at least one text.
@@ -31,70 +27,32 @@ def class_prompts(config: VocabularyConfig) -> dict[str, tuple[str, ...]]:
         VocabularyError: names are empty or repeated, prompts are for no class or empty, a template has no `{}`, or
             the file cannot be read.
     """
-    names, own = _given(config)
-    check_names(names)
-    strangers = [name for name in config.prompts if name not in own]
-    if strangers:
-        near = difflib.get_close_matches(strangers[0], names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise VocabularyError(f"`vocabulary.prompts` describes {strangers[0]!r}, which is not a class{hint}")
+    given: ClassList
+    if config.classes_file is None:
+        given = [(name, None) for name in config.classes or ()]
+    else:
+        given = read_class_list(config.classes_file)
+    check_names(tuple(name for name, _ in given))
+    own = {canonical_name(name): texts for name, texts in given}
+    for written, of_class in config.prompts.items():
+        name = canonical_name(written)
+        if name not in own:
+            raise VocabularyError(
+                f"`vocabulary.prompts` describes {written!r}, which is not a class{did_you_mean(name, own)}"
+            )
+        own[name] = of_class
     templates = _templates(config.templates)
     prompts = {}
-    for name in names:
-        texts = config.prompts.get(name, own[name])
-        prompts[name] = tuple(text.replace(_SLOT, name) for text in (templates if texts is None else texts))
+    for name, texts in own.items():
+        words = _words(name) if config.underscores_as_blanks else name
+        prompts[name] = tuple(text.replace(_SLOT, words) for text in (templates if texts is None else texts))
         if not prompts[name] or not all(text.strip() for text in prompts[name]):
             raise VocabularyError(f"class {name!r} has no prompts, or an empty one; remove them to use the templates")
     return prompts
 
 
-def _given(config: VocabularyConfig) -> tuple[tuple[str, ...], dict[str, tuple[str, ...] | None]]:
-    """Names in order, repeated ones included, and the prompts of each that come with it."""
-    if config.classes_file is None:
-        names = tuple(name.strip() for name in config.classes or ())
-        return names, dict.fromkeys(names)
-    path = config.classes_file
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise VocabularyError(f"`vocabulary.classes_file` {path} cannot be read: {error}") from error
-    if path.suffix.lower() in (".yaml", ".yml"):
-        return _parse_yaml(path, text)
-    lines = (line.strip() for line in text.splitlines())
-    names = tuple(line for line in lines if line and not line.startswith("#"))
-    return names, dict.fromkeys(names)
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a repeated key, which YAML's own loader resolves silently in favour of the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
-        if repeated:
-            raise yaml.YAMLError(f"{', '.join(repeated)} given more than once")
-        return super().construct_mapping(node, deep)
-
-
-def _parse_yaml(path: Path, text: str) -> tuple[tuple[str, ...], dict[str, tuple[str, ...] | None]]:
-    try:
-        content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise VocabularyError(f"`vocabulary.classes_file` {path} cannot be read: {error}") from error
-    if not isinstance(content, Mapping):
-        raise VocabularyError(f"{path} must map class names to prompts, found {type(content).__name__}")
-    own: dict[str, tuple[str, ...] | None] = {}
-    for name, value in content.items():
-        if not isinstance(name, str):
-            raise VocabularyError(f"{path}: class name {name!r} is read as {type(name).__name__}; put it in quotes")
-        texts = [value] if isinstance(value, str) else value
-        if texts is not None and not (isinstance(texts, list) and all(isinstance(text, str) for text in texts)):
-            raise VocabularyError(
-                f"{path}: {name!r} needs a list of texts, or nothing for the templates, not {value!r}"
-            )
-        own[name.strip()] = None if texts is None else tuple(texts)
-    names = tuple(name.strip() for name in content)
-    return names, own
+def _words(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()) or name if "_" in name else name
 
 
 def _templates(given: str | Sequence[str]) -> tuple[str, ...]:

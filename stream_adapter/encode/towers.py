@@ -20,6 +20,7 @@ import torch
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from stream_adapter.config import EncoderConfig
+from stream_adapter.encode.preprocessing import preprocessing
 from stream_adapter.encode.vocabulary import DEFAULT_LOGIT_SCALE
 from stream_adapter.errors import EncoderError
 
@@ -37,8 +38,6 @@ class Towers:
 
     Attributes:
         name: as configured, for messages.
-        model_config: open_clip's configuration.
-        preprocess: how pictures are prepared.
         visual: the image tower, in evaluation mode: float (B, 3, H, W) to (B, d).
         text: the whole model, for its text tower; None where it was not asked for.
         tokenizer: texts to tokens; None with `text`.
@@ -81,13 +80,40 @@ def load_towers(config: EncoderConfig, *, text: bool) -> Towers:
         return _image_tower(config, config.pretrained_image, model_config)
     _check_pretrained(config)
     try:
-        model = open_clip.create_model(config.model, config.pretrained, require_pretrained=True).eval()
+        model = open_clip.create_model(
+            config.model,
+            config.pretrained,
+            force_image_size=None if config.preprocess is None else config.preprocess.size,
+            force_preprocess_cfg=preprocessing(config, model_config),
+            require_pretrained=True,
+        ).eval()
         tokenizer = open_clip.get_tokenizer(config.model, **_tokenizer_paths(model_config, folder)) if text else None
+    except EncoderError:
+        raise
     except Exception as error:
         raise _not_loaded(config, error) from error
     preprocess = PreprocessCfg(**open_clip.get_model_preprocess_cfg(model))
     logit_scale = float(model.logit_scale.detach().exp())
     return Towers(config.model, model_config, preprocess, model.visual, model if text else None, tokenizer, logit_scale)
+
+
+def check_encoder(config: EncoderConfig) -> int | None:
+    """Look at what is known of a model without loading it, or asking a hub for it.
+
+    Returns:
+        Length of its vectors; None where only the hub knows.
+
+    Raises:
+        EncoderError: open_clip does not know the model or the tag, or a file is not there.
+    """
+    if config.model.startswith("hf-hub:"):
+        return None
+    _register(config)
+    found = _model_config(config)
+    _check_pretrained(config)
+    if config.pretrained_image is not None and not config.pretrained_image.is_file():
+        raise EncoderError(f"`encoder.pretrained_image`: there is no file {config.pretrained_image}")
+    return int(found["embed_dim"])
 
 
 def _register(config: EncoderConfig) -> Path | None:
@@ -156,7 +182,10 @@ def _check_pretrained(config: EncoderConfig) -> None:
 
 def _image_tower(config: EncoderConfig, path: Path, model_config: Mapping[str, Any]) -> Towers:
     """The named architecture's image tower with the weights of one safetensors file."""
+    prepare = preprocessing(config, model_config)
     vision = {**model_config["vision_cfg"], "timm_model_pretrained": False}
+    if "size" in prepare:
+        vision["image_size"] = prepare["size"]
     quick_gelu = model_config.get("quick_gelu", False)
     visual = open_clip.CLIP(model_config["embed_dim"], vision, _NO_TEXT, quick_gelu=quick_gelu).visual.eval()
     try:
@@ -183,7 +212,7 @@ def _image_tower(config: EncoderConfig, path: Path, model_config: Mapping[str, A
             "set `encoder.model` to the architecture that it was made with"
         )
     visual.load_state_dict(given, strict=True)
-    preprocess = PreprocessCfg(**merge_preprocess_dict(PreprocessCfg(), {"size": visual.image_size}))
+    preprocess = PreprocessCfg(**merge_preprocess_dict(PreprocessCfg(), {"size": visual.image_size, **prepare}))
     return Towers(config.model, model_config, preprocess, visual, None, None, DEFAULT_LOGIT_SCALE)
 
 

@@ -1,13 +1,15 @@
 """The classes as the adapter needs them: names, one unit text vector each, and the logit scale."""
 
 import hashlib
-from collections import Counter
+import unicodedata
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from stream_adapter.encode.base import Vectors
 from stream_adapter.errors import VocabularyError
+from stream_adapter.events.names import canonical_name
 
 DEFAULT_LOGIT_SCALE = 100.0
 """What CLIP's training clips its logit scale to, and where OpenAI's and most other models end."""
@@ -15,6 +17,9 @@ DEFAULT_LOGIT_SCALE = 100.0
 # Float16 rounding moves the length of a unit vector by up to about 1e-3; the mean of several prompts that nobody
 # renormalised is off by far more.
 _UNIT_TOLERANCE = 5e-3
+
+_NOT_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, ends of lines and paragraphs
+_SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +55,7 @@ class Vocabulary:
 
 
 def check_names(names: tuple[str, ...]) -> None:
-    """Refuse an empty vocabulary, empty names and repeated names.
+    """Refuse an empty vocabulary, names that are empty or not text, and names that a label could not tell apart.
 
     Raises:
         VocabularyError: naming the offenders.
@@ -59,11 +64,22 @@ def check_names(names: tuple[str, ...]) -> None:
         raise VocabularyError("the vocabulary has no classes; at least one is needed")
     blank = [index for index, name in enumerate(names) if not name.strip()]
     if blank:
-        raise VocabularyError(f"class names at positions {blank[:10]} are empty (of {len(names)})")
-    repeated = [name for name, count in Counter(names).items() if count > 1]
+        raise VocabularyError(f"class names at positions {blank[:_SHOWN]} are empty (of {len(names)})")
+    odd = [name for name in names if any(unicodedata.category(character) in _NOT_TEXT for character in name.strip())]
+    if odd:
+        shown = ", ".join(map(repr, odd[:_SHOWN]))
+        raise VocabularyError(f"{len(odd)} class names hold control characters: {shown}; is this a list of names?")
+    written: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        written[canonical_name(name)].append(name)
+    repeated = {name: forms for name, forms in written.items() if len(forms) > 1}
     if repeated:
-        shown = ", ".join(map(repr, repeated[:10]))
-        raise VocabularyError(f"{len(repeated)} class names occur more than once: {shown}; a label must name one class")
+        shown = ", ".join(map(repr, list(repeated)[:_SHOWN]))
+        forms = {form for of_name in repeated.values() for form in of_name}
+        alike = f", written {', '.join(map(ascii, sorted(forms)[:_SHOWN]))}" if len(forms) > len(repeated) else ""
+        raise VocabularyError(
+            f"{len(repeated)} class names occur more than once: {shown}{alike}; a label must name one class"
+        )
 
 
 def _checked_vectors(names: tuple[str, ...], given: Vectors) -> Vectors:

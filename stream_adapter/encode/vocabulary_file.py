@@ -4,7 +4,6 @@ Keys: `class_names` (C,), `text_vectors` (C, d), and optionally `logit_scale` an
 vectors belong to. `stream-adapter classes build` writes all four; any .npz with the first two can be read.
 """
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import numpy as np
 from stream_adapter.encode.base import Vectors
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import FingerprintMismatch, VocabularyError
+from stream_adapter.events.names import canonical_name
+from stream_adapter.output_file import open_output
 
 _REBUILD = "make it again with `stream-adapter classes build`"
 
@@ -67,7 +68,7 @@ class VocabularyFile:
             )
         return cls(
             path,
-            tuple(str(name).strip() for name in names),
+            tuple(canonical_name(str(name)) for name in names),
             vectors.astype(np.float32),
             None if logit_scale is None else float(logit_scale.reshape(())),
             None if fingerprint is None else str(fingerprint),
@@ -105,17 +106,11 @@ _KEYS = ("class_names", "text_vectors", "logit_scale", "fingerprint")
 def save_vocabulary(path: Path, vocabulary: Vocabulary, *, fingerprint: str) -> None:
     """Write a vocabulary file in one step: readers see the old file or the new one, never a part.
 
-    Args:
-        path: the .npz to write or replace.
-        vocabulary: the classes.
-        fingerprint: of the encoder that the text vectors belong to.
-
     Raises:
         VocabularyError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with open_output(path) as file:
             np.savez(
                 file,
                 class_names=np.array(vocabulary.class_names),
@@ -123,9 +118,5 @@ def save_vocabulary(path: Path, vocabulary: Vocabulary, *, fingerprint: str) -> 
                 logit_scale=np.float32(vocabulary.logit_scale),
                 fingerprint=np.array(fingerprint),
             )
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise VocabularyError(f"the vocabulary cannot be written to {path}: {error}") from error

@@ -28,19 +28,8 @@ class Changes:
     other: int
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """Events of one class that were taken for another one.
-
-    Attributes:
-        truth: class index.
-        taken_for: class index.
-        events: how many, over all seeds.
-    """
-
-    truth: int
-    taken_for: int
-    events: int
+Confusion = tuple[int, int, int]
+"""Class index, class index that it was taken for, and how many events, over all seeds."""
 
 
 def changes(pairs: Sequence[tuple[Trace, Trace]], group: str) -> Changes:
@@ -48,12 +37,12 @@ def changes(pairs: Sequence[tuple[Trace, Trace]], group: str) -> Changes:
     events = fixed = caused = other = 0
     for method, reference in pairs:
         rows = members(method, group)
-        ours, before = method.answers.hits[rows], reference.answers.hits[rows]
+        adapted, before = method.answers.hits[rows], reference.answers.hits[rows]
         moved = method.answers.predicted[rows] != reference.answers.predicted[rows]
         events += int(rows.sum())
-        fixed += int((ours & ~before).sum())
-        caused += int((before & ~ours).sum())
-        other += int((moved & ~ours & ~before).sum())
+        fixed += int((adapted & ~before).sum())
+        caused += int((before & ~adapted).sum())
+        other += int((moved & ~adapted & ~before).sum())
     return Changes(events, fixed, caused, other)
 
 
@@ -62,27 +51,14 @@ def confusions(pairs: Sequence[tuple[Trace, Trace]], most: int = 10) -> tuple[li
     fixed: Counter[tuple[int, int]] = Counter()
     caused: Counter[tuple[int, int]] = Counter()
     for method, reference in pairs:
-        ours, before = method.answers, reference.answers
-        scored = ours.truth >= 0
+        adapted, before = method.answers, reference.answers
+        scored = adapted.truth >= 0
         for rows, taken_for, counts in (
-            (scored & ours.hits & ~before.hits, before.predicted, fixed),
-            (scored & before.hits & ~ours.hits, ours.predicted, caused),
+            (scored & adapted.hits & ~before.hits, before.predicted, fixed),
+            (scored & before.hits & ~adapted.hits, adapted.predicted, caused),
         ):
-            counts.update(zip(ours.truth[rows].tolist(), taken_for[rows].tolist(), strict=True))
+            counts.update(zip(adapted.truth[rows].tolist(), taken_for[rows].tolist(), strict=True))
     return _most(fixed, most), _most(caused, most)
-
-
-def by_part(pairs: Sequence[tuple[Trace, Trace]], group: str, parts: int = 20) -> list[Changes]:
-    """`changes` for each of `parts` equal parts of the stream, first to last."""
-    found = []
-    for part in range(parts):
-        cut = []
-        for method, reference in pairs:
-            length = len(method.answers)
-            rows = np.arange(part * length // parts, (part + 1) * length // parts)
-            cut.append((_cut(method, rows), _cut(reference, rows)))
-        found.append(changes(cut, group))
-    return found
 
 
 def curve(traces: Sequence[Trace], group: str, points: int = 120) -> tuple[list[float], list[float]]:
@@ -108,8 +84,4 @@ def members(trace: Trace, group: str) -> NDArray[np.bool_]:
 
 def _most(counts: Counter[tuple[int, int]], most: int) -> list[Confusion]:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [Confusion(truth, taken_for, events) for (truth, taken_for), events in ordered[:most]]
-
-
-def _cut(trace: Trace, rows: NDArray[np.int64]) -> Trace:
-    return Trace(trace.answers[rows], trace.canary[rows], trace.taught[rows], trace.domains[rows])
+    return [(truth, taken_for, events) for (truth, taken_for), events in ordered[:most]]

@@ -1,10 +1,14 @@
 """The `evaluate` commands, thin; imported with every command, so nothing heavy is imported before one runs."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from stream_adapter.evaluate.command import Request
+    from stream_adapter.evaluate.running import Settings
 
 app = typer.Typer(
     help="Compare methods on your data: on a stream, with few shots, or class by class.", no_args_is_help=True
@@ -14,7 +18,8 @@ File = Annotated[
     Path, typer.Argument(help="Feature file (.npz), folder CLASS/picture.jpg, manifest or recorded topic.")
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option(help="Configuration: encoder and vocabulary for pictures, settings of `ours`.")
+    Path | None,
+    typer.Option(help="Configuration: encoder and vocabulary for pictures, settings of `default` and `llu`."),
 ]
 SaveFeatures = Annotated[Path | None, typer.Option(help="Keep the embedded pictures as a feature file (.npz).")]
 Methods = Annotated[str, typer.Option(help="Names with commas; zero-shot is always run.")]
@@ -25,11 +30,15 @@ Batch = Annotated[int, typer.Option(min=1, help="Events predicted together, befo
 
 _WIDE = 160
 
-DEFAULT_METHODS = "zero-shot,llu,tip-adapter,knn,slda,ranpac,rail,anytime,kernel-ridge,lsa,stata,ours"
+DEFAULT_METHODS = (
+    "zero-shot,llu,tip-adapter,knn,nearest-or-zero-shot,slda,ranpac,rail,anytime,kernel-ridge,lsa,stata,online-mixture,"
+    "default"
+)
 
 
 @app.command()
 def stream(
+    context: typer.Context,
     file: File,
     methods: Methods = DEFAULT_METHODS,
     label_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of the events that get a label.")] = 0.3,
@@ -37,10 +46,19 @@ def stream(
         str, typer.Option(help="Share of the classes, drawn by seed, or names with commas: scored, never learned.")
     ] = "0.3",
     canary_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of the canaries' events that is kept.")] = 1.0,
+    canary_labels: Annotated[
+        int, typer.Option(min=0, help="The first so many events of each canary are learned, and not scored.")
+    ] = 0,
     canaries_after: Annotated[
         float, typer.Option(min=0, max=1, help="No canary comes before this share of the stream.")
     ] = 0.0,
-    events: Annotated[int, typer.Option(min=1, help="Length of the stream; by domain, an equal part of each.")] = 2500,
+    events: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Length of the stream, by domain an equal part of each (2500); with cameras, varied pictures (900).",
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Draws of canaries, order and labels.")] = 3,
     delay: Annotated[int, typer.Option(min=0, help="Events that pass before a label is learned.")] = 0,
     label_noise: Annotated[float, typer.Option(min=0, max=1, help="Share of the labels that are wrong.")] = 0.0,
@@ -49,8 +67,18 @@ def stream(
         typer.Option(help="Which events get labels, by zero-shot's confidence."),
     ] = "random",
     order: Annotated[
-        Literal["shuffled", "by-domain"], typer.Option(help="All shuffled, or domain after domain.")
+        Literal["shuffled", "by-domain", "recorded", "cameras"],
+        typer.Option(help="All shuffled; domain after domain; as in the file; or near-copies between varied pictures."),
     ] = "shuffled",
+    sources: Annotated[int, typer.Option(min=1, help="Pictures of a class that serve as cameras.")] = 1,
+    copies: Annotated[int, typer.Option(min=1, help="Near-copies of each of them, all labelled.")] = 1000,
+    spread: Annotated[float, typer.Option(min=0, max=1, help="Cosine of a copy with its picture.")] = 0.998,
+    camera_classes: Annotated[
+        str, typer.Option(metavar="all|N", help="How many classes have cameras, drawn by seed.")
+    ] = "1",
+    copies_wrong: Annotated[
+        bool, typer.Option("--copies-wrong", help="The copies' labels name another class, and are deleted in the end.")
+    ] = False,
     batch: Batch = 64,
     config: ConfigOption = None,
     save_features: SaveFeatures = None,
@@ -59,25 +87,18 @@ def stream(
     html: HtmlFile = None,
 ) -> None:
     """Prequential: predict, then learn; classes that are never taught are scored beside those that are."""
-    from stream_adapter.evaluate.command import Request, evaluate, share_or_names
-    from stream_adapter.evaluate.stream import StreamSettings
+    from stream_adapter.evaluate.command import Request, share_or_names
+    from stream_adapter.evaluate.stream_options import camera_classes as classes_with_cameras
+    from stream_adapter.evaluate.stream_options import stream_settings
 
-    evaluate(
+    values = context.params | {
+        "canaries": share_or_names(canaries),
+        "camera_classes": classes_with_cameras(camera_classes),
+    }
+    given = [name for name in values if _is_given(context, name)]
+    _evaluate(
         Request(file, config, save_features, methods, seeds, jobs, json, html),
-        StreamSettings(
-            label_rate=label_rate,
-            canaries=share_or_names(canaries),
-            canary_rate=canary_rate,
-            canaries_after=canaries_after,
-            events=events,
-            delay=delay,
-            label_noise=label_noise,
-            select=select,
-            order=order,
-            batch=batch,
-        ),
-        _console(),
-        Console(stderr=True),
+        stream_settings(order, given, values),
     )
 
 
@@ -96,14 +117,12 @@ def few_shot(
     html: HtmlFile = None,
 ) -> None:
     """Some classes have a few labels, the others none: on the joint vocabulary, and base-to-new."""
-    from stream_adapter.evaluate.command import Request, evaluate, whole_numbers
+    from stream_adapter.evaluate.command import Request, whole_numbers
     from stream_adapter.evaluate.few_shot import FewShotSettings
 
-    evaluate(
+    _evaluate(
         Request(file, config, save_features, methods, seeds, jobs, json, html),
         FewShotSettings(shots=whole_numbers(shots, "--shots"), seen=seen, batch=batch),
-        _console(),
-        Console(stderr=True),
     )
 
 
@@ -123,18 +142,24 @@ def incremental(
     html: HtmlFile = None,
 ) -> None:
     """Task after task, each fully labelled: what is kept, what is not learned yet, what is forgotten."""
-    from stream_adapter.evaluate.command import Request, evaluate
+    from stream_adapter.evaluate.command import Request
     from stream_adapter.evaluate.incremental import IncrementalSettings
 
-    evaluate(
+    _evaluate(
         Request(file, config, save_features, methods, seeds, jobs, json, html),
         IncrementalSettings(by=by, tasks=tasks, train=train, batch=batch),
-        _console(),
-        Console(stderr=True),
     )
 
 
-def _console() -> Console:
-    """Standard output; in a file or a pipe, wide enough for every column."""
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether the user gave this option; what was not given has the order's own default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name not in {"DEFAULT", "DEFAULT_MAP"}
+
+
+def _evaluate(request: "Request", settings: "Settings") -> None:
+    """Evaluate, with the table on standard output; in a file or a pipe that is wide enough for every column."""
+    from stream_adapter.evaluate.command import evaluate
+
     console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)
+    evaluate(request, settings, console if console.is_terminal else Console(width=_WIDE), Console(stderr=True))

@@ -10,26 +10,17 @@ from stream_adapter import config
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.embedding import embed
 from stream_adapter.evaluate.features import Features, read_features, save_features
-from stream_adapter.evaluate.methods import BASELINE, check_methods
+from stream_adapter.evaluate.methods import check_methods
 from stream_adapter.evaluate.page import render
-from stream_adapter.evaluate.report import REFERENCE, document, show, write_json, write_text
+from stream_adapter.evaluate.report import document, show, write_json, write_text
+from stream_adapter.evaluate.results import REFERENCE
 from stream_adapter.evaluate.running import Evaluation, Settings, run_all
+from stream_adapter.output_file import is_standard_output
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What all protocols are asked alike.
-
-    Attributes:
-        file: a feature file (.npz), or pictures: a folder, a manifest, a recorded topic.
-        config: encoder and vocabulary for pictures, settings of `ours`; None for the defaults.
-        save_features: where embedded pictures are kept as a feature file.
-        methods: names, with commas between them.
-        seeds: how many.
-        jobs: processes.
-        json: where the report goes as JSON.
-        html: where it goes as a page.
-    """
+    """What all protocols are asked alike: the options of the commands."""
 
     file: Path
     config: Path | None
@@ -44,18 +35,11 @@ class Request:
 def evaluate(request: Request, settings: Settings, console: Console, progress: Console) -> None:
     """Run a protocol and report.
 
-    Args:
-        request: data, methods, and where the report goes.
-        settings: the protocol's.
-        console: gets the table.
-        progress: gets the progress bar.
-
     Raises:
         ConfigError: the configuration is not valid.
         EvaluationError: data, methods or settings cannot be used.
     """
     asked = check_methods(parts(request.methods))
-    always = (REFERENCE, BASELINE) if settings.protocol == "stream" else (REFERENCE,)
     for path in (request.json, request.html, request.save_features):
         if path is not None and not path.absolute().parent.is_dir():
             raise EvaluationError(f"the folder of {path} does not exist; create it first")
@@ -64,7 +48,7 @@ def evaluate(request: Request, settings: Settings, console: Console, progress: C
     evaluation = Evaluation(
         features,
         settings,
-        tuple(dict.fromkeys((*always, *asked))),
+        tuple(dict.fromkeys((REFERENCE, *asked))),
         request.seeds,
         config.AdapterConfig() if loaded is None else loaded.adapter,
     )
@@ -77,10 +61,10 @@ def evaluate(request: Request, settings: Settings, console: Console, progress: C
         write_json(request.json, report)
     if request.html is not None:
         write_text(request.html, render(evaluation, runs, report))
-    show(evaluation, runs, console)
-    for path in (request.json, request.html):
-        if path is not None:
-            progress.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+    outputs = [path for path in (request.json, request.html) if path is not None]
+    show(evaluation, runs, progress if any(map(is_standard_output, outputs)) else console)
+    for path in outputs:
+        progress.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def parts(text: str) -> tuple[str, ...]:

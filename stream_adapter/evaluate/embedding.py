@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.config import Config, FilesConfig
+from stream_adapter.config import Config, EventsConfig, FilesConfig
 from stream_adapter.encode.base import Encoder, Prepared
 from stream_adapter.encode.loading import load_models
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import EvaluationError, EventError
 from stream_adapter.evaluate.features import UNKNOWN, Features
-from stream_adapter.events import EMBEDDING, ImageEvent, parse_image_event
+from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
+from stream_adapter.events.wire_format import Parse, event_format
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.files.source import FileInput, open_input
 
@@ -38,13 +39,19 @@ def embed(path: Path, config: Config, say: Callable[[str], None]) -> Features:
     source = open_input(FilesConfig(input=path, output=path))
     encoder, vocabulary = load_models(config.encoder, config.vocabulary)
     with ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode") as decoders:
-        return embed_input(source, encoder, vocabulary, decoders, say)
+        return embed_input(source, encoder, vocabulary, decoders, say, config.events)
 
 
 def embed_input(
-    source: FileInput, encoder: Encoder, vocabulary: Vocabulary, decoders: Executor, say: Callable[[str], None]
+    source: FileInput,
+    encoder: Encoder,
+    vocabulary: Vocabulary,
+    decoders: Executor,
+    say: Callable[[str], None],
+    events_config: EventsConfig | None = None,
 ) -> Features:
     """Embed an input with a loaded encoder; see `embed`."""
+    parse = event_format(events_config or EventsConfig(), EventTimes())
     classes = {name: index for index, name in enumerate(vocabulary.class_names)}
     vectors: list[NDArray[np.float32]] = []
     events: list[ImageEvent] = []
@@ -54,7 +61,7 @@ def embed_input(
     while chunk := list(itertools.islice(records, _BATCH)):
         read += len(chunk)
         pictures: list[Prepared] = []
-        for result in decoders.map(lambda record: _decoded(encoder, record), chunk):
+        for result in decoders.map(lambda record: _decoded(encoder, parse, record), chunk):
             if isinstance(result, EventError):
                 refused.append(result)
             else:
@@ -77,9 +84,9 @@ def embed_input(
     )
 
 
-def _decoded(encoder: Encoder, record: Record) -> tuple[ImageEvent, Prepared] | EventError:
+def _decoded(encoder: Encoder, parse: Parse, record: Record) -> tuple[ImageEvent, Prepared] | EventError:
     try:
-        event = parse_image_event(record)
+        event = parse(record)
         if event.content_type == EMBEDDING:
             return event, encoder.check_vector(event.data, event.fingerprint)
         return event, encoder.prepare(event.data, event.content_type)

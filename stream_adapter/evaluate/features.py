@@ -1,6 +1,5 @@
 """Feature files: image vectors with labels and the class vectors of their vocabulary, in one .npz."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.encode.vocabulary import DEFAULT_LOGIT_SCALE, Vocabulary
 from stream_adapter.errors import EvaluationError, VocabularyError
+from stream_adapter.output_file import open_output
 
 UNKNOWN = -1
 """The label of an event whose class the vocabulary lacks, or that has none: predicted, not scored, not learned."""
@@ -96,9 +96,8 @@ def save_features(path: Path, features: Features) -> None:
     Raises:
         EvaluationError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with open_output(path) as file:
             np.savez_compressed(
                 file,
                 vectors=features.vectors.astype(np.float16),
@@ -108,9 +107,7 @@ def save_features(path: Path, features: Features) -> None:
                 text_vectors=features.vocabulary.text_vectors,
                 logit_scale=np.float32(features.vocabulary.logit_scale),
             )
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise EvaluationError(f"the features cannot be written to {path}: {error.strerror}") from error
 
 

@@ -8,7 +8,6 @@ References: Zhou, Yang, Loy, Liu, *Conditional Prompt Learning for Vision-Langua
 Xian, Lampert, Schiele, Akata, *Zero-Shot Learning: A Comprehensive Evaluation*, TPAMI 2018 (joint, harmonic mean).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +18,7 @@ from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.draws import draw_classes, generator
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import Batch, Lessons, Method, Probabilities
+from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.results import Figures, Outcome, Sample, by_domain, harmonic
 from stream_adapter.evaluate.scores import Answers, joined, judge
 
@@ -56,13 +56,7 @@ class FewShotSettings:
         """About how many events one run predicts."""
         return len(features) * len(self.shots)
 
-    def run(
-        self,
-        features: Features,
-        make: Callable[[tuple[str, ...]], Method],
-        seed: int,
-        advance: Callable[[int], None],
-    ) -> Outcome:
+    def run(self, features: Features, make: Make, seed: int, advance: Advance) -> Outcome:
         """Teach and test one method, anew for each number of shots."""
         draw = draw_shots(features, self, seed)
         never_taught = tuple(features.vocabulary.class_names[label] for label in draw.unseen.tolist())
@@ -74,9 +68,7 @@ class FewShotSettings:
             samples += _samples(joint, separate, draw, features, shots)
         return Outcome(samples, held_out=never_taught)
 
-    def _test(
-        self, method: Method, features: Features, draw: "ShotDraw", advance: Callable[[int], None]
-    ) -> tuple[Answers, Answers]:
+    def _test(self, method: Method, features: Features, draw: "ShotDraw", advance: Advance) -> tuple[Answers, Answers]:
         """Answers to the tests on the joint vocabulary, and on separate label sets."""
         joint, separate = [], []
         for start in range(0, len(draw.tests), self.batch):

@@ -12,7 +12,7 @@ Vision-Language Models*, ICCV 2023 (Transfer, Average, Last); Chaudhry, Dokania,
 Incremental Learning*, ECCV 2018 (forgetting).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -23,6 +23,7 @@ from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.draws import generator
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import Batch, Lessons, Method
+from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.results import ALL, Figures, Outcome, Sample
 from stream_adapter.evaluate.scores import joined, judge
 
@@ -64,13 +65,7 @@ class IncrementalSettings:
         tasks = self.tasks if self.by == "class" else len(features.domain_names)
         return round(len(features) * (self.train + tasks * (1.0 - self.train)))
 
-    def run(
-        self,
-        features: Features,
-        make: Callable[[tuple[str, ...]], Method],
-        seed: int,
-        advance: Callable[[int], None],
-    ) -> Outcome:
+    def run(self, features: Features, make: Make, seed: int, advance: Advance) -> Outcome:
         """Learn the tasks one after the other, and test all of them after each."""
         tasks = draw_tasks(features, self, seed)
         method = make(())
@@ -84,9 +79,7 @@ class IncrementalSettings:
             matrix.append([self._tested(method, features, other.tests, advance) for other in tasks])
         return Outcome([Sample(group, ALL, figures) for group, figures in summary(matrix).items()])
 
-    def _tested(
-        self, method: Method, features: Features, tests: NDArray[np.int64], advance: Callable[[int], None]
-    ) -> Figures:
+    def _tested(self, method: Method, features: Features, tests: NDArray[np.int64], advance: Advance) -> Figures:
         """Tests are predicted and nothing else: they are no traffic."""
         answers = []
         for rows in self._batches(tests):

@@ -4,13 +4,14 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from stream_adapter.evaluate.report import REFERENCE
-from stream_adapter.evaluate.results import Row, Run, rows
+from stream_adapter.evaluate.cameras import CameraSettings
+from stream_adapter.evaluate.copies import section as copies_section
+from stream_adapter.evaluate.report import near_copies
+from stream_adapter.evaluate.results import REFERENCE, Row, Run, rows
 from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.sections import (
     calibration,
     confusion,
-    costs,
     frontier,
     kinds,
     label_effect,
@@ -21,15 +22,9 @@ from stream_adapter.evaluate.tables import figures_table, legend
 
 
 def render(evaluation: Evaluation, runs: list[Run], report: dict[str, Any]) -> str:
-    """The page.
-
-    Args:
-        evaluation: what was run.
-        runs: what was found.
-        report: the same as data, see `report.document`.
-    """
+    """The page."""
     found = rows(runs)
-    focus = "ours" if "ours" in evaluation.methods else evaluation.methods[-1]
+    focus = "default" if "default" in evaluation.methods else evaluation.methods[-1]
     title = f"{evaluation.settings.protocol} on {evaluation.features.name}"
     body = [
         f"<h1>Evaluation: {escape(title)}</h1>",
@@ -52,13 +47,15 @@ def render(evaluation: Evaluation, runs: list[Run], report: dict[str, Any]) -> s
 
 
 def _plots(evaluation: Evaluation, runs: list[Run], found: list[Row], focus: str) -> list[str]:
+    if isinstance(evaluation.settings, CameraSettings):
+        names = evaluation.features.vocabulary.class_names
+        return [copies_section(near_copies(evaluation, runs), names), kinds(evaluation, runs)]
     protocol = evaluation.settings.protocol
     if protocol == "stream":
         return [
             frontier(evaluation, found, "labelled", "canary"),
-            costs(evaluation, found, focus),
             over_the_stream(evaluation, runs, focus),
-            label_effect(evaluation, runs, focus),
+            label_effect(evaluation, runs),
             confusion(evaluation, runs, focus),
             kinds(evaluation, runs),
             calibration(runs, focus),
@@ -76,8 +73,8 @@ def _sentence(evaluation: Evaluation) -> str:
         f"names of the vocabulary as candidates; {many}, the same draws for all methods. {REFERENCE} is the untouched "
         "model."
     )
-    if settings.protocol == "stream":
-        text += " Each event is predicted before its label is learned; canaries are classes that are never taught."
+    if settings.protocol == "stream" and not isinstance(settings, CameraSettings):
+        text += " Each event is predicted before its label is learned; canaries are classes that are held out."
     return escape(text)
 
 
@@ -88,7 +85,7 @@ def _settings(report: dict[str, Any]) -> str:
     flat |= {f"seconds of {name}": ", ".join(map(str, each)) for name, each in report["seconds"].items()}
     for seed, names in zip(report["seeds"], report["held_out"], strict=False):
         if names:
-            flat[f"never taught, seed {seed}"] = ", ".join(names)
+            flat[f"held out, seed {seed}"] = ", ".join(names)
     cells = "".join(
         f'<tr><td>{escape(str(name))}</td><td class="text">{escape(_text(value))}</td></tr>'
         for name, value in flat.items()

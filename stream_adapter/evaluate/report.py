@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import platform
 import sys
 from pathlib import Path
@@ -17,11 +16,12 @@ from rich.table import Table
 
 from stream_adapter import __version__
 from stream_adapter.errors import EvaluationError
-from stream_adapter.evaluate.results import ALL, Figures, Row, Run, rows
+from stream_adapter.evaluate.cameras import CameraSettings
+from stream_adapter.evaluate.copies import CopiesRow, as_json, as_tables, copies_rows
+from stream_adapter.evaluate.results import ALL, REFERENCE, Figures, Row, Run, rows
 from stream_adapter.evaluate.running import Evaluation
-
-REFERENCE = "zero-shot"
-"""What every other method is compared with: it is always run."""
+from stream_adapter.evaluate.tables import calibrated, figure
+from stream_adapter.output_file import open_output
 
 
 def document(evaluation: Evaluation, runs: list[Run]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def document(evaluation: Evaluation, runs: list[Run]) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {name: [] for name in evaluation.methods}
     for run in runs:
         seconds[run.method].append(round(run.seconds, 3))
-    return {
+    report = {
         "protocol": evaluation.settings.protocol,
         "settings": dataclasses.asdict(evaluation.settings),  # type: ignore[call-overload]
         "seeds": list(range(evaluation.seeds)),
@@ -59,6 +59,15 @@ def document(evaluation: Evaluation, runs: list[Run]) -> dict[str, Any]:
             "platform": sys.platform,
         },
     }
+    if copies := near_copies(evaluation, runs):
+        report["copies"] = as_json(copies, features.vocabulary.class_names)
+    return report
+
+
+def near_copies(evaluation: Evaluation, runs: list[Run]) -> list[CopiesRow]:
+    """What near-copies did; empty for other streams."""
+    settings = evaluation.settings
+    return copies_rows(runs, deleted=settings.copies_wrong) if isinstance(settings, CameraSettings) else []
 
 
 def write_json(path: Path, report: dict[str, Any]) -> None:
@@ -76,12 +85,10 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         EvaluationError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with open_output(path) as file:
+            file.write(text.encode())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise EvaluationError(f"the report cannot be written to {path}: {error.strerror}") from error
 
 
@@ -94,6 +101,8 @@ def show(evaluation: Evaluation, runs: list[Run], console: Console) -> None:
             for groups in evaluation.settings.tables:
                 console.print(_title(evaluation, shots, domain), highlight=False, soft_wrap=True)
                 console.print(_table(evaluation, [row for row in chosen if row.group in groups]))
+    for table in as_tables(near_copies(evaluation, runs), evaluation.features.vocabulary.class_names):
+        console.print(table)
 
 
 def percent(row: Row) -> str:
@@ -114,26 +123,21 @@ def _title(evaluation: Evaluation, shots: int | None, domain: str) -> str:
 
 def _table(evaluation: Evaluation, chosen: list[Row]) -> Table:
     table = Table()
-    groups = list(dict.fromkeys(row.group for row in chosen))
+    groups, judged = list(dict.fromkeys(row.group for row in chosen)), calibrated(chosen)
+    held = {(row.method, row.group): row for row in chosen}
     table.add_column("method", no_wrap=True)
     for group in groups:
-        table.add_column(group, justify="right", no_wrap=True)
-        if any(not math.isnan(row.mean("ece")) for row in chosen if row.group == group):
-            table.add_column("ECE", justify="right", no_wrap=True)
+        for column in (group, "ECE") if group in judged else (group,):
+            table.add_column(column, justify="right", no_wrap=True)
     for method in evaluation.methods:
         cells = [method]
         for group in groups:
-            of_group = [row for row in chosen if row.group == group]
-            row = next((row for row in of_group if row.method == method), None)
+            row = held.get((method, group))
             cells.append("–" if row is None else percent(row))
-            if any(not math.isnan(other.mean("ece")) for other in of_group):
-                ece = _NAN if row is None else row.mean("ece")
-                cells.append("–" if math.isnan(ece) else f"{100 * ece:.1f}")
+            if group in judged:
+                cells.append(figure(row, "ece", 100))
         table.add_row(*cells)
     return table
-
-
-_NAN = float("nan")
 
 
 def _row(row: Row, reference: Row | None) -> dict[str, Any]:
@@ -165,8 +169,8 @@ def _kinds(runs: list[Run]) -> dict[str, dict[str, float]]:
     """Mean count of classes by kind at the end of a run, for methods that say it."""
     counts: dict[str, dict[str, float]] = {}
     for method in dict.fromkeys(run.method for run in runs):
-        told = [run.outcome.kinds for run in runs if run.method == method and run.outcome.kinds is not None]
-        if told:
-            kinds = sorted({kind for of_run in told for kind in of_run})
-            counts[method] = {kind: sum(list(of_run).count(kind) for of_run in told) / len(told) for kind in kinds}
+        known = [run.outcome.kinds for run in runs if run.method == method and run.outcome.kinds is not None]
+        if known:
+            kinds = sorted({kind for of_run in known for kind in of_run})
+            counts[method] = {kind: sum(list(of_run).count(kind) for of_run in known) / len(known) for kind in kinds}
     return counts

@@ -1,17 +1,20 @@
 """What runs leave: figures of one group of events, and their mean and interval over seeds."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.presence_evidence import ClassKind
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.evaluate.scores import Answers, calibration_error, faded, windowed
 
 ALL = "all"
 """The domain under which all domains are counted together."""
+
+REFERENCE = "zero-shot"
+"""What every other method is compared with: it is always run."""
 
 WINDOW = 200
 """Events in the window of windowed accuracy."""
@@ -100,6 +103,24 @@ class Trace:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class CopiesTrace:
+    """How n varied pictures were answered before and after a stream of near-copies.
+
+    Attributes:
+        truth: int64 (n,), true classes.
+        seen: bool (n,), pictures of the classes that had cameras.
+        zero_shot: bool (n,), whether the untouched model is right.
+        hits: bool (n,) for each phase, whether the method is right: "before" and "after" the copies, and "deleted",
+            after wrong labels were deleted, where the method can forget.
+    """
+
+    truth: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    zero_shot: NDArray[np.bool_]
+    hits: Mapping[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Outcome:
     """What one run of a protocol found.
 
@@ -108,12 +129,14 @@ class Outcome:
         trace: event by event, for protocols that are a stream.
         kinds: what each of the C classes was taken for at the end; None where the method does not say.
         held_out: names of the classes that were not taught.
+        copies: picture by picture, for the stream of near-copies.
     """
 
     samples: list[Sample]
     trace: Trace | None = None
     kinds: Sequence[ClassKind] | None = None
     held_out: tuple[str, ...] = ()
+    copies: CopiesTrace | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -153,11 +176,8 @@ class Row:
     """One row of the report: a method's figures over all seeds.
 
     Attributes:
-        method: its name.
         group: "labelled", "canary", "seen", "unseen", "harmonic", …; see `docs/evaluation.md`.
-        domain: `ALL`, or one domain's name.
         shots: labelled pictures per class, in the few-shot protocol.
-        accuracy: mean and interval.
         per_seed: the figures of each seed, in the seeds' order.
     """
 

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -11,6 +11,7 @@ import torch
 from stream_adapter.config import AdapterConfig
 from stream_adapter.evaluate.features import Features
 from stream_adapter.evaluate.methods import METHODS, Method, Task
+from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.results import Outcome, Run
 
 
@@ -23,27 +24,13 @@ class Settings(Protocol):
     def size(self, features: Features) -> int:
         """About how many events one run predicts."""
 
-    def run(
-        self,
-        features: Features,
-        make: Callable[[tuple[str, ...]], Method],
-        seed: int,
-        advance: Callable[[int], None],
-    ) -> Outcome:
-        """Run one method with the draws of one seed; `make` is given the classes that are never taught."""
+    def run(self, features: Features, make: Make, seed: int, advance: Advance) -> Outcome:
+        """Run one method with the draws of one seed."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Evaluation:
-    """What is to be run.
-
-    Attributes:
-        features: the data.
-        settings: the protocol.
-        methods: names, each of them in `METHODS`.
-        seeds: how many; seeds 0, 1, ….
-        adapter: settings of `ours` and `llu`.
-    """
+    """What is to be run; `adapter` has the settings of `default` and `llu`."""
 
     features: Features
     settings: Settings
@@ -56,7 +43,7 @@ class Evaluation:
         """All pairs of method and seed, seed by seed."""
         return [(method, seed) for seed in range(self.seeds) for method in self.methods]
 
-    def run(self, method: str, seed: int, advance: Callable[[int], None]) -> Run:
+    def run(self, method: str, seed: int, advance: Advance) -> Run:
         """Run one method with one seed."""
 
         def make(never_taught: tuple[str, ...]) -> Method:
@@ -67,13 +54,13 @@ class Evaluation:
         return Run(method, seed, time.perf_counter() - started, outcome)
 
 
-def run_all(evaluation: Evaluation, processes: int, advance: Callable[[int], None]) -> list[Run]:
+def run_all(evaluation: Evaluation, processes: int, advance: Advance) -> list[Run]:
     """Run everything; the runs come in the order of `Evaluation.jobs`, however many processes work on them.
 
     Args:
         evaluation: what.
         processes: 1 runs everything here. Several have one torch thread each and are ended when this is interrupted.
-        advance: told how many events were predicted since the last call, for a progress bar.
+        advance: for a progress bar.
     """
     runs = {}
     for run in _here(evaluation, advance) if processes == 1 else _in_processes(evaluation, processes, advance):
@@ -81,12 +68,12 @@ def run_all(evaluation: Evaluation, processes: int, advance: Callable[[int], Non
     return [runs[job] for job in evaluation.jobs]
 
 
-def _here(evaluation: Evaluation, advance: Callable[[int], None]) -> Iterator[Run]:
+def _here(evaluation: Evaluation, advance: Advance) -> Iterator[Run]:
     for method, seed in evaluation.jobs:
         yield evaluation.run(method, seed, advance)
 
 
-def _in_processes(evaluation: Evaluation, processes: int, advance: Callable[[int], None]) -> Iterator[Run]:
+def _in_processes(evaluation: Evaluation, processes: int, advance: Advance) -> Iterator[Run]:
     size = evaluation.settings.size(evaluation.features)
     # Forked children of a process that has used torch's threads may hang; leaving the block ends the processes.
     with multiprocessing.get_context("spawn").Pool(processes, _begin, (evaluation,)) as pool:

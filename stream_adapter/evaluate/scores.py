@@ -1,6 +1,6 @@
 """How answers are judged: accuracy over a stream, and how far probabilities can be believed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ class Answers:
     """What was answered to N events, and how good that was; `nll` and `brier` are nan where there is no truth.
 
     Attributes:
-        truth: int64 (N,), true classes; −1 where the vocabulary lacks the class.
+        truth: int64 (N,), true classes; −1 where the vocabulary lacks the class, or the event is not scored.
         predicted: int64 (N,), the most probable class.
         confidence: float64 (N,), its probability.
         nll: float64 (N,), −ln of the true class's probability, which counts as at least 1e-6.
@@ -59,13 +59,7 @@ def judge(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> Answe
 
 def joined(parts: list[Answers]) -> Answers:
     """Several batches' answers as one; needs at least one part."""
-    return Answers(
-        np.concatenate([part.truth for part in parts]),
-        np.concatenate([part.predicted for part in parts]),
-        np.concatenate([part.confidence for part in parts]),
-        np.concatenate([part.nll for part in parts]),
-        np.concatenate([part.brier for part in parts]),
-    )
+    return Answers(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Answers)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +93,6 @@ def calibration_error(answers: Answers) -> float:
     if not len(answers):
         return float("nan")
     return sum(b.events * abs(b.accuracy - b.confidence) for b in reliability(answers)) / len(answers)
-
-
-def cumulative(hits: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean of all hits so far, at each event: float64 (n,)."""
-    return np.cumsum(hits) / np.arange(1, len(hits) + 1)
 
 
 def windowed(hits: NDArray[np.bool_], window: int) -> NDArray[np.float64]:

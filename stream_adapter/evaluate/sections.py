@@ -4,23 +4,20 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from stream_adapter.evaluate.changes import Confusion, by_part, changes, confusions, curve
-from stream_adapter.evaluate.methods import BASELINE
-from stream_adapter.evaluate.report import REFERENCE
-from stream_adapter.evaluate.results import ALL, WINDOW, Row, Run, Trace
+from stream_adapter.evaluate.changes import Confusion, changes, confusions, curve
+from stream_adapter.evaluate.results import ALL, REFERENCE, WINDOW, Row, Run, Trace
 from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.scores import joined, reliability
 from stream_adapter.evaluate.svg import Axis, Plot, Series, padded
 from stream_adapter.evaluate.tables import style_of, table
 
-_GROUPS = {"labelled": "classes that are taught", "canary": "canaries, never taught"}
-_PARTS = 20
+_GROUPS = {"labelled": "classes that are taught", "canary": "canaries, held out"}
 
 
 def frontier(evaluation: Evaluation, found: Sequence[Row], across: str, up: str) -> str:
     """One group's accuracy against another's, a point a method."""
     held = {(row.method, row.group): row.accuracy for row in found if row.domain == ALL and row.shots is None}
-    points = [(m, held[m, across], held[m, up]) for m in _shown(evaluation) if (m, up) in held]
+    points = [(m, held[m, across], held[m, up]) for m in evaluation.methods if (m, up) in held]
     if not points or all(math.isnan(second.mean) for _, _, second in points):
         return ""
     x = padded([value for _, first, _ in points for value in (first.low, first.high)], f"{across}, accuracy in %")
@@ -38,33 +35,14 @@ def frontier(evaluation: Evaluation, found: Sequence[Row], across: str, up: str)
     )
 
 
-def costs(evaluation: Evaluation, found: Sequence[Row], focus: str) -> str:
-    """Methods that are better than the one in focus on labelled classes, and what that costs the canaries."""
-    held = {(row.method, row.group): row.accuracy.mean for row in found if row.domain == ALL}
-    lines = []
-    for method in evaluation.methods:
-        gain = 100 * (held[method, "labelled"] - held[focus, "labelled"])
-        if method != focus and gain > 0.0 and not math.isnan(held[method, "canary"]):
-            canary = 100 * (held[method, "canary"] - held[focus, "canary"])
-            against = 100 * (held[method, "canary"] - held[REFERENCE, "canary"])
-            lines.append([escape(method), f"{gain:+.1f}", f"{canary:+.1f}", f"{against:+.1f}"])
-    if not lines:
-        return f"<p>No method is better than {escape(focus)} on labelled classes.</p>"
-    header = ["method", f"labelled, from {escape(focus)}", f"canary, from {escape(focus)}", f"canary, from {REFERENCE}"]
-    return table(
-        f"Better than {focus} on labelled classes: points gained there, and what it costs the canaries", header, lines
-    )
-
-
 def over_the_stream(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str:
     """Windowed accuracy of all methods, labelled classes beside canaries."""
     figures = []
     for group, title in _GROUPS.items():
         curves = []
-        for method in _shown(evaluation):
+        for method in evaluation.methods:
             x, y = curve(_traces(runs, method), group)
-            emphasis = " strong" if method == focus else " reference" if method == REFERENCE else ""
-            curves.append(Series(method, style_of(method, evaluation.methods) + emphasis, x, y))
+            curves.append(Series(method, style_of(method, evaluation.methods, focus), x, y))
         if all(math.isnan(value) for series in curves for value in series.y):
             continue
         y_axis = padded([value for series in curves for value in series.y], f"accuracy in %, newest {WINDOW}")
@@ -78,8 +56,8 @@ def over_the_stream(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> 
     )
 
 
-def label_effect(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str:
-    """Where predictions differ from zero-shot's: counts for all methods, and over the stream for one."""
+def label_effect(evaluation: Evaluation, runs: Sequence[Run]) -> str:
+    """Where predictions differ from zero-shot's, for all methods."""
     lines = []
     for method in evaluation.methods:
         if method == REFERENCE:
@@ -87,32 +65,16 @@ def label_effect(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str
         line = [escape(method)]
         for group in _GROUPS:
             change = changes(_pairs(runs, method), group)
-            share = 100 / max(change.events, 1)
+            percent = 100 / max(change.events, 1)
             line += [
-                f'<span class="up">{change.fixed * share:.1f}</span>',
-                f'<span class="down">{change.caused * share:.1f}</span>',
-                f"{change.other * share:.1f}",
+                f'<span class="up">{change.fixed * percent:.1f}</span>',
+                f'<span class="down">{change.caused * percent:.1f}</span>',
+                f"{change.other * percent:.1f}",
             ]
         lines.append(line)
     header = ["method", *(f"{group}: {what}" for group in _GROUPS for what in ("fixed", "caused", "other"))]
-    figures = []
-    for group, title in _GROUPS.items():
-        parts = by_part(_pairs(runs, focus), group, _PARTS)
-        most = max((max(part.fixed, part.caused) for part in parts), default=0) or 1
-        plot = Plot(
-            f"Mistakes fixed and caused by {focus} over the stream, {title}",
-            Axis("part of the stream in %", 0.0, 100.0),
-            Axis("events: fixed up, caused down", -most, most),
-        )
-        for number, part in enumerate(parts):
-            left, right = 100 * number / _PARTS, 100 * (number + 1) / _PARTS
-            plot.bar(f"{part.fixed} fixed", "fixed", left, right, part.fixed)
-            plot.bar(f"{part.caused} caused", "caused", left, right, -part.caused)
-        figures.append(f"<figure><h3>{escape(focus)}, {title}</h3>{plot.render()}</figure>")
-    return (
-        "<h2>Where labels changed predictions</h2>"
-        + table("Events whose prediction differs from zero-shot's, in % of the group", header, lines)
-        + f'<div class="plots">{"".join(figures)}</div>'
+    return "<h2>Where labels changed predictions</h2>" + table(
+        "Events whose prediction differs from zero-shot's, in % of the group", header, lines
     )
 
 
@@ -122,7 +84,7 @@ def confusion(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str:
     names = evaluation.features.vocabulary.class_names
 
     def lines(pairs: Sequence[Confusion]) -> list[list[str]]:
-        return [[escape(names[p.truth]), escape(names[p.taken_for]), str(p.events)] for p in pairs]
+        return [[escape(names[truth]), escape(names[taken_for]), str(events)] for truth, taken_for, events in pairs]
 
     return (
         f"<h2>Confusion that {escape(focus)} fixed and caused</h2>"
@@ -135,12 +97,12 @@ def confusion(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str:
 
 def kinds(evaluation: Evaluation, runs: Sequence[Run]) -> str:
     """What each class was taken for at the end, where a method says it: classes that occur, and a count of the rest."""
-    told = [run for run in runs if run.outcome.kinds is not None]
-    if not told:
+    known = [run for run in runs if run.outcome.kinds is not None]
+    if not known:
         return ""
     names, occurring = evaluation.features.vocabulary.class_names, set(evaluation.features.occurring.tolist())
     lines = []
-    for run in told:
+    for run in known:
         taken = run.outcome.kinds or ()
         for kind in ("labelled", "present", "dormant"):
             members = [index for index, of_class in enumerate(taken) if of_class == kind]
@@ -185,18 +147,12 @@ def shots_plot(evaluation: Evaluation, found: Sequence[Row], focus: str) -> str:
         plot = Plot(f"Accuracy on {group} by shots", Axis("labelled pictures per class", 0.0, float(most)), y)
         for method in evaluation.methods:
             line = sorted((row.shots or 0, row.accuracy.mean) for row in of_group if row.method == method)
-            emphasis = " strong" if method == focus else " reference" if method == REFERENCE else ""
-            style = style_of(method, evaluation.methods) + emphasis
+            style = style_of(method, evaluation.methods, focus)
             plot.line(Series(method, style, [float(shots) for shots, _ in line], [value for _, value in line]))
             for shots, value in line:
                 plot.point(f"{method}: {100 * value:.1f} % at {shots}", style, float(shots), value)
         figures.append(f"<figure><h3>{group}</h3>{plot.render()}</figure>")
     return f'<h2>By number of labels</h2><div class="plots">{"".join(figures)}</div>'
-
-
-def _shown(evaluation: Evaluation) -> list[str]:
-    """The methods in plots: the baseline without a look at the event would only stretch their axes."""
-    return [method for method in evaluation.methods if method != BASELINE]
 
 
 def _traces(runs: Sequence[Run], method: str) -> list[Trace]:

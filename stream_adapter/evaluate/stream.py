@@ -5,7 +5,7 @@ made before any method runs, each from a generator of its own, so that all metho
 """
 
 import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,11 +16,12 @@ from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.draws import draw_classes, generator, named_classes
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import Batch, Lessons, Method
+from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.results import Figures, Outcome, Sample, Trace, by_domain
 from stream_adapter.evaluate.scores import Answers, joined, judge
 
 Select = Literal["random", "least-confident", "most-confident"]
-Order = Literal["shuffled", "by-domain"]
+Order = Literal["shuffled", "by-domain", "recorded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +32,17 @@ class StreamSettings:
         label_rate: share of the events that get a label.
         canaries: share of the occurring classes, drawn by seed, or names; these are scored and never taught.
         canary_rate: share of each canary class's events that is kept.
+        canary_labels: the first so many events of each canary class come with their label, are learned, and not scored.
         canaries_after: no canary comes before this share of the stream's events.
         events: length of the stream; all events where there are fewer. By domain: an equal part from each.
         delay: a label is learned so many events after its event.
         label_noise: share of the labels replaced by another taught class.
         select: which events get labels.
-        order: all shuffled, or domain after domain, shuffled within.
+        order: all shuffled; domain after domain, shuffled within; or as they are in the file.
         batch: events that are predicted together, before any of their labels is learned.
 
     Raises:
-        EvaluationError: a value is out of its range.
+        EvaluationError: a value is out of its range, or two do not fit together.
     """
 
     protocol: ClassVar[str] = "stream"
@@ -49,6 +51,7 @@ class StreamSettings:
     label_rate: float = 0.3
     canaries: float | tuple[str, ...] = 0.3
     canary_rate: float = 1.0
+    canary_labels: int = 0
     canaries_after: float = 0.0
     events: int = 2_500
     delay: int = 0
@@ -62,25 +65,23 @@ class StreamSettings:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise EvaluationError(f"{name.replace('_', '-')} must be between 0 and 1, found {value:g}")
-        for name, least in (("events", 1), ("delay", 0), ("batch", 1)):
+        for name, least in (("canary_labels", 0), ("events", 1), ("delay", 0), ("batch", 1)):
             if getattr(self, name) < least:
-                raise EvaluationError(f"{name} must be at least {least}, found {getattr(self, name)}")
+                raise EvaluationError(f"{name.replace('_', '-')} must be at least {least}, found {getattr(self, name)}")
+        if self.canary_labels and not self.canaries:
+            raise EvaluationError(f"canary-labels is {self.canary_labels}, but there are no canaries; set canaries")
+        if self.order == "recorded" and self.canaries_after > 0.0:
+            raise EvaluationError("canaries-after would take events out of the file's order; use another order")
 
     def size(self, features: Features) -> int:
         """About how many events one run predicts."""
         return min(self.events, len(features))
 
-    def run(
-        self,
-        features: Features,
-        make: Callable[[tuple[str, ...]], Method],
-        seed: int,
-        advance: Callable[[int], None],
-    ) -> Outcome:
+    def run(self, features: Features, make: Make, seed: int, advance: Advance) -> Outcome:
         """Run one method, made for these canaries, over the stream of one seed."""
         plan = plan_stream(features, self, seed)
         names = tuple(features.vocabulary.class_names[index] for index in np.flatnonzero(plan.canary))
-        method = make(names)
+        method = make(() if self.canary_labels else names)
         answers = run_stream(method, features, plan, self, advance)
         scored = plan.truth != UNKNOWN
         is_canary = scored & plan.canary[plan.truth]
@@ -99,9 +100,10 @@ class StreamPlan:
 
     Attributes:
         rows: int64 (n,), which row of the features each event is.
-        truth: int64 (n,), true classes; −1 where the vocabulary lacks the class.
+        truth: int64 (n,), the classes that answers are scored by; −1 where the vocabulary lacks the class, and for
+            events of canaries whose labels are learned.
         taught: int64 (n,), the class that the event's label names, right or wrong; −1 where it gets none.
-        canary: bool (C,), the classes that are never taught.
+        canary: bool (C,), the classes that are never taught, but by their first labels where the settings say so.
     """
 
     rows: NDArray[np.int64]
@@ -126,31 +128,26 @@ def plan_stream(features: Features, settings: StreamSettings, seed: int) -> Stre
     late = _held_back(is_canary, settings.canaries_after, seed)
     rows, truth, is_canary = rows[late], truth[late], is_canary[late]
     chosen = _chosen(features, rows, settings, seed) & ~is_canary & (truth != UNKNOWN)
-    taught = np.where(chosen, truth, UNKNOWN)
-    return StreamPlan(rows, truth, _with_noise(taught, canary, features, settings.label_noise, seed), canary)
+    taught = _with_noise(np.where(chosen, truth, UNKNOWN), canary, features, settings.label_noise, seed)
+    for label in np.flatnonzero(canary).tolist():
+        first = np.flatnonzero(truth == label)[: settings.canary_labels]
+        taught[first], truth[first] = label, UNKNOWN
+    return StreamPlan(rows, truth, taught, canary)
 
 
 def run_stream(
-    method: Method, features: Features, plan: StreamPlan, settings: StreamSettings, advance: Callable[[int], None]
+    method: Method, features: Features, plan: StreamPlan, settings: StreamSettings, advance: Advance
 ) -> Answers:
-    """Run one method over a stream: each batch is predicted, then the labels that are due by then are learned.
-
-    Args:
-        method: freshly made.
-        features: what the plan's rows refer to.
-        plan: the stream.
-        settings: batch size and delay.
-        advance: told after each batch how many events it had.
-    """
+    """Run one method over a stream: each batch is predicted, then the labels that are due by then are learned."""
     answers = []
-    for batch, lessons, truth in turns(features, plan, settings):
+    for batch, lessons, truth in batches(features, plan, settings):
         answers.append(judge(method.predict(batch.vectors), truth))
         method.update(batch, lessons)
         advance(len(truth))
     return joined(answers)
 
 
-def turns(
+def batches(
     features: Features, plan: StreamPlan, settings: StreamSettings
 ) -> Iterator[tuple[Batch, Lessons, NDArray[np.int64]]]:
     """For each batch its events, the labels that are due once it was predicted, and the true classes (B,)."""
@@ -198,6 +195,8 @@ def _order(features: Features, settings: StreamSettings, rows: NDArray[np.int64]
     random = generator(seed, "order")
     if settings.order == "shuffled":
         return random.permutation(rows)[: settings.events]
+    if settings.order == "recorded":
+        return rows[: settings.events]
     names = features.domain_names
     each = max(settings.events // len(names), 1)
     return np.concatenate([random.permutation(rows[features.domains[rows] == name])[:each] for name in names])

@@ -4,15 +4,16 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from stream_adapter.evaluate.report import REFERENCE
-from stream_adapter.evaluate.results import ALL, Row
+from stream_adapter.evaluate.results import ALL, REFERENCE, Row
 from stream_adapter.evaluate.running import Evaluation
 
 
-def style_of(method: str, methods: Sequence[str]) -> str:
-    """The CSS class with a method's colour: the reference is grey, the others have colours of their own."""
+def style_of(method: str, methods: Sequence[str], focus: str | None = None) -> str:
+    """A method's CSS classes: the reference is grey, and dashed beside a method in focus, which is strong."""
+    if method == REFERENCE:
+        return "c0" if focus is None else "c0 reference"
     others = [name for name in methods if name != REFERENCE]
-    return "c0" if method == REFERENCE else f"c{1 + others.index(method) % 12}"
+    return f"c{1 + others.index(method) % 14}" + (" strong" if method == focus else "")
 
 
 def legend(methods: Sequence[str]) -> str:
@@ -42,33 +43,28 @@ def figures_table(evaluation: Evaluation, found: Sequence[Row]) -> str:
             chosen = {(row.method, row.group): row for row in found if row.shots == shots and row.domain == domain}
             where = "all domains" if domain == ALL else domain
             which = "" if shots is None else f", {shots} per class"
-            parts += [
-                _figures_table(f"{where}{which}", evaluation.methods, groups, chosen)
-                for groups in evaluation.settings.tables
-            ]
+            for groups in evaluation.settings.tables:
+                held = [group for group in groups if any(of == group for _, of in chosen)]
+                parts.append(_figures_table(f"{where}{which}", evaluation.methods, held, chosen))
     return "".join(parts)
 
 
 def _figures_table(
     caption: str, methods: Sequence[str], groups: Sequence[str], chosen: dict[tuple[str, str], Row]
 ) -> str:
-    calibrated = [
-        group
-        for group in groups
-        if any(not math.isnan(row.mean("ece")) for (_, of), row in chosen.items() if of == group)
-    ]
+    judged = calibrated(chosen.values())
     header = ["method"]
     for group in groups:
         header.append(escape(group))
-        header += ["ECE", "NLL", "Brier"] if group in calibrated else []
+        header += ["ECE", "NLL", "Brier"] if group in judged else []
     lines = []
     for method in methods:
         line = [escape(method)]
         for group in groups:
             row = chosen.get((method, group))
             line.append("–" if row is None else accuracy(row, chosen.get((REFERENCE, group))))
-            if group in calibrated:
-                line += [_number(row, "ece", 100), _number(row, "nll", 1), _number(row, "brier", 1)]
+            if group in judged:
+                line += [figure(row, "ece", 100), figure(row, "nll", 1), figure(row, "brier", 1)]
         lines.append(line)
     return table(
         f"{caption}: accuracy and ECE in %, 95 % interval over seeds, difference from zero-shot", header, lines
@@ -89,7 +85,13 @@ def accuracy(row: Row, reference: Row | None) -> str:
     return text
 
 
-def _number(row: Row | None, name: str, factor: float) -> str:
+def calibrated(rows: Iterable[Row]) -> set[str]:
+    """The groups that have a calibration error."""
+    return {row.group for row in rows if not math.isnan(row.mean("ece"))}
+
+
+def figure(row: Row | None, name: str, factor: float) -> str:
+    """A figure's mean as a cell."""
     value = float("nan") if row is None else row.mean(name)
     return "–" if math.isnan(value) else f"{factor * value:.{1 if factor == 100 else 2}f}"
 

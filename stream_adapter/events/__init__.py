@@ -1,34 +1,33 @@
 """What travels: image events in, predictions, anchors and drift events out, and their wire forms."""
 
 from stream_adapter.events.anchor import AnchorRecord, anchor_tombstone, round_through_float16
+from stream_adapter.events.cloudevents import STRUCTURED, parse_image_event
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.image import (
     EMBEDDING,
-    EVENT_TYPE,
-    IMAGE_TYPES,
-    STRUCTURED,
     ImageEvent,
     image_event_headers,
-    parse_image_event,
 )
+from stream_adapter.events.names import canonical_name
 from stream_adapter.events.prediction import ClassScore, Neighbour, Prediction, Versions
 from stream_adapter.events.presence import PRESENCE_PREFIX, PresenceRecord
+from stream_adapter.events.times import EventTimes
 
 __all__ = [
     "EMBEDDING",
-    "EVENT_TYPE",
-    "IMAGE_TYPES",
     "PRESENCE_PREFIX",
     "STRUCTURED",
     "AnchorRecord",
     "ClassScore",
     "DriftEvent",
+    "EventTimes",
     "ImageEvent",
     "Neighbour",
     "Prediction",
     "PresenceRecord",
     "Versions",
     "anchor_tombstone",
+    "canonical_name",
     "image_event_headers",
     "parse_image_event",
     "round_through_float16",

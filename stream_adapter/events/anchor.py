@@ -16,13 +16,9 @@ class AnchorRecord:
     Attributes:
         anchor_id: 32 hex digits, see `ImageEvent.anchor_id`.
         vector: unit image vector, float32 (d,), already rounded through float16.
-        label: class name.
         event_time_ms: the labelled event's time, milliseconds since the epoch.
-        event_source: CloudEvents source of the labelled event.
-        event_id: CloudEvents id of the labelled event.
-        topic: topic of the labelled event.
-        partition: partition of the labelled event.
-        offset: offset of the labelled event.
+        event_source: with `event_id` CloudEvents' identity of the labelled event.
+        topic: with `partition` and `offset` where the labelled event was.
         fingerprint: the encoder that made the vector.
     """
 
@@ -116,10 +112,10 @@ def round_through_float16(vectors: np.ndarray) -> np.ndarray:
 
 
 def anchor_tombstone(key: str, writer: str, source: Partition | None = None) -> OutRecord:
-    """The record that deletes an anchor, or a worker slot's presence, from the compacted topic.
+    """The record that deletes an anchor, or a presence record, from the compacted topic.
 
     Args:
-        key: an anchor's id, or `PresenceRecord.key`.
+        key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`.
         writer: who deletes.
         source: the input partition of the event because of which it goes, where there is one.
     """

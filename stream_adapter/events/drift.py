@@ -14,6 +14,7 @@ from stream_adapter.drift.alarm import Action, AlarmKind, DriftAlarm
 from stream_adapter.drift.confidence_sequence import Interval
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.headers import decode_headers, format_time, parse_time
+from stream_adapter.events.payloads import json_object
 from stream_adapter.transport.base import Headers, OutRecord
 
 EVENT_TYPE = "stream_adapter.drift"
@@ -64,9 +65,11 @@ class DriftEvent:
             "ce_source": self.source,
             "ce_id": hashlib.blake2b(self.source.encode() + b"\0" + value, digest_size=16).hexdigest(),
             "ce_time": format_time(self.time_ms),
+            "ce_subject": self.alarm.group,
             "content-type": "application/json",
         }
-        pairs = tuple((name, text.encode()) for name, text in headers.items())
+        # An attribute of CloudEvents may be absent, but not empty.
+        pairs = tuple((name, text.encode()) for name, text in headers.items() if text)
         return OutRecord("drift", self.alarm.group.encode(), value, pairs, timestamp_ms=self.time_ms)
 
     @classmethod
@@ -79,12 +82,7 @@ class DriftEvent:
         attributes = decode_headers(headers)
         if attributes.get("ce_type") != EVENT_TYPE:
             raise MalformedEvent(f"event type {attributes.get('ce_type')!r} is not {EVENT_TYPE!r}")
-        try:
-            document = json.loads(value or b"")
-        except (ValueError, RecursionError) as error:
-            raise MalformedEvent(f"drift event is not JSON: {error}") from error
-        if not isinstance(document, dict):
-            raise MalformedEvent(f"drift event must be a JSON object, found {type(document).__name__}")
+        document = json_object(value, "drift event")
         alarm = DriftAlarm(
             kind=_one_of(document, "kind", _KINDS),
             group=_typed(document, "group", str),

@@ -1,11 +1,18 @@
 """Headers and times as text: the small things that all wire forms share."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.transport.base import Headers
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+_LAST_MS = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+_LEAP_SECOND = re.compile(r"(?<=T\d\d:\d\d:)60")
+
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def decode_headers(headers: Headers) -> dict[str, str]:
@@ -24,13 +31,15 @@ def decode_headers(headers: Headers) -> dict[str, str]:
 
 
 def format_time(time_ms: int) -> str:
-    """RFC 3339 in UTC with milliseconds, as CloudEvents asks for."""
-    moment = _EPOCH + timedelta(milliseconds=time_ms)
+    """RFC 3339 in UTC with milliseconds, as CloudEvents asks for; what is beyond years 1 and 9999 is their bound."""
+    moment = _EPOCH + timedelta(milliseconds=min(max(time_ms, _FIRST_MS), _LAST_MS))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str | None, default_ms: int) -> int:
     """Milliseconds since the epoch of an RFC 3339 time; `default_ms` where there is none.
+
+    Letters may be small (RFC 3339, 5.6); a leap second is the one before it, as most clocks have it.
 
     Raises:
         MalformedEvent: the text is not a time, or has no time zone.
@@ -38,10 +47,15 @@ def parse_time(text: str | None, default_ms: int) -> int:
     if text is None:
         return default_ms
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(_LEAP_SECOND.sub("59", text.strip().upper()))
     except ValueError as error:
         raise MalformedEvent(f"`ce_time` {text!r} is not an RFC 3339 time") from error
     if moment.tzinfo is None:
         raise MalformedEvent(f"`ce_time` {text!r} has no time zone; RFC 3339 asks for one, such as 'Z'")
     # Integer arithmetic: a float of seconds loses the last millisecond now and then.
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def checked_traceparent(text: str | None) -> str | None:
+    """A W3C trace context's `traceparent`; None where there is none, or what is there is none."""
+    return text if text is not None and _TRACEPARENT.fullmatch(text) else None

@@ -1,24 +1,14 @@
-"""The image event: CloudEvents 1.0 in binary mode or in structured JSON mode.
+"""The image event: a picture or its vector, and what is known of it. `wire_format.py` says how records become one."""
 
-In binary mode the attributes travel in `ce_*` headers and the picture is the value; in structured mode
-(`application/cloudevents+json`) the picture is in `data_base64`. Both are defined by the Kafka protocol binding:
-https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
-"""
-
-import base64
-import binascii
 import hashlib
 import json
 from dataclasses import dataclass, field
 
-from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.headers import decode_headers, format_time, parse_time
-from stream_adapter.transport.base import UNREADABLE, Headers, Record
+from stream_adapter.events.headers import format_time
+from stream_adapter.transport.base import Headers, Record
 
 EVENT_TYPE = "stream_adapter.image"
-STRUCTURED = "application/cloudevents+json"
 EMBEDDING = "application/x-embedding"
-IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +18,13 @@ class ImageEvent:
     Attributes:
         source: CloudEvents `source`; with `id` it identifies the event.
         id: CloudEvents `id`.
-        time_ms: CloudEvents `time` in milliseconds since the epoch; the record's own time where it is absent.
-        content_type: one of `IMAGE_TYPES`, or `EMBEDDING`.
+        time_ms: when it happened, milliseconds since the epoch, see `EventTimes`.
+        content_type: what somebody says that `data` is, lower case, without parameters; for a picture a hint, no more.
         data: the picture's bytes, or the vector's.
-        label: the class name that somebody gave it, or None.
+        label: the class name that somebody gave it, in its canonical form, or None.
         fingerprint: for `EMBEDDING` events, the encoder that made the vector.
         record: the record it was read from.
+        traceparent: the trace that it belongs to, as W3C's header of that name has it, or None.
     """
 
     source: str
@@ -44,6 +35,7 @@ class ImageEvent:
     label: str | None
     fingerprint: str | None
     record: Record = field(repr=False)
+    traceparent: str | None = None
 
     @property
     def anchor_id(self) -> str:
@@ -61,57 +53,6 @@ def anchor_id_of(source: str, id: str) -> str:
     return hashlib.blake2b(identity, digest_size=16).hexdigest()
 
 
-def parse_image_event(record: Record) -> ImageEvent:
-    """Read an image event in either CloudEvents mode.
-
-    Raises:
-        MalformedEvent: a required attribute is missing or empty, the content type is not one we read, the payload is
-            missing, or the structured JSON is broken.
-    """
-    unreadable = dict(record.headers).get(UNREADABLE)
-    if unreadable is not None:
-        raise MalformedEvent(unreadable.decode(errors="replace"))
-    headers = decode_headers(record.headers)
-    content_type = _media_type(headers.get("content-type", ""))
-    if content_type == STRUCTURED:
-        attributes, data = _read_structured(record.value)
-        content_type = _media_type(attributes.get("datacontenttype", ""))
-    else:
-        attributes = {name.removeprefix("ce_"): value for name, value in headers.items() if name.startswith("ce_")}
-        data = record.value
-
-    for name in ("id", "source", "type", "specversion"):
-        if not attributes.get(name):
-            raise MalformedEvent(
-                f"CloudEvents attribute `{name}` is missing or empty; send it as the header `ce_{name}`"
-            )
-    if attributes["specversion"] != "1.0":
-        raise MalformedEvent(f"CloudEvents specversion {attributes['specversion']!r} is not supported; send '1.0'")
-    if attributes["type"] != EVENT_TYPE:
-        raise MalformedEvent(f"event type {attributes['type']!r} is not {EVENT_TYPE!r}")
-    if content_type != EMBEDDING and content_type not in IMAGE_TYPES:
-        known = ", ".join(sorted({*IMAGE_TYPES, EMBEDDING}))
-        raise MalformedEvent(f"content type {content_type!r} is not one of {known}")
-    if data is None:
-        raise MalformedEvent("the event has no payload; the value must be the picture's bytes")
-    label = attributes.get("label")
-    if label is not None and not label.strip():
-        raise MalformedEvent("`ce_label` is empty; leave the header out where there is no label")
-    fingerprint = attributes.get("fingerprint")
-    if content_type == EMBEDDING and not fingerprint:
-        raise MalformedEvent("an embedding event needs `ce_fingerprint`, the encoder that its vector came from")
-    return ImageEvent(
-        source=attributes["source"],
-        id=attributes["id"],
-        time_ms=parse_time(attributes.get("time"), default_ms=record.timestamp_ms),
-        content_type=content_type,
-        data=data,
-        label=label,
-        fingerprint=fingerprint,
-        record=record,
-    )
-
-
 def image_event_headers(
     *, source: str, id: str, content_type: str, time_ms: int | None = None, label: str | None = None
 ) -> Headers:
@@ -123,26 +64,3 @@ def image_event_headers(
         pairs["ce_label"] = label
     pairs["content-type"] = content_type
     return tuple((name, value.encode()) for name, value in pairs.items())
-
-
-def _read_structured(value: bytes | None) -> tuple[dict[str, str], bytes | None]:
-    """Attributes and payload of a structured-mode event; `data` (JSON) is not a picture and is refused."""
-    try:
-        document = json.loads(value or b"")
-    except (ValueError, RecursionError) as error:
-        raise MalformedEvent(f"structured CloudEvent is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise MalformedEvent(f"structured CloudEvent must be a JSON object, found {type(document).__name__}")
-    encoded = document.pop("data_base64", None)
-    attributes = {name.lower(): text for name, text in document.items() if isinstance(text, str)}
-    if encoded is None:
-        return attributes, None
-    try:
-        return attributes, base64.b64decode(encoded, validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise MalformedEvent(f"`data_base64` is not base64: {error}") from error
-
-
-def _media_type(content_type: str) -> str:
-    """`image/jpeg` of `Image/JPEG; charset=binary`."""
-    return content_type.partition(";")[0].strip().lower()

@@ -1,4 +1,7 @@
-"""The prediction: what the worker says about one event, with the anchors that moved it."""
+"""The prediction: what the worker says about one event, with the anchors that moved it, as CloudEvents 1.0.
+
+Binary mode: attributes in `ce_*` headers, the prediction as a JSON value.
+"""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream_adapter.events.headers import format_time
-from stream_adapter.transport.base import OutRecord, Record
+from stream_adapter.events.image import ImageEvent
+from stream_adapter.events.raw import place_of, source_of
+from stream_adapter.transport.base import OutRecord
+
+EVENT_TYPE = "stream_adapter.prediction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,29 +21,22 @@ class ClassScore:
     """A class with its probability under both models.
 
     Attributes:
-        label: the class name.
         adapted: probability under the adapted model, 0..1.
         zero_shot: probability under the untouched CLIP, 0..1.
         kind: what the class is taken for: `labelled`, `present` or `dormant`.
-        aliveness: how alive it is taken to be, 0..1; 1 for labelled and present classes.
+        presence: how far it is held to be in the traffic, 0..1; 1 for labelled and present classes.
     """
 
     label: str
     adapted: float
     zero_shot: float
     kind: str
-    aliveness: float
+    presence: float
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """An anchor near the picture, one of those that moved the prediction.
-
-    Attributes:
-        id: the anchor's id.
-        label: the anchor's class name.
-        cosine: cosine similarity of the two image vectors, −1..1.
-    """
+    """An anchor near the picture, one of those that moved the prediction; `cosine` is between image vectors."""
 
     id: str
     label: str
@@ -50,7 +50,7 @@ class Versions:
     Attributes:
         encoder: the encoder's fingerprint.
         vocabulary: the hash of class names and class vectors.
-        adapter: the adapter's version, a function of the anchors that it was fitted to.
+        adapter: the adapter's version: another one whenever anything changes that answers depend on.
     """
 
     encoder: str
@@ -69,7 +69,7 @@ class Prediction:
         top: the k most probable classes under the adapted model, best first.
         zero_shot_label: the most probable class under the untouched CLIP.
         label: the label that came with the event, or None. The prediction was made before it was learned.
-        gate: how much of the update applied here, 0 (far from every anchor) .. 1.
+        gate: nearness to the nearest anchor, 0 (far from every anchor) .. 1 (at one).
         anchors: the nearest anchors, nearest first.
         top_has_anchors: whether the top class has anchors.
         novelty: 0 (the vocabulary or an anchor explains the picture) .. 1 (neither does).
@@ -104,7 +104,7 @@ class Prediction:
                     "adapted": _round(score.adapted),
                     "zero_shot": _round(score.zero_shot),
                     "kind": score.kind,
-                    "aliveness": _round(score.aliveness),
+                    "presence": _round(score.presence),
                 }
                 for score in self.top
             ],
@@ -124,11 +124,27 @@ class Prediction:
             "timings_ms": {stage: round(milliseconds, 3) for stage, milliseconds in self.timings_ms.items()},
         }
 
-    def to_record(self, event: Record) -> OutRecord:
-        """The record for the predictions topic, under the key of the image event's own record."""
+    def to_record(self, event: ImageEvent) -> OutRecord:
+        """The record for the predictions topic, under the key of the image event's own record.
+
+        Source and id name that record, so that a prediction that is written again has the same ones.
+        """
+        record = event.record
         value = json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False).encode()
-        headers = (("content-type", b"application/json"),)
-        return OutRecord("predictions", event.key, value, headers, source=event.partition)
+        headers = {
+            "ce_specversion": "1.0",
+            "ce_type": EVENT_TYPE,
+            "ce_source": f"stream_adapter/{source_of(record)}",
+            "ce_id": place_of(record),
+            "ce_time": format_time(self.event_time_ms),
+            "ce_subject": self.event_id,
+            "content-type": "application/json",
+        }
+        if event.traceparent is not None:
+            # As CloudEvents' extension, and where OpenTelemetry's instrumentations of Kafka clients look.
+            headers |= {"ce_traceparent": event.traceparent, "traceparent": event.traceparent}
+        pairs = tuple((name, text.encode()) for name, text in headers.items())
+        return OutRecord("predictions", record.key, value, pairs, source=record.partition)
 
 
 def _round(number: float) -> float:

@@ -1,12 +1,10 @@
-"""The presence record: what one worker's traffic says about classes that nobody labelled."""
+"""The presence record: what one worker tells the others beside its anchors; a learner's own words, by key."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.transport.base import OutRecord
+from stream_adapter.events.headers import decode_headers
+from stream_adapter.transport.base import Headers, OutRecord
 
 # Anchor ids are hex digits, so that no anchor has such a key.
 PRESENCE_PREFIX = "presence/"
@@ -14,37 +12,40 @@ PRESENCE_PREFIX = "presence/"
 
 @dataclass(frozen=True, slots=True)
 class PresenceRecord:
-    """The newest evidence of one worker slot; it travels with the anchors because predictions depend on it.
+    """It travels with the anchors because predictions depend on it; the newest of a key counts.
 
     Attributes:
-        slot: the worker slot; its next record replaces this one.
-        evidence: as `PresenceEvidence.to_json` gives it: classes by name, so that another vocabulary can read it.
+        key: as the learner calls it; `evidence/SLOT` is what one worker slot says, and is replaced by its next record.
+        value: bytes that only the learner reads.
+        fingerprint: the encoder whose vectors it is about.
+        vocabulary: hash of the vocabulary that the writer had.
     """
 
-    slot: str
-    evidence: Mapping[str, Any]
-
-    @property
-    def key(self) -> str:
-        """The record's key in the anchors topic."""
-        return PRESENCE_PREFIX + self.slot
+    key: str
+    value: bytes
+    fingerprint: str
+    vocabulary: str
 
     def to_record(self, writer: str) -> OutRecord:
         """The record for the compacted anchors topic; `writer` as for `AnchorRecord.to_record`."""
-        headers = (("content-type", b"application/json"), ("writer", writer.encode()))
-        return OutRecord("anchors", self.key.encode(), json.dumps(self.evidence).encode(), headers)
+        headers = {
+            "content-type": "application/octet-stream",
+            "fingerprint": self.fingerprint,
+            "vocabulary": self.vocabulary,
+            "writer": writer,
+        }
+        pairs = tuple((name, text.encode()) for name, text in headers.items())
+        return OutRecord("anchors", (PRESENCE_PREFIX + self.key).encode(), self.value, pairs)
 
     @classmethod
-    def from_record(cls, key: str, value: bytes) -> "PresenceRecord":
+    def from_record(cls, key: str, value: bytes, headers: Headers) -> "PresenceRecord":
         """Read a record back.
 
         Raises:
-            MalformedEvent: the value is not a JSON object.
+            MalformedEvent: it does not say which encoder and vocabulary it is about.
         """
+        fields = decode_headers(headers)
         try:
-            evidence = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise MalformedEvent(f"not a presence record: {error}") from error
-        if not isinstance(evidence, dict):
-            raise MalformedEvent(f"a presence record must be a JSON object, found {type(evidence).__name__}")
-        return cls(key.removeprefix(PRESENCE_PREFIX), evidence)
+            return cls(key.removeprefix(PRESENCE_PREFIX), value, fields["fingerprint"], fields["vocabulary"])
+        except KeyError as error:
+            raise MalformedEvent(f"not a presence record: there is no header {error}") from error

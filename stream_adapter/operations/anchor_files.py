@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stream_adapter.adapter.anchors import Origin
-from stream_adapter.adapter.columns import AnchorColumns
+from stream_adapter.adapter.anchors.anchor import Origin
+from stream_adapter.adapter.anchors.columns import AnchorColumns
 from stream_adapter.config import Config
 from stream_adapter.encode.loading import load_encoder
 from stream_adapter.errors import FingerprintMismatch, SnapshotError
@@ -18,7 +18,7 @@ from stream_adapter.operations.anchors import WRITER
 from stream_adapter.operations.history import PastState, Point, anchors_at
 from stream_adapter.snapshots import file
 from stream_adapter.transport.base import OutRecord
-from stream_adapter.transport.opening import write_anchor_records
+from stream_adapter.transport.opening import transport_of
 
 _KIND = "anchors"
 _PORTION = 5_000
@@ -44,12 +44,7 @@ class Import:
 
 
 def export_anchors(config: Config, output: Path, at: str | None = None) -> PastState:
-    """Write the anchors, as they are or as they were, into one checksummed file; returns what was written.
-
-    Args:
-        config: where they are.
-        output: the file; what is there is replaced.
-        at: see `Point.parse`.
+    """Write the anchors, as they are or were (`Point.parse`), into one checksummed file; returns what was written.
 
     Raises:
         AnchorError: `at` is no point in the anchors' history.
@@ -86,10 +81,7 @@ def export_anchors(config: Config, output: Path, at: str | None = None) -> PastS
 def plan_import(config: Config, path: Path, *, replace: bool = False) -> Import:
     """Compare a file with the anchors that are there, and say what has to be written for them to be as in the file.
 
-    Args:
-        config: where the anchors are, and which encoder works on them.
-        path: a file that `export_anchors` wrote.
-        replace: delete anchors that are not in the file.
+    Anchors that are not in it are deleted with `replace` alone.
 
     Raises:
         FingerprintMismatch: the file is of another encoder.
@@ -134,17 +126,13 @@ def plan_import(config: Config, path: Path, *, replace: bool = False) -> Import:
 def write_import(config: Config, plan: Import, progress: Callable[[int], None] = lambda _: None) -> None:
     """Write what was planned; running workers follow. After an interruption, plan anew: what is there is left out.
 
-    Args:
-        config: where to.
-        plan: from `plan_import`.
-        progress: told how many records are written.
-
     Raises:
         TransportError: they cannot be written.
     """
+    transport = transport_of(config)
     for start in range(0, len(plan.records), _PORTION):
         portion = plan.records[start : start + _PORTION]
-        write_anchor_records(config, portion)
+        transport.write(portion)
         progress(start + len(portion))
 
 

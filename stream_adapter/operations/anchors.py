@@ -1,38 +1,26 @@
 """Anchors from an operator's side: what was learned, and deleting from it. Running workers follow within a second."""
 
-import contextlib
 from collections.abc import Sequence
 
 from stream_adapter.config import Config
 from stream_adapter.errors import AnchorError
 from stream_adapter.events import AnchorRecord, anchor_tombstone
-from stream_adapter.transport.opening import open_changelog, write_anchor_records
+from stream_adapter.events.names import canonical_name
+from stream_adapter.operations.history import Point, anchors_at
+from stream_adapter.transport.opening import transport_of
 
 # Not a worker's name: every running worker takes in what the commands write.
 WRITER = "stream-adapter-anchors"
 
 
 def read_anchors(config: Config, label: str | None = None) -> dict[str, AnchorRecord]:
-    """The anchors that are there now, by id, in the order in which they were written.
-
-    Args:
-        config: where they are.
-        label: only those of this class.
+    """The anchors that are there now, or those of a class, by id, in the order in which they were written.
 
     Raises:
         TransportError: they cannot be read.
     """
-    anchors: dict[str, AnchorRecord] = {}
-    with contextlib.closing(open_changelog(config, WRITER)) as changelog:
-        for changes in changelog.read_to_end():
-            for change in changes:
-                known = anchors.get(change.key)
-                if known and isinstance(change.content, AnchorRecord) and change.content.stamp < known.stamp:
-                    continue  # an older label that was written later; whoever holds the newer one writes it again
-                anchors.pop(change.key, None)
-                if isinstance(change.content, AnchorRecord):
-                    anchors[change.key] = change.content
-    return {anchor.anchor_id: anchor for anchor in anchors.values() if label is None or anchor.label == label}
+    anchors = anchors_at(config, Point()).anchors
+    return {anchor_id: anchor for anchor_id, anchor in anchors.items() if label is None or _is_of(anchor, label)}
 
 
 def find_anchor(config: Config, prefix: str) -> AnchorRecord:
@@ -54,7 +42,7 @@ def choose_anchors(config: Config, prefixes: Sequence[str], label: str | None) -
     """
     anchors = read_anchors(config)
     chosen = {anchor.anchor_id: anchor for anchor in (_unique(anchors, prefix) for prefix in prefixes)}
-    chosen |= {anchor.anchor_id: anchor for anchor in anchors.values() if label is not None and anchor.label == label}
+    chosen |= {anchor.anchor_id: anchor for anchor in anchors.values() if label is not None and _is_of(anchor, label)}
     return list(chosen.values())
 
 
@@ -64,7 +52,11 @@ def delete_anchors(config: Config, anchors: Sequence[AnchorRecord]) -> None:
     Raises:
         TransportError: the deletions cannot be written.
     """
-    write_anchor_records(config, [anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
+    transport_of(config).write([anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
+
+
+def _is_of(anchor: AnchorRecord, label: str) -> bool:
+    return canonical_name(anchor.label) == canonical_name(label)
 
 
 def _unique(anchors: dict[str, AnchorRecord], prefix: str) -> AnchorRecord:

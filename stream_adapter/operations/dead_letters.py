@@ -4,17 +4,15 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from stream_adapter.config import Config
-from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.errors import MalformedEvent
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.base import Record
-from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.reading import TopicReader, read_topic
-from stream_adapter.transport.recorded import from_line, to_line
+from stream_adapter.transport.opening import transport_of
+from stream_adapter.transport.transport import read_all
 
-_GROUP_SUFFIX = "-dead-letters-replay"
+_REPLAY = "dead-letters-replay"  # who reads, for the place that is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +21,6 @@ class Letter:
 
     Attributes:
         origin: where the event came from, such as "images-0@17".
-        stage: where on the journey it was refused.
-        reason: why.
-        key: the event's key as text.
-        bytes: size of the payload.
-        record: the dead letter itself.
     """
 
     origin: str
@@ -59,22 +52,17 @@ def read_letters(config: Config) -> Iterator[Letter]:
     Raises:
         TransportError: the topic or file cannot be read.
     """
-    for record in _records(config):
+    for record in read_all(transport_of(config), "dead_letters"):
         with contextlib.suppress(MalformedEvent):
             yield letter_of(record)
 
 
 def replay(config: Config, *, stage: str | None = None) -> Counter[str]:
-    """Send the originals back to the topic that they came from.
+    """Send the originals back to where they came from.
 
-    Without a stage, each letter once: the next call goes on where this one ended. With a stage, all letters of that
-    stage, also those that were sent back before: where a call ended says nothing about letters that it passed over.
-
-    On the file transport the originals are written to `replay.jsonl` in the output folder, a recorded topic to run on.
-
-    Args:
-        config: where the letters are.
-        stage: only letters of this stage.
+    Without a stage, each letter once: the next call goes on where this one ended, if the transport keeps places. With a
+    stage, all letters of that stage, also those that were sent back before: where a call ended says nothing about
+    letters that it passed over.
 
     Returns:
         How many were "sent", "passed over" (another stage) and "unusable" (no dead letter, or without its value).
@@ -82,47 +70,16 @@ def replay(config: Config, *, stage: str | None = None) -> Counter[str]:
     Raises:
         TransportError: letters cannot be read or originals cannot be written.
     """
-    if config.transport == "files":
-        return _replay_file(config, stage)
-    connection = Connection(config.kafka)
-    group = None if stage else config.kafka.group_id + _GROUP_SUFFIX
-    reader = TopicReader(connection, config.kafka.topics.dead_letters, group)
-    producer = connection.producer()
+    transport = transport_of(config)
     counts: Counter[str] = Counter()
-    try:
-        for records in reader.portions():
-            futures = []
-            for record in records:
-                original = _original(record, stage, counts)
-                if original is not None:
-                    with connection.errors_of(f"cannot send to topic {original.partition.topic!r}", "Write"):
-                        futures.append(
-                            producer.send(
-                                original.partition.topic,
-                                key=original.key,
-                                value=original.value,
-                                headers=list(original.headers),
-                            )
-                        )
-            with connection.errors_of("cannot send dead letters back", "Write"):
-                for future in futures:
-                    future.get(timeout=connection.deadline_s)
-            if group is not None:
-                # After the acknowledgements: a crash in between sends some twice, and twice teaches once.
-                reader.commit(records)
-    finally:
-        producer.close(timeout=connection.deadline_s)
-        reader.close()
-    return counts
-
-
-def _replay_file(config: Config, stage: str | None) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    with (_folder(config) / "replay.jsonl").open("wb") as lines:
-        for record in _records(config):
-            original = _original(record, stage, counts)
-            if original is not None:
-                lines.write(to_line(original))
+    reader = None if stage else _REPLAY
+    with contextlib.closing(transport.open_log("dead_letters", reader)) as letters, transport.resend() as send:
+        for records in letters.portions():
+            originals = (_original(record, stage, counts) for record in records)
+            send([original for original in originals if original is not None])
+            if reader is not None:
+                # After they are there: a crash in between sends some twice, and twice teaches once.
+                letters.commit(records)
     return counts
 
 
@@ -137,22 +94,3 @@ def _original(record: Record, stage: str | None, counts: Counter[str]) -> Record
         return None
     counts["sent"] += 1
     return original
-
-
-def _records(config: Config) -> Iterator[Record]:
-    if config.transport == "files":
-        path = _folder(config) / "dead-letters.jsonl"
-        try:
-            with path.open("rb") as lines:
-                yield from map(from_line, lines)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise TransportError(f"cannot read {path}: {error.strerror}") from error
-        return
-    yield from read_topic(config.kafka, config.kafka.topics.dead_letters)
-
-
-def _folder(config: Config) -> Path:
-    assert config.files is not None  # validated with the configuration
-    return config.files.output

@@ -1,18 +1,56 @@
-"""What the monitors said in the last hours, as a page for people."""
+"""What the monitors said in the last hours, as one page: a timeline, plots over time, new classes, the evidence."""
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+from typing import Literal
 
 from stream_adapter.config import Config
 from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.evaluate.svg import Axis, Plot, RowAxis, Series, TimeAxis
 from stream_adapter.events.drift import DriftEvent
-from stream_adapter.operations.drift_page import drift_page
-from stream_adapter.transport.base import Record
-from stream_adapter.transport.files.sink import DRIFT
-from stream_adapter.transport.kafka.reading import read_topic
-from stream_adapter.transport.recorded import from_line
+from stream_adapter.events.headers import format_time
+from stream_adapter.output_file import open_output
+from stream_adapter.transport.opening import transport_of
+from stream_adapter.transport.transport import read_all
 
 _HOUR_MS = 3_600_000
+_ROWS, _TABLE, _HARM_PLOTS = 30, 500, 12
+_SHAPES: dict[str, Literal["dot", "down", "up"]] = {"lowered": "down", "raised": "up", "none": "dot"}
+_WIDTH, _HEIGHT, _LEFT, _ROW = 960, 230, 150, 24  # of plots; the height of a row of the timeline
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2430; --paper: #fff; --faint: #d9dee6; --quiet: #5b6675; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --paper: #12161c; --faint: #2c343f; --quiet: #9aa5b4; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
+  margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; } h3 { font-size: 1rem; font-weight: 600; }
+p.none, .quiet { color: var(--quiet); }
+svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--quiet); }
+.grid { stroke: var(--faint); } .zero { stroke: var(--quiet); stroke-dasharray: 4 3; }
+.line { fill: none; stroke: currentColor; stroke-width: 2; } .point { fill: currentColor; }
+.band { fill: currentColor; opacity: 0.18; } .mark { fill: currentColor; }
+.c0 { color: #2f81c7; } .c1 { color: #d9772b; } .c2 { color: #3b9c5a; } .c3 { color: #b0508f; }
+.c4 { color: #8a7a2e; } .c5 { color: #6a5fc4; }
+.harm { color: #d33f3f; } .guard { color: #2f81c7; } .new_class { color: #3b9c5a; } .novelty { color: #b0508f; }
+.embedding, .label_mix { color: #d9772b; } .accuracy, .confidence { color: #8a7a2e; }
+.legend { margin: 0.3rem 0 0; } .key { margin-right: 1.2rem; } .key::before { content: "● "; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--faint); }
+td.number { text-align: right; font-variant-numeric: tabular-nums; } code { font-size: 12px; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line over time, with a band around it where there are bounds; lines of one name share a colour."""
+
+    name: str
+    times_ms: Sequence[int]
+    values: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
 
 def write_drift_report(config: Config, output: Path, *, hours: float) -> int:
@@ -20,17 +58,12 @@ def write_drift_report(config: Config, output: Path, *, hours: float) -> int:
 
     Time is the events' own, so a recording of last year has a last day too.
 
-    Args:
-        config: where the drift topic is, or on the file transport `drift.jsonl` in the output folder.
-        output: the page.
-        hours: how far back.
-
     Raises:
         TransportError: the events cannot be read, or the page cannot be written.
     """
     events: list[DriftEvent] = []
     unreadable = 0
-    for record in _records(config):
+    for record in read_all(transport_of(config), "drift"):
         try:
             events.append(DriftEvent.from_record(record.value, record.headers))
         except MalformedEvent:
@@ -40,24 +73,185 @@ def write_drift_report(config: Config, output: Path, *, hours: float) -> int:
         since = events[-1].time_ms - hours * _HOUR_MS
         events = [event for event in events if event.time_ms >= since]
     try:
-        output.write_text(drift_page(events, hours=hours, unreadable=unreadable), encoding="utf-8")
+        with open_output(output) as file:
+            file.write(_page(events, hours=hours, unreadable=unreadable).encode())
     except OSError as error:
         raise TransportError(f"cannot write {output}: {error.strerror}") from error
     return len(events)
 
 
-def _records(config: Config) -> Iterator[Record]:
-    if config.transport == "kafka":
-        yield from read_topic(config.kafka, config.kafka.topics.drift)
-        return
-    assert config.files is not None  # validated with the configuration
-    path = config.files.output / DRIFT
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    yield from_line(line)
-                except MalformedEvent as error:
-                    raise TransportError(f"{path} line {number} is not a recorded record: {error}") from error
-    except OSError as error:
-        raise TransportError(f"cannot read {path}: {error.strerror}; did a worker run with this output?") from error
+def _page(events: Sequence[DriftEvent], *, hours: float, unreadable: int = 0) -> str:
+    """The page, self-contained: no script, no other file."""
+    alarms = [event for event in events if event.alarm.kind != "status"]
+    statuses = [event for event in events if event.alarm.kind == "status"]
+    until = format_time(events[-1].time_ms) if events else "–"
+    counts = Counter(event.alarm.kind for event in alarms)
+    found = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in counts.most_common()) or "no alarm"
+    sections = [
+        f"<h1>Drift, {hours:g} hours until {until}</h1>",
+        f"<p>{len(alarms)} alarms and actions ({found}), {len(statuses)} status reports"
+        f"{f', {unreadable} records that could not be read' if unreadable else ''}.</p>",
+        _section("Alarms and actions of the guard", _timeline(alarms), "Nothing happened."),
+        _section("Harm on unseen classes: adapted − zero-shot", _harm(statuses), "No group has labels enough."),
+        _section("Accuracy of the newest labels", _accuracy(statuses), "No group has labels enough."),
+        _section("Share of novel events", _traffic(statuses), "Not enough events yet."),
+        _section("Classes that turned up", _new_classes(alarms), "None."),
+        _section("Evidence", _table(alarms), "None."),
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Drift until {until}</title><style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
+    )
+
+
+def _section(title: str, content: str, otherwise: str) -> str:
+    shown = content or f'<p class="none">{escape(otherwise)}</p>'
+    return f"<h2>{escape(title)}</h2>{shown}"
+
+
+def _timeline(alarms: Sequence[DriftEvent]) -> str:
+    if not alarms:
+        return ""
+    rows = [row for row, _ in Counter(event.alarm.group for event in alarms).most_common(_ROWS)]
+    shown = [event for event in alarms if event.alarm.group in rows]
+    times = TimeAxis.of([event.time_ms for event in shown])
+    height = 52 + _ROW * len(rows)
+    plot = Plot("Alarms over time", times, RowAxis(rows), width=_WIDTH, height=height, left=_LEFT)
+    for event in shown:
+        shape = _SHAPES[event.alarm.action]
+        plot.mark(_in_words(event), event.alarm.kind, shape, event.time_ms, rows.index(event.alarm.group) + 0.5)
+    kinds = sorted({event.alarm.kind for event in alarms})
+    legend = "".join(f'<span class="key {kind}">{kind.replace("_", " ")}</span>' for kind in kinds)
+    return f'<p class="legend">{legend}▼ lowered ▲ raised</p>{plot.render()}'
+
+
+def _in_words(event: DriftEvent) -> str:
+    alarm = event.alarm
+    what = f"damping {alarm.action}" if alarm.action != "none" else alarm.kind.replace("_", " ")
+    return f"{format_time(event.time_ms)} {alarm.group}: {what} ({alarm.detector}, {alarm.observed} observed)"
+
+
+def _harm(statuses: Iterable[DriftEvent]) -> str:
+    by_group = _by_group(event for event in statuses if event.alarm.detector == "harm" and event.alarm.interval)
+    plots = []
+    for group, by_source in list(by_group.items())[:_HARM_PLOTS]:
+        lines = []
+        for source, events in by_source.items():
+            bounds = [interval for e in events if (interval := e.alarm.interval) is not None]
+            differences = [e.alarm.evidence["difference"] for e in events]
+            low, high = [bound.low for bound in bounds], [bound.high for bound in bounds]
+            lines.append(_Line(_name("difference", source, by_source), _times(events), differences, low, high))
+        newest = max(events[-1].alarm.labels for events in by_source.values())
+        title = f"{group}, on {newest:,} labels since the guard last acted"
+        plots.append(f"<h3>{escape(title)}</h3>{_over_time(lines, f'Harm on {group} over time', zero=True)}")
+    return "".join(plots)
+
+
+def _accuracy(statuses: Iterable[DriftEvent]) -> str:
+    by_group = _by_group(event for event in statuses if event.alarm.detector == "accuracy" and event.alarm.enough)
+    plots = []
+    for group, by_source in by_group.items():
+        lines = [
+            _Line(_name(shown, source, by_source), _times(events), [e.alarm.evidence[model] for e in events])
+            for source, events in by_source.items()
+            for model, shown in (
+                ("adapted", "published"),
+                ("zero_shot", "zero-shot"),
+                ("undamped", "without the guard"),
+            )
+        ]
+        plots.append(f"<h3>{escape(group)} classes</h3>{_over_time(lines, f'Accuracy on {group} classes over time')}")
+    return "".join(plots)
+
+
+def _traffic(statuses: Iterable[DriftEvent]) -> str:
+    by_group = _by_group(event for event in statuses if "novelty" in event.alarm.evidence)
+    lines = [
+        _Line(_name("novel", source, by_source), _times(events), [e.alarm.evidence["novelty"] for e in events])
+        for by_source in by_group.values()
+        for source, events in by_source.items()
+    ]
+    return _over_time(lines, "Share of novel events over time")
+
+
+def _by_group(events: Iterable[DriftEvent]) -> dict[str, dict[str, list[DriftEvent]]]:
+    """Events by group and worker."""
+    by_group: dict[str, dict[str, list[DriftEvent]]] = defaultdict(lambda: defaultdict(list))
+    for event in events:
+        by_group[event.alarm.group][event.source].append(event)
+    return by_group
+
+
+def _over_time(lines: Sequence[_Line], title: str, *, zero: bool = False) -> str:
+    """Shares over time, with a legend; an empty text where there is no point. `zero` draws a line there."""
+    values = [value for line in lines for value in (*line.values, *line.low, *line.high)]
+    if not values:
+        return ""
+    times = TimeAxis.of([time for line in lines for time in line.times_ms])
+    least, most = min(values + [0.0] * zero), max(values + [0.0] * zero)
+    room = max((most - least) * 0.08, 0.005)
+    y = Axis("in %", least - room, most + room, percent=True)
+    plot = Plot(title, times, y, width=_WIDTH, height=_HEIGHT, left=_LEFT)
+    if zero:
+        plot.segment("zero", (times.low, 0.0), (times.high, 0.0))
+    styles = {name: f"c{number % 6}" for number, name in enumerate(dict.fromkeys(line.name for line in lines))}
+    for line in lines:
+        style = styles[line.name]
+        if line.low:
+            plot.band(style, line.times_ms, line.low, line.high)
+        plot.line(Series(line.name, style, line.times_ms, line.values))
+        for time, value in zip(line.times_ms, line.values, strict=True):
+            plot.point(f"{line.name}, {format_time(time)}: {value:.2%}", style, time, value, radius=2.0)
+    legend = "".join(f'<span class="key {style}">{escape(name)}</span>' for name, style in styles.items())
+    return f'<p class="legend">{legend}</p>{plot.render()}'
+
+
+def _new_classes(alarms: Iterable[DriftEvent]) -> str:
+    rows = [
+        f"<tr><td>{format_time(event.time_ms)}</td><td>{escape(event.alarm.group)}</td>"
+        f'<td class="number">{event.alarm.evidence.get("share", 0.0):.1%}</td>'
+        f'<td class="number">{event.alarm.evidence.get("witnesses", 0.0):.0f}</td><td>{_ids(event)}</td></tr>'
+        for event in alarms
+        if event.alarm.kind == "new_class"
+    ]
+    return _as_table(("time", "class", "share", "events that say so", "label these"), rows)
+
+
+def _table(alarms: Sequence[DriftEvent]) -> str:
+    rows = []
+    for event in reversed(alarms[-_TABLE:]):
+        alarm = event.alarm
+        bounds = alarm.interval
+        interval = bounds and f"[{bounds.low:.3f}, {bounds.high:.3f}] at {bounds.confidence:.2%}"
+        evidence = ", ".join(f"{name} {value:.4g}" for name, value in alarm.evidence.items())
+        rests_on = f"{alarm.labels:,} labels" if alarm.labels else f"{alarm.observed:,} events, no label"
+        e_value = "" if alarm.e_value is None else f"{alarm.e_value:.3g}"
+        what = (format_time(event.time_ms), event.source, alarm.kind.replace("_", " "), alarm.group, alarm.action)
+        why = (alarm.detector, rests_on, e_value, interval or "", evidence)
+        shown = "".join(f"<td>{escape(cell)}</td>" for cell in (*what, *why))
+        rows.append(f"<tr>{shown}<td>{_ids(event)}</td></tr>")
+    heads = ("time", "worker", "kind", "group", "action", "detector", "rests on", "e-value", "interval", "figures")
+    left_out = len(alarms) - _TABLE
+    note = f'<p class="quiet">The newest {_TABLE}; {left_out} older ones are left out.</p>' if left_out > 0 else ""
+    return note + _as_table((*heads, "events"), rows)
+
+
+def _as_table(heads: Sequence[str], rows: Sequence[str]) -> str:
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _ids(event: DriftEvent) -> str:
+    return " ".join(f"<code>{escape(event_id)}</code>" for event_id in event.alarm.event_ids)
+
+
+def _times(events: Iterable[DriftEvent]) -> list[int]:
+    return [event.time_ms for event in events]
+
+
+def _name(figure: str, source: str, sources: Iterable[str]) -> str:
+    """With the worker where there are several."""
+    return figure if len(list(sources)) == 1 else f"{figure}, {source}"

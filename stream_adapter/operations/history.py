@@ -10,16 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stream_adapter.config import Config
-from stream_adapter.errors import AnchorError, MalformedEvent, TransportError
+from stream_adapter.errors import AnchorError, MalformedEvent
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import parse_time
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.changelog import change_of
-from stream_adapter.transport.files.recording import RecordedInput
-from stream_adapter.transport.files.sink import ANCHORS
-from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.reading import TopicReader
-from stream_adapter.transport.kafka.topics import min_compaction_lag_ms
+from stream_adapter.transport.opening import transport_of
 
 _OFFSETS = re.compile(r"\d+|\d+:\d+(,\d+:\d+)*")
 
@@ -62,7 +58,7 @@ class PastState:
     """The anchors at a point.
 
     Attributes:
-        anchors: by id; vectors in float16, as they were written.
+        anchors: by id, in the order in which they were written; vectors in float16, as they were written.
         offsets: for each partition the offset after the last record that counts.
         whole: False where compaction may have removed records that counted then, because newer ones replaced them.
         topic: the changelog's name.
@@ -84,39 +80,17 @@ def anchors_at(config: Config, point: Point) -> PastState:
         AnchorError: the point names a partition that is not there, or none where there are several.
         TransportError: the changelog cannot be read.
     """
-    if config.transport == "files":
-        return _from_file(config, point)
-    topic = config.kafka.topics.anchors
-    connection = Connection(config.kafka)
-    with contextlib.closing(TopicReader(connection, topic)) as reader:
-        ends = reader.ends()
-        until = _until(point, ends) if point.time_ms is None else reader.ends_at(point.time_ms)
+    with contextlib.closing(transport_of(config).open_log("anchors")) as log:
+        ends = log.ends()
+        until = _until(point, ends) if point.time_ms is None else log.ends_at(point.time_ms)
         fold = _Fold()
-        for records in reader.portions(until):
+        for records in log.portions(until):
             fold.take(records)
-    earlier = {number: end for number, end in until.items() if end != ends[number]}
-    compacted_ms = time.time() * 1000 - (min_compaction_lag_ms(connection, topic) if earlier else 0)
-    whole = all(fold.is_whole(number, end, compacted_ms) for number, end in earlier.items())
-    return PastState(fold.anchors, until, whole, topic)
-
-
-def _from_file(config: Config, point: Point) -> PastState:
-    assert config.files is not None  # validated with the configuration
-    path = config.files.output / ANCHORS
-    fold = _Fold()
-    if not path.exists():
-        return PastState(fold.anchors, {0: 0}, True, ANCHORS)
-    try:
-        recording = RecordedInput(path)
-        until = _until(point, {0: len(recording)})
-        for record in recording.records(0):
-            if record.offset >= until[0] or (point.time_ms is not None and record.timestamp_ms > point.time_ms):
-                until = {0: record.offset}
-                break
-            fold.take([record])
-    except OSError as error:
-        raise TransportError(f"cannot read {path}: {error.strerror}") from error
-    return PastState(fold.anchors, until, True, ANCHORS)  # lines are never compacted
+        earlier = {number: end for number, end in until.items() if end != ends[number]}
+        whole_for_ms = log.whole_for_ms if earlier else None
+        compacted_ms = time.time() * 1000 - (whole_for_ms or 0)
+        whole = whole_for_ms is None or all(fold.is_whole(at, end, compacted_ms) for at, end in earlier.items())
+        return PastState(fold.anchors, until, whole, log.name)
 
 
 def _until(point: Point, ends: Mapping[int, int]) -> dict[int, int]:
@@ -152,13 +126,13 @@ class _Fold:
             change = change_of(record)
             if change is None:
                 continue
-            if record.value is None:
-                self.anchors.pop(change.key, None)
-            elif isinstance(change.content, AnchorRecord):
-                known = self.anchors.get(change.key)
-                if known is None or change.content.stamp >= known.stamp:
-                    halves = np.frombuffer(record.value, "<f2")  # (d,), as they are: rounding once more might move them
-                    self.anchors[change.key] = replace(change.content, vector=halves)
+            known = self.anchors.get(change.key)
+            if known and isinstance(change.content, AnchorRecord) and change.content.stamp < known.stamp:
+                continue  # an older label that was written later; whoever holds the newer one writes it again
+            self.anchors.pop(change.key, None)
+            if record.value is not None and isinstance(change.content, AnchorRecord):
+                halves = np.frombuffer(record.value, "<f2")  # (d,), as they are: rounding once more might move them
+                self.anchors[change.key] = replace(change.content, vector=halves)
 
     def is_whole(self, number: int, end: int, compacted_ms: float) -> bool:
         """Whether nothing can have been removed from a partition that counted when it ended here.

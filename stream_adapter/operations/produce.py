@@ -1,14 +1,18 @@
-"""Pictures from files onto the images topic, with progress for a person."""
+"""Pictures from files into the images, with progress for a person."""
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stream_adapter.config import Config, FilesConfig
+from stream_adapter.errors import TransportError
+from stream_adapter.transport.base import UNREADABLE, Record
 from stream_adapter.transport.files.source import open_input
-from stream_adapter.transport.kafka import produce
+from stream_adapter.transport.opening import transport_of
 
 
 def produce_all(
@@ -16,28 +20,24 @@ def produce_all(
     source: Path,
     *,
     labels: bool,
+    class_folder: Literal["own", "top"],
     rate: float | None,
     limit: int | None,
     console: Console,
 ) -> int:
-    """Send a folder, manifest or recording to the images topic.
-
-    Args:
-        config: where to.
-        source: what to send.
-        labels: whether labels are sent along.
-        rate: events a second at most.
-        limit: stop after so many events.
-        console: shows progress, rate, and what was refused.
+    """Send a folder, manifest or recording to the images.
 
     Returns:
         How many events were sent.
 
     Raises:
-        TransportError: the input cannot be read, or the topic cannot be written.
+        TransportError: the input cannot be read, the topic cannot be written, or everything was refused.
     """
-    files = open_input(FilesConfig(input=source, output=source.parent, labels=labels))
+    transport = transport_of(config)
+    files = open_input(FilesConfig(input=source, output=source.parent, labels=labels, class_folder=class_folder))
     total = min(len(files), limit or len(files))
+    unreadable: list[str] = []
+    records = _watched(islice(files.records(0), total), unreadable)
     columns = (
         TextColumn("sending"),
         BarColumn(),
@@ -47,11 +47,25 @@ def produce_all(
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=total, speed="")
-        for progress in produce(config.kafka, islice(files.records(0), total), config.kafka.topics.images, rate=rate):
+        for progress in transport.produce(records, rate=rate):
             done = progress.sent + progress.refused.total()
             bar.update(task, completed=done)
             elapsed_s = bar.tasks[task].elapsed or 0.0
             bar.update(task, speed=f"{done / elapsed_s:.0f}/s" if elapsed_s else "")
-    refused = ", ".join(f"{number} {reason}" for reason, number in sorted(progress.refused.items()) if number)
-    console.print(f"{progress.sent} sent to {config.kafka.topics.images}, {refused or 'none'} refused", highlight=False)
+    reasons = [f"{number} {reason}" for reason, number in progress.refused.most_common() if number]
+    refused = ", ".join(reasons) or "none"
+    if unreadable:
+        refused += f" (the first: {unreadable[0]})"
+    if reasons and not progress.sent:
+        raise TransportError(f"nothing was sent, everything refused: {refused}")
+    console.print(f"{progress.sent} sent, {refused} refused", highlight=False, markup=False)
     return progress.sent
+
+
+def _watched(records: Iterator[Record], unreadable: list[str]) -> Iterator[Record]:
+    """The same records; of the first that could not be read the reason is noted."""
+    for record in records:
+        reason = dict(record.headers).get(UNREADABLE)
+        if reason is not None and not unreadable:
+            unreadable.append(reason.decode(errors="replace"))
+        yield record

@@ -1,26 +1,34 @@
 """Anchors, dead letters and faults of topics on a terminal: tables for people, JSON lines for programs."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from stream_adapter.errors import UnknownLabel
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
+from stream_adapter.output_file import is_standard_output
 from stream_adapter.transport.kafka.topic_check import Finding
 
+_Record = TypeVar("_Record")
+_ROWS = 50  # of a table, where nobody asked for a number
+_PARTICULARS = re.compile(r"b?'[^']*'|b?\"[^\"]*\"|\S*/\S*|[-+]?\d[\d.,]*")
 
-def show_anchors(anchors: Sequence[AnchorRecord], limit: int, *, as_json: bool) -> None:
-    """The newest `limit` anchors, newest last."""
-    newest = anchors[-limit:]
+
+def show_anchors(anchors: Sequence[AnchorRecord], limit: int | None, *, as_json: bool) -> None:
+    """The newest `limit` anchors, newest last; without a limit all as JSON, and as many as a table holds."""
+    newest = _newest(anchors, limit, as_json)
     if as_json:
         _print_lines([_anchor_fields(anchor) for anchor in newest])
         return
@@ -47,7 +55,7 @@ def show_export(state: PastState, output: Path) -> None:
     """What was exported, and whether it is sure to be all that there was."""
     labels = len({anchor.label for anchor in state.anchors.values()})
     until = ", ".join(f"{number}:{offset}" for number, offset in sorted(state.offsets.items()))
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = Console(stderr=is_standard_output(output), highlight=False, soft_wrap=True, markup=False)
     console.print(f"{len(state.anchors)} anchors of {labels} classes, {state.topic} up to {until}, written to {output}")
     if not state.whole:
         Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(
@@ -65,15 +73,37 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def show_letters(letters: Sequence[Letter], limit: int, *, as_json: bool) -> None:
-    """The newest `limit` dead letters, newest last."""
-    newest = letters[-limit:]
+def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool) -> None:
+    """The newest `limit` dead letters, newest last; without a limit all as JSON, and as many as a table holds."""
+    newest = _newest(letters, limit, as_json)
     if as_json:
         names = ("origin", "stage", "reason", "key", "bytes")
         _print_lines([{name: getattr(letter, name) for name in names} for letter in newest])
         return
     rows = [(letter.origin, letter.stage, letter.key, str(letter.bytes), letter.reason) for letter in newest]
     _print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
+
+
+def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
+    """Why the newest `limit` letters are there: of each kind how many, and the newest; the most frequent first."""
+    newest = letters[-limit:] if limit else letters
+    kinds: dict[tuple[str, str], list[Letter]] = {}
+    for letter in newest:
+        kinds.setdefault((letter.stage, _kind(letter)), []).append(letter)
+    groups = sorted(kinds.values(), key=len, reverse=True)
+    rows = [(str(len(group)), group[0].stage, group[-1].reason, group[-1].origin) for group in groups]
+    table = Table()
+    for column in ("letters", "stage", "reason of the newest", "newest"):
+        table.add_column(column, overflow="fold", justify="right" if column == "letters" else "left")
+    for row in rows[:_ROWS]:
+        table.add_row(*map(escape, row))
+    console = Console(markup=True)
+    if rows:
+        console.print(table)
+    shown = "" if len(newest) == len(letters) else f", the newest {len(newest)} counted"
+    hidden = f", the {_ROWS} most frequent shown" if len(rows) > _ROWS else ""
+    which = "; which ones: --ids or --json" if rows else ""
+    console.print(f"{len(letters)} dead letters{shown}, {len(rows)} reasons{hidden}{which}", highlight=False)
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
@@ -89,6 +119,17 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
             console.print(f"    {finding.repair}")
     errors = sum(finding.severity == "error" for finding in findings)
     console.print(f"{errors} errors, {len(findings) - errors} warnings")
+
+
+def _kind(letter: Letter) -> str:
+    """The reason without what differs from event to event; a label that is no class is what people look for."""
+    return letter.reason if letter.stage == UnknownLabel.stage else _PARTICULARS.sub("…", letter.reason)
+
+
+def _newest(records: Sequence[_Record], limit: int | None, as_json: bool) -> Sequence[_Record]:
+    if limit is None:
+        limit = len(records) if as_json else _ROWS
+    return records[-limit:] if limit else records
 
 
 def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:

@@ -21,7 +21,6 @@ class Access:
         pictures: whether pictures are shown.
         private: whether the token is needed to see anything but the empty page.
         hosts: names by which the page may be asked for, without port; None: any.
-        token: the token, or None.
     """
 
     enabled: bool

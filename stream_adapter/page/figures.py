@@ -37,12 +37,7 @@ class _Counts:
 
 
 class Figures:
-    """Samples the metrics; belongs to the page's thread.
-
-    Args:
-        metrics: the worker's.
-        clock: monotonic seconds.
-    """
+    """Samples the metrics; belongs to the page's thread."""
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
         self._metrics = metrics
@@ -69,9 +64,8 @@ class Figures:
                 "number": int(_one(metrics.anchors)),
                 "restored": int(_one(metrics.restored_anchors)),
                 "digest": f"{int(_one(metrics.anchors_digest)):012x}",
-                "unfitted": int(_one(metrics.unfitted)),
-                "refits": int(_one(metrics.refits, "_total")),
-                "index_recall": _one(metrics.index_recall) or None,
+                "pending": int(_one(metrics.pending)),
+                "index_recall": next(iter(_values(metrics.index_recall).values()), None),
             },
             "classes": {kind: int(kinds.get((kind,), 0)) for kind in KINDS},
             "accuracy": [

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.events.headers import format_time
-from stream_adapter.page.desk import View
 from stream_adapter.page.page import Facts
 from stream_adapter.page.pictures import Pictures
+from stream_adapter.page.requests import View
 
 LIMIT = 60
 
@@ -23,7 +23,7 @@ def classes_of(view: View, facts: Facts) -> dict[str, Any]:
             "anchors": int(counts[index]),
             "kind": view.kinds[index],
             "canary": name in facts.canaries,
-            "aliveness": round(float(view.aliveness[index]), 4),
+            "presence": round(float(view.presence[index]), 4),
             "damping": round(float(view.damping[index]), 4),
         }
         for index, name in enumerate(facts.class_names)

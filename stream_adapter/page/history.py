@@ -10,13 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How far back a chart reaches.
-
-    Attributes:
-        name: as it is asked for.
-        step_s: seconds from one point to the next.
-        points: how many are kept.
-    """
+    """How far back a chart reaches."""
 
     name: str
     step_s: int
@@ -30,10 +24,6 @@ class History:
     """Samples in several rings at once; memory does not grow. Safe for several threads.
 
     The newest point of a ring is its bucket so far, so a coarse chart is not behind a fine one.
-
-    Args:
-        columns: what a sample holds.
-        spans: the rings.
     """
 
     def __init__(self, columns: Sequence[str], spans: Sequence[Span] = SPANS) -> None:
@@ -66,12 +56,7 @@ class History:
 
 
 class _Ring:
-    """Means of the samples in buckets of time.
-
-    Args:
-        span: step and length.
-        columns: values in a sample.
-    """
+    """Means of the samples in buckets of time."""
 
     def __init__(self, span: Span, columns: int) -> None:
         self.span = span

@@ -13,15 +13,14 @@ from stream_adapter import __version__
 from stream_adapter.config import PageConfig
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Prepared
-from stream_adapter.events import ImageEvent, Prediction
-from stream_adapter.events.headers import format_time
+from stream_adapter.events import DriftEvent, ImageEvent, Prediction
+from stream_adapter.journey.observing import DeletionRequest
 from stream_adapter.metrics import Metrics
-from stream_adapter.observing import Forgetting
 from stream_adapter.page.access import Access
-from stream_adapter.page.desk import Desk, View
 from stream_adapter.page.figures import COLUMNS, Figures, sample_of
 from stream_adapter.page.history import History
 from stream_adapter.page.pictures import Pictures
+from stream_adapter.page.requests import RequestQueue, View
 from stream_adapter.page.sampling import Sampler
 
 log = structlog.get_logger(__name__)
@@ -36,10 +35,6 @@ class Facts:
     """What does not change while a worker runs.
 
     Attributes:
-        encoder: the encoder's fingerprint.
-        vocabulary: the vocabulary's hash.
-        class_names: C names.
-        canaries: those that are never learned.
         guard: "act" or "alarm_only".
         tolerance: the harm that is accepted, as a share.
         min_labels: labels below which a question has no answer.
@@ -55,38 +50,18 @@ class Facts:
 
 
 class Page:
-    """An `Observer` with a thread of its own that reads the metrics once a second and makes the thumbnails.
+    """An `Observer` with a thread of its own that reads the metrics once a second and makes the thumbnails."""
 
-    Args:
-        config: the `page` section.
-        access: what it means here.
-        metrics: the worker's.
-        state: how the worker is: `Health.state` in one word.
-        clock: monotonic seconds.
-        wall_clock: seconds since the epoch.
-    """
-
-    def __init__(
-        self,
-        config: PageConfig,
-        access: Access,
-        metrics: Metrics,
-        state: Callable[[], str],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, config: PageConfig, access: Access, metrics: Metrics, state: Callable[[], str]) -> None:
         self.access = access
-        self.desk = Desk(clock)
+        self.requests = RequestQueue(time.monotonic)
         self.history = History(COLUMNS)
         self.pictures = Pictures(config.keep_pictures, with_pictures=access.pictures)
         self.facts = Facts()
-        self._figures = Figures(metrics, clock)
-        self._sampler = Sampler(config.pictures_per_s, self._watched, clock)
+        self._figures = Figures(metrics, time.monotonic)
+        self._sampler = Sampler(config.pictures_per_s, self._watched, time.monotonic)
         self._state = state
-        self._clock = clock
-        self._wall_clock = wall_clock
-        self._started_ms = int(wall_clock() * 1000)
+        self._started_ms = _now_ms()
         self._looked_at_s = float("-inf")
         self._alarms: deque[dict[str, Any]] = deque(maxlen=_ALARMS)
         self._alarm_number = 0
@@ -107,41 +82,26 @@ class Page:
     def open(self, facts: Facts, take: Callable[[], View]) -> None:
         """The models are loaded: from now on there is an adapter; `take` is called in its thread."""
         self.facts = facts
-        self.desk.open(take)
+        self.requests.open(take)
 
-    def saw(
+    def on_batch(
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
     ) -> None:
-        """See `Observer.saw`."""
-        self._sampler.saw(events, pictures, predictions)
+        """See `Observer.on_batch`."""
+        self._sampler.on_batch(events, pictures, predictions)
 
-    def turn(self) -> Sequence[Forgetting]:
-        """See `Observer.turn`."""
-        wishes = self.desk.turn()
-        for wish in wishes:
-            self.pictures.forget(wish.anchor_ids)
-        return wishes
+    def poll(self) -> Sequence[DeletionRequest]:
+        """See `Observer.poll`."""
+        deletions = self.requests.serve()
+        for request in deletions:
+            self.pictures.forget(request.anchor_ids)
+        return deletions
 
-    def heard(self, alarm: DriftAlarm) -> None:
+    def on_alarm(self, alarm: DriftAlarm) -> None:
         """Something was found, or the guard did something; called by the adapter's thread."""
-        bounds = alarm.interval
         self._alarm_number += 1
         # A new list and not the old one changed: whoever shows it needs no lock.
-        shown = {
-            "number": self._alarm_number,
-            "time": format_time(int(self._wall_clock() * 1000)),
-            "kind": alarm.kind,
-            "group": alarm.group,
-            "action": alarm.action,
-            "detector": alarm.detector,
-            "observed": alarm.observed,
-            "labels": alarm.labels,
-            "enough": alarm.enough,
-            "e_value": alarm.e_value,
-            "interval": bounds and {"low": bounds.low, "high": bounds.high, "confidence": bounds.confidence},
-            "evidence": dict(alarm.evidence),
-            "event_ids": list(alarm.event_ids),
-        }
+        shown = {"number": self._alarm_number, **DriftEvent(alarm, _now_ms(), source="").to_json()}
         self._alarms = deque([*self._alarms, shown], maxlen=_ALARMS)
 
     def live(self, span: str, after_ms: int, picture: int, alarm: int, limit: int) -> dict[str, Any]:
@@ -157,12 +117,12 @@ class Page:
         Raises:
             KeyError: there is no such span.
         """
-        self._looked_at_s = self._clock()
+        self._looked_at_s = time.monotonic()
         facts, figures = self.facts, self._now
         alarms = [one for one in self._alarms if one["number"] > alarm]
         drift = {"guard": facts.guard, "tolerance": facts.tolerance, "min_labels": facts.min_labels, "alarms": alarms}
         return {
-            "time_ms": int(self._wall_clock() * 1000),
+            "time_ms": _now_ms(),
             "started_ms": self._started_ms,
             "state": self._state(),
             "versions": {"worker": __version__, "encoder": facts.encoder, "vocabulary": facts.vocabulary},
@@ -174,19 +134,24 @@ class Page:
         }
 
     def _watched(self) -> bool:
-        return self._clock() - self._looked_at_s < _WATCHED_FOR_S
+        return time.monotonic() - self._looked_at_s < _WATCHED_FOR_S
 
     def _run(self) -> None:
-        due_s = self._clock()
+        due_s = time.monotonic()
         while not self._stopping.is_set():
             try:
-                seen = self._sampler.take(max(0.0, min(due_s - self._clock(), _EVERY_S)))
+                seen = self._sampler.take(max(0.0, min(due_s - time.monotonic(), _EVERY_S)))
                 if seen is not None:
                     self.pictures.add(seen)
-                if self._clock() >= due_s:
-                    due_s = self._clock() + _EVERY_S
+                if time.monotonic() >= due_s:
+                    due_s = time.monotonic() + _EVERY_S
                     self._now = self._figures.take()
-                    self.history.add(int(self._wall_clock() * 1000), sample_of(self._now))
+                    self.history.add(_now_ms(), sample_of(self._now))
             except Exception:
                 log.warning("the page passed over something", exc_info=True)
                 self._stopping.wait(_EVERY_S)
+
+
+def _now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return int(time.time() * 1000)

@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from stream_adapter.page.desk import Busy
 from stream_adapter.page.gallery import LIMIT, anchors_of, classes_of
 from stream_adapter.page.history import SPANS
 from stream_adapter.page.page import Page
 from stream_adapter.page.pictures import STRIP
+from stream_adapter.page.requests import Busy
 
 log = structlog.get_logger(__name__)
 
@@ -128,13 +128,13 @@ class _Api:
         )
 
     async def classes(self, request: Request) -> Response:
-        view = await _soon(self._page.desk.view())
+        view = await _soon(self._page.requests.view())
         return JSONResponse(await run_in_threadpool(classes_of, view, self._page.facts))
 
     async def anchors(self, request: Request) -> Response:
         label, search = _text(request, "label") or None, _text(request, "search")
         limit = min(LIMIT, _number(request, "limit", LIMIT))
-        view = await _soon(self._page.desk.view())
+        view = await _soon(self._page.requests.view())
         page = self._page
         # Away from the loop that answers whether the worker is alive: a search looks at every anchor.
         found = await run_in_threadpool(
@@ -158,7 +158,7 @@ class _Api:
             raise HTTPException(403, "a page of another origin may not ask for this")
         ids = _ids(await _body(request))
         try:
-            forgotten = await _soon(self._page.desk.forget(ids))
+            forgotten = await _soon(self._page.requests.forget(ids))
         except Busy:
             raise HTTPException(503, "the worker does not come to it; see its state") from None
         log.info("anchors forgotten by way of the page", asked=len(ids), forgotten=len(forgotten))
@@ -166,11 +166,7 @@ class _Api:
 
 
 async def _soon(future: Future[T]) -> T:
-    """What the adapter's thread answers.
-
-    Raises:
-        HTTPException: 503, it did not come to it in time.
-    """
+    """What the adapter's thread answers."""
     try:
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), _WAIT_S)
     except TimeoutError:

@@ -37,13 +37,12 @@ class Seen:
 
 
 class Sampler:
-    """Hands a few events over; `saw` belongs to the adapter's thread, `take` to the page's.
+    """Hands a few events over; `on_batch` belongs to the adapter's thread, `take` to the page's.
 
     Where no event is due, a batch costs one look at the clock, however large it is.
 
     Args:
         per_s: events a second at most, while somebody looks at the page; at most one a second otherwise.
-        watched: whether somebody does.
         clock: monotonic seconds.
     """
 
@@ -57,7 +56,7 @@ class Sampler:
         self._random = random.Random()  # noqa: S311 - which pictures are shown is no secret
         self._kinds: cycle[Picked] = cycle(("random", "labelled", "moved", "labelled"))
 
-    def saw(
+    def on_batch(
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
     ) -> None:
         """Take what is due of a batch."""

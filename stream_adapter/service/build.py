@@ -1,4 +1,4 @@
-"""Wiring: a whole worker from a configuration."""
+"""A whole worker from a configuration: models, transport, snapshots, HTTP and the journey of a batch."""
 
 import contextlib
 import time
@@ -7,36 +7,30 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import numpy as np
 import structlog
 from prometheus_client import ProcessCollector
 
 from stream_adapter import __version__
-from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.batching import Batcher
+from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
-from stream_adapter.drift.monitor import DriftMonitor
-from stream_adapter.drift.prequential import PrequentialAccuracy
+from stream_adapter.encode.clip import pick_device
 from stream_adapter.encode.loading import load_models
 from stream_adapter.errors import StreamAdapterError
+from stream_adapter.journey.batching import Batcher
+from stream_adapter.journey.watching import log_alarm
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
-from stream_adapter.page.desk import View
 from stream_adapter.page.page import Facts, Page
+from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
-from stream_adapter.processor import Processor
-from stream_adapter.reading import Reader
 from stream_adapter.service.health import Health
 from stream_adapter.service.http import HttpServer, build_app
 from stream_adapter.service.saving import Snapshots
+from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.service.worker import Worker
-from stream_adapter.shared_presence import SharedPresence
 from stream_adapter.snapshots import SnapshotFolder
-from stream_adapter.teaching import Teacher
-from stream_adapter.transport.dead_letters import DeadLetterLimit
-from stream_adapter.transport.opening import open_changelog, open_transport
-from stream_adapter.watch import Watch, log_alarm
+from stream_adapter.transport.opening import transport_of
 
 log = structlog.get_logger(__name__)
 
@@ -72,48 +66,34 @@ def open_worker(config: Config) -> Iterator[Worker]:
             "model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=len(vocabulary.class_names)
         )
 
-        adapter = Adapter(vocabulary.text_vectors, vocabulary.class_names, vocabulary.logit_scale, config.adapter)
         writer = uuid.uuid4().hex
-        canary = np.isin(np.array(vocabulary.class_names), np.array(config.adapter.canaries))
-        # Two: a first fit, for which readiness waits, must not wait for a graph of all anchors.
+        transport = transport_of(config)
+        slot = transport.worker_name or writer  # under which it publishes what its traffic says
+        # Two: what readiness waits for must not wait for a graph of all anchors.
         background = ThreadPoolExecutor(2, thread_name_prefix="background")
-        stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for a fit any more
+        stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
-        reader = Reader(
+        processor = make_processor(
             encoder,
-            vocabulary.class_names,
-            reject_unknown_labels=config.vocabulary.unknown_labels == "reject",
+            vocabulary,
+            JourneyConfig.of(config),
+            surroundings=Surroundings(
+                clock=clock,
+                background=background,
+                device=str(pick_device(config.encoder.device)),
+                slot=slot,
+                publishes=True,
+                seed=config.adapter.seed,
+            ),
+            writer=writer,
+            source=f"stream_adapter/{slot}",
             decoders=decoders,
             metrics=metrics,
+            clock=clock,
+            notify=partial(_notify, page),
+            observer=page,
         )
-        watch = Watch(
-            partial(DriftMonitor, vocabulary.class_names, vocabulary.logit_scale, canary, config.drift),
-            source=f"stream_adapter/{_slot(config, writer)}",
-            status_every_s=config.drift.status_every_s,
-            metrics=metrics,
-            say=partial(_say, page),
-        )
-        teacher = Teacher(
-            adapter,
-            vocabulary.class_names,
-            canaries=config.adapter.canaries,
-            accuracy=PrequentialAccuracy(canary),
-            fingerprint=encoder.fingerprint,
-            writer=writer,
-            presence=SharedPresence(
-                adapter,
-                vocabulary.class_names,
-                slot=_slot(config, writer),
-                writer=writer,
-                fingerprint=encoder.fingerprint,
-                every_s=config.adapter.presence.every_s,
-                background=background,
-            ),
-            watch=watch,
-            background=background,
-            metrics=metrics,
-        )
-        changelog = open_changelog(config, writer)
+        changelog = transport.open_changelog(writer)
         stack.callback(changelog.close)
         snapshots = None
         if config.snapshots.folder is not None:
@@ -121,8 +101,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             snapshots = Snapshots(
                 folder,
                 config.snapshots,
-                adapter=adapter,
-                teacher=teacher,
+                parts=processor.parts,
                 changelog=changelog,
                 fingerprint=encoder.fingerprint,
                 vocabulary_hash=vocabulary.hash,
@@ -131,6 +110,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 metrics=metrics,
                 clock=clock,
             )
+            processor.saving = snapshots.poll
         if page is not None:
             facts = Facts(
                 encoder=encoder.fingerprint,
@@ -141,22 +121,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 tolerance=config.drift.tolerance,
                 min_labels=config.drift.min_labels,
             )
-            page.open(facts, lambda: View.of(adapter, watch.damping))
-        processor = Processor(
-            reader=reader,
-            encoder=encoder,
-            vocabulary=vocabulary,
-            adapter=adapter,
-            teacher=teacher,
-            watch=watch,
-            limit=DeadLetterLimit(config.dead_letters),
-            metrics=metrics,
-            top_k=config.batch.top_k,
-            clock=clock,
-            saving=snapshots.turn if snapshots is not None else lambda: None,
-            observer=page,
-        )
-        source, sink = open_transport(config, stack)
+            page.open(facts, lambda: View.of(processor.adapter, processor.parts.watching.damping))
+        source, sink = transport.connect(stack)
         yield Worker(
             source=source,
             sink=sink,
@@ -172,13 +138,6 @@ def open_worker(config: Config) -> Iterator[Worker]:
         )
 
 
-def _slot(config: Config, writer: str) -> str:
-    """The name under which this worker tells what its traffic says; one that lasts, where it has such a name."""
-    if config.transport == "files":
-        return "files"
-    return config.kafka.group_instance_id or writer
-
-
 def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextlib.ExitStack) -> Page | None:
     """The live page, where there is to be one."""
     access = Access.of(config.page, config.service.host)
@@ -190,11 +149,11 @@ def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextl
     return page
 
 
-def _say(page: Page | None, alarm: DriftAlarm) -> None:
-    """Tell people, wherever they look."""
+def _notify(page: Page | None, alarm: DriftAlarm) -> None:
+    """Show a finding to people, wherever they look."""
     log_alarm(alarm)
     if page is not None:
-        page.heard(alarm)
+        page.on_alarm(alarm)
 
 
 def _check_http(http: HttpServer | None) -> None:

@@ -1,10 +1,13 @@
 """Liveness and readiness: the loop's progress, and whether the worker can do its job."""
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
-State = Literal["restoring", "not_assigned", "ready", "draining", "stuck"]
+_ANSWER_WITHIN_S = 5.0
+
+State = Literal["restoring", "no_answer", "not_assigned", "ready", "draining", "stuck"]
 
 
 class Health:
@@ -16,15 +19,27 @@ class Health:
     """
 
     START = ("restored", "model_warm")
-    CONDITIONS = (*START, "partitions_assigned")
+    CONDITIONS = (*START, "partitions_assigned", "transport_answers")
 
     def __init__(self, stuck_after_s: float, clock: Callable[[], float]) -> None:
         self._stuck_after_s = stuck_after_s
         self._clock = clock
         self._lock = threading.Lock()
         self._progress_at = clock()
-        self._met = dict.fromkeys(self.CONDITIONS, False)
+        self._met = {**dict.fromkeys(self.CONDITIONS, False), "transport_answers": True}  # as far as it is known
         self._draining = False
+        self._asked_at: float | None = None
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """While the loop asks the transport; without an answer for some seconds the worker is not ready."""
+        with self._lock:
+            self._asked_at = self._clock()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked_at = None
 
     def progress(self) -> None:
         """The loop finished a batch, or looked for work and found none."""
@@ -41,11 +56,6 @@ class Health:
     def drain(self) -> None:
         """The loop finishes what is under way, and reads no more."""
         self._draining = True
-
-    @property
-    def draining(self) -> bool:
-        """Whether the worker is about to stop."""
-        return self._draining
 
     @property
     def seconds_without_progress(self) -> float:
@@ -74,10 +84,14 @@ class Health:
         missing = self.missing
         if "restored" in missing or "model_warm" in missing:
             return "restoring"
+        if "transport_answers" in missing:
+            return "no_answer"
         return "not_assigned" if missing else "ready"
 
     @property
     def missing(self) -> list[str]:
         """Conditions of readiness that are not met; empty when the worker is ready."""
         with self._lock:
-            return [condition for condition, met in self._met.items() if not met]
+            late = self._asked_at is not None and self._clock() - self._asked_at > _ANSWER_WITHIN_S
+            met = {**self._met, "transport_answers": self._met["transport_answers"] and not late}
+            return [condition for condition in self.CONDITIONS if not met[condition]]

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Sequence
 
 import uvicorn
-from prometheus_client import make_asgi_app
+from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from stream_adapter.errors import TransportError
 from stream_adapter.metrics import Metrics
@@ -20,13 +20,7 @@ from stream_adapter.service.health import Health
 
 
 def build_app(metrics: Metrics, health: Health, page: Sequence[BaseRoute] = ()) -> Starlette:
-    """The ASGI application; answers 200 or 503 on the health routes, with the reason as JSON.
-
-    Args:
-        metrics: what `/metrics` shows.
-        health: what the health routes tell.
-        page: the routes of the live page, where there is one.
-    """
+    """The ASGI application; answers 200 or 503 on the health routes, with the reason as JSON."""
 
     async def startupz(request: Request) -> JSONResponse:
         seconds = round(health.seconds_without_progress, 3)
@@ -41,12 +35,16 @@ def build_app(metrics: Metrics, health: Health, page: Sequence[BaseRoute] = ()) 
         missing = health.missing
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
+    async def show_metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(metrics.registry), headers={"content-type": content_type})
+
     return Starlette(
         routes=[
             Route("/startupz", startupz),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Mount("/metrics", make_asgi_app(registry=metrics.registry)),
+            Route("/metrics", show_metrics),
             *page,
         ]
     )

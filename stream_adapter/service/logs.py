@@ -2,9 +2,13 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
+
+_REPEAT_S = 600.0
 
 
 def configure_logs(level: str, form: Literal["auto", "human", "json"]) -> None:
@@ -44,7 +48,27 @@ def configure_logs(level: str, form: Literal["auto", "human", "json"]) -> None:
     # The libraries' own chatter is about their insides; their warnings are not.
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
     logging.getLogger("stream_adapter").setLevel(level.upper())
-    # Reported as an unknown error hundreds of times a second: another worker's transaction is still open, wait for it.
-    logging.getLogger("kafka.coordinator.consumer").addFilter(
-        lambda record: "UnstableOffsetCommitError" not in record.getMessage()
-    )
+    handler.addFilter(_Repeats())
+
+
+class _Repeats(logging.Filter):
+    """Lets what Kafka's client repeats through once in ten minutes.
+
+    It says the same hundreds of times: while no broker answers, or while another worker's transaction is open. What
+    matters of it is in our own messages too.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said_at: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to write this record."""
+        if not record.name.startswith("kafka."):
+            return True
+        what, now = (record.name, str(record.msg)), self._clock()
+        if now - self._said_at.get(what, -_REPEAT_S) < _REPEAT_S:
+            return False
+        self._said_at[what] = now
+        return True

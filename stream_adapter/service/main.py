@@ -57,11 +57,7 @@ def _leave(status: int) -> None:
 
 
 class _Ending:
-    """What signals do. None is left to its default action: a container's first process has none, it would be ignored.
-
-    Attributes:
-        worker: the worker, once there is one.
-    """
+    """What signals do. None is left to its default action, which a container's first process does not have."""
 
     def __init__(self) -> None:
         self.worker: Worker | None = None

@@ -8,9 +8,10 @@ from itertools import takewhile
 
 import structlog
 
-from stream_adapter.adapter.share import Share
+from stream_adapter.adapter.anchors.ownership import Ownership
+from stream_adapter.journey.outcome import Outcome
+from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
-from stream_adapter.processor import Outcome, Processor
 from stream_adapter.transport.base import Commit, CommitAborted, OutRecord, Partition, Record, Sink
 from stream_adapter.transport.changelog import Change
 
@@ -50,8 +51,6 @@ class Pipeline:
     Used by the loop's thread.
 
     Args:
-        sink: where finished work goes.
-        processor: does the work, in the compute thread.
         metrics: stage "commit", latency, what became durable.
         progress: called when a commit is durable.
         poll: serves the group and calls `keep_only`; called between attempts of a commit that is aborted.
@@ -77,6 +76,7 @@ class Pipeline:
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._jobs: deque[_Job] = deque()
         self._finished_at: float | None = None
+        self._tried: list[_Job] = []  # what a commit that had no answer was about
 
     def __len__(self) -> int:
         """Pieces of work that are not committed yet, batches or not."""
@@ -87,16 +87,24 @@ class Pipeline:
         """Batches that are not committed yet."""
         return sum(job.closed_at is not None for job in self._jobs)
 
-    def take(self, records: Sequence[Record], share: Share) -> None:
+    @property
+    def leaving(self) -> bool:
+        """Whether something under way was left to others and is not taken back yet.
+
+        Until then a batch that holds the same events again would find its labels known, and teach nothing.
+        """
+        return any(job.lost for job in self._jobs)
+
+    def take(self, records: Sequence[Record], owned: Ownership) -> None:
         """Start on a batch."""
         prepared = self._processor.prepare(records)
         partitions = frozenset(record.partition for record in records)
-        future = self._compute.submit(self._processor.finish, prepared, share)
+        future = self._compute.submit(self._processor.finish, prepared, owned)
         self._jobs.append(_Job(future, partitions, self._clock()))
 
-    def follow(self, changes: Sequence[Change], share: Share, positions: Mapping[int, int]) -> None:
+    def follow(self, changes: Sequence[Change], owned: Ownership, positions: Mapping[int, int]) -> None:
         """Take in what the changelog says up to these positions, between batches."""
-        self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, share, positions)))
+        self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, owned, positions)))
 
     def keep_only(self, partitions: frozenset[Partition]) -> None:
         """Leave what belongs to other partitions to their new owners."""
@@ -107,13 +115,16 @@ class Pipeline:
         """Commit what the compute thread has finished; its errors surface here.
 
         Raises:
+            Unreachable: the sink does not answer; the next call asks it for the same commit again.
             StreamAdapterError: whatever the work or the commit raised; nothing of what failed was committed.
         """
-        finished = list(takewhile(lambda job: job.future.done(), self._jobs))
-        if not finished or self._waits_for_more(len(finished)):
+        finished = self._tried or list(takewhile(lambda job: job.future.done(), self._jobs))
+        if not finished or (not self._tried and self._waits_for_more(len(finished))):
             return
         self._finished_at = None
+        self._tried = finished  # nobody may know yet what became of it: nothing is added to it
         outcomes = self._commit(finished)
+        self._tried = []
         for job, outcome in zip(finished, outcomes, strict=True):
             self._jobs.remove(job)
             outcome.report(self._metrics)

@@ -6,26 +6,24 @@ from concurrent.futures import Executor
 
 import structlog
 
-from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.config import SnapshotsConfig
 from stream_adapter.errors import SnapshotError
+from stream_adapter.journey.parts import Parts
+from stream_adapter.journey.state import JourneyState
 from stream_adapter.metrics import Metrics
 from stream_adapter.snapshots import Snapshot, SnapshotFolder, Snapshotter, Written
-from stream_adapter.taught_state import TaughtState
-from stream_adapter.teaching import Teacher
 from stream_adapter.transport.changelog import Changelog
 
 log = structlog.get_logger(__name__)
 
 
 class Snapshots:
-    """Saves the state of adapter and teacher, and restores it. Used by the thread that owns them.
+    """Saves what the parts of a journey know, and restores it. Used by the thread that owns them.
 
     Args:
         folder: where they are kept.
         config: how often.
-        adapter: the anchors.
-        teacher: what is known beside them, and how far the changelog was followed.
+        parts: the anchors, what is known beside them, and how far the changelog was followed.
         changelog: whose positions are saved with the state.
         fingerprint: the encoder's.
         vocabulary_hash: the vocabulary's.
@@ -40,8 +38,7 @@ class Snapshots:
         folder: SnapshotFolder,
         config: SnapshotsConfig,
         *,
-        adapter: Adapter,
-        teacher: Teacher,
+        parts: Parts,
         changelog: Changelog,
         fingerprint: str,
         vocabulary_hash: str,
@@ -51,8 +48,7 @@ class Snapshots:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
-        self._adapter = adapter
-        self._teacher = teacher
+        self._parts = parts
         self._changelog = changelog
         self._fingerprint = fingerprint
         self._vocabulary_hash = vocabulary_hash
@@ -60,7 +56,6 @@ class Snapshots:
         self._clock = clock
         self._wall_clock = wall_clock
         self._started_at = clock()
-        self._last = False
         metrics.snapshot_interval.set(config.every_s)
         self._snapshotter = Snapshotter(
             folder, config.every_s, executor, clock(), written=self._written, failed=self._failed
@@ -77,6 +72,8 @@ class Snapshots:
         """
         kept_ms = self._changelog.deletions_kept_ms
         oldest_ms = None if kept_ms is None else int(self._wall_clock() * 1000) - kept_ms
+        parts = self._parts
+        blank = {**parts.adapter.copy().finish().arrays(), **parts.adapter.learner_state()}
         while True:
             snapshot = self._folder.newest(
                 fingerprint=self._fingerprint, changelog=self._changelog.identity, oldest_ms=oldest_ms
@@ -84,35 +81,35 @@ class Snapshots:
             if snapshot is None:
                 return False
             try:
-                taught = TaughtState.of(snapshot.arrays, snapshot.facts)
+                state = JourneyState.of(snapshot.arrays, snapshot.facts)
+                arrays = dict(snapshot.arrays)
                 if snapshot.vocabulary_hash != self._vocabulary_hash:
-                    taught = taught.without_window()  # its columns are other classes
+                    for name in state.learner:  # it is about other classes
+                        del arrays[name]
                 if not self._changelog.go_on_from(snapshot.offsets):
                     raise SnapshotError(f"the anchors topic does not have its positions {dict(snapshot.offsets)}")
-                self._adapter.load_state(snapshot.arrays)
-                self._teacher.restore(taught)
-                self._adapter.take_evidence_in()
-                self._teacher.positions = dict(snapshot.offsets)
+                parts.adapter.restore(arrays)
+                parts.restore(state)
+                parts.positions.update(snapshot.offsets)
             except SnapshotError as error:
                 self._folder.discard_newest(str(error))
                 # Nothing of it may stay: its deletions may be gone from the topic that is read from its beginning now.
-                self._adapter.forget([anchor.anchor_id for anchor in self._adapter.anchors()])
+                parts.adapter.restore(blank)
                 self._changelog.go_on_from({})
                 continue
             self._metrics.snapshots.labels(outcome="restored").inc()
-            log.info("restored a snapshot", anchors=self._adapter.n_anchors, taken_ms=snapshot.created_at_ms)
+            log.info("restored a snapshot", anchors=parts.adapter.n_anchors, taken_ms=snapshot.created_at_ms)
             return True
 
-    def turn(self) -> None:
+    def poll(self) -> None:
         """Between batches: begin, go on with or finish one, as it is due."""
-        self._snapshotter.turn(self._clock(), lambda: _Copy(self))
+        self._snapshotter.step(self._clock(), lambda: _Copy(self))
         age_s = self._snapshotter.age_s(self._clock())
         # Before the first one at least so much: a disk that never takes one must not look like a fresh snapshot.
         self._metrics.snapshot_age.set(age_s if age_s is not None else self._clock() - self._started_at)
 
     def finish(self) -> None:
-        """A last one, with the graph, when the stream has come to rest."""
-        self._last = True
+        """A last one, when the stream has come to rest."""
         self._snapshotter.finish(self._clock(), lambda: _Copy(self))
 
     def _written(self, written: Written) -> None:
@@ -129,16 +126,16 @@ class _Copy:
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._of = snapshots
-        self._anchors = snapshots._adapter.copy_state()
+        self._anchors = snapshots._parts.adapter.copy()
 
     def run(self) -> None:
         self._anchors.run()
 
     def finish(self) -> Callable[[], Snapshot]:
         of = self._of
-        anchors = self._anchors.finish(unconfirmed=of._teacher.unconfirmed, graph=of._last)
-        taught = of._teacher.state()
-        offsets, changelog = dict(of._teacher.positions), of._changelog.identity
+        anchors = self._anchors.finish(unconfirmed=of._parts.labels.unconfirmed)
+        state = of._parts.state()
+        offsets, changelog = dict(of._parts.positions), of._changelog.identity
         created_at_ms = int(of._wall_clock() * 1000)
 
         def pack() -> Snapshot:
@@ -148,8 +145,8 @@ class _Copy:
                 created_at_ms=created_at_ms,
                 changelog=changelog,
                 offsets=offsets,
-                facts=taught.facts(),
-                arrays={**anchors.arrays(), **taught.arrays()},
+                facts=state.facts(),
+                arrays={**anchors.arrays(), **state.arrays()},
             )
 
         return pack

@@ -6,21 +6,23 @@ The compute thread owns the adapter: it finishes one batch after the other, whil
 and the decoding pool works on the next.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 
 import structlog
 
-from stream_adapter.adapter.share import Share
-from stream_adapter.batching import Batcher
-from stream_adapter.errors import StreamAdapterError
+from stream_adapter.adapter.anchors.ownership import Ownership
+from stream_adapter.errors import StreamAdapterError, Unreachable
+from stream_adapter.journey.batching import Batcher
+from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
-from stream_adapter.processor import Processor
 from stream_adapter.service.health import Health
+from stream_adapter.service.outage import Outage
 from stream_adapter.service.pipeline import Pipeline
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.transport.base import Partition, Sink, Source
-from stream_adapter.transport.changelog import Changelog
+from stream_adapter.transport.changelog import Changelog, in_larger_portions
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,8 @@ _BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
 _POLL_WHILE_IDLE_S = 0.1
 _LAG_EVERY_S = 1.0
+# Changes that are taken in at once while the anchors are read back.
+RESTORED_AT_ONCE = 10_000
 
 
 class DrainBudgetExceeded(StreamAdapterError):
@@ -37,19 +41,14 @@ class DrainBudgetExceeded(StreamAdapterError):
 
 
 class Worker:
-    """Runs a processor between a source and a sink until it is told to stop or the source is exhausted.
+    """Runs a processor between a source and a sink until it is asked to stop or the source is exhausted.
 
     Args:
-        source: where records come from.
-        sink: where results go.
-        changelog: the anchors as they were written, by this worker and by others.
-        processor: the journey of a batch.
-        batcher: when a batch closes.
         metrics: stage "commit", lag, readiness; public, for whoever runs the worker in its own process.
         health: told of progress and readiness.
         snapshots: the state on the disk, where it is kept.
         drain_s: seconds to finish and commit what is under way when it stops.
-        supervise: called every turn; raises when something that the worker depends on has died.
+        supervise: called in every step of the loop; raises when something that the worker depends on has died.
         clock: monotonic seconds.
     """
 
@@ -86,7 +85,9 @@ class Worker:
             poll=self._poll_nothing,
             clock=clock,
         )
+        self._outage = Outage(health, clock)
         self._assigned: frozenset[Partition] = frozenset()
+        self._behind = False  # of what the former owners of new partitions learned
         self._lag_due_at = 0.0
         self._stopping = False
         self._restored = False
@@ -105,7 +106,7 @@ class Worker:
             if not self._restored:
                 self.restore()
             while not self._stopping and not self._finished:
-                self._turn()
+                self._step()
             self._drain()
         finally:
             self._pipeline.close()
@@ -120,7 +121,7 @@ class Worker:
         return self._source.exhausted and not self._pipeline.batches and not len(self._batcher)
 
     def restore(self) -> None:
-        """Read the anchors back, fit the maps to them, and warm the model up: the first event is like any other.
+        """Read the anchors back and warm the model up: the first event is like any other.
 
         Raises:
             TransportError: the anchors cannot be read.
@@ -128,18 +129,15 @@ class Worker:
             FingerprintMismatch: they come from another encoder.
         """
         started = self._clock()
-        resumed = self._snapshots is not None and self._snapshots.restore()
-        if resumed:
+        if self._snapshots is not None and self._snapshots.restore():
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
-        for changes in self._changelog.read_to_end():
+        for changes in in_larger_portions(self._changelog.read_to_end(), RESTORED_AT_ONCE):
             self._processor.apply(changes, positions=self._changelog.positions)
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
             self._health.progress()
         self._processor.warm_up()
-        # Ready means: it answers as the workers that wrote these anchors do, so the maps must be fitted to them first.
-        # A snapshot has the maps of its moment: with them it is behind its anchors, as any worker is that learns.
-        adapter = self._processor.adapter
-        while adapter.changes_since_fit and not (resumed and adapter.has_fit):
+        # Ready means: it answers as the workers that wrote these anchors do, so all of them must be in force.
+        while self._processor.adapter.pending:
             self._processor.apply(())
             self._health.progress()
             time.sleep(_POLL_WHILE_BUSY_S)
@@ -149,15 +147,28 @@ class Worker:
         anchors = self._processor.adapter.n_anchors
         log.info("restored", anchors=anchors, seconds=round(self._clock() - started, 3))
 
-    def _turn(self) -> None:
-        """One turn of the loop; returns quickly, and makes progress or says why not."""
+    def _step(self) -> None:
+        """One step of the loop; returns quickly, and makes progress or says why not.
+
+        A transport that does not answer is waited for: nothing is lost by it, and a restart would not help.
+        """
         self._supervise()
-        self._read()
-        if self._batcher.due or (self._source.exhausted and len(self._batcher)):
-            self._hand_over()
-        self._pipeline.commit_finished()
-        self._keep_house()
-        if not self._pipeline.batches:
+        trouble = None
+        try:
+            with self._health.asking():
+                self._read()
+                self._catch_up()
+                if self._batcher.due or (self._source.exhausted and len(self._batcher)):
+                    self._hand_over()
+                self._pipeline.commit_finished()
+                self._follow_changelog()
+        except Unreachable as error:
+            trouble = str(error)
+            time.sleep(_POLL_WHILE_IDLE_S)
+        trouble = self._source.trouble or trouble
+        self._outage.report(trouble)
+        self.metrics.ready.set(not self._health.missing)
+        if trouble is not None or not self._pipeline.batches:
             self._health.progress()
 
     def _read(self) -> None:
@@ -173,22 +184,26 @@ class Worker:
         self._look_at_assignment()
         self._batcher.add(record for record in records if record.partition in self._assigned)
         self._health.set("partitions_assigned", bool(self._assigned))
-        self.metrics.ready.set(not self._health.missing)
         if self._clock() >= self._lag_due_at:
             self._lag_due_at = self._clock() + _LAG_EVERY_S
             self.metrics.set_lag(self._source.lag())
 
     def _look_at_assignment(self) -> None:
-        """After every poll: drop what belongs to others now, and know what the former owner of a partition learned."""
+        """After every poll: drop what belongs to others now."""
         assigned, before = self._source.assigned, self._assigned
         self._batcher.keep_only(assigned)
         self._pipeline.keep_only(assigned)
         self._assigned = assigned
         if assigned != before:
             self.metrics.rebalances.inc()
-        if assigned - before:
+        self._behind |= bool(assigned - before)
+
+    def _catch_up(self) -> None:
+        """Know what the former owner of a partition learned, before anything of it is handed over."""
+        if self._behind:
             for changes in self._changelog.read_to_end():
-                self._pipeline.follow(changes, self._share, self._changelog.positions)
+                self._pipeline.follow(changes, self._owned, self._changelog.positions)
+            self._behind = False
 
     def _poll_nothing(self) -> None:
         """Keep the place in the group, without reading on."""
@@ -196,32 +211,29 @@ class Worker:
         self._look_at_assignment()
 
     @property
-    def _share(self) -> Share:
-        return Share(frozenset(at.number for at in self._assigned), self._source.partition_count)
+    def _owned(self) -> Ownership:
+        return Ownership(frozenset(at.number for at in self._assigned), self._source.partition_count)
 
     def _hand_over(self) -> None:
-        if self._pipeline.batches < _BATCHES_UNDER_WAY:
-            self._pipeline.take(self._batcher.take(), self._share)
+        if self._pipeline.batches < _BATCHES_UNDER_WAY and not self._pipeline.leaving:
+            self._pipeline.take(self._batcher.take(), self._owned)
 
-    def _keep_house(self) -> None:
-        """Between batches: follow the changelog, swap in refits and rebuilt indexes."""
+    def _follow_changelog(self) -> None:
+        """Between batches: take in what others wrote, and do what is due by the clock."""
         changes = self._changelog.poll()
         if changes or not len(self._pipeline):
-            self._pipeline.follow(changes, self._share, self._changelog.positions)
+            self._pipeline.follow(changes, self._owned, self._changelog.positions)
 
     def _drain(self) -> None:
-        """Finish and commit what is under way; records that were only read are left for the next owner.
-
-        Raises:
-            DrainBudgetExceeded: the budget ran out first.
-        """
+        """Finish and commit what is under way; records that were only read are left for the next owner."""
         deadline = self._clock() + self._drain_s
         self._health.drain()
         log.info("draining", batches=self._pipeline.batches, unread=len(self._batcher))
         self._source.pause()
         while len(self._pipeline):
             self._poll_nothing()
-            self._pipeline.commit_finished()
+            with contextlib.suppress(Unreachable):
+                self._pipeline.commit_finished()
             if self._clock() > deadline:
                 raise DrainBudgetExceeded(
                     f"{self._pipeline.batches} batches were not finished within `service.drain_s` = {self._drain_s} s; "

@@ -2,6 +2,6 @@
 
 from stream_adapter.snapshots.folder import SnapshotFolder
 from stream_adapter.snapshots.snapshot import Snapshot
-from stream_adapter.snapshots.snapshotter import Begin, Copying, Snapshotter, Written
+from stream_adapter.snapshots.snapshotter import Snapshotter, Written
 
-__all__ = ["Begin", "Copying", "Snapshot", "SnapshotFolder", "Snapshotter", "Written"]
+__all__ = ["Snapshot", "SnapshotFolder", "Snapshotter", "Written"]

@@ -27,10 +27,6 @@ class SnapshotFolder:
     A snapshot that cannot be used is set aside under another name, so that it is looked at only once, and deleted when
     the next one is complete: until then it may be worth a look, afterwards only the disk is worth something.
 
-    Args:
-        path: the folder; made where it does not exist.
-        keep: how many snapshots are kept.
-
     Raises:
         SnapshotError: the folder cannot be used, or another worker uses it.
     """

@@ -19,8 +19,6 @@ class Snapshot:
     """A worker's state at one moment. It saves time at a start and is never the only copy of anything.
 
     Attributes:
-        fingerprint: the encoder whose vectors are in it.
-        vocabulary_hash: the vocabulary that the worker had.
         created_at_ms: when the state was taken, milliseconds since the epoch.
         changelog: which changelog it is a state of, see `transport.kafka.topics.topic_identity`: offsets mean nothing
             in another one, not even in one of the same name that was made anew.

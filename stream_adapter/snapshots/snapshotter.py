@@ -30,12 +30,7 @@ Begin = Callable[[], Copying]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A snapshot that is complete.
-
-    Attributes:
-        seconds: what packing and writing took, in the background.
-        bytes: size of the file.
-    """
+    """A snapshot that is complete: seconds of packing and writing, in the background, and the file's size."""
 
     seconds: float
     bytes: int
@@ -50,7 +45,6 @@ class Snapshotter:
     take longer. It is logged, reported, and tried again after the same interval.
 
     Args:
-        folder: where to.
         every_s: seconds from the beginning of one snapshot to that of the next.
         executor: packs and writes, one snapshot at a time.
         now_s: when the worker started, by the caller's monotonic clock.
@@ -80,7 +74,7 @@ class Snapshotter:
         self._taken_at_s = now_s
         self._newest_s: float | None = None
 
-    def turn(self, now_s: float, begin: Begin) -> None:
+    def step(self, now_s: float, begin: Begin) -> None:
         """Go on with what the background has finished, or begin what is due; between batches, by the state's owner.
 
         Args:
@@ -109,18 +103,18 @@ class Snapshotter:
         """Finish the snapshot that is under way, then take a last one; for the end of a worker.
 
         Raises:
-            BaseException: as `turn`.
+            BaseException: as `step`.
         """
         self._complete(now_s, begin)
         self._due_at_s = now_s
-        self.turn(now_s, begin)
+        self.step(now_s, begin)
         self._complete(now_s, begin)
 
     def _complete(self, now_s: float, begin: Begin) -> None:
         self._due_at_s = float("inf")
         while (under_way := self._copied or self._saved) is not None:
             under_way.exception()  # waits
-            self.turn(now_s, begin)
+            self.step(now_s, begin)
 
     def age_s(self, now_s: float) -> float | None:
         """Seconds since the newest complete snapshot was the state; None before the first."""

@@ -35,7 +35,6 @@ class Record:
         partition: where it came from.
         offset: its position there; the next one to read is `offset + 1`.
         timestamp_ms: the transport's time, milliseconds since the epoch.
-        key: the record's key, or None.
         value: the record's payload; None is a Kafka tombstone.
         headers: names and raw values, in order, duplicates included. A null value, which Kafka knows beside the empty
             one, is read as empty.
@@ -56,9 +55,7 @@ class OutRecord:
     Attributes:
         channel: the output's role: "predictions", "anchors", "dead_letters" or "drift"; the transport maps roles to
             topics or files.
-        key: the record's key, or None.
         value: the payload; None deletes the key in a compacted output.
-        headers: names and raw values.
         timestamp_ms: milliseconds since the epoch, or None for the time of writing.
         source: the input partition of the event that it comes from, None where no single event is behind it. An output
             whose partition moved to another worker must not be written here.
@@ -131,6 +128,13 @@ class Source(Protocol):
     def exhausted(self) -> bool:
         """True when nothing will ever come any more (a file that was read to its end); never for a topic."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing comes at present though `poll` raises nothing, for people; None where all is well.
+
+        A worker whose source is in trouble is not ready, and goes on polling.
+        """
+
     def lag(self) -> dict[Partition, int]:
         """Records per owned partition that are not yet read, as of the last fetch."""
 
@@ -150,6 +154,8 @@ class Sink(Protocol):
         Raises:
             TransportError: the outputs could not be written; no position was recorded.
             CommitAborted: the commit was undone; the batch can be processed again.
+            Unreachable: nobody answers, or nobody can say what became of it; the same commit, or what is left of it
+                when partitions move away, is to be asked for again.
             Fenced: another worker took over this one's identity.
         """
 

@@ -1,6 +1,6 @@
 """The changelog: anchors and presence as they were written, restored at the start, followed while the worker runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,11 +18,9 @@ class Change:
     """One record of the changelog.
 
     Attributes:
-        key: an anchor's id, or a worker slot's key (see `PresenceRecord.key`).
+        key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`.
         content: what holds for the key from here on; None: it is deleted.
         own: whether this very process wrote it.
-        partition: the changelog's partition.
-        offset: its place there.
     """
 
     key: str
@@ -78,6 +76,21 @@ class Changelog(Protocol):
         """Release all handles."""
 
 
+def in_larger_portions(portions: Iterable[Sequence[Change]], least: int) -> Iterator[Sequence[Change]]:
+    """The same changes, at least so many at once but for the last: what a portion costs by itself is paid less often.
+
+    Whoever goes by `Changelog.positions` must look at them only when a portion is there.
+    """
+    gathered: list[Change] = []
+    for portion in portions:
+        gathered += portion
+        if len(gathered) >= least:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered
+
+
 def change_of(record: Record, writer: str = "") -> Change | None:
     """The change that a record of the anchors topic is; None for one that is neither anchor nor presence nor deletion.
 
@@ -106,7 +119,7 @@ def _content(key: str, record: Record) -> AnchorRecord | PresenceRecord | None:
     if record.value is None:
         return None
     if key.startswith(PRESENCE_PREFIX):
-        return PresenceRecord.from_record(key, record.value)
+        return PresenceRecord.from_record(key, record.value, record.headers)
     return AnchorRecord.from_record(record.key, record.value, record.headers)
 
 

@@ -4,12 +4,16 @@ Policy and record are apart, as in getsentry/arroyo's `dlq.py`; the producer is 
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import structlog
+
 from stream_adapter import config
-from stream_adapter.errors import DeadLetterLimitExceeded, EventError, MalformedEvent
+from stream_adapter.errors import DeadLetterLimitExceeded, EventError, MalformedEvent, UnexpectedFailure
 from stream_adapter.transport.base import OutRecord, Partition, Record
+
+log = structlog.get_logger(__name__)
 
 # Kafka Connect's names and text values, so that the tools that know its dead letter queues know ours.
 TOPIC = "__connect.errors.topic"
@@ -31,7 +35,7 @@ def dead_letter(record: Record, error: EventError) -> OutRecord:
     The reasons are appended after the original's headers, so that a dead letter that fails again keeps its first
     reasons, and `undo` takes off exactly the last ones.
     """
-    kind = type(error)
+    kind = type(error.error if isinstance(error, UnexpectedFailure) else error)
     texts = (
         record.partition.topic,
         str(record.partition.number),
@@ -53,12 +57,16 @@ def without_value(letter: OutRecord, max_bytes: int) -> OutRecord:
     The original is still where the reasons say; without this, one picture that the topic for dead letters does not take
     would stop every worker that reads it.
     """
-    size = len(letter.key or b"") + len(letter.value or b"")
-    size += sum(len(name.encode()) + len(value) for name, value in letter.headers)
-    if size <= max_bytes:
+    if size_of(letter) <= max_bytes:
         return letter
     omitted = (VALUE_OMITTED, f"{len(letter.value or b'')} bytes; the topic takes records of {max_bytes}".encode())
     return replace(letter, value=b"", headers=(*letter.headers, omitted))
+
+
+def size_of(output: OutRecord) -> int:
+    """Bytes of a record's key, value and headers."""
+    headers = sum(len(name.encode()) + len(value) for name, value in output.headers)
+    return len(output.key or b"") + len(output.value or b"") + headers
 
 
 def undo(letter: Record) -> Record:
@@ -103,19 +111,25 @@ def reason(letter: Record) -> str:
 
 
 class DeadLetterLimit:
-    """Stops the worker rather than dead-letter a whole topic.
+    """Tells a flood of bad events, and stops a worker that got nothing else.
 
-    Watches the newest `window` events and says no when more than `max_share` of them are bad; below `min_events`
-    events it says nothing, because the first event alone would be 100 %.
+    A flood is more than `max_share` bad ones among the newest `window` events; below `min_events` events nothing is
+    said, because the first event alone would be 100 %. Where good events came too, a flood is for people to look at: a
+    worker that stopped would keep the good ones waiting, and so would its successor. Where none did, something is wrong
+    with the set-up, and a whole topic must not end in the dead letters.
 
     Args:
-        limit: window, share and minimum.
+        limit: window, share and minimum; a share of 1 is never exceeded.
+        flood: called after each batch with whether there is one.
     """
 
-    def __init__(self, limit: config.DeadLetterLimit) -> None:
+    def __init__(self, limit: config.DeadLetterLimit, flood: Callable[[bool], object] = lambda now: None) -> None:
         self._limit = limit
+        self._report_flood = flood
         self._recent: deque[tuple[str, str] | None] = deque(maxlen=limit.window)  # (kind, message) of a bad event
         self._bad = 0
+        self._good_came = False
+        self._flood = False
 
     @property
     def share(self) -> float:
@@ -125,19 +139,28 @@ class DeadLetterLimit:
     def observe(self, good: int, bad: Sequence[EventError]) -> None:
         """Count the events of one batch.
 
-        Args:
-            good: events that could be used.
-            bad: the reasons of those that could not.
-
         Raises:
-            DeadLetterLimitExceeded: too many; the message has the figures and the most frequent reasons.
+            DeadLetterLimitExceeded: nothing but bad events came since the start; the message has the figures and the
+                most frequent reasons.
         """
+        self._good_came = self._good_came or good > 0
         for error in bad:
             self._add((f"{error.stage}/{type(error).__name__}", str(error)[:_SHOWN_CHARACTERS]))
         for _ in range(min(good, self._limit.window)):
             self._add(None)
-        if len(self._recent) >= self._limit.min_events and self.share > self._limit.max_share:
-            raise DeadLetterLimitExceeded(self._explanation())
+        flood = len(self._recent) >= self._limit.min_events and self.share > self._limit.max_share
+        if flood and not self._good_came:
+            raise DeadLetterLimitExceeded(
+                f"all of the first {len(self._recent)} events are bad: {self._reasons()}. Look at the producer, at the "
+                "vocabulary and at `events.format` before you start the worker again; nothing is lost, it goes on "
+                "where it stopped. `dead_letters.max_share: 1.0` lets it go on whatever comes"
+            )
+        if flood and not self._flood:
+            log.warning("flood of bad events", bad=self._bad, of=len(self._recent), reasons=self._reasons())
+        elif self._flood and not flood:
+            log.info("the flood of bad events is over", share=round(self.share, 3))
+        self._flood = flood
+        self._report_flood(flood)
 
     def _add(self, event: tuple[str, str] | None) -> None:
         if len(self._recent) == self._recent.maxlen:
@@ -145,13 +168,8 @@ class DeadLetterLimit:
         self._recent.append(event)
         self._bad += event is not None
 
-    def _explanation(self) -> str:
+    def _reasons(self) -> str:
         bad = [event for event in self._recent if event is not None]
         newest = dict(bad)
         kinds = Counter(kind for kind, _ in bad).most_common(_SHOWN_REASONS)
-        reasons = "; ".join(f"{number} × {kind}, such as {newest[kind]!r}" for kind, number in kinds)
-        return (
-            f"{self._bad} of the newest {len(self._recent)} events ({self.share:.0%}) are bad, more than the "
-            f"{self._limit.max_share:.0%} that `dead_letters.max_share` allows: {reasons}. Look at the producer and at "
-            "the vocabulary before you start the worker again; nothing is lost, it goes on where it stopped"
-        )
+        return "; ".join(f"{number} × {kind}, such as {newest[kind]!r}" for kind, number in kinds)

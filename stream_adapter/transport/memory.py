@@ -1,10 +1,16 @@
 """In-memory twins of the transport, for tests: yours too, they are public API."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from pydantic import BaseModel
 
 from stream_adapter.transport.base import Commit, Headers, OutRecord, Partition, Record
 from stream_adapter.transport.changelog import Change, change_of
+from stream_adapter.transport.single_log import SingleLog
+from stream_adapter.transport.transport import Progress, Role
 
 IMAGES = Partition("images", 0)
 
@@ -17,7 +23,6 @@ class MemorySource:
         source.revoke(IMAGES)
 
     Args:
-        partitions: what is assigned at the start.
         endless: whether more records may come when all were delivered; if not, it is then `exhausted`.
     """
 
@@ -29,6 +34,7 @@ class MemorySource:
         self.paused = False
         self.closed = False
         self.polls = 0
+        self.trouble: str | None = None
 
     def add(
         self,
@@ -45,6 +51,10 @@ class MemorySource:
         log.append(record)
         self._next.setdefault(partition, 0)
         return record
+
+    def log(self, partition: Partition = IMAGES) -> Iterator[Record]:
+        """Every record of a partition that was added, delivered or not."""
+        yield from self._logs.get(partition, ())
 
     def assign(self, partition: Partition, position: int = 0) -> None:
         """Give a partition to this worker, to be read from `position` on, as a rebalance does."""
@@ -139,7 +149,6 @@ class MemoryChangelog:
     Args:
         written: what is there already, oldest first.
         sink: where the worker commits; what it writes there comes back, as `writer`'s own.
-        writer: the worker's name in what it writes.
     """
 
     def __init__(self, written: Iterable[Change] = (), sink: MemorySink | None = None, writer: str = "") -> None:
@@ -198,3 +207,70 @@ class MemoryChangelog:
             if change is not None:
                 self._changes.append(change)
         self._echoed = len(written)
+
+
+class MemoryTransport:
+    """All of the above as one `Transport`, for programs that have their worker inside.
+
+    Attributes:
+        source: what `connect` gives; add records here.
+        sink: what `connect` gives; read results here.
+    """
+
+    Settings: ClassVar[type[BaseModel]] = BaseModel
+
+    def __init__(self, source: MemorySource | None = None, sink: MemorySink | None = None) -> None:
+        self.source = source or MemorySource()
+        self.sink = sink or MemorySink()
+
+    @property
+    def worker_name(self) -> str | None:
+        """Always the same: there is one worker."""
+        return "memory"
+
+    def connect(self, stack: contextlib.ExitStack) -> tuple[MemorySource, MemorySink]:
+        """The source and the sink."""
+        stack.callback(self.source.close)
+        stack.callback(self.sink.close)
+        return self.source, self.sink
+
+    def open_changelog(self, writer: str) -> MemoryChangelog:
+        """The anchors that were written to the sink."""
+        return MemoryChangelog(sink=self.sink, writer=writer)
+
+    def open_log(self, role: Role, reader: str | None = None) -> SingleLog:
+        """What was added to the source, or written to the sink."""
+        return SingleLog(role, self.source.log if role == "images" else lambda: self._written(role))
+
+    def write(self, outputs: Sequence[OutRecord]) -> None:
+        """Put them to what the worker wrote."""
+        self.sink.commit(Commit(outputs))
+
+    def produce(self, records: Iterable[Record], *, rate: float | None = None) -> Iterator[Progress]:
+        """Add records to the source, at once whatever the rate."""
+        sent, refused = 0, Counter[str]()
+        for record in records:
+            if record.value is None:
+                refused["no value"] += 1
+            else:
+                self._add(record)
+                sent += 1
+        yield Progress(sent, refused, finished=True)
+
+    @contextlib.contextmanager
+    def resend(self) -> Iterator[Callable[[Sequence[Record]], None]]:
+        """Add records to the source once more."""
+
+        def send(records: Sequence[Record]) -> None:
+            for record in records:
+                self._add(record)
+
+        yield send
+
+    def _add(self, record: Record) -> None:
+        self.source.add(record.value, headers=record.headers, key=record.key, timestamp_ms=record.timestamp_ms)
+
+    def _written(self, role: str) -> Iterator[Record]:
+        for number, output in enumerate(self.sink.records[role]):
+            time_ms = -1 if output.timestamp_ms is None else output.timestamp_ms
+            yield Record(Partition(role, 0), number, time_ms, output.key, output.value, output.headers)

@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.payloads import json_object
 from stream_adapter.transport.base import Partition, Record
 
 
@@ -35,12 +36,7 @@ def from_line(line: bytes) -> Record:
     Raises:
         MalformedEvent: the line is not a recorded record; the message says which field is wrong.
     """
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise MalformedEvent(f"not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise MalformedEvent(f"must be a JSON object, found {type(document).__name__}")
+    document = json_object(line, "the line")
     return Record(
         Partition(_field(document, "topic", str), _field(document, "partition", int)),
         _field(document, "offset", int),

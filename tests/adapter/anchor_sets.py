@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors import Anchor, as_stored
-from stream_adapter.adapter.store import AnchorStore, Offer
+from stream_adapter.adapter.anchors.anchor import Anchor, as_stored
+from stream_adapter.adapter.anchors.records import Offer
+from stream_adapter.adapter.anchors.store import AnchorStore
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter import Adapter, AdapterPrediction, Anchor
-from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.config import AdapterConfig
 from tests.adapter.anchor_sets import anchors_of, around, random_unit, unit
 
@@ -14,7 +16,6 @@ D = 64
 CLASSES = tuple("abcdefgh")
 # As CLIP's text vectors: all in one narrow cone.
 TEXTS = unit(random_unit(1, D, seed=100) + 0.7 * random_unit(len(CLASSES), D, seed=101))
-INLINE = InlineExecutor()
 
 
 def confused(count: int, label: int, seed: int, towards: int) -> NDArray[np.float32]:
@@ -23,18 +24,22 @@ def confused(count: int, label: int, seed: int, towards: int) -> NDArray[np.floa
     return around(unit(centre)[None], count, spread=0.25, seed=seed)
 
 
-def make(**config: Any) -> Adapter:
-    config = {"method": "llu", "damping": 1.0, **config}
-    config["refit"] = {"background": False, "every_labels": 1, "steps": 100, **config.get("refit", {})}
-    return Adapter(TEXTS, CLASSES, 100.0, AdapterConfig(**config))
+def make(surroundings: Surroundings | None = None, llu: dict[str, Any] | None = None, **config: Any) -> Adapter:
+    """An adapter that fits in line after every label, if nothing else is asked for."""
+    config = {"method": "llu", "llu": {"refit": {"steps": 100}, **(llu or {})}, **config}
+    return Adapter(TEXTS, CLASSES, 100.0, AdapterConfig(**config), surroundings=surroundings)
 
 
 def taught(count: int = 8, **config: Any) -> Adapter:
     """An adapter that has seen `count` confused pictures of each of a, b and c."""
     adapter = make(**config)
     adapter.learn(lesson(count))
-    adapter.maintain(INLINE, 0.0)
     return adapter
+
+
+def settle(adapter: Adapter) -> None:
+    """A moment in which nothing arrives."""
+    adapter.learn([])
 
 
 def lesson(count: int = 8) -> list[Anchor]:
@@ -48,5 +53,5 @@ def pictures(count: int = 20) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return np.concatenate(vectors), np.repeat(np.arange(3), count)
 
 
-def same(one: AdapterPrediction, other: AdapterPrediction) -> bool:
+def same(one: Prediction, other: Prediction) -> bool:
     return one.adapted.tobytes() == other.adapted.tobytes() and one.version == other.version

@@ -1,16 +1,13 @@
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from stream_adapter.adapter import Adapter, Anchor
-from stream_adapter.adapter import refit as refit_module
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
-from tests.adapter.anchor_sets import HeldExecutor, around, random_unit, unit
-from tests.adapter.small_adapters import CLASSES, INLINE, TEXTS, D, lesson, make, pictures, same, taught
+from tests.adapter.anchor_sets import around, random_unit, unit
+from tests.adapter.small_adapters import CLASSES, TEXTS, D, lesson, make, pictures, same, settle, taught
 
 # Predictions ----------------------------------------------------------------------------------------------------------
 
@@ -35,7 +32,7 @@ def test_after_forgetting_everything_it_is_untouched_again_even_before_the_refit
     answer = adapter.predict(pictures()[0])
     assert answer.adapted.tobytes() == answer.zero_shot.tobytes()
     assert not answer.gate.any()
-    adapter.maintain(INLINE, 1.0)
+    settle(adapter)
     assert adapter.version == make().version
 
 
@@ -77,25 +74,24 @@ def test_unlabelled_classes_keep_what_zero_shot_gives_them() -> None:
 
 
 def test_far_from_every_anchor_the_prediction_goes_back_to_zero_shot() -> None:
-    adapter = taught(gamma=40.0)
+    adapter = taught(llu={"gamma": 40.0})
     far = unit(random_unit(20, D, seed=9) - TEXTS.mean(axis=0))
     answer = adapter.predict(far)
-    assert answer.gate.max() < 1e-6
+    assert answer.gate.max() < 0.01
     # What is left is the texts' own update, near the labelled classes' texts.
-    plain = 100.0 * far @ adapter._fitted.text_vectors.numpy().T
+    plain = 100.0 * far @ adapter.learner_state()["learner.texts"].T
     expected = np.exp(plain - plain.max(axis=1, keepdims=True))
     np.testing.assert_allclose(answer.adapted, expected / expected.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-6)
-    near_texts = taught(gamma=1e4).predict(far)  # at this γ no text but the labelled ones is near
+    near_texts = taught(llu={"gamma": 1e4}).predict(far)  # at this γ no text but the labelled ones is near
     unlabelled = near_texts.adapted[:, 3:] / near_texts.adapted[:, 3:].sum(axis=1, keepdims=True)
     zero_shot = near_texts.zero_shot[:, 3:] / near_texts.zero_shot[:, 3:].sum(axis=1, keepdims=True)
     np.testing.assert_allclose(unlabelled, zero_shot, rtol=1e-3, atol=1e-6)
 
 
-def test_the_gate_is_damped_and_falls_with_distance() -> None:
-    adapter = taught(damping=0.5, gamma=5.0)
-    vectors = pictures()[0]
-    answer = adapter.predict(vectors)
-    np.testing.assert_allclose(answer.gate, 0.5 * np.exp(-5.0 * (1 - answer.neighbour_cosines[:, 0])), rtol=1e-4)
+def test_the_gate_falls_with_the_distance_to_the_nearest_anchor() -> None:
+    adapter = taught()
+    answer = adapter.predict(pictures()[0])
+    np.testing.assert_allclose(answer.gate, np.exp(-10.0 * (1 - answer.neighbour_cosines[:, 0])), rtol=1e-4)
 
 
 def test_neighbours_explain_a_prediction() -> None:
@@ -126,9 +122,9 @@ def test_novelty_is_small_where_a_class_or_an_anchor_explains_the_picture() -> N
     assert ((before >= 0) & (before <= 1) & (after >= 0) & (after <= 1)).all()
 
 
-def test_an_empty_batch_and_a_damping_of_zero() -> None:
+def test_an_empty_batch_and_a_gate_of_zero() -> None:
     assert taught().predict(np.empty((0, D), np.float32)).adapted.shape == (0, 8)
-    answer = taught(damping=0.0).predict(pictures()[0])
+    answer = taught(llu={"gate": 0.0}).predict(pictures()[0])
     np.testing.assert_allclose(answer.adapted, answer.zero_shot, rtol=1e-3, atol=1e-6)
 
 
@@ -142,99 +138,49 @@ def test_vectors_that_cannot_be_compared_are_refused(value: float) -> None:
         make().predict(random_unit(2, D + 1))
 
 
-# Refits and state -----------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=8, deadline=None)
-@given(order=st.permutations(range(24)), cuts=st.sets(st.integers(1, 23), max_size=3))
-def test_the_same_anchors_give_the_same_maps_bit_for_bit_in_whatever_order_they_came(
-    order: list[int], cuts: set[int]
-) -> None:
-    anchors = [lesson()[index] for index in order]
-    adapter = make(refit={"steps": 20, "max_anchors": 16, "every_labels": 1_000})
-    for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), 24], strict=True):
-        adapter.learn(anchors[start:stop])
-        adapter.maintain(INLINE, float(start))
-    adapter.maintain(INLINE, 1e9)
-    expected = taught(refit={"steps": 20, "max_anchors": 16})
-    assert adapter.anchors_digest == expected.anchors_digest
-    assert same(adapter.predict(pictures()[0]), expected.predict(pictures()[0]))
-
-
-def test_a_worker_restored_from_float16_answers_bit_for_bit_as_the_survivor_does() -> None:
-    survivor, restored = taught(), make()
-    wire = [
-        Anchor(a.anchor_id, a.vector.astype(np.float16).astype(np.float32), a.label, a.event_time_ms)
-        for a in survivor.anchors()
-    ]
-    restored.learn(wire)
-    restored.maintain(INLINE, 0.0)
-    one, other = survivor.predict(pictures()[0]), restored.predict(pictures()[0])
-    assert same(one, other)
-    assert one.gate.tobytes() == other.gate.tobytes()
-
-
-def test_a_fit_in_the_background_gives_the_same_maps_and_is_swapped_in_between_batches() -> None:
-    adapter = make(refit={"background": True})
-    adapter.learn(lesson())
-    with ThreadPoolExecutor(1) as executor:
-        adapter.maintain(executor, 3.0)
-    before = adapter.predict(pictures()[0])
-    assert before.adapted.tobytes() == before.zero_shot.tobytes() or adapter.fit_number == 1
-    adapter.maintain(INLINE, 4.0)
-    assert (adapter.fit_number, adapter.fitted_at_s, adapter.changes_since_fit) == (1, 3.0, 0)
-    assert same(adapter.predict(pictures()[0]), taught().predict(pictures()[0]))
-
-
-def test_predictions_do_not_change_while_a_fit_is_under_way() -> None:
-    adapter = make(refit={"background": True})
-    executor = HeldExecutor()
-    adapter.learn(lesson())
-    adapter.maintain(executor, 0.0)
-    adapter.forget([next(adapter.anchors()).anchor_id])  # the fit has its own copy
-    answer = adapter.predict(pictures()[0])
-    assert answer.adapted.tobytes() == answer.zero_shot.tobytes()
-    assert (adapter.fit_number, adapter.fitted_at_s, adapter.changes_since_fit) == (0, None, 25)
-    executor.run()
-    adapter.maintain(executor, 1.0)
-    assert (adapter.fit_number, adapter.changes_since_fit) == (1, 1)
-    assert adapter.version == taught().version
-
-
-def test_what_a_background_fit_raises_surfaces_in_the_owner_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
-        raise RuntimeError("out of memory")
-
-    monkeypatch.setattr(refit_module, "solve", fail)
-    adapter = make(refit={"background": True})
-    adapter.learn(lesson())
-    executor = HeldExecutor()
-    adapter.maintain(executor, 0.0)
-    executor.run()
-    with pytest.raises(RuntimeError, match="out of memory"):
-        adapter.maintain(executor, 1.0)
-
-
-def test_the_version_names_the_anchors_at_the_fit_and_the_settings() -> None:
+def test_an_array_that_is_used_again_is_looked_up_again() -> None:
     adapter = taught()
-    count, digest, settings_part = adapter.version.split("-")
-    assert (count, digest) == ("24", adapter.anchors_digest[:12])
-    adapter.learn([Anchor("more", random_unit(1, D)[0], "a", 1)])
-    assert adapter.version.startswith("24-"), "the maps do not know it yet"
-    adapter.maintain(INLINE, 1.0)
-    assert adapter.version.startswith("25-")
-    for other in (taught(gamma=11.0), taught(refit={"steps": 99})):
-        assert other.version.split("-")[:2] == [count, digest]
-        assert other.version.split("-")[2] != settings_part
-    assert taught(anchors={"neighbours": 3}).version.split("-")[2] == settings_part
-
-
-@pytest.mark.parametrize("index", ["exact", "hnsw", "auto"])
-def test_every_index_gives_the_same_predictions_on_a_small_store(index: str) -> None:
     vectors = pictures()[0]
-    np.testing.assert_allclose(
-        taught(anchors={"index": index}).predict(vectors).adapted, taught().predict(vectors).adapted, atol=1e-5
-    )
+    batch = vectors[:5].copy()
+    adapter.predict(batch)
+    batch[:] = vectors[5:10]
+    assert same(adapter.predict(batch), adapter.predict(vectors[5:10]))
+    assert (adapter.predict(batch).neighbour_ids == adapter.predict(vectors[5:10]).neighbour_ids).all()
+
+
+def test_one_search_is_enough_for_the_learner_and_for_what_explains(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = taught()
+    asked: list[int] = []
+    search = ExactNeighbours.query
+    monkeypatch.setattr(ExactNeighbours, "query", lambda self, v, k: asked.append(k) or search(self, v, k))
+    adapter.predict(pictures()[0])
+    assert asked == [16]
+
+
+# What is given --------------------------------------------------------------------------------------------------------
+
+
+def test_events_that_do_not_fit_are_refused_and_nothing_is_learned() -> None:
+    adapter = make()
+    good = random_unit(2, D)
+    for ids, vectors, reason in (
+        (("e",), good, "1 event ids for 2 vectors"),
+        (("e", "f"), good * np.float32(2.0), "event e: the vector's length is 2"),
+        (("e", "f"), random_unit(2, D + 1), r"shape \(2, 65\), expected \(n, 64\)"),
+        (("e", "f"), random_unit(1, 2 * D), r"1 vectors"),
+    ):
+        with pytest.raises(AnchorError, match=reason):
+            adapter.update(ids, vectors, lesson(2))
+    assert (adapter.n_anchors, adapter.pending) == (0, 0)
+
+
+def test_both_a_method_and_its_shadow_learn() -> None:
+    adapter = taught(shadow="llu")
+    vectors = pictures()[0]
+    answer = adapter.shadow_answer(vectors)
+    assert answer is not None
+    assert answer.adapted.tobytes() == adapter.predict(vectors).adapted.tobytes()
+    assert make().shadow_answer(vectors) is None
 
 
 # The vocabulary -------------------------------------------------------------------------------------------------------
@@ -254,7 +200,28 @@ def test_a_vocabulary_that_does_not_fit_together_is_refused() -> None:
 
 def test_the_adapter_keeps_its_own_copy_of_the_text_vectors() -> None:
     texts = TEXTS.copy()
-    adapter = Adapter(texts, CLASSES, 100.0, AdapterConfig())
+    adapter = Adapter(texts, CLASSES, 100.0, AdapterConfig(method="llu"))
     before = adapter.predict(pictures()[0]).zero_shot
     texts[:] = 0.0
     assert adapter.predict(pictures()[0]).zero_shot.tobytes() == before.tobytes()
+
+
+def test_text_vectors_of_another_length_are_refused_and_nothing_has_changed() -> None:
+    adapter = taught()
+    with pytest.raises(VocabularyError, match="text vectors have 65 numbers, expected 64"):
+        adapter.set_classes(random_unit(2, D + 1), ("a", "b"))
+    assert adapter.classes.names == CLASSES
+    assert adapter.n_anchors == 24
+
+
+def test_another_vocabulary_changes_the_anchors_and_what_explains() -> None:
+    adapter = taught()
+    names = ("c", "new", "z")
+    adapter.set_classes(TEXTS[[2, 4, 0]], names, {"a": "z"})
+    assert {anchor.label for anchor in adapter.anchors()} == {"c", "z"}
+    assert adapter.has_anchor.tolist() == [True, False, True]
+    answer = adapter.predict(pictures()[0])
+    known = {anchor.anchor_id: anchor.label for anchor in adapter.anchors()}
+    for ids, classes in zip(answer.neighbour_ids.tolist(), answer.neighbour_classes.tolist(), strict=True):
+        assert [known[one] for one in ids if one] == [names[one] for one in classes if one >= 0]
+    assert adapter.learn([Anchor("late", pictures()[0][0], "a", 99)]).ignored[0].reason == "unknown label"

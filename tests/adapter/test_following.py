@@ -1,8 +1,7 @@
-"""What several adapters with the same anchors do: follow each other, and prune in shares."""
+"""What several adapters with the same anchors do: follow each other, and prune each its own."""
 
-from stream_adapter.adapter import Anchor
-from stream_adapter.adapter.anchors import Origin
-from stream_adapter.adapter.share import Share
+from stream_adapter.adapter.anchors.anchor import Anchor, Origin
+from stream_adapter.adapter.anchors.ownership import Ownership
 from tests.adapter.anchor_sets import random_unit
 from tests.adapter.small_adapters import CLASSES, D, make
 
@@ -20,18 +19,18 @@ def test_a_follower_keeps_what_it_is_told_and_prunes_nothing() -> None:
     assert result.removed == ()
 
 
-def test_workers_that_hold_the_same_anchors_prune_what_one_alone_would_each_its_share() -> None:
-    shares = [Share(frozenset({0, 2}), 3), Share(frozenset({1}), 3)]
+def test_workers_that_hold_the_same_anchors_prune_what_one_alone_would_each_its_own() -> None:
+    parts = [Ownership(frozenset({0, 2}), 3), Ownership(frozenset({1}), 3)]
     alone, *workers = (make(anchors={"budget": 10}) for _ in range(3))
     for adapter in (alone, *workers):
         adapter.follow(anchors(40))
     expected = {removed.anchor_id for removed in alone.learn([]).removed}
     pruned = [
-        {removed.anchor_id for removed in worker.learn([], share).removed}
-        for worker, share in zip(workers, shares, strict=True)
+        {removed.anchor_id for removed in worker.learn([], part).removed}
+        for worker, part in zip(workers, parts, strict=True)
     ]
     assert len(expected) == 30
-    assert all(pruned), "neither share is empty"
+    assert all(pruned), "neither part is empty"
     assert pruned[0] | pruned[1] == expected
     assert not pruned[0] & pruned[1]
     for worker, other in zip(workers, reversed(pruned), strict=True):

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter import Anchor
-from stream_adapter.adapter.results import Folded, Ignored, Removed, Replaced
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.results import Folded, Ignored, Removed, Replaced
 from stream_adapter.errors import AnchorError
 from tests.adapter.anchor_sets import random_unit
-from tests.adapter.small_adapters import INLINE, D, confused, lesson, make, pictures, same, taught
+from tests.adapter.small_adapters import D, confused, lesson, make, pictures, same, settle, taught
 
 
 def test_every_outcome_of_learning_is_told() -> None:
@@ -53,7 +53,6 @@ def test_an_event_that_comes_twice_teaches_once() -> None:
     for anchor in lesson():
         other.learn([anchor, anchor])
         other.learn([anchor])
-    other.maintain(INLINE, 0.0)
     assert other.n_anchors == adapter.n_anchors
     assert same(adapter.predict(pictures()[0]), other.predict(pictures()[0]))
 
@@ -84,7 +83,9 @@ ANCHORS = st.builds(
 @settings(max_examples=150, deadline=None)
 @given(calls=st.lists(st.one_of(st.lists(ANCHORS, max_size=6), st.sampled_from(IDS)), max_size=8))
 def test_a_changelog_that_follows_the_results_holds_what_the_adapter_holds(calls: list[list[Anchor] | str]) -> None:
-    adapter = make(anchors={"budget": 3, "budget_per_class": 2, "index": "hnsw"}, canaries=("h",), refit={"steps": 1})
+    adapter = make(
+        anchors={"budget": 3, "budget_per_class": 2, "index": "hnsw"}, canaries=("h",), llu={"refit": {"steps": 1}}
+    )
     changelog: dict[str, tuple[bytes, str, int]] = {}
     for call in calls:
         before = {anchor.anchor_id: anchor for anchor in adapter.anchors()}
@@ -131,15 +132,14 @@ def test_nothing_is_learned_from_a_call_with_one_bad_vector() -> None:
         adapter.learn([*good, bad])
     with pytest.raises(AnchorError, match=r"anchor short: .*\(3,\), expected \(64,\)"):
         adapter.learn([*good, Anchor("short", np.ones(3, np.float32), "a", 0)])
-    assert (adapter.n_anchors, adapter.changes_since_fit) == (0, 0)
+    assert (adapter.n_anchors, adapter.pending) == (0, 0)
 
 
 def test_forgetting_one_anchor_is_as_if_it_had_never_been() -> None:
     extra = Anchor("extra", confused(1, 0, seed=99, towards=1)[0], "b", 5)
     adapter, never = make(), taught()
     adapter.learn([*lesson(), extra])
-    adapter.maintain(INLINE, 0.0)
     assert not same(adapter.predict(pictures()[0]), never.predict(pictures()[0]))
     assert adapter.forget(["extra"]).removed == (Removed("extra", "forgotten"),)
-    adapter.maintain(INLINE, 1.0)
+    settle(adapter)
     assert same(adapter.predict(pictures()[0]), never.predict(pictures()[0]))

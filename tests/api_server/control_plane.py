@@ -7,12 +7,13 @@ import socket
 import subprocess
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from stream_adapter.demo.loopback import open_loopback
 
 HERE = Path(__file__).parent
 BINARIES = HERE / "bin"
@@ -173,7 +174,7 @@ def _free_ports(number: int) -> list[int]:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with open_loopback(url, 2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

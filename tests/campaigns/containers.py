@@ -12,13 +12,13 @@ import socket
 import sys
 import time
 import urllib.parse
-import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stream_adapter.demo.broker import resolve_jars
+from stream_adapter.demo.loopback import open_loopback
 from tests.campaigns.docker import Docker, daemon, make_base
 
 ROOT = Path(__file__).parents[2]
@@ -172,7 +172,7 @@ def prometheus(port: str, query: str) -> float:
 def get(url: str) -> str | None:
     """A page, or None where it is not served."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with open_loopback(url) as answer:
             return str(answer.read().decode())
     except OSError:
         return None

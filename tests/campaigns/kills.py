@@ -169,11 +169,11 @@ class Campaign:
         return {self.workers.metric(number, "anchors_digest") for number in self.workers.started}
 
     def _at_rest(self) -> bool:
-        """Whether all have the same anchors, fitted, and that for a while."""
+        """Whether all have the same anchors, all in force, and that for a while."""
         before = self._digests()
         time.sleep(2.0)
-        fitted = {self.workers.metric(number, "unfitted_changes") for number in self.workers.started}
-        return len(before) == 1 and None not in before and self._digests() == before and fitted == {0.0}
+        pending = {self.workers.metric(number, "learner_pending_changes") for number in self.workers.started}
+        return len(before) == 1 and None not in before and self._digests() == before and pending == {0.0}
 
     def _all_read(self) -> bool:
         reader = TopicReader(
@@ -232,7 +232,7 @@ class Campaign:
         document = {
             "encoder": {"model": MODEL_NAME, "model_config_file": str(CONFIG), "pretrained": str(WEIGHTS)},
             "vocabulary": {"classes": list(CLASSES), "templates": "simple"},
-            "adapter": {"anchors": {"budget": budget}, "refit": {"steps": 20}},
+            "adapter": {"anchors": {"budget": budget}},
             "batch": {"max_batch": 16, "max_wait_ms": 20},
             "kafka": {
                 "bootstrap_servers": self._kafka.bootstrap_servers,

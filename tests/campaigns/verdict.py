@@ -7,7 +7,8 @@ from typing import Any
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.events.image import anchor_id_of
-from stream_adapter.transport.kafka import read_topic
+from stream_adapter.transport.kafka.transport import KafkaTransport
+from stream_adapter.transport.transport import read_all
 from tests.campaigns.stream import PROBE, SOURCE
 
 
@@ -27,7 +28,7 @@ class Account:
     def of(cls, config: KafkaConfig) -> "Account":
         """Read it."""
         account = cls()
-        for record in read_topic(config, config.topics.images):
+        for record in read_all(KafkaTransport(config), "images"):
             headers = dict(record.headers)
             event_id = headers["ce_id"].decode()
             if not event_id.startswith(PROBE):
@@ -45,7 +46,7 @@ def judge(config: KafkaConfig, account: Account) -> tuple[list[str], list[str]]:
     """
     predicted = Counter(
         prediction["event"]["id"]
-        for prediction in map(_value, read_topic(config, config.topics.predictions))
+        for prediction in map(_value, read_all(KafkaTransport(config), "predictions"))
         if prediction["event"]["id"] in account.records
     )
     lost = [f"event {id}: {predicted[id]} of {n} predictions" for id, n in account.records.items() if predicted[id] < n]
@@ -55,7 +56,7 @@ def judge(config: KafkaConfig, account: Account) -> tuple[list[str], list[str]]:
 
     effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
     pruned_at_once: set[bytes] = set()
-    for record in read_topic(config, config.topics.anchors):
+    for record in read_all(KafkaTransport(config), "anchors"):
         headers = dict(record.headers)
         if record.value is not None and "event_id" in headers:
             effects[headers["event_id"].decode()][headers["label"].decode()] += 1
@@ -67,14 +68,14 @@ def judge(config: KafkaConfig, account: Account) -> tuple[list[str], list[str]]:
             lost.append(f"event {id}: its label {labels[-1]!r} had no effect")
         doubled += [f"event {id}: label {label!r} taught {n} times" for label, n in effects[id].items() if n > 1]
     doubled += [f"event {id} taught without a label" for id in effects.keys() - account.labels.keys()]
-    lost += [f"a dead letter: {record.key!r}" for record in read_topic(config, config.topics.dead_letters)]
+    lost += [f"a dead letter: {record.key!r}" for record in read_all(KafkaTransport(config), "dead_letters")]
     return lost, doubled
 
 
 def answers(config: KafkaConfig, probe: str) -> dict[str, dict[str, Any]]:
     """What was said about the events whose id begins with `probe`, by the rest of the id, without times."""
     found = {}
-    for prediction in map(_value, read_topic(config, config.topics.predictions)):
+    for prediction in map(_value, read_all(KafkaTransport(config), "predictions")):
         if prediction["event"]["id"].startswith(probe):
             kept = {name: prediction[name] for name in ("top", "gate", "anchors", "novelty", "versions")}
             # The last part names the evidence on the traffic. The probes are traffic too, and may change it in between.

@@ -10,9 +10,10 @@ import multiprocessing
 import os
 import signal
 import sys
-import urllib.request
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from stream_adapter.demo.loopback import open_loopback
 
 _PRELOAD = ["stream_adapter.service.main", "stream_adapter.transport.kafka", "stream_adapter.encode.loading"]
 _PR_SET_PDEATHSIG = 1
@@ -112,7 +113,7 @@ class Workers:
             return None
         with (
             contextlib.suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page,
+            open_loopback(f"http://127.0.0.1:{port}/metrics") as page,
         ):
             for line in page.read().decode().splitlines():
                 if line.startswith(f"stream_adapter_{name} "):

@@ -23,7 +23,7 @@ def problems_of(text: str) -> list[str]:
 def test_smallest_file_takes_every_default() -> None:
     config = parse(SMALLEST)
     assert config.batch.max_batch == 64
-    assert config.adapter.gamma == 10.0
+    assert config.adapter.mixture.window == 2_000
 
 
 def test_default_yaml_documents_every_key_with_its_default() -> None:
@@ -140,3 +140,104 @@ def test_missing_file_is_a_config_error(tmp_path: Path) -> None:
 
 def test_file_transport_needs_its_section() -> None:
     assert "`files` section" in problems_of(SMALLEST + "transport: files")[0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind"),
+    [
+        ("[no, cat]", "a truth value (as yes, no, on and off)"),
+        ("[2, cat]", "a number"),
+        ("[1.5, cat]", "a number"),
+        ("[2020-01-01, cat]", "a date"),
+        ("[null, cat]", "nothing (as null and ~)"),
+    ],
+)
+def test_a_word_that_yaml_reads_as_something_else_is_to_be_quoted(classes: str, kind: str) -> None:
+    (problem,) = problems_of(f"encoder: {{model: m, pretrained: p}}\nvocabulary: {{classes: {classes}}}")
+    assert problem.startswith(
+        f"vocabulary.classes.0: YAML reads this as {kind}; put quotes around it to have it as text"
+    )
+
+
+def test_a_word_that_is_a_key_is_to_be_quoted_and_no_secret() -> None:
+    (problem,) = problems_of("encoder: {model: m, pretrained: p}\nvocabulary: {classes: [a], prompts: {3: [x]}}")
+    assert (
+        problem == "vocabulary.prompts.3: YAML reads this as a number; put quotes around it to have it as text; found 3"
+    )
+
+
+def test_a_single_name_is_no_list() -> None:
+    (problem,) = problems_of("encoder: {model: m, pretrained: p}\nvocabulary: {classes: cat}")
+    assert problem == "vocabulary.classes: must be a list, such as [a, b]; found 'cat'"
+
+
+def test_a_section_given_twice_is_refused_with_both_lines() -> None:
+    (problem,) = problems_of(SMALLEST + "adapter: {canaries: [cat]}\nadapter: {gamma: 3}\n")
+    assert problem.startswith("not YAML: line 5: `adapter` is given again, it is in line 4 already")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("[a:9092, b:9093]", "a:9092,b:9093"),
+        ("[a, ' b ']", "a:9092,b:9092"),
+        ("127.0.0.1", "127.0.0.1:9092"),
+        ("'a:1 , b,'", "a:1,b:9092"),
+        ("'::1,[::1]:9093,[fe80::1%eth0]'", "[::1]:9092,[::1]:9093,[fe80::1%eth0]:9092"),
+        ("my_host.internal:19092", "my_host.internal:19092"),
+    ],
+)
+def test_brokers_are_read_as_everyone_writes_them(written: str, read: str) -> None:
+    assert parse(SMALLEST + f"kafka: {{bootstrap_servers: {written}}}").kafka.bootstrap_servers == read
+
+
+@pytest.mark.parametrize("server", ["a:b", "a:0", "a:65536", "SSL://a:1", "a:1 b:2", "[a b]:1", ":9092", "a:"])
+def test_what_is_no_broker_is_named(server: str) -> None:
+    (problem,) = problems_of(SMALLEST + f"kafka: {{bootstrap_servers: '{server}'}}")
+    assert problem.startswith(f"kafka.bootstrap_servers: {server!r} is no broker; expected host:port")
+
+
+def test_no_broker_at_all_is_one_only_on_files() -> None:
+    (problem,) = problems_of(SMALLEST + "kafka: {bootstrap_servers: ' , '}")
+    assert "`kafka.bootstrap_servers` is empty" in problem
+    parse(SMALLEST + "kafka: {bootstrap_servers: ''}\ntransport: files\nfiles: {input: a, output: b}")
+
+
+@pytest.mark.parametrize(("written", "read"), [("1e5", 100_000), ("'2.5E+3'", 2_500), ("1_000", 1_000), ("7", 7)])
+def test_a_number_may_have_an_exponent(written: str, read: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBER", written.strip("'"))
+    for text in (written, "'${NUMBER}'"):
+        config = parse(SMALLEST + f"batch: {{max_batch: {text}}}\nkafka: {{transaction_timeout_ms: 1e4}}")
+        assert (config.batch.max_batch, config.kafka.transaction_timeout_ms) == (read, 10_000)
+
+
+@pytest.mark.parametrize("written", ["1.5e0", "1e-3", "1e999", "0e0", "-1e3", "e5"])
+def test_what_is_no_count_is_refused(written: str) -> None:
+    (problem,) = problems_of(SMALLEST + f"batch: {{max_batch: {written}}}")
+    assert problem.startswith("batch.max_batch: ")
+
+
+@pytest.mark.parametrize("name", ["a b", "", ".", "..", "käse", "x" * 250, "a/b"])
+def test_a_topic_has_a_name_that_kafka_takes(name: str) -> None:
+    (problem,) = problems_of(SMALLEST + f"kafka: {{topics: {{drift: '{name}'}}}}")
+    assert problem.startswith("kafka.topics.drift: is no name for a topic")
+
+
+def test_every_role_has_a_topic_of_its_own() -> None:
+    (problem,) = problems_of(SMALLEST + "kafka: {topics: {images: x, drift: x, dead_letters: anchors}}")
+    assert problem.startswith("kafka.topics: each role needs a topic of its own; `x` is images and drift; `anchors` is")
+
+
+@pytest.mark.parametrize("key", ["input", "output"])
+def test_snapshots_have_a_folder_of_their_own(key: str) -> None:
+    files = {"input": "a", "output": "b"} | {key: "c/"}
+    text = SMALLEST + f"transport: files\nfiles: {files}\nsnapshots: {{folder: ./c}}"
+    (problem,) = problems_of(text)
+    assert f"`snapshots.folder` and `files.{key}` are both c" in problem
+
+
+def test_canaries_and_groups_are_compared_as_labels_are() -> None:
+    decomposed = "cafe\u0301"
+    config = parse(SMALLEST + f"adapter: {{canaries: [' {decomposed}']}}\ndrift: {{groups: {{g: ['{decomposed} ']}}}}")
+    assert config.adapter.canaries == ("caf\u00e9",)
+    assert config.drift.groups == {"g": ("caf\u00e9",)}

@@ -6,7 +6,8 @@ from PIL import Image, ImageStat
 
 from stream_adapter.demo.pictures import SIZE, demo_stream, draw
 from stream_adapter.demo.scenes import BACKGROUNDS, COLOURS, COUNTS, DEMO_CLASSES, SHAPES, TEXTURES, Scene
-from stream_adapter.demo.styles import FIRST_STYLE, SHIFTED_STYLE, STYLES, TRAINED_STYLES
+from stream_adapter.demo.styles import FIRST_STYLE, SHIFTED_STYLE, STYLES
+from training.scenes import TRAINED_STYLES
 
 SCENE = Scene("blue", "star", "solid", "one", "white")
 

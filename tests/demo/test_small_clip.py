@@ -12,14 +12,17 @@ import torch
 from safetensors.torch import load_file
 
 from stream_adapter.demo.pictures import SIZE, draw
-from stream_adapter.demo.scenes import DEMO_CLASSES, HELD_OUT, class_scene
-from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS, Tokenizer, load
-from stream_adapter.demo.styles import FIRST_STYLE, SHIFTED_STYLE, TRAINED_STYLES
-from stream_adapter.demo.zero_shot import (
+from stream_adapter.demo.scenes import DEMO_CLASSES, class_scene
+from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
+from stream_adapter.demo.styles import FIRST_STYLE, SHIFTED_STYLE
+from training.scenes import HELD_OUT, TRAINED_STYLES
+from training.zero_shot import (
     ALL_NAMES,
     HELD_OUT_NAMES,
     TRAINED_NAMES,
+    Tokenizer,
     accuracy,
+    load,
     pixels_of,
     text_vectors,
     to_input,

@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from stream_adapter.drift.guard import OVERALL, Guard
+from stream_adapter.drift.detector import ALL
+from stream_adapter.drift.guard import Guard
 
 QUIET = np.zeros(1, dtype=np.int64)
 
@@ -51,7 +52,7 @@ def test_alarm_only_changes_nothing() -> None:
 
 
 def test_releases_slowly_and_only_without_harm() -> None:
-    guard = Guard(2, hold=100, step=0.25)
+    guard = Guard(2, hold=100)
     guard.lower([1], labels=10, difference=-0.2, row=0)
     ones = np.ones(100, dtype=np.int64)
     assert guard.observe(ones, np.where(np.arange(100) < 10, -1, 0)) == []  # the undamped update still harms
@@ -97,7 +98,7 @@ def test_state_goes_through_json() -> None:
     restored.restore(json.loads(json.dumps(guard.state())))
     assert np.array_equal(restored.damping, guard.damping)
     assert restored.state() == guard.state()
-    assert OVERALL not in guard.state()
+    assert ALL not in guard.state()
 
 
 def test_settings_are_checked() -> None:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from stream_adapter.drift.detector import ALL
 from stream_adapter.drift.harm import BET_WEIGHTS, START_EVERY, HarmDetector, harm_factors
-from stream_adapter.drift.harm_groups import OVERALL, HarmByGroup, paired_differences
+from stream_adapter.drift.harm_groups import HarmByGroup, paired_differences
 from stream_adapter.drift.restarts import RestartMixture, restart_weight, weight_left
 
 
@@ -68,7 +69,8 @@ def test_a_late_change_is_found_and_dated() -> None:
     assert signal.row - 200 < signal.since < signal.row + 300
     assert signal.e_value is not None
     assert signal.e_value >= 100
-    assert signal.details["low"] < signal.details["difference"] < signal.details["high"] <= -0.01
+    assert signal.interval is not None
+    assert signal.interval.low < signal.details["difference"] < signal.interval.high <= -0.01
 
 
 def test_says_not_enough_evidence_instead_of_a_number() -> None:
@@ -89,9 +91,9 @@ class TestByGroup:
         harm = HarmByGroup(group_of_class=np.array([0, 0, 1]))
         labels = np.tile([0, 1, 2], 300)
         signals = harm.observe(labels, np.where(labels == 1, -1, 0))
-        assert {signal.subject for signal in signals} == {OVERALL, 0}
+        assert {signal.subject for signal in signals} == {ALL, 0}
         assert harm.classes_at_fault(0) == [1]
-        assert harm.classes_at_fault(OVERALL) == [1]
+        assert harm.classes_at_fault(ALL) == [1]
         assert harm.classes_at_fault(1) == []
 
     def test_rows_are_those_of_the_batch(self) -> None:

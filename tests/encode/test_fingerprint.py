@@ -44,7 +44,7 @@ def test_precision_does_not_enter(tmp_path: Path) -> None:
 
 def test_it_is_the_same_tomorrow(tmp_path: Path) -> None:
     weights = {"weight": torch.arange(12, dtype=torch.float32).reshape(3, 4), "bias": torch.zeros(3)}
-    assert fingerprint(weights, CONFIG, PREPROCESS) == "f2b4ce79ee673230"
+    assert fingerprint(weights, CONFIG, PREPROCESS) == "69cb6b85102aceda"
 
 
 def test_one_bit_of_one_weight_changes_it(state: dict[str, torch.Tensor]) -> None:
@@ -84,6 +84,13 @@ def test_renaming_or_reshaping_a_tensor_changes_it(state: dict[str, torch.Tensor
 )
 def test_preprocessing_enters(state: dict[str, torch.Tensor], other: dict[str, object]) -> None:
     assert fingerprint(state, CONFIG, PreprocessCfg(**other)) != fingerprint(state, CONFIG, PREPROCESS)
+
+
+def test_turning_by_exif_enters(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    assert fingerprint(state, CONFIG, PREPROCESS, exif_orientation=False) != fingerprint(state, CONFIG, PREPROCESS)
+    config = write_tiny_clip(tmp_path)
+    lying = load_encoder(config.model_copy(update={"exif_orientation": False}))
+    assert lying.fingerprint != load_encoder(config).fingerprint
 
 
 def test_the_activation_enters_though_no_tensor_shows_it(state: dict[str, torch.Tensor]) -> None:

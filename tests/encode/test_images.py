@@ -1,4 +1,4 @@
-"""The decoder against open_clip's pipeline: `Image.open`, then its evaluation transform."""
+"""The decoder against open_clip's evaluation transform of the picture that a person sees."""
 
 import io
 import threading
@@ -11,24 +11,33 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.errors import UndecodableImage
-from tests.picture_files import encoded, jpeg_declaring, picture, png, soft_shapes
+from tests.picture_files import encoded, picture, png, soft_shapes
 from tests.shared_data import shared
 
 TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 CONFIG = PreprocessCfg(size=224)
 
 
-def decoder(**limits: int) -> ImageDecoder:
-    return ImageDecoder(CONFIG, **{"max_pixels": 50_000_000, "max_bytes": 20_000_000, **limits})
+def decoder(**options: int) -> ImageDecoder:
+    return ImageDecoder(CONFIG, **{"max_pixels": 50_000_000, "max_bytes": 20_000_000, **options})
+
+
+def as_seen(data: bytes) -> Image.Image:
+    """What a viewer shows of a file, by Pillow alone."""
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
 
 
 def by_open_clip(data: bytes) -> np.ndarray:
-    """What open_clip's transform makes of a file, taken back to grey levels: float (3, H, W)."""
-    normalised = image_transform_v2(CONFIG, is_train=False)(Image.open(io.BytesIO(data)))
+    """What open_clip's transform makes of what is seen, taken back to grey levels: float (3, H, W)."""
+    normalised = image_transform_v2(CONFIG, is_train=False)(as_seen(data))
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (CONFIG.mean, CONFIG.std))
     return ((normalised * std + mean) * 255).numpy()
 
@@ -41,16 +50,20 @@ def assert_as_open_clip(data: bytes, content_type: str = "") -> None:
 
 
 MODES = {
-    "JPEG": ("RGB", "L", "1", "CMYK"),
+    "JPEG": ("RGB", "L", "1", "CMYK", "YCbCr"),
     "PNG": ("RGB", "L", "LA", "RGBA", "P", "1"),
     "WEBP": ("RGB", "RGBA"),
+    "GIF": ("RGB", "L", "P", "1", "RGBA"),
+    "BMP": ("RGB", "L", "P", "1", "RGBA"),
+    "TIFF": ("RGB", "L", "LA", "RGBA", "P", "1", "CMYK", "YCbCr"),
+    "AVIF": ("RGB", "RGBA"),
 }
 
 
 @pytest.mark.parametrize(("kind", "mode"), [(kind, mode) for kind, modes in MODES.items() for mode in modes])
 @pytest.mark.parametrize(("height", "width"), [(300, 400), (100, 60)])
 def test_every_format_and_colour_mode_equals_open_clip(kind: str, mode: str, height: int, width: int) -> None:
-    assert_as_open_clip(picture(kind, height, width, mode), TYPES[kind])
+    assert_as_open_clip(picture(kind, height, width, mode), TYPES.get(kind, ""))
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"keep_rgb": True}])
@@ -58,12 +71,10 @@ def test_jpeg_variants_equal_open_clip(options: dict[str, object]) -> None:
     assert_as_open_clip(picture("JPEG", 300, 400, **options))
 
 
-def test_a_transparent_background_is_black_whatever_colour_hides_there() -> None:
-    image = soft_shapes(300, 300).convert("RGBA")
-    alpha = np.zeros((300, 300), np.uint8)
-    alpha[100:200, 100:200] = 255
-    image.putalpha(Image.fromarray(alpha))
-    assert_as_open_clip(encoded(image, "PNG"))
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_tiff_variants_equal_open_clip(compression: str) -> None:
+    assert_as_open_clip(picture("TIFF", 300, 400, compression=compression))
+    assert_as_open_clip(picture("TIFF", 300, 400, compression=compression, big_tiff=True))
 
 
 @pytest.mark.data
@@ -74,14 +85,6 @@ def test_real_pictures_equal_open_clip() -> None:
         assert_as_open_clip(file.read_bytes(), "image/jpeg")
 
 
-def test_exif_orientation_is_ignored_as_open_clip_ignores_it() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turned by 90 degrees
-    turned = picture("JPEG", 300, 400, exif=exif)
-    assert_as_open_clip(turned)
-    np.testing.assert_array_equal(decoder()(turned), decoder()(picture("JPEG", 300, 400)))
-
-
 def test_sixteen_bit_grey_keeps_its_shades() -> None:
     shades = np.linspace(0, 65535, 300 * 300).reshape(300, 300).astype(np.uint16)
     ours = decoder()(encoded(Image.fromarray(shades), "PNG"))
@@ -89,13 +92,32 @@ def test_sixteen_bit_grey_keeps_its_shades() -> None:
     np.testing.assert_array_equal(ours, eight_bit)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["TIFF", "PNG"])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_sixteen_bit_grey_of_every_origin(kind: str, white_is_zero: bool) -> None:
+    shades = np.linspace(0, 65535, 300 * 300).reshape(300, 300).astype(np.uint16)
+    options = {"tiffinfo": {262: 0}} if white_is_zero and kind == "TIFF" else {}
+    ours = decoder()(encoded(Image.fromarray(shades), kind, **options)).astype(int)
+    black_first = ours[:, 0].mean() < ours[:, -1].mean()
+    assert black_first != bool(options)
+    assert ours.min() <= 1
+    assert ours.max() >= 254
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_values_without_a_black_and_a_white_are_refused(mode: str) -> None:
+    with pytest.raises(UndecodableImage, match=r"400 × 300 pixels has 32-bit values.*8 or 16 bits"):
+        decoder()(encoded(soft_shapes(300, 400).convert(mode), "TIFF"))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "TIFF", "AVIF"])
 def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
     first, second = soft_shapes(300, 300), soft_shapes(300, 301).resize((300, 300))
-    animated = encoded(first, kind, save_all=True, append_images=[second], duration=100, lossless=True)
-    alone = encoded(first, kind, lossless=True)
+    options = {"TIFF": {}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}.get(kind, {"lossless": True})
+    animated = encoded(first, kind, save_all=True, append_images=[second], duration=100, **options)
+    alone = encoded(first, kind, **options)
     assert len(animated) > len(alone)
-    np.testing.assert_array_equal(decoder()(animated), decoder()(alone))
+    np.testing.assert_allclose(decoder()(animated).astype(int), decoder()(alone), atol=2 if kind == "AVIF" else 0)
 
 
 @pytest.mark.parametrize("size", [(700, 5_000), (1_340, 2_000)])
@@ -128,19 +150,20 @@ def test_a_damaged_jpeg_that_every_viewer_shows_passes() -> None:
     assert_as_open_clip(data[:at] + bytes(200) + data[at:])  # "extraneous bytes before marker"
 
 
-@pytest.mark.parametrize(
-    "content_type", ["image/jpeg", "IMAGE/JPEG", "image/jpg", "image/jpeg; q=1", "", "application/octet-stream"]
-)
-def test_content_types_that_agree_or_say_nothing(content_type: str) -> None:
-    assert decoder()(picture("JPEG"), content_type).shape == (3, 224, 224)
+@pytest.mark.parametrize("kind", MODES)
+def test_the_content_type_changes_nothing(kind: str) -> None:
+    data = picture(kind)
+    expected = decoder()(data)
+    for content_type in ("image/jpeg", "image/png", "image/*", "application/octet-stream", "text/html", "", "\x00é"):
+        np.testing.assert_array_equal(decoder()(data, content_type), expected)
 
 
-def test_a_contradicting_content_type_is_refused_with_both() -> None:
-    with pytest.raises(UndecodableImage, match="says 'image/png', the bytes are a JPEG picture"):
-        decoder()(picture("JPEG"), "image/png")
+def test_what_is_no_picture_is_refused_with_what_it_was_declared_as() -> None:
+    with pytest.raises(UndecodableImage, match=r"not a picture.*JPEG.*looks like HTML.*declared as 'image/jpeg'"):
+        decoder()(b"<html>404</html>", "image/jpeg")
 
 
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("kind", MODES)
 def test_the_limits_are_inclusive_and_name_their_key(kind: str) -> None:
     data = picture(kind, 100, 200)
     assert decoder(max_pixels=20_000, max_bytes=len(data))(data).shape == (3, 224, 224)
@@ -171,16 +194,9 @@ def test_lack_of_memory_is_not_the_pictures_fault(monkeypatch: pytest.MonkeyPatc
         decoder()(picture("PNG"))
 
 
-def test_a_jpeg_without_its_end_marker_is_refused_and_says_truncated() -> None:
-    with pytest.raises(UndecodableImage, match="128 × 96 pixels is truncated"):
-        decoder()(picture("JPEG")[:-2])
-    with pytest.raises(UndecodableImage, match="is truncated"):
-        decoder()(jpeg_declaring(200, 128))
-
-
 def test_many_threads_get_the_same_pixels_and_no_global_state_changes() -> None:
     before = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS, torch.get_num_threads())
-    files = [picture(kind, 200 + 10 * i, 300) for i in range(4) for kind in TYPES]
+    files = [picture(kind, 200 + 10 * i, 300) for i in range(2) for kind in MODES]
     decode = decoder()
     alone = [decode(data) for data in files]
     barrier = threading.Barrier(8)
@@ -197,7 +213,7 @@ def test_many_threads_get_the_same_pixels_and_no_global_state_changes() -> None:
     assert before[0] is False
 
 
-SOUND = [picture(kind, 40, 50) for kind in TYPES]
+SOUND = [picture(kind, 40, 50) for kind in MODES]
 
 
 @settings(max_examples=300, deadline=None)

@@ -2,8 +2,6 @@ from pathlib import Path
 
 import open_clip
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stream_adapter.config import VocabularyConfig
 from stream_adapter.encode.prompts import class_prompts
@@ -42,6 +40,27 @@ def test_braces_in_a_name_and_other_braces_in_a_template_are_just_text() -> None
     assert prompts["{x}"] == ("a {x} of {kind}",)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("great_white_shark", "great white shark"), ("_a__b_", "a b"), ("no_2 ", "no 2"), ("___", "___"), ("a-b", "a-b")],
+)
+def test_the_prompt_has_words_and_the_label_is_as_it_was(name: str, words: str) -> None:
+    config = VocabularyConfig(classes=(name, "cat"), templates=("a {}.",), prompts={name: ("one {}", "a_b")})
+    assert class_prompts(config) == {name.strip(): (f"one {words}", "a_b"), "cat": ("a cat.",)}
+    kept = config.model_copy(update={"underscores_as_blanks": False, "prompts": {}})
+    assert class_prompts(kept) == {name.strip(): (f"a {name.strip()}.",), "cat": ("a cat.",)}
+
+
+def test_names_are_kept_in_the_form_in_which_labels_are_compared() -> None:
+    config = VocabularyConfig(classes=(" cafe\u0301",), templates="none", prompts={"caf\u00e9 ": ("a {}",)})
+    assert class_prompts(config) == {"caf\u00e9": ("a caf\u00e9",)}
+
+
+def test_prompts_for_a_class_in_other_letters_name_it() -> None:
+    with pytest.raises(VocabularyError, match="describes 'CAT', which is not a class; did you mean 'cat'"):
+        class_prompts(VocabularyConfig(classes=("bat", "cat"), prompts={"CAT": ("x",)}))
+
+
 @pytest.mark.parametrize("templates", [("a cat",), ("a {}", "a cat"), ()])
 def test_a_template_without_a_place_for_the_name_is_refused(templates: tuple[str, ...]) -> None:
     with pytest.raises(VocabularyError, match=r"need `\{\}`"):
@@ -66,16 +85,19 @@ def test_empty_prompts_are_refused(texts: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("classes", "message"),
-    [((), "no classes"), (("cat", " "), r"positions \[1\] are empty"), (("a", "b", "a "), "more than once: 'a'")],
+    [
+        ((), "no classes"),
+        (("cat", " "), r"positions \[1\] are empty"),
+        (("", "a"), r"positions \[0\] are empty"),
+        (("a", "b", "a"), "more than once: 'a'; a label"),
+        (("a", "b", "a "), "more than once: 'a', written 'a', 'a '; a label"),
+        (("caf\u00e9", "cafe\u0301"), r"more than once: 'caf\u00e9', written 'cafe\\u0301', 'caf\\xe9'; a label"),
+        (("cat", "d\x00g", "a\x1bb"), r"2 class names hold control characters: 'd\\x00g', 'a\\x1bb'"),
+    ],
 )
 def test_names_must_be_there_and_distinct(classes: tuple[str, ...], message: str) -> None:
     with pytest.raises(VocabularyError, match=message):
         class_prompts(VocabularyConfig(classes=classes))
-
-
-def test_a_text_file_has_one_name_a_line(tmp_path: Path) -> None:
-    text = "\ufeff# animals\ncat\r\n\n  hot dog  \nC# book\n"
-    assert list(from_file(tmp_path, text)) == ["cat", "hot dog", "C# book"]
 
 
 def test_a_yaml_file_maps_names_to_prompts(tmp_path: Path) -> None:
@@ -88,42 +110,3 @@ def test_a_yaml_file_maps_names_to_prompts(tmp_path: Path) -> None:
 def test_the_configurations_prompts_win_over_the_files(tmp_path: Path) -> None:
     prompts = from_file(tmp_path, "cat: [old]", "classes.yaml", prompts={"cat": ("new",)})
     assert prompts == {"cat": ("new",)}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("- cat\n- dog\n", "must map class names to prompts, found list"),
-        ("", "found NoneType"),
-        ("no: [x]\n", "class name False is read as bool; put it in quotes"),
-        ("cat: 3\n", "'cat' needs a list of texts"),
-        ("cat: [x, 3]\n", "'cat' needs a list of texts"),
-        ("cat: [x]\ndog: [y]\ncat: [z]\n", "cat given more than once"),
-        ("'cat ': [x]\ncat: [z]\n", "more than once: 'cat'"),
-        ("cat: []\n", "'cat' has no prompts"),
-        ("cat: [x\n", "cannot be read"),
-        ("cat: !!python/object/apply:os.getcwd []\n", "cannot be read"),
-    ],
-)
-def test_a_yaml_file_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(VocabularyError, match=message):
-        from_file(tmp_path, text, "classes.yaml")
-
-
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(VocabularyError, match=r"missing\.txt cannot be read"):
-        class_prompts(VocabularyConfig(classes_file=tmp_path / "missing.txt"))
-    (tmp_path / "latin").write_bytes("für".encode("latin-1"))
-    with pytest.raises(VocabularyError, match="latin cannot be read"):
-        class_prompts(VocabularyConfig(classes_file=tmp_path / "latin"))
-
-
-@given(text=st.text(max_size=80), name=st.sampled_from(["classes.txt", "classes.yaml"]))
-def test_any_file_is_read_or_refused_and_nothing_else(
-    tmp_path_factory: pytest.TempPathFactory, text: str, name: str
-) -> None:
-    try:
-        prompts = from_file(tmp_path_factory.mktemp("classes"), text.replace("\ud800", ""), name)
-    except VocabularyError:
-        return
-    assert all(name == name.strip() != "" and texts for name, texts in prompts.items())

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from stream_adapter.config import EncoderConfig
 from stream_adapter.encode.towers import load_towers
 from stream_adapter.errors import EncoderError
-from tests.tiny_clip import CONFIG, write_tiny_clip
+from tests.tiny_clip import CONFIG, OPENAI_PREPROCESS, write_tiny_clip
 
 
 def refused(config: EncoderConfig, message: str, *, text: bool = False) -> None:
@@ -89,7 +89,8 @@ def test_a_folder_loads_with_its_own_tokenizer(tmp_path: Path) -> None:
 
 def test_a_folder_without_weights_is_refused_not_filled_at_random(tmp_path: Path) -> None:
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG}))
-    refused(EncoderConfig(model=f"local-dir:{tmp_path}"), "cannot load local-dir:.*could not be loaded")
+    config = EncoderConfig(model=f"local-dir:{tmp_path}", preprocess=OPENAI_PREPROCESS)
+    refused(config, "cannot load local-dir:.*could not be loaded")
 
 
 def test_an_own_tokenizer_is_found_beside_the_architecture(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 
-from stream_adapter.evaluate.changes import Changes, Confusion, by_part, changes, confusions, curve
+from stream_adapter.evaluate.changes import Changes, changes, confusions, curve
 from stream_adapter.evaluate.results import Trace
 from stream_adapter.evaluate.scores import judge
 
@@ -27,14 +27,8 @@ def test_changes_by_hand() -> None:
 
 def test_confusions_by_hand() -> None:
     fixed, caused = confusions([(AFTER, BEFORE), (AFTER, BEFORE)])
-    assert fixed == [Confusion(truth=0, taken_for=1, events=2)]
-    assert caused == [Confusion(truth=1, taken_for=2, events=2), Confusion(truth=2, taken_for=1, events=2)]
-
-
-def test_the_parts_of_a_stream_add_up_to_the_whole() -> None:
-    parts = by_part([(AFTER, BEFORE)], "labelled", parts=4)
-    assert sum(part.fixed for part in parts) == 1
-    assert sum(part.events for part in parts) == 4
+    assert fixed == [(0, 1, 2)]
+    assert caused == [(1, 2, 2), (2, 1, 2)]
 
 
 def test_a_curve_begins_with_the_first_event_of_its_group() -> None:

@@ -43,7 +43,7 @@ class Page(html.parser.HTMLParser):
         self.figures = 0
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        if tag not in {"meta", "line", "circle", "rect", "br"}:
+        if tag not in {"meta", "line", "circle", "rect", "polygon", "br"}:
             self.open.append(tag)
         self.figures += tag == "svg"
         self.loaded += [value for name, value in attributes if name in {"src", "href"} and value]
@@ -71,7 +71,7 @@ def test_a_stream_with_both_reports(
     report_file, page_file = tmp_path / "report.json", tmp_path / "report.html"
     options = (
         "--methods",
-        "knn,ours",
+        "knn,default",
         "--seeds",
         "2",
         "--json",
@@ -83,13 +83,13 @@ def test_a_stream_with_both_reports(
     )
     assert run(monkeypatch, "stream", file, *options) == 0
     shown = capsys.readouterr().out
-    for word in ("zero-shot", "last-label", "knn", "ours", "labelled", "canary", "photo"):
+    for word in ("zero-shot", "knn", "default", "labelled", "canary", "photo"):
         assert word in shown
     report: dict[str, Any] = json.loads(report_file.read_text())
     assert report["protocol"] == "stream"
     assert report["settings"]["label_noise"] == 0.1
     assert {"stream_adapter", "numpy", "torch", "python"} <= set(report["versions"])
-    assert {row["method"] for row in report["results"]} == {"zero-shot", "last-label", "knn", "ours"}
+    assert {row["method"] for row in report["results"]} == {"zero-shot", "knn", "default"}
     assert {row["group"] for row in report["results"]} == {"labelled", "canary"}
     assert {row["domain"] for row in report["results"]} == {"all", "photo", "cartoon"}
     for row in report["results"]:
@@ -98,25 +98,62 @@ def test_a_stream_with_both_reports(
         assert 0.0 <= accuracy["low"] <= accuracy["mean"] <= accuracy["high"] <= 1.0
         assert len(row["per_seed"]) == 2
         assert {"windowed", "faded"} <= set(row)
-    assert len(report["seconds"]["ours"]) == 2
+    assert len(report["seconds"]["default"]) == 2
     assert len(report["held_out"]) == 2
-    check_page(page_file, figures=7)
+    check_page(page_file, figures=5)
     page = page_file.read_text()
     for heading in (
         "What is gained",
         "over the stream",
         "changed predictions",
-        "Confusion that ours fixed",
+        "Confusion that default fixed",
         "Reliability",
     ):
         assert heading in page
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_near_copies_with_both_reports(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, file: Path, wrong: bool
+) -> None:
+    report_file, page_file = tmp_path / "report.json", tmp_path / "report.html"
+    options = ["--order", "cameras", "--copies", "20", "--sources", "2", "--camera-classes", "2", "--spread", "0.9"]
+    options += ["--copies-wrong"] * wrong
+    options += ["--methods", "knn,slda,default", "--seeds", "2", "--json", str(report_file), "--html", str(page_file)]
+    assert run(monkeypatch, "stream", file, *options) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    report: dict[str, Any] = json.loads(report_file.read_text())
+    assert report["protocol"] == "stream"
+    assert report["settings"]["order"] == "cameras"
+    assert report["settings"]["camera_classes"] == 2
+    rows = {(row["method"], row["group"]): row for row in report["copies"]}
+    assert set(rows) == {(m, g) for m in ("zero-shot", "knn", "slda", "default") for g in ("all", "seen", "not seen")}
+    for row in rows.values():
+        assert {"before", "after"} <= set(row)
+        assert ("deleted" in row) == wrong
+        worst = row["after"]["worst_class"]
+        assert worst["events"] > 0
+        assert worst["change"] <= row["after"]["change"] + 1e-6, "no class did worse than the worst"
+    assert rows["knn", "seen"]["events"] + rows["knn", "not seen"]["events"] == rows["knn", "all"]["events"] == 2 * 116
+    groups = {row["group"] for row in report["results"] if row["method"] == "knn"}
+    assert groups == {"before", "after"} | ({"deleted"} if wrong else set())
+    page = page_file.read_text()
+    for word in ("classes that had cameras", "classes that had none"):
+        assert word in shown
+        assert word in page
+    assert ("cannot forget" in page) == ("cannot forget" in shown) == wrong
+    if wrong:
+        assert rows["slda", "all"]["deleted"] is None
+        assert rows["knn", "all"]["deleted"] == rows["knn", "all"]["before"], "it had learned nothing else"
+    check_page(page_file, figures=0)
 
 
 def test_a_run_is_repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: Path) -> None:
     found = []
     for name in ("first.json", "second.json"):
         assert (
-            run(monkeypatch, "stream", file, "--methods", "ours,rail", "--seeds", "1", "--json", tmp_path / name) == 0
+            run(monkeypatch, "stream", file, "--methods", "default,rail", "--seeds", "1", "--json", tmp_path / name)
+            == 0
         )
         found.append(json.loads((tmp_path / name).read_text())["results"])
     assert found[0] == found[1]
@@ -163,6 +200,13 @@ def test_incremental_with_both_reports(monkeypatch: pytest.MonkeyPatch, tmp_path
         (("--methods", ","), "no method was named"),
         (("--canaries", "cat,fox"), "not in the vocabulary of made.npz: fox"),
         (("--canaries", "1.5"), "between 0 and 1, found 1.5"),
+        (("--methods", "ours"), "unknown method 'ours'"),
+        (("--copies", "10"), "--copies does not fit --order shuffled: there are copies with --order cameras alone"),
+        (("--order", "cameras", "--canaries", "cat"), "--canaries does not fit --order cameras: there are no canaries"),
+        (("--order", "cameras", "--camera-classes", "some"), "a whole number from 1 on, or all; found 'some'"),
+        (("--order", "cameras", "--camera-classes", "7"), "has 6 classes with at least two pictures"),
+        (("--order", "recorded", "--canaries-after", "0.5"), "out of the file's order"),
+        (("--canary-labels", "1", "--canaries", "0"), "there are no canaries"),
         (("--json", "absent/report.json"), "the folder of absent/report.json does not exist"),
     ],
 )

@@ -23,13 +23,13 @@ SEEDS = 5
 def test_both_win_whatever_is_labelled(regime: dict[str, float | str]) -> None:
     features = read_features(shared("whurs19_clip_vitb32.npz"))
     settings = StreamSettings(events=len(features), **regime)  # type: ignore[arg-type]
-    evaluation = Evaluation(features, settings, ("zero-shot", "ours"), SEEDS, AdapterConfig())
+    evaluation = Evaluation(features, settings, ("zero-shot", "default"), SEEDS, AdapterConfig())
     rows = {
         (row["method"], row["group"]): np.array([draw["accuracy"] for draw in row["per_seed"]])
         for row in document(evaluation, run_all(evaluation, 1, lambda events: None))["results"]
     }
-    labelled = rows["ours", "labelled"] - rows["zero-shot", "labelled"]  # (SEEDS,)
-    canary = rows["ours", "canary"] - rows["zero-shot", "canary"]
+    labelled = rows["default", "labelled"] - rows["zero-shot", "labelled"]  # (SEEDS,)
+    canary = rows["default", "canary"] - rows["zero-shot", "canary"]
     print(regime, f"labelled {100 * labelled.mean():+.1f} (worst {100 * labelled.min():+.1f})", end=", ")
     print(f"canary {100 * canary.mean():+.1f} (worst {100 * canary.min():+.1f})")
     if regime == {"label_rate": 0.0}:

@@ -12,7 +12,7 @@ from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.stream import StreamSettings
 from tests.evaluate.data import make_features
 
-EVALUATION = Evaluation(make_features(60), StreamSettings(), ("zero-shot", "ours"), 2, AdapterConfig())
+EVALUATION = Evaluation(make_features(60), StreamSettings(), ("zero-shot", "default"), 2, AdapterConfig())
 
 
 def run(method: str, seed: int, accuracy: float, kinds: list[str] | None = None) -> Run:
@@ -26,8 +26,8 @@ def run(method: str, seed: int, accuracy: float, kinds: list[str] | None = None)
 RUNS = [
     run("zero-shot", 0, 0.6),
     run("zero-shot", 1, 0.8),
-    run("ours", 0, 0.9, ["labelled", "present", "dormant"]),
-    run("ours", 1, 1.0, ["labelled", "labelled", "dormant"]),
+    run("default", 0, 0.9, ["labelled", "present", "dormant"]),
+    run("default", 1, 1.0, ["labelled", "labelled", "dormant"]),
 ]
 
 
@@ -35,19 +35,19 @@ def test_what_is_unknown_is_null_and_the_rest_is_rounded() -> None:
     report = document(EVALUATION, RUNS)
     text = json.dumps(report, allow_nan=False)
     rows = {(row["method"], row["group"]): row for row in json.loads(text)["results"]}
-    ours = rows["ours", "labelled"]
-    assert ours["accuracy"]["mean"] == 0.95
-    assert ours["before"] == {"accuracy": 0.7, "ece": 0.1, "nll": 0.5, "brier": 0.3}
-    assert [figures["accuracy"] for figures in ours["per_seed"]] == [0.9, 1.0]
-    assert ours["windowed"] == 0.95
-    empty = rows["ours", "canary"]
+    adapted = rows["default", "labelled"]
+    assert adapted["accuracy"]["mean"] == 0.95
+    assert adapted["before"] == {"accuracy": 0.7, "ece": 0.1, "nll": 0.5, "brier": 0.3}
+    assert [figures["accuracy"] for figures in adapted["per_seed"]] == [0.9, 1.0]
+    assert adapted["windowed"] == 0.95
+    empty = rows["default", "canary"]
     assert empty["accuracy"] == {"mean": None, "low": None, "high": None}
     assert empty["ece"] is None
-    assert "shots" not in ours
+    assert "shots" not in adapted
 
 
 def test_kinds_are_mean_counts_over_seeds() -> None:
-    assert document(EVALUATION, RUNS)["kinds"] == {"ours": {"labelled": 1.5, "present": 0.5, "dormant": 1.0}}
+    assert document(EVALUATION, RUNS)["kinds"] == {"default": {"labelled": 1.5, "present": 0.5, "dormant": 1.0}}
 
 
 def test_a_table_has_every_method_and_group() -> None:
@@ -55,7 +55,7 @@ def test_a_table_has_every_method_and_group() -> None:
     show(EVALUATION, RUNS, console)
     text = console.export_text()
     assert "95.0 ±" in text
-    for word in ("made", "zero-shot", "ours", "labelled", "canary", "ECE", "2 seeds"):
+    for word in ("made", "zero-shot", "default", "labelled", "canary", "ECE", "2 seeds"):
         assert word in text
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -6,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.class_presence import ClassKind
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.features import UNKNOWN, Features
-from stream_adapter.evaluate.methods import METHODS, Batch, Lessons, Task
-from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, plan_stream, run_stream, turns
+from stream_adapter.evaluate.methods import METHODS, Batch, Lessons, Method, Task
+from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, batches, plan_stream, run_stream
 from tests.evaluate.data import make_features
 
 FEATURES = make_features(240, unknown=12)
@@ -116,6 +117,44 @@ def test_by_domain_takes_as_many_of_each_in_the_files_order() -> None:
     assert FEATURES.domains[plan.rows].tolist() == ["photo"] * 50 + ["cartoon"] * 50
 
 
+def test_recorded_is_the_files_order_without_the_canaries_that_the_rate_leaves_out() -> None:
+    chosen = StreamSettings(order="recorded", canaries=("cat",), canary_rate=0.5, events=150)
+    plan = plan_stream(FEATURES, chosen, 0)
+    assert len(plan) == 150
+    assert (np.diff(plan.rows) > 0).all(), "ascending rows"
+    left_out = np.setdiff1d(np.arange(plan.rows.max()), plan.rows)
+    assert set(FEATURES.labels[left_out].tolist()) == {0}
+    everything = plan_stream(FEATURES, StreamSettings(order="recorded"), 0)
+    np.testing.assert_array_equal(everything.rows, np.arange(240))
+
+
+@pytest.mark.parametrize("delay", [0, 30])
+def test_the_first_labels_of_canaries_are_learned_and_not_scored(delay: int) -> None:
+    chosen = StreamSettings(canaries=("cat", "house"), canary_labels=3, label_rate=0.3, label_noise=0.5, delay=delay)
+    plain = plan_stream(FEATURES, dataclasses.replace(chosen, canary_labels=0), 1)
+    plan = plan_stream(FEATURES, chosen, 1)
+    np.testing.assert_array_equal(plan.rows, plain.rows)
+    truth = FEATURES.labels[plan.rows]
+    changed = np.flatnonzero(plan.taught != plain.taught)
+    for label in (0, 3):
+        first = np.flatnonzero(truth == label)[:3]
+        assert plan.taught[first].tolist() == [label] * 3, "rightly, whatever the noise"
+        assert (plan.truth[first] == UNKNOWN).all()
+        assert set(first) <= set(changed)
+    assert len(changed) == 6
+    made: list[tuple[str, ...]] = []
+
+    def make(never: tuple[str, ...]) -> Method:
+        made.append(never)
+        return METHODS["zero-shot"](Task(FEATURES.vocabulary, never))
+
+    outcome = chosen.run(FEATURES, make, 1, lambda n: None)
+    assert made == [()], "no class is kept from the method"
+    assert outcome.held_out == ("cat", "house")
+    (canary,) = [sample.figures for sample in outcome.samples if (sample.group, sample.domain) == ("canary", "all")]
+    assert canary.events == int(np.isin(truth, [0, 3]).sum()) - 6
+
+
 def test_held_back_canaries_all_come_and_spread_over_the_rest() -> None:
     plan = plan_stream(make_features(600), StreamSettings(canaries=("cat", "dog"), canaries_after=0.5, events=600), 0)
     places = np.flatnonzero(is_canary(plan))
@@ -145,7 +184,7 @@ def test_labels_for_the_least_and_the_most_confident() -> None:
 def test_a_batch_of_the_plan_has_its_own_vectors_and_labels() -> None:
     chosen = StreamSettings(batch=32, delay=40, label_rate=1.0, canaries=0.0)
     plan = plan_stream(FEATURES, chosen, 0)
-    for batch, lessons, truth in turns(FEATURES, plan, chosen):
+    for batch, lessons, truth in batches(FEATURES, plan, chosen):
         np.testing.assert_array_equal(batch.vectors, FEATURES.vectors[plan.rows[batch.ids]])
         np.testing.assert_array_equal(truth, plan.truth[batch.ids])
         np.testing.assert_array_equal(lessons.vectors, FEATURES.vectors[plan.rows[lessons.ids]])
@@ -160,9 +199,12 @@ def test_a_batch_of_the_plan_has_its_own_vectors_and_labels() -> None:
         ({"events": 0}, "events must be at least 1, found 0"),
         ({"delay": -1}, "delay must be at least 0"),
         ({"batch": 0}, "batch must be at least 1"),
+        ({"canary_labels": -1}, "canary-labels must be at least 0, found -1"),
+        ({"canary_labels": 1, "canaries": 0.0}, "canary-labels is 1, but there are no canaries"),
+        ({"order": "recorded", "canaries_after": 0.5}, "out of the file's order"),
     ],
 )
-def test_values_out_of_range_are_refused(wrong: dict[str, float], said: str) -> None:
+def test_values_out_of_range_are_refused(wrong: dict[str, float | str], said: str) -> None:
     with pytest.raises(EvaluationError, match=said):
         StreamSettings(**wrong)  # type: ignore[arg-type]
 

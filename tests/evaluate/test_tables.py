@@ -18,7 +18,7 @@ def test_every_method_has_a_colour_of_its_own() -> None:
 
 @pytest.mark.parametrize(("gain", "style"), [(0.02, "up"), (-0.02, "down"), (0.0001, "soft")])
 def test_a_cell_says_how_far_it_is_from_zero_shot(gain: float, style: str) -> None:
-    text = accuracy(row("ours", 0.8 + gain, half=0.05), row("zero-shot", 0.8))
+    text = accuracy(row("default", 0.8 + gain, half=0.05), row("zero-shot", 0.8))
     assert text.startswith(f"{80 + 100 * gain:.1f} <small>")
     assert f'class="{style}">{100 * gain:+.1f}' in text
 

@@ -69,6 +69,7 @@ def test_is_a_cloud_event_on_the_drift_channel() -> None:
     assert headers["ce_type"] == "stream_adapter.drift"
     assert headers["ce_source"] == "worker-0"
     assert headers["ce_time"] == "2023-11-14T22:13:20.123Z"
+    assert headers["ce_subject"] == "house"
     assert len(headers["ce_id"]) == 32
 
 

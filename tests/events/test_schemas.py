@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_adapter.errors import ForeignVector, MalformedEvent, UndecodableImage, UnknownLabel
+from stream_adapter.errors import ForeignVector, MalformedEvent, UndecodableImage, UnexpectedFailure, UnknownLabel
 from stream_adapter.events import anchor_tombstone, parse_image_event
-from stream_adapter.events.image import EMBEDDING, IMAGE_TYPES, STRUCTURED
+from stream_adapter.events.cloudevents import STRUCTURED
+from stream_adapter.events.image import EMBEDDING
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import dead_letter, without_value
 from tests.events.test_anchor import anchor
@@ -62,6 +63,8 @@ ERRORS = (MalformedEvent, UndecodableImage, ForeignVector, UnknownLabel)
 def test_a_dead_letter_fits(kind: type[Any], reason: str, partition: int, offset: int) -> None:
     record = Record(Partition("images", partition), offset, 0, b"key", bytes(1_000), (("ce_id", b"1"),))
     letter = dead_letter(record, kind(reason))
+    for stage in ("parse", "decode", "predict", "learn"):
+        LETTER.validate(as_json(dead_letter(record, UnexpectedFailure(stage, OverflowError(reason))))["headers"])
     LETTER.validate(as_json(letter)["headers"])
     shortened = as_json(without_value(letter, 900))["headers"]
     assert "stream_adapter.value.omitted" in shortened
@@ -76,7 +79,9 @@ events = st.fixed_dictionaries(
         "type": st.sampled_from(["stream_adapter.image", "stream_adapter.image", "other"]),
         "source": st.text(max_size=3),
         "id": st.text(max_size=3),
-        "datacontenttype": st.sampled_from([*sorted(IMAGE_TYPES), EMBEDDING, "image/gif"]),
+        "datacontenttype": st.sampled_from(
+            ["image/jpeg", "image/x-png", "image/*", "binary/octet-stream", EMBEDDING, "text/html", "image", ""]
+        ),
         "data_base64": st.binary(max_size=9).map(lambda data: base64.b64encode(data).decode()),
     },
     optional={

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from stream_adapter.config import KafkaConfig, KafkaTopics
+from stream_adapter.errors import Unreachable
 from stream_adapter.transport.base import Commit, CommitAborted, OutRecord, Partition, Record
 from stream_adapter.transport.kafka import KafkaSink, KafkaSource
 from stream_adapter.transport.kafka.connection import Connection
@@ -132,7 +133,7 @@ class Member(threading.Thread):
                     try:
                         self._sink.commit(commit_of(records))
                         break
-                    except CommitAborted:  # again, without what moved to another member
+                    except (CommitAborted, Unreachable):  # again, without what moved to another member
                         self._source.poll(0, 0.02)
                         records = [record for record in records if record.partition in self._source.assigned]
                 self._records += records

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import yaml
 from kafka import KafkaProducer
 
+from stream_adapter.demo.loopback import open_loopback
 from stream_adapter.demo.pictures import draw
 from stream_adapter.demo.scenes import class_scene
 from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
@@ -72,7 +72,7 @@ def http_port(worker: WorkerProcess) -> int:
 def get(worker: WorkerProcess, path: str) -> tuple[int, str]:
     """Status and body; 0 and nothing while the worker starts again."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{http_port(worker)}{path}", timeout=10) as answer:
+        with open_loopback(f"http://127.0.0.1:{http_port(worker)}{path}", 10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -10,14 +10,14 @@ from click.testing import Result
 from kafka import KafkaProducer
 from typer.testing import CliRunner
 
-from stream_adapter.adapter import Adapter
+from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.cli import app
 from stream_adapter.config import AdapterConfig, AnchorsConfig, load
 from stream_adapter.events import PresenceRecord, anchor_tombstone
 from stream_adapter.events.headers import format_time
+from stream_adapter.journey.replica import Replica
 from stream_adapter.metrics import Metrics
 from stream_adapter.operations.history import Point, anchors_at
-from stream_adapter.replica import Replica
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.kafka import KafkaChangelog, write_outputs
 from stream_adapter.transport.kafka.connection import Connection
@@ -76,7 +76,7 @@ def learned(number: int, label: int = 0, time_ms: int | None = None) -> OutRecor
 def test_learned_then_corrected_then_back(cluster: Cluster, tmp_path: Path) -> None:
     config = write_config(tmp_path, cluster)
     survivor = Follower(cluster)
-    end = put(config, [*map(learned, NUMBERS), PresenceRecord("slot", {"n": 1}).to_record("w")])
+    end = put(config, [*map(learned, NUMBERS), PresenceRecord("evidence/slot", b"1", "f", "v").to_record("w")])
     before = survivor.digest()
     time.sleep(0.05)
     moment = format_time(int(time.time() * 1000))

@@ -14,7 +14,9 @@ from tests.integration.cluster import wait_for
 
 def start_demo(output: Path, *options: str, servers: str = "") -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "stream_adapter", "demo", "--output", str(output), *options]
-    environment = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"}
+    without = ("KAFKA_BOOTSTRAP_SERVERS", "no_proxy", "NO_PROXY")
+    environment = {name: value for name, value in os.environ.items() if name not in without}
+    environment["http_proxy"] = "http://127.0.0.1:9"  # where nobody answers: this machine is not asked through a proxy
     if servers:
         environment["KAFKA_BOOTSTRAP_SERVERS"] = servers
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
@@ -47,10 +49,11 @@ def test_it_predicts_every_picture_and_writes_its_summary(
     assert summary["seconds"] > 0
     groups = summary["groups"]
     assert groups["labelled"]["events"] + groups["canary"]["events"] == 600
-    for figures in groups.values():
-        # Well above the chance of 1 in 24, and the adapter in force.
+    for name, figures in groups.items():
+        # Well above the chance of 1 in 24, and the adapter in force. The toy model takes its classes for each other,
+        # which costs those that nobody labels while little has come; docs/measurements.md has the figures.
         assert 0.3 < figures["zero_shot"] < 1.0
-        assert figures["adapted"] > figures["zero_shot"] - 0.05
+        assert figures["adapted"] > figures["zero_shot"] - {"labelled": 0.05, "canary": 0.1}[name]
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert "Accuracy over the whole run" in printed
     assert f"600 pictures through {transport}" in printed

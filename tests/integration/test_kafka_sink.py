@@ -1,12 +1,18 @@
+import random
+import re
 import time
 
 import pytest
 
 from stream_adapter.demo.broker import LocalKafka
-from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.errors import MalformedEvent, TransportError, Unreachable
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import VALUE_OMITTED, dead_letter, undo
-from stream_adapter.transport.kafka import KafkaSink, KafkaSource, read_topic
+from stream_adapter.transport.kafka import KafkaSink, KafkaSource
+from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.topics import TopicSpec, create_topics
+from stream_adapter.transport.kafka.transport import KafkaTransport
+from stream_adapter.transport.transport import read_all
 from tests.integration.cluster import Cluster, Member, close, commit_of, poll_until, wait_for
 
 OUTAGE_S = 3.0
@@ -45,7 +51,7 @@ def test_a_dead_letter_survives_kafka_byte_for_byte(cluster: Cluster) -> None:
     source = KafkaSource(cluster.config)
     sink = KafkaSink(source)
     sink.commit(Commit([dead_letter(record, MalformedEvent("bad: ü")) for record in originals]))
-    assert [undo(letter) for letter in read_topic(cluster.config, cluster.config.topics.dead_letters)] == originals
+    assert [undo(letter) for letter in read_all(KafkaTransport(cluster.config), "dead_letters")] == originals
     close(sink, source)
 
 
@@ -71,9 +77,33 @@ def test_a_dead_letter_that_is_too_large_for_its_topic_goes_without_its_value(cl
     huge = Record(Partition("images", 0), 0, 0, b"k", bytes(21 * 2**20))
     fits = Record(Partition("images", 0), 1, 0, b"k", bytes(20 * 2**20))
     sink.commit(Commit([dead_letter(huge, MalformedEvent("bad")), dead_letter(fits, MalformedEvent("bad"))]))
-    first, second = read_topic(cluster.config, cluster.config.topics.dead_letters)
+    first, second = read_all(KafkaTransport(cluster.config), "dead_letters")
     assert first.value == b"" and first.headers[-1][0] == VALUE_OMITTED
     assert undo(second) == fits
+    close(sink, source)
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+@pytest.mark.parametrize("channel", ["anchors", "predictions"])
+def test_an_output_that_is_larger_than_its_topic_takes_names_both(
+    cluster: Cluster, delivery: str, channel: str
+) -> None:
+    """And ends the worker at once: a second attempt would fail in the same way."""
+    small = f"small-{cluster.config.group_id}"
+    create_topics(Connection(cluster.config), [TopicSpec(small, 1, {"max.message.bytes": "2000"})])
+    topics = cluster.config.topics.model_copy(update={channel: small})
+    cluster.put([b"x"] * 2)
+    source = KafkaSource(cluster.but(delivery=delivery, topics=topics))
+    sink = KafkaSink(source)
+    records = poll_until(source, 2)
+    fitting = [OutRecord(channel, b"%d" % n, random.Random(n).randbytes(1_500)) for n in range(20)]
+    sink.commit(Commit(fitting, {}))  # together they are larger; that is no reason
+    assert len(cluster.read(small)) == 20
+    large = OutRecord(channel, b"key", random.Random(0).randbytes(3_000))
+    with pytest.raises(TransportError, match=rf"topic '{small}'.* 3\d\d\d bytes.*`max\.message\.bytes`") as caught:
+        sink.commit(Commit([*fitting, large], commit_of(records).positions))
+    assert not isinstance(caught.value, Unreachable)
+    assert cluster.committed() == {0: None, 1: None}
     close(sink, source)
 
 
@@ -95,9 +125,12 @@ def test_a_broker_that_restarts_during_commits_is_waited_for(local_kafka: LocalK
         assert clusters[delivery].committed() == {0: 300, 1: 300}
 
 
-def test_a_broker_that_stays_away_is_an_error_after_the_deadline(cluster: Cluster, local_kafka: LocalKafka) -> None:
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_a_broker_that_stays_away_is_trouble_and_the_same_commit_is_asked_for_again(
+    cluster: Cluster, local_kafka: LocalKafka, delivery: str
+) -> None:
     cluster.put([b"x"] * 2)
-    source = KafkaSource(cluster.config, deadline_s=OUTAGE_S)
+    source = KafkaSource(cluster.but(delivery=delivery), deadline_s=OUTAGE_S)
     sink = KafkaSink(source)
     commit = commit_of(poll_until(source, 2))
     servers = local_kafka.bootstrap_servers
@@ -105,13 +138,22 @@ def test_a_broker_that_stays_away_is_an_error_after_the_deadline(cluster: Cluste
     assert not local_kafka.running
     try:
         started = time.monotonic()
-        with pytest.raises(TransportError, match="2 of 2 outputs were not written"):
+        with pytest.raises(Unreachable):
             sink.commit(commit)
         assert time.monotonic() - started < OUTAGE_S + 8.0
-        with pytest.raises(TransportError, match=r"no broker has answered for \d+ s"):
-            wait_for(lambda: source.poll(10, 0.1), timeout_s=OUTAGE_S + 15.0)
+        wait_for(lambda: source.poll(10, 0.1) or source.trouble, timeout_s=15.0)
+        assert re.search(r"no broker has answered for \d+ s about topic", source.trouble or "")
+        started = time.monotonic()
+        with pytest.raises(Unreachable, match="no broker has answered"):
+            sink.commit(commit)
+        assert time.monotonic() - started < 0.5, "what is known is not waited for"
     finally:
         local_kafka.start()
+    wait_for(lambda: source.poll(10, 0.1) or source.trouble is None)
+    sink.commit(commit)
+    written = cluster.read(cluster.config.topics.predictions)
+    assert len(written) == 2 or delivery == "at_least_once"
+    assert sum(offset or 0 for offset in cluster.committed().values()) == 2
     close(sink, source)
     # The local broker keeps its port and its data through a crash.
     assert local_kafka.bootstrap_servers == servers

@@ -169,6 +169,60 @@ def test_new_partitions_of_the_topic_are_read(cluster: Cluster) -> None:
     b.stop()
 
 
+def add_partitions(cluster: Cluster, number: int) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=cluster.config.bootstrap_servers)
+    admin.create_partitions({cluster.config.topics.images: number})
+    admin.close()
+
+
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+def test_new_partitions_are_read_from_their_beginning_within_half_a_minute(cluster: Cluster, reset: str) -> None:
+    """With the intervals of life, and whatever a new group does with old records."""
+    cluster.put([b"old"] * 4)
+    source = KafkaSource(cluster.but(auto_offset_reset=reset))
+    old = poll_until(source, 4) if reset == "earliest" else []
+    wait_for(lambda: source.poll(9, 0.1) or len(source.assigned) == 2)
+    add_partitions(cluster, 3)
+    cluster.put([b"new"] * 5, partition=2)
+    assert [record.value for record in poll_until(source, 5, timeout_s=30.0)] == [b"new"] * 5
+    assert len(old) == (4 if reset == "earliest" else 0)
+    close(source)
+
+
+def test_latest_is_the_moment_at_which_the_group_begins(cluster: Cluster) -> None:
+    """What comes while no worker runs is read, also in a partition that had nothing to commit so far."""
+    cluster.put([b"old"] * 4)
+    config = cluster.but(auto_offset_reset="latest")
+    first = KafkaSource(config)
+    until = time.monotonic() + 2.0
+    while time.monotonic() < until:
+        assert first.poll(9, 0.1) == []
+    assert cluster.committed() == {0: 2, 1: 2}
+    close(first)
+    cluster.put([b"meanwhile"] * 4)
+    add_partitions(cluster, 3)
+    cluster.put([b"meanwhile"] * 2, partition=2)
+    second = KafkaSource(config)
+    assert [record.value for record in poll_until(second, 6)] == [b"meanwhile"] * 6
+    assert second.poll(9, 0.5) == []
+    close(second)
+
+
+def test_of_two_idle_workers_with_one_name_the_first_ends_and_burns_nothing(cluster: Cluster) -> None:
+    config = cluster.but(group_instance_id="twin")
+    first, second = Member(config), None
+    wait_for(lambda: first.assigned)
+    second = Member(config)
+    wait_for(lambda: not first.is_alive(), timeout_s=10.0, what="the end of the first")
+    with pytest.raises(Fenced, match=r"another worker took over .* its own `kafka.group_instance_id`"):
+        first.records  # noqa: B018 - raises what ended it
+    wait_for(lambda: second.assigned)
+    before = time.process_time()
+    time.sleep(3.0)
+    assert time.process_time() - before < 1.5
+    second.stop()
+
+
 def test_a_static_member_that_restarts_moves_no_partition(cluster: Cluster) -> None:
     a = Member(cluster.but(group_instance_id="a"))
     b = Member(cluster.but(group_instance_id="b"))

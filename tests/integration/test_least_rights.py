@@ -177,6 +177,7 @@ def test_a_worker_without_one_of_its_rights_says_which(number: int, cluster: Clu
 
 # Command lines by the principal that docs/security.md gives them. OUT is a file of this test, IN one that was exported.
 COMMANDS = {
+    "events-try": [["events", "try"]],
     "produce": [["produce", "PICTURES"]],
     "anchors-read": [["anchors", "list"], ["anchors", "export", "OUT"], ["record", "OUT", "--topic", "anchors"]],
     "anchors-at": [["anchors", "export", "OUT", "--at", "1"]],
@@ -196,6 +197,7 @@ def filled(cluster: Cluster, guarded: Guarded, tmp_path: Path) -> Path:
     learned = [anchor_record(n, CLASSES[n % 4]).to_record("test") for n in range(8)]
     letter = dead_letter(Record(cluster.at(0), 0, 1, b"key", b"value", ()), MalformedEvent("of the test"))
     write_outputs(cluster.config, [*learned, letter, DRIFT_EVENT.to_record()])
+    send(cluster, [(drawn(1)[0][1], event("one"))])
     picture = tmp_path / "pictures" / "red circle" / "one.jpg"
     picture.parent.mkdir(parents=True)
     picture.write_bytes(drawn(1)[0][1])
@@ -211,7 +213,7 @@ def write_plain(folder: Path, cluster: Cluster) -> Path:
 
 def invoke(config: Path, *command: str) -> Result:
     """Call a command in this process; the configuration goes behind its name."""
-    at = 2 if command[0] in ("anchors", "dead-letters", "drift", "topics") else 1
+    at = 2 if command[0] in ("anchors", "dead-letters", "drift", "events", "topics") else 1
     places = {name: str(config.parent / name.lower()) for name in ("OUT", "PICTURES")} | {
         "IN": str(config.parent / "IN")
     }

@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
+from stream_adapter.demo.loopback import open_loopback
 from stream_adapter.demo.worker_process import WorkerProcess
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import anchor_records, drawn, event, get, http_port, metric, running, send, write_config
@@ -18,7 +19,7 @@ def forget(worker: WorkerProcess, ids: list[str]) -> list[str]:
         json.dumps({"ids": ids}).encode(),
         {"Authorization": f"Bearer {TOKEN}", "x-stream-adapter": "test", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with open_loopback(request, 30) as answer:
         forgotten: list[str] = json.load(answer)["forgotten"]
         return forgotten
 

@@ -7,7 +7,9 @@ from stream_adapter.errors import TransportError
 from stream_adapter.events import parse_image_event
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.source import open_input
-from stream_adapter.transport.kafka import Progress, produce, read_topic
+from stream_adapter.transport.kafka import produce
+from stream_adapter.transport.kafka.transport import KafkaTransport
+from stream_adapter.transport.transport import Progress, read_all
 from tests.integration.cluster import Cluster
 
 
@@ -28,9 +30,7 @@ def test_a_folder_goes_to_the_topic_and_what_cannot_is_counted(cluster: Cluster,
     progress = last(list(produce(cluster.config, folder.records(0), cluster.config.topics.images)))
     assert progress.sent == 2
     assert progress.refused == {"too large": 2, "unreadable file": 1}
-    events = sorted(
-        map(parse_image_event, read_topic(cluster.config, cluster.config.topics.images)), key=lambda e: e.id
-    )
+    events = sorted(map(parse_image_event, read_all(KafkaTransport(cluster.config), "images")), key=lambda e: e.id)
     assert [(event.id, event.label, event.record.key, len(event.data)) for event in events] == [
         ("cat/a.jpg", "cat", b"cat/a.jpg", 10),
         ("dog/c.png", "dog", b"dog/c.png", 20),

@@ -1,17 +1,19 @@
 """A worker's state from a snapshot and the tail of a real topic is the state from the topic alone."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from stream_adapter.adapter import Adapter
-from stream_adapter.adapter.anchors import Anchor
-from stream_adapter.adapter.share import EVERYTHING
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import AdapterConfig, AnchorsConfig, KafkaConfig
 from stream_adapter.events import anchor_tombstone
+from stream_adapter.journey.replica import Replica
 from stream_adapter.metrics import Metrics
-from stream_adapter.replica import Replica
 from stream_adapter.snapshots import Snapshot, SnapshotFolder
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.kafka import KafkaChangelog, write_outputs
@@ -36,7 +38,7 @@ class Worker:
         if folder is not None:
             found = folder.newest(fingerprint=fingerprint(), changelog=self.changelog.identity)
             if found is not None and self.changelog.go_on_from(found.offsets):
-                self.adapter.load_state(found.arrays)
+                self.adapter.restore(found.arrays)
                 self.restored = True
         self.records = self.follow()
 
@@ -48,8 +50,8 @@ class Worker:
             self.replica.follow(changes)
         return number
 
-    def save(self, folder: SnapshotFolder, unconfirmed: dict[str, Anchor | None] | None = None) -> None:
-        arrays = self.adapter.copy_state().finish(unconfirmed=unconfirmed).arrays()
+    def save(self, folder: SnapshotFolder, unconfirmed: Mapping[str, Anchor | None] | None = None) -> None:
+        arrays = self.adapter.copy().finish(unconfirmed=unconfirmed).arrays()
         at, now_ms = self.changelog.positions, int(time.time() * 1000)
         folder.save(Snapshot(fingerprint(), "", now_ms, self.changelog.identity, at, {}, arrays))
 
@@ -78,7 +80,7 @@ def test_what_this_worker_wrote_and_nobody_confirmed_is_not_believed(cluster: Cl
     write_outputs(kafka, [learned(1), learned(2)])
     worker = Worker(kafka)
     new, corrected = record(3, "cat"), record(1, "cat", time_ms=99)
-    worker.replica.learn([new, corrected], EVERYTHING)
+    worker.replica.learn((), np.zeros((0, 64), np.float32), [new, corrected], EVERYTHING)
     assert worker.adapter.n_anchors == 3
     worker.save(folder, worker.replica.unconfirmed)
     restored = Worker(kafka, folder)
@@ -96,9 +98,8 @@ def test_a_snapshot_of_a_topic_that_was_made_anew_is_not_used(cluster: Cluster, 
         topics = kafka.topics.model_copy(update={"anchors": kafka.topics.anchors + "-new"})
         kafka = cluster.but(topics=topics)
     else:
-        admin = connection.admin()
-        admin.delete_topics([kafka.topics.anchors])
-        admin.close()
+        with connection.admin() as admin:
+            admin.delete_topics([kafka.topics.anchors])
         time.sleep(1.0)
     create_topics(connection, [TopicSpec(kafka.topics.anchors, 1, {"cleanup.policy": "compact"})])
     write_outputs(kafka, [learned(n) for n in range(5, 15)])

@@ -12,7 +12,7 @@ from stream_adapter.errors import TransportError
 from stream_adapter.transport.kafka import ensure_topics
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topic_check import check_topics
-from stream_adapter.transport.kafka.topics import TopicSpec, create_topics, delete_retention_ms
+from stream_adapter.transport.kafka.topics import TopicSpec, create_topics, topic_setting
 from tests.integration.cluster import Cluster
 from tests.integration.running import stream_adapter, write_config
 
@@ -44,16 +44,16 @@ def test_what_is_wrong_is_said_with_what_repairs_it(cluster: Cluster, tmp_path: 
     create_topics(connection, [TopicSpec(topics.anchors, 1, {"delete.retention.ms": "1000"})])
     wrong = {(one.severity, one.what) for one in check_topics(load(file), str(file)) if one.topic == topics.anchors}
     assert {("error", "cleanup.policy"), ("warning", "delete.retention.ms"), ("warning", "segment.ms")} <= wrong
-    assert delete_retention_ms(connection, topics.anchors) == 1_000
+    assert topic_setting(connection, topics.anchors, "delete.retention.ms") == 1_000
 
-    admin = connection.admin()
-    admin.alter_configs([ConfigResource("topic", topics.anchors, {"cleanup.policy": "compact"})])
-    admin.close()
+    with connection.admin() as admin:
+        admin.alter_configs([ConfigResource("topic", topics.anchors, {"cleanup.policy": "compact"})])
     assert stream_adapter("topics", "check", file).returncode == 0, "warnings alone are no failure"
 
 
 def test_existing_topics_are_left_as_they_are(cluster: Cluster) -> None:
     assert ensure_topics(cluster.config, partitions=9) == []
-    assert delete_retention_ms(Connection(cluster.config), cluster.config.topics.anchors) == 7 * 24 * 3_600_000
+    connection, anchors = Connection(cluster.config), cluster.config.topics.anchors
+    assert topic_setting(connection, anchors, "delete.retention.ms") == 7 * 24 * 3_600_000
     with pytest.raises(TransportError, match=r"cannot read delete\.retention\.ms of topic .no-such-topic."):
-        delete_retention_ms(Connection(cluster.config), "no-such-topic")
+        topic_setting(connection, "no-such-topic", "delete.retention.ms")

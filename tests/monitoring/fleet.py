@@ -33,7 +33,7 @@ class Worker:
         pace: its capacity, as a multiple of `RATE`.
         commits: whether what it computes becomes durable.
         stuck: whether its loop stands still.
-        refits: whether labels take effect.
+        learns: whether labels take effect.
         disk: whether snapshots are written.
         bad: share of its events that go to the dead letters, by stage.
         accuracy: of adapted and zero-shot, by group.
@@ -45,7 +45,7 @@ class Worker:
         self.up, self.gone = True, False
         self.ready = True
         self.pace = 5.0
-        self.commits, self.stuck, self.refits, self.disk = True, False, True, True
+        self.commits, self.stuck, self.learns, self.disk = True, False, True, True
         self.bad: dict[str, float] = {"decode": 0.0005, "label": 0.0005}
         self.accuracy = dict(ACCURACY)
         self.backlog = 0.0
@@ -137,7 +137,9 @@ class Fleet:
             metrics.batch_latency.observe(float(self._rng.gamma(4.0, 0.03)) if self._noise else 0.1)
         self._learn(worker, done)
         metrics.set_drift([DriftStatus("harm", "overall", 800, True, 0.005)], np.ones(4, np.float32))
-        metrics.index_recall.set(0.97 + (float(self._rng.normal(0, 0.008)) if self._noise else 0.0))
+        metrics.index_recall.labels(index="hnsw").set(
+            0.97 + (float(self._rng.normal(0, 0.008)) if self._noise else 0.0)
+        )
         if self.now_s - worker.snapshot_s >= 300.0 and worker.disk:
             worker.snapshot_s = self.now_s
             metrics.snapshots.labels(outcome="written").inc()
@@ -154,10 +156,8 @@ class Fleet:
                 metrics.correct.labels(group=group, model=model).inc(right)
         if labels:
             self.anchors = min(100_000, self.anchors + round(labels * 0.1))
-        if labels and worker.refits:
-            metrics.refits.inc(max(1.0, labels / 32))
         waiting = self._rng.integers(0, 20) if self._noise and labels else 0
-        metrics.unfitted.set(waiting if worker.refits else metrics.unfitted._value.get() + labels)
+        metrics.pending.set(waiting if worker.learns else metrics.pending._value.get() + labels)
         metrics.anchors.set(self.anchors)
         # While labels come in, workers are some of them apart at any moment.
         self.learned += labels

@@ -1,7 +1,7 @@
 """An hour of a healthy fleet: what happens in it wakes nobody and opens no ticket."""
 
 from tests.monitoring.fleet import RATE, Fleet
-from tests.monitoring.troubles import Trouble, alarm, at, between, each, first, gauge, put, rate, together, up_again
+from tests.monitoring.troubles import Trouble, alarm, at, between, each, first, put, rate, recall, together, up_again
 
 
 def away(number: int, begin: float, minutes: float) -> Trouble:
@@ -48,6 +48,6 @@ normal_hour: Trouble = together(
     between(48.0, 99.0, lambda fleet: setattr(fleet, "labels", False)),
     # ADWIN sees a change where there is none; one index sample is poor; one snapshot fails.
     at(50.0, first(alarm("confidence"))),
-    between(51.0, 53.0, first(gauge("index_recall", 0.88))),
+    between(51.0, 53.0, first(recall(0.88))),
     at(55.0, first(lambda worker: worker.metrics.snapshots.labels(outcome="failed").inc(0.25))),
 )

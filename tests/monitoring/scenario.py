@@ -175,9 +175,8 @@ def scene(kafka: LocalKafka, folder: Path, *, mode: str = "alarm_only") -> Itera
         cluster,
         adapter={
             "canaries": [CANARY],
+            "shadow": "llu",
             "anchors": {"index": "hnsw", "recall_sample": 1.0},
-            # A second is a minute to the rules: a fit that takes some, on a busy machine, would rightly look stale.
-            "refit": {"steps": 20, "max_anchors": 128},
         },
         drift={"min_labels": 20, "mode": mode},
         dead_letters={"max_share": 0.95},

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ import pytest
 import yaml
 
 from stream_adapter.demo import watchdog
+from stream_adapter.demo.loopback import open_loopback
 from tests.monitoring.rules import RULE_FILES
 
 FACTOR = 60
@@ -111,7 +111,7 @@ class Prometheus:
         deadline = time.monotonic() + 30.0
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
+                with open_loopback(f"http://127.0.0.1:{self.port}/-/ready"):
                     break
             except OSError:
                 time.sleep(0.05)
@@ -134,7 +134,7 @@ class Prometheus:
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The result of an instant query: a vector's elements."""
         url = f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with open_loopback(url, 20) as answer:
             result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return result
 

@@ -82,6 +82,10 @@ def gauge(name: str, value: float) -> Change:
     return lambda worker: getattr(worker.metrics, name).set(value)
 
 
+def recall(value: float) -> Change:
+    return lambda worker: worker.metrics.index_recall.labels(index="hnsw").set(value)
+
+
 def alarm(kind: str) -> Change:
     return lambda worker: worker.metrics.drift_alarms.labels(kind=kind).inc()
 
@@ -140,6 +144,10 @@ FIRES: dict[str, Case] = {
     "StreamAdapterStuck": Case(22, between(8, 99, first(put("stuck", True)))),
     "StreamAdapterLagHigh": Case(45, together(each(put("pace", 1.0)), between(5, 99, rate(60.0)))),
     "StreamAdapterDeadLettersHigh": Case(30, between(10, 99, each(put("bad", {"decode": 0.3})))),
+    # Few of the fleet's events: a small partition, whose worker reads nothing else.
+    "StreamAdapterBadEventsFlood": Case(
+        40, together(between(5, 99, first(gauge("flood", 1))), between(5, 99, first(put("bad", {"decode": 0.008}))))
+    ),
     "StreamAdapterHarm": Case(20, at(10, first(alarm("harm")))),
     "StreamAdapterWorseThanZeroShot": Case(
         90, between(10, 99, each(put("accuracy", {"labelled": (0.80, 0.88), "canary": (0.9, 0.89)})))
@@ -165,8 +173,8 @@ FIRES: dict[str, Case] = {
     "StreamAdapterNovelty": Case(15, at(10, first(alarm("novelty")))),
     "StreamAdapterDomainDrift": Case(15, at(10, first(alarm("embedding")))),
     "StreamAdapterAnchorsDiverged": Case(40, together(QUIET_LABELS, first(other_digest))),
-    "StreamAdapterRefitStale": Case(35, between(10, 99, first(put("refits", False)))),
-    "StreamAdapterIndexRecallLow": Case(50, between(10, 99, first(gauge("index_recall", 0.85)))),
+    "StreamAdapterLearnerStale": Case(35, between(10, 99, first(put("learns", False)))),
+    "StreamAdapterIndexRecallLow": Case(50, between(10, 99, first(recall(0.85)))),
     "StreamAdapterSnapshotsFailing": Case(
         30, together(between(0, 99, first(put("disk", False))), every(5, 5, 99, first(failed_snapshot)))
     ),
@@ -201,6 +209,8 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterDeadLettersHigh": Case(
         30, between(10, 13, each(put("bad", {"decode": 0.3})), each(put("bad", {"decode": 0.0005})))
     ),
+    # It was over in time.
+    "StreamAdapterBadEventsFlood": Case(40, between(5, 12, first(gauge("flood", 1)), first(gauge("flood", 0)))),
     # The guard acts, if not at once.
     "StreamAdapterHarm": Case(
         24, together(at(10, first(alarm("harm"))), between(12, 99, first(gauge("guarded_classes", 1))))
@@ -237,8 +247,8 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterDomainDrift": Case(15, at(10, first(alarm("confidence")))),
     # At rest they differ for a moment only; the other way to be apart, while they learn, is every other case here.
     "StreamAdapterAnchorsDiverged": Case(40, together(QUIET_LABELS, between(15, 23, first(other_digest)))),
-    "StreamAdapterRefitStale": Case(40, between(10, 22, first(put("refits", False)), first(put("refits", True)))),
-    "StreamAdapterIndexRecallLow": Case(60, between(10, 30, first(gauge("index_recall", 0.85)))),
+    "StreamAdapterLearnerStale": Case(40, between(10, 22, first(put("learns", False)), first(put("learns", True)))),
+    "StreamAdapterIndexRecallLow": Case(60, between(10, 30, first(recall(0.85)))),
     # One fails, the next one comes.
     "StreamAdapterSnapshotsFailing": Case(
         40,
@@ -248,6 +258,10 @@ STAYS_QUIET: dict[str, Case] = {
 }
 
 ALSO_QUIET: list[tuple[str, Case]] = [
+    (
+        "StreamAdapterBadEventsFlood",
+        Case(40, together(each(put("bad", {})), between(5, 99, first(gauge("flood", 1))))),  # nothing has come since
+    ),
     # Behind by two minutes after an hour: a ticket sometime, no page.
     ("StreamAdapterLagHigh", Case(65, together(each(put("pace", 1.0)), rate(20.7)))),
     # Bad for nine minutes, but good before that.

@@ -12,14 +12,14 @@ from stream_adapter.events import AnchorRecord, anchor_tombstone
 from stream_adapter.operations.anchor_files import export_anchors, plan_import, write_import
 from stream_adapter.operations.anchors import read_anchors
 from stream_adapter.snapshots import file
-from stream_adapter.transport.opening import write_anchor_records
+from stream_adapter.transport.opening import transport_of
 from tests.operations.anchor_records import config_on_files, fingerprint, record
 
 
 def configured(folder: Path, *anchors: AnchorRecord) -> Config:
     folder.mkdir()
     config = config_on_files(folder / "results")
-    write_anchor_records(config, [anchor.to_record("w") for anchor in anchors])
+    transport_of(config).write([anchor.to_record("w") for anchor in anchors])
     return config
 
 
@@ -50,7 +50,7 @@ def test_an_import_goes_back_over_corrections_and_deletions(tmp_path: Path) -> N
     config = configured(tmp_path / "one", record(1), record(2), record(3))
     before = contents(config)
     export_anchors(config, tmp_path / "out")
-    write_anchor_records(config, [
+    transport_of(config).write([
         record(1, "dog", time_ms=99).to_record("w"),
         anchor_tombstone(record(2).anchor_id, "w"),
         record(4).to_record("w"),
@@ -65,13 +65,13 @@ def test_an_import_goes_back_over_corrections_and_deletions(tmp_path: Path) -> N
 def test_without_replace_what_is_not_in_the_file_stays(tmp_path: Path) -> None:
     config = configured(tmp_path / "one", record(1))
     export_anchors(config, tmp_path / "out")
-    write_anchor_records(config, [record(2).to_record("w")])
+    transport_of(config).write([record(2).to_record("w")])
     assert plan_import(config, tmp_path / "out").records == []
 
 
 def test_an_earlier_state_is_exported(tmp_path: Path) -> None:
     config = configured(tmp_path / "one", record(1), record(2))
-    write_anchor_records(config, [anchor_tombstone(record(1).anchor_id, "w")])
+    transport_of(config).write([anchor_tombstone(record(1).anchor_id, "w")])
     assert len(export_anchors(config, tmp_path / "now").anchors) == 1
     assert len(export_anchors(config, tmp_path / "then", at="2").anchors) == 2
 
@@ -79,7 +79,7 @@ def test_an_earlier_state_is_exported(tmp_path: Path) -> None:
 def test_no_anchors_are_exported_and_imported_too(tmp_path: Path) -> None:
     config = configured(tmp_path / "one")
     export_anchors(config, tmp_path / "out")
-    write_anchor_records(config, [record(1).to_record("w")])
+    transport_of(config).write([record(1).to_record("w")])
     assert plan_import(config, tmp_path / "out", replace=True).deleted == 1
 
 
@@ -96,7 +96,7 @@ def test_vectors_of_two_encoders_never_meet(tmp_path: Path) -> None:
     with pytest.raises(FingerprintMismatch, match="1 anchors that are there"):
         plan_import(other, tmp_path / "out")
     assert plan_import(other, tmp_path / "out", replace=True).deleted == 1
-    write_anchor_records(ours, [foreign.to_record("w")])
+    transport_of(ours).write([foreign.to_record("w")])
     with pytest.raises(FingerprintMismatch, match="has anchors of encoders"):
         export_anchors(ours, tmp_path / "mixed")
 

@@ -45,7 +45,7 @@ def config(tmp_path: Path) -> Config:
     write(config, [
         record(1).to_record("w"),
         record(2).to_record("w"),
-        PresenceRecord("slot", {"n": 1}).to_record("w"),
+        PresenceRecord("evidence/slot", b"1", "f", "v").to_record("w"),
         record(1, "dog", time_ms=9).to_record("w"),
         record(1, "owl", time_ms=5).to_record("w"),  # written later, but an older label
         anchor_tombstone(record(2).anchor_id, "w"),

@@ -76,8 +76,9 @@ def test_replay_of_one_stage_passes_over_the_others(config: Config) -> None:
 def test_anchors_are_read_found_and_deleted(config: Config) -> None:
     assert [found.label for found in anchors.read_anchors(config).values()] == ["cat", "dog", "cat"]
     assert list(anchors.read_anchors(config, label="dog")) == ["02" * 16]
+    assert list(anchors.read_anchors(config, label=" dog\n")) == ["02" * 16]
     assert anchors.find_anchor(config, "03").event_id == "3"
-    anchors.delete_anchors(config, anchors.choose_anchors(config, ["01"], label="dog"))
+    anchors.delete_anchors(config, anchors.choose_anchors(config, ["01"], label="dog "))
     assert list(anchors.read_anchors(config)) == ["03" * 16]
 
 
@@ -105,6 +106,48 @@ def test_what_programs_read_is_one_json_object_a_line(config: Config, capsys: py
     assert [document.get("event_id") for document in documents[:3]] == ["2", "3", "1"]
     assert len(documents[2]["vector"]) == 8
     assert documents[3]["reason"] == "not an image"
+
+
+def test_programs_get_all_of_it_and_people_what_a_table_holds(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [anchor(number % 250, "cat") for number in range(691)]
+    showing.show_anchors(many, limit=None, as_json=True)
+    assert len(capsys.readouterr().out.splitlines()) == 691
+    showing.show_anchors(many, limit=None, as_json=False)
+    assert "691 anchors, the newest 50 shown" in capsys.readouterr().out
+    letters = list(dead_letters.read_letters(config)) * 30
+    showing.show_letters(letters, limit=None, as_json=True)
+    assert len(capsys.readouterr().out.splitlines()) == 90
+
+
+def letters_of(*reasons: tuple[str, str]) -> list[dead_letters.Letter]:
+    return [
+        dead_letters.Letter(f"images-0@{offset}", stage, reason, "key", 9, ORIGINALS[0])
+        for offset, (stage, reason) in enumerate(reasons)
+    ]
+
+
+def test_reasons_are_grouped_by_what_they_have_in_common(capsys: pytest.CaptureFixture[str]) -> None:
+    letters = letters_of(
+        ("decode", "not a JPEG, PNG or WebP picture: 9 bytes that begin with b'[red]' (no known signature)"),
+        *[("label", f"label '{name}' is not one of the 4 classes") for name in ["tapir"] * 25 + ["okapi"] * 15],
+        ("decode", 'not a JPEG, PNG or WebP picture: 1,024 bytes that begin with b"it\'s" (no known signature)'),
+        ("parse", "cannot read /a/1.jpg: No such file or directory"),
+        *[("parse", f"cannot read {n}/b.jpg: No such file or directory") for n in range(7)],
+    )
+    showing.show_reasons(letters, limit=None)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert len(shown) < 1500
+    assert "50 dead letters, 4 reasons; which ones: --ids or --json" in shown
+    places = [shown.index(f" {number} │ ") for number in (25, 15, 8, 2)]
+    assert places == sorted(places)
+    assert "images-0@40" in shown and "images-0@39" not in shown
+    assert "tapir" in shown and "okapi" in shown and "6/b.jpg" in shown and "5/b.jpg" not in shown
+    showing.show_reasons(letters, limit=9)
+    assert "50 dead letters, the newest 9 counted, 2 reasons" in " ".join(capsys.readouterr().out.split())
+    showing.show_reasons([], limit=None)
+    assert capsys.readouterr().out == "0 dead letters, 0 reasons\n"
 
 
 def test_what_people_read_says_how_much_is_not_shown(config: Config, capsys: pytest.CaptureFixture[str]) -> None:

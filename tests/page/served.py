@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from stream_adapter.adapter.share import EVERYTHING
+from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import PageConfig
+from stream_adapter.journey.outcome import Outcome
+from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
-from stream_adapter.page.desk import View
 from stream_adapter.page.page import Facts, Page
+from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
-from stream_adapter.processor import Outcome, Processor
 from stream_adapter.service.health import Health
 from stream_adapter.service.http import HttpServer, build_app
 from stream_adapter.transport.base import Record
@@ -47,7 +48,7 @@ class Served:
     def _turns(self) -> None:
         while not self._ended.wait(0.01):
             with self._lock:
-                self._commit(self.processor.apply((), share=EVERYTHING))
+                self._commit(self.processor.apply((), owned=EVERYTHING))
 
     def _commit(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)

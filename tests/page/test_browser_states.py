@@ -41,8 +41,8 @@ def test_drift_is_told_in_words(chromium: Any) -> None:
         one.metrics.set_drift(statuses, np.array([1.0, 0.25], np.float32))
         evidence = {"before": 1.0, "after": 0.0, "difference": -0.3}
         lowered = DriftAlarm("guard", HOSTILE, "Guard", 40, 40, evidence=evidence, event_ids=("7",), action="lowered")
-        one.page.heard(lowered)
-        one.page.heard(DriftAlarm("new_class", "yak", "ClassNamer", 2_500, evidence={"share": 0.02}))
+        one.page.on_alarm(lowered)
+        one.page.on_alarm(DriftAlarm("new_class", "yak", "ClassNamer", 2_500, evidence={"share": 0.02}))
         page = tab.open(f"http://127.0.0.1:{one.server.port}/")
         page.wait_for_function("() => document.querySelectorAll('.question').length === 4")
         asked = [" ".join(row.inner_text().split()) for row in page.locator(".question").all()]

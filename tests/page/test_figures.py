@@ -16,7 +16,7 @@ def test_a_worker_that_has_seen_nothing_has_no_figures_but_zeros() -> None:
     assert figures["throughput"]["events_per_s"] is None
     assert figures["throughput"]["lag"] is None
     assert figures["anchors"] == {
-        "number": 0, "restored": 0, "digest": "0" * 12, "unfitted": 0, "refits": 0, "index_recall": None,
+        "number": 0, "restored": 0, "digest": "0" * 12, "pending": 0, "index_recall": None,
     }  # fmt: skip
     assert all(line["adapted"] is None for line in figures["accuracy"])
     assert figures["drift"]["questions"] == []

@@ -49,7 +49,7 @@ def teach(one: Served) -> None:
 def test_the_live_answer_is_as_its_schema_says() -> None:
     with served() as one:
         teach(one)
-        one.page.heard(
+        one.page.on_alarm(
             DriftAlarm("guard", "cat", "Guard", 40, 40, interval=Interval(-0.2, -0.1, 0.99), action="lowered",
                        evidence={"before": 1.0, "after": 0.0, "difference": -0.2}, event_ids=("1",))
         )  # fmt: skip
@@ -68,6 +68,12 @@ def test_the_live_answer_is_as_its_schema_says() -> None:
         newest = live["pictures"][-1]["number"]
         later = one.get(f"{LIVE}&alarm={number}&picture={newest}&after={live['history']['time_ms'][-1]}")
         assert (later["drift"]["alarms"], len(later["history"]["time_ms"]) <= 2) == ([], True)
+
+
+def test_an_e_value_beyond_what_json_can_hold_is_still_shown() -> None:
+    with served() as one:
+        one.page.on_alarm(DriftAlarm("harm", "overall", "HarmDetector", 40, 40, e_value=float("inf")))
+        assert one.get(LIVE)["drift"]["alarms"][0]["e_value"] == 1e300
 
 
 def test_classes_and_anchors_are_those_of_the_adapter() -> None:

@@ -29,7 +29,7 @@ def test_somebody_who_looks_gets_the_rate_and_nobody_gets_one_a_second() -> None
         sampler = Sampler(per_s, lambda watched=watched: watched, clock)  # type: ignore[misc]
         taken = 0
         for _ in range(1_000):  # 10 s of batches
-            sampler.saw(*batch(8))
+            sampler.on_batch(*batch(8))
             taken += len(drained(sampler))
             clock.now_s += 0.01
         assert abs(taken - expected) <= 2, (watched, per_s)
@@ -40,7 +40,7 @@ def test_a_pause_is_not_made_up_for() -> None:
     sampler = Sampler(10.0, lambda: True, clock)
     clock.now_s += 1_000.0
     for _ in range(10):
-        sampler.saw(*batch(64))
+        sampler.on_batch(*batch(64))
     assert len(drained(sampler)) <= 4
 
 
@@ -49,7 +49,7 @@ def test_what_nobody_takes_is_dropped() -> None:
     sampler = Sampler(1_000.0, lambda: True, clock)
     for _ in range(200):
         clock.now_s += 1.0
-        sampler.saw(*batch(64))
+        sampler.on_batch(*batch(64))
     assert len(drained(sampler)) == 16
 
 
@@ -61,8 +61,8 @@ def test_a_batch_that_is_not_due_is_not_looked_at() -> None:
         __iter__ = __len__ = __bool__ = __getitem__  # type: ignore[assignment]
 
     sampler = Sampler(1.0, lambda: True, FakeClock())
-    sampler.saw(*batch(2))
-    sampler.saw(Untouchable(), Untouchable(), Untouchable())
+    sampler.on_batch(*batch(2))
+    sampler.on_batch(Untouchable(), Untouchable(), Untouchable())
 
 
 def test_labelled_and_moved_events_are_looked_for_and_said_to_be() -> None:
@@ -74,7 +74,7 @@ def test_labelled_and_moved_events_are_looked_for_and_said_to_be() -> None:
     found = []
     for _ in range(8):
         clock.now_s += 1.0
-        sampler.saw(events, pictures, predictions)
+        sampler.on_batch(events, pictures, predictions)
         found += drained(sampler)
     assert {one.prediction.event_id for one in found if one.picked == "labelled"} == {"17"}
     assert {one.prediction.event_id for one in found if one.picked == "moved"} == {"31"}
@@ -96,7 +96,7 @@ def test_two_threads_hand_over_without_a_loss() -> None:
     thread.start()
     for _ in range(200):
         before = len(got)
-        sampler.saw(*batch(3))
+        sampler.on_batch(*batch(3))
         while len(got) == before:
             time.sleep(0.0005)
         clock.now_s += 1.0

@@ -24,7 +24,7 @@ def test_a_loop_without_progress_is_not_alive() -> None:
 def test_ready_only_when_every_condition_is_met() -> None:
     health = Health(10.0, Clock())
     assert health.missing == ["restored", "model_warm", "partitions_assigned"]
-    for condition in Health.CONDITIONS:
+    for condition in ("restored", "model_warm", "partitions_assigned"):
         assert health.missing
         health.set(condition, True)
     assert health.missing == []
@@ -39,6 +39,19 @@ def test_started_needs_no_partitions() -> None:
         health.set(condition, True)
     assert health.started
     assert health.missing == ["partitions_assigned"]
+
+
+def test_a_transport_that_is_asked_and_does_not_answer_makes_it_unready() -> None:
+    clock = Clock()
+    health = Health(60.0, clock)
+    for condition in Health.CONDITIONS:
+        health.set(condition, True)
+    with health.asking():
+        clock.now_s = 5.0
+        assert health.missing == []
+        clock.now_s = 5.1
+        assert health.missing == ["transport_answers"] and health.state == "no_answer"
+    assert health.missing == []
 
 
 def test_a_misspelt_condition_is_refused() -> None:
@@ -56,6 +69,9 @@ def test_the_state_is_one_word() -> None:
     assert health.state == "not_assigned"
     health.set("partitions_assigned", True)
     assert health.state == "ready"
+    health.set("transport_answers", False)
+    assert health.state == "no_answer" and health.missing == ["transport_answers"]
+    health.set("transport_answers", True)
     health.drain()
     assert health.state == "draining"
     clock.now_s = 10.0

@@ -1,11 +1,12 @@
+import http.client
 import json
 import socket
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
+from stream_adapter.demo.loopback import open_loopback
 from stream_adapter.errors import TransportError
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
@@ -29,7 +30,7 @@ class Served:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.server.port}{path}", timeout=10) as answer:
+            with open_loopback(f"http://127.0.0.1:{self.server.port}{path}", 10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -65,7 +66,7 @@ def test_a_start_is_over_when_it_is_restored_and_warm_whatever_partitions_it_has
 def test_readiness_says_what_is_missing(served: Served) -> None:
     status, body = served.get("/readyz")
     assert status == 503
-    assert json.loads(body)["missing"] == list(Health.CONDITIONS)
+    assert json.loads(body)["missing"] == ["restored", "model_warm", "partitions_assigned"]
     for condition in Health.CONDITIONS:
         served.health.set(condition, True)
     assert served.get("/readyz")[0] == 200
@@ -92,3 +93,12 @@ def test_stop_ends_the_thread(served: Served) -> None:
     assert served.server.alive
     served.server.stop()
     assert not served.server.alive
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz"])
+def test_nobody_is_redirected(served: Served, path: str) -> None:
+    """Not every probe and scraper follows."""
+    connection = http.client.HTTPConnection("127.0.0.1", served.server.port, timeout=10)
+    connection.request("GET", path)
+    assert connection.getresponse().status == 200
+    connection.close()

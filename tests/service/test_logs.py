@@ -14,16 +14,12 @@ SECRET = "hunter2"
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     root, package = logging.getLogger(), logging.getLogger("stream_adapter")
-    handlers, levels, filters = root.handlers[:], (root.level, package.level), logging.getLogger(_NOISY).filters[:]
+    handlers, levels = root.handlers[:], (root.level, package.level)
     yield
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     package.setLevel(levels[1])
-    logging.getLogger(_NOISY).filters[:] = filters
     structlog.reset_defaults()
-
-
-_NOISY = "kafka.coordinator.consumer"
 
 
 def fail(password: str) -> None:
@@ -54,3 +50,14 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = capsys.readouterr().err.splitlines()
     logged = json.loads(line)
     assert (logged["event"], logged["level"], logged["port"]) == ("started", "info", 8080)
+
+
+def test_what_the_client_repeats_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json")
+    for number in range(100):
+        logging.getLogger("kafka.net.manager").warning("Connection to %s failed", f"broker-{number % 3}")
+        logging.getLogger("kafka.cluster").error("no answer")
+        logging.getLogger("stream_adapter.test").warning("ours")
+    said = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert said.count("ours") == 100
+    assert [event for event in said if event != "ours"] == ["Connection to broker-0 failed", "no answer"]

@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Sequence
 
-from stream_adapter.adapter.share import EVERYTHING, Share
+from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
+from stream_adapter.journey.outcome import Outcome
 from stream_adapter.metrics import Metrics
-from stream_adapter.processor import Outcome
 from stream_adapter.service.pipeline import Pipeline
 from stream_adapter.transport.base import Commit, CommitAborted, Record
 from stream_adapter.transport.memory import MemorySink, MemorySource
@@ -57,7 +57,7 @@ class Held:
     def prepare(self, records: Sequence[Record]) -> Sequence[Record]:
         return records
 
-    def finish(self, records: Sequence[Record], share: Share) -> Outcome:
+    def finish(self, records: Sequence[Record], owned: Ownership) -> Outcome:
         go = self.go[self._begun]
         self._begun += 1
         assert go.wait(20)
@@ -118,4 +118,28 @@ def test_a_batch_alone_and_three_together_do_not_wait() -> None:
     pipeline.commit_finished()
     assert [commit.positions for commit in sink.commits] == [{ZERO: 3}]
     processor.go[3].set()
+    pipeline.close()
+
+
+def test_between_two_attempts_of_a_commit_the_group_is_polled_and_what_moved_away_is_left_out() -> None:
+    """A consumer that is not polled loses its place, and would commit what its successor reads again."""
+    processor, pipeline, sink, _ = held(1)
+    attempts, polls = [CommitAborted("a rebalance"), CommitAborted("and again")], []
+    commit = sink.commit
+
+    def flaky(batch: Commit) -> None:
+        if attempts:
+            raise attempts.pop()
+        commit(batch)
+
+    def poll() -> None:
+        polls.append(len(attempts))
+        pipeline.keep_only(frozenset())
+
+    sink.commit = flaky  # type: ignore[method-assign]
+    pipeline._poll = poll
+    finish(processor, pipeline, 0)
+    pipeline.commit_finished()
+    assert len(polls) >= 1
+    assert sink.commits == [], "the partition moved away between the attempts"
     pipeline.close()

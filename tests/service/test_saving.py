@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import SnapshotsConfig
 from stream_adapter.errors import SnapshotError
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.snapshots import SnapshotFolder
 from stream_adapter.transport.memory import MemoryChangelog, MemorySource
 from tests.fakes import picture
+from tests.learners import ClassMeans
 from tests.service.test_worker import Rig
 
 
@@ -29,8 +30,7 @@ class Saving(Rig):
         self.snapshots = Snapshots(
             self.folder,
             SnapshotsConfig(folder=folder),
-            adapter=self.processor.adapter,
-            teacher=self.processor._teacher,
+            parts=self.processor.parts,
             changelog=self.changelog,
             fingerprint="fake-encoder",
             vocabulary_hash="v",
@@ -58,7 +58,7 @@ def outcome(rig: Rig, name: str) -> float:
 
 
 def probe(rig: Rig) -> Any:
-    from tests.test_processor import predictions, run
+    from tests.journey.test_processor import predictions, run
 
     (prediction,) = predictions(run(rig.processor, picture("dog", 999)))
     return {name: prediction[name] for name in ("top", "gate", "anchors", "versions")}
@@ -85,8 +85,6 @@ def test_a_start_takes_the_snapshot_and_of_the_changelog_only_what_came_since(tm
     fresh = Rig(MemorySource(), restored=first.changelog._changes)
     fresh.worker.restore()
     assert fresh.processor.adapter.anchors_digest == second.processor.adapter.anchors_digest
-    assert probe(fresh)["versions"] != probe(second)["versions"], "ready with the fit of the snapshot"
-    second.processor.apply([])
     assert probe(fresh) == probe(second)
 
 
@@ -101,7 +99,7 @@ def test_labels_and_accuracy_are_known_after_a_restart(tmp_path: Path) -> None:
 
 def test_what_was_never_committed_is_not_in_a_snapshot(tmp_path: Path) -> None:
     rig = Saving(tmp_path, MemorySource())
-    from tests.test_processor import run
+    from tests.journey.test_processor import run
 
     run(rig.processor, picture("cat", 1, "cat"))  # learned, and its commit never comes
     assert rig.processor.adapter.n_anchors == 1
@@ -115,14 +113,25 @@ def test_what_was_never_committed_is_not_in_a_snapshot(tmp_path: Path) -> None:
     assert again.processor.adapter.n_anchors == 1
 
 
-def test_a_window_of_another_vocabulary_is_left_behind_and_all_else_is_kept(tmp_path: Path) -> None:
+def learner_of(rig: Rig) -> ClassMeans:
+    """The learner under the guard."""
+    learner = rig.processor.adapter._learner._learner  # type: ignore[attr-defined]
+    assert isinstance(learner, ClassMeans)
+    return learner
+
+
+@pytest.mark.parametrize("vocabulary", ["v", "other prompts"])
+def test_the_learners_state_goes_with_the_snapshot_but_not_to_another_vocabulary(
+    tmp_path: Path, vocabulary: str
+) -> None:
     first = Saving(tmp_path, labelled(range(40))).run()
-    assert first.processor.adapter.observed == 40
+    assert len(learner_of(first).keys) == 40 and learner_of(first).followed
     second = Saving(tmp_path, MemorySource(), first.changelog)
-    second.snapshots._vocabulary_hash = "other prompts"
+    second.snapshots._vocabulary_hash = vocabulary
     second.worker.restore()
     assert outcome(second, "restored") == 1
-    assert second.processor.adapter.observed == 0
+    assert len(learner_of(second).keys) == (40 if vocabulary == "v" else 0)
+    assert learner_of(second).followed == learner_of(first).followed, "what workers publish names its classes"
     assert second.processor.adapter.n_anchors == first.processor.adapter.n_anchors
 
 
@@ -135,11 +144,12 @@ def test_nothing_of_a_snapshot_stays_whose_last_part_cannot_be_used(
     def refuse(state: Any) -> None:
         raise SnapshotError("of another form")
 
-    monkeypatch.setattr(second.processor._teacher, "restore", refuse)
+    monkeypatch.setattr(type(second.processor.parts), "restore", lambda parts, state: refuse(state))
     monkeypatch.setattr(second.changelog, "go_on_from", lambda positions: True)
     second.worker.restore()
     assert first.processor.adapter.n_anchors == 20
     assert second.processor.adapter.n_anchors == 0
+    assert learner_of(second).keys == []
 
 
 @pytest.mark.parametrize("damage", ["a byte", "the changelog", "its length"])
@@ -172,8 +182,7 @@ def test_a_snapshot_that_never_comes_is_not_shown_as_a_fresh_one(tmp_path: Path)
     snapshots = Snapshots(
         rig.folder,
         SnapshotsConfig(folder=tmp_path, every_s=1e6),
-        adapter=rig.processor.adapter,
-        teacher=rig.processor._teacher,
+        parts=rig.processor.parts,
         changelog=rig.changelog,
         fingerprint="fake-encoder",
         vocabulary_hash="v",
@@ -182,7 +191,7 @@ def test_a_snapshot_that_never_comes_is_not_shown_as_a_fresh_one(tmp_path: Path)
         clock=lambda: now[0],
     )
     now[0] = 1_000.0
-    snapshots.turn()
+    snapshots.poll()
     shown = rig.metrics.registry.get_sample_value
     assert shown("stream_adapter_snapshot_age_seconds") == 900.0
     assert shown("stream_adapter_snapshot_interval_seconds") == 1e6

@@ -1,12 +1,14 @@
+import json
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from stream_adapter.batching import Batcher
 from stream_adapter.errors import TransportError
 from stream_adapter.events import AnchorRecord
+from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
 from stream_adapter.service.worker import DrainBudgetExceeded, Worker
@@ -154,6 +156,33 @@ def test_records_of_a_partition_that_moves_away_are_left_to_its_new_owner() -> N
     assert rig.metrics.registry.get_sample_value("stream_adapter_rebalances_total") == 2  # what came, and what went
 
 
+def test_a_partition_that_goes_and_comes_back_teaches_what_was_under_way_meanwhile() -> None:
+    """Its batch is left and read again: what it taught must be taken back before, or its labels would be known."""
+    encoder = SlowEncoder()
+    source = MemorySource([ONE], endless=True)
+    source.add(**picture("cat", 1, "cat"), partition=ONE)
+    rig = Rig(source, encoder)
+    thread = rig.run_in_thread()
+    assert encoder.entered.wait(10)
+
+    def rebalances() -> float | None:
+        return rig.metrics.registry.get_sample_value("stream_adapter_rebalances_total")
+
+    source.revoke(ONE)
+    wait_for(lambda: rebalances() == 2)
+    source.assign(ONE)
+    wait_for(lambda: rebalances() == 3)
+    source.add(**picture("cat", 1, "cat"), partition=ONE)
+    wait_for(lambda: source.lag()[ONE] == 0)
+    time.sleep(0.1)  # time to hand it over, where nothing held it back
+    encoder.go.set()
+    wait_for(lambda: rig.sink.records["predictions"])
+    rig.worker.stop()
+    thread.join(10)
+    assert rig.processor.adapter.n_anchors == 1
+    assert [record.value is not None for record in rig.sink.records["anchors"]] == [True]
+
+
 def test_an_error_of_the_compute_thread_ends_the_worker() -> None:
     class Broken(FakeEncoder):
         def encode(self, prepared: Any) -> Any:
@@ -198,7 +227,6 @@ def test_it_restores_before_it_is_ready_and_follows_what_others_write() -> None:
     thread = rig.run_in_thread()
     wait_for(lambda: not rig.health.missing)
     assert rig.processor.adapter.n_anchors == 1
-    assert rig.processor.adapter.fit_number == 1, "ready before the maps were fitted to what was restored"
     assert rig.metrics.registry.get_sample_value("stream_adapter_restored_anchors") == 1
     rig.changelog.write(written[1])
     wait_for(lambda: rig.processor.adapter.n_anchors == 2)
@@ -222,3 +250,43 @@ def test_liveness_is_progress_not_polling() -> None:
     wait_for(lambda: rig.health.seconds_without_progress < 0.15)
     rig.worker.stop()
     thread.join(10)
+
+
+def test_after_an_assignment_it_knows_what_the_former_owner_learned_before_it_reads_on() -> None:
+    """What the former owner wrote just before it lost the partition is in the changelog, but `poll` may not have it."""
+
+    class Late(MemoryChangelog):
+        """It hands out nothing that was written since unless it is read to its end."""
+
+        def read_to_end(self) -> Iterator[Sequence[Change]]:
+            yield super().poll()
+
+        def poll(self) -> Sequence[Change]:
+            return []
+
+    source = MemorySource([ZERO, ONE], endless=True)
+    rig = Rig(source)
+    rig.changelog = rig.worker._changelog = Late((), rig.sink, writer="test")
+    source.revoke(ONE)
+    thread = rig.run_in_thread()
+    wait_for(lambda: not rig.health.missing)
+    rig.changelog.write(learned_elsewhere(picture("dog", 1, "dog")))
+    assert rig.processor.adapter.n_anchors == 0
+    source.assign(ONE)
+    source.add(**picture("dog", 2), partition=ONE)
+    wait_for(lambda: rig.sink.records["predictions"])
+    rig.worker.stop()
+    thread.join(10)
+    (prediction,) = [json.loads(record.value or b"") for record in rig.sink.records["predictions"]]
+    assert [anchor["label"] for anchor in prediction["anchors"]] == ["dog"]
+
+
+def learned_elsewhere(*pictures: dict[str, Any]) -> Change:
+    """The record of an anchor that another worker made of a picture."""
+    other = Rig(MemorySource())
+    for one in pictures:
+        other.source.add(**one)
+    other.worker.run()
+    (record,) = other.sink.records["anchors"]
+    content = AnchorRecord.from_record(record.key, record.value or b"", record.headers)
+    return Change(content.anchor_id, content)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from stream_adapter.adapter.refit import InlineExecutor
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.errors import SnapshotError
 from stream_adapter.snapshots import Snapshot, SnapshotFolder, Snapshotter, Written
 from tests.adapter.anchor_sets import HeldExecutor
@@ -44,20 +44,20 @@ def newest(folder: SnapshotFolder) -> int | None:
 def test_the_bulk_is_copied_and_written_in_the_background(folder: SnapshotFolder) -> None:
     executor, state, written = HeldExecutor(), State(), list[Written]()
     snapshotter = Snapshotter(folder, 60.0, executor, 0.0, written=written.append)
-    snapshotter.turn(59.9, state.begin)
+    snapshotter.step(59.9, state.begin)
     assert (state.steps, snapshotter.age_s(59.9)) == ([], None)
-    snapshotter.turn(60.0, state.begin)
-    snapshotter.turn(60.5, state.begin)  # still being copied
+    snapshotter.step(60.0, state.begin)
+    snapshotter.step(60.5, state.begin)  # still being copied
     assert (state.steps, executor.held) == (["begin"], 1)
     executor.run()
     state.number = 1
-    snapshotter.turn(61.0, state.begin)
+    snapshotter.step(61.0, state.begin)
     assert (state.steps, executor.held) == (["begin", "run", "finish"], 1)
     state.number = 2
-    snapshotter.turn(61.5, state.begin)  # still being written
+    snapshotter.step(61.5, state.begin)  # still being written
     assert newest(folder) is None
     executor.run()
-    snapshotter.turn(62.0, state.begin)
+    snapshotter.step(62.0, state.begin)
     assert newest(folder) == 1, "the state when the copy was finished"
     assert [report.bytes > 400_000 for report in written] == [True]
     assert snapshotter.age_s(62.0) == pytest.approx(1.0)
@@ -67,18 +67,18 @@ def test_one_is_under_way_at_a_time_and_the_next_is_due_from_the_last_beginning(
     executor, state = HeldExecutor(), State()
     snapshotter = Snapshotter(folder, 60.0, executor, 0.0)
     for now_s in (70.0, 140.0):
-        snapshotter.turn(now_s, state.begin)
+        snapshotter.step(now_s, state.begin)
     for now_s in (140.1, 140.2):
         executor.run()
-        snapshotter.turn(now_s, state.begin)
+        snapshotter.step(now_s, state.begin)
     assert state.steps.count("begin") == 1
-    snapshotter.turn(141.0, state.begin)  # overdue by now
+    snapshotter.step(141.0, state.begin)  # overdue by now
     assert state.steps.count("begin") == 2
     for now_s in (141.1, 141.2, 200.9):
         executor.run()
-        snapshotter.turn(now_s, state.begin)
+        snapshotter.step(now_s, state.begin)
     assert state.steps.count("begin") == 2
-    snapshotter.turn(201.0, state.begin)
+    snapshotter.step(201.0, state.begin)
     assert state.steps.count("begin") == 3
 
 
@@ -94,13 +94,13 @@ def test_a_full_disk_is_reported_and_the_worker_goes_on(
     monkeypatch.setattr(SnapshotFolder, "save", full)
     with capture_logs() as logs:
         for now_s in (60.0, 60.1, 60.2):
-            snapshotter.turn(now_s, state.begin)
+            snapshotter.step(now_s, state.begin)
     monkeypatch.undo()
     assert [str(failure) for failure in failures] == ["no space left"]
     assert [entry["event"] for entry in logs] == ["could not write a snapshot"]
     assert snapshotter.age_s(61.0) is None
     for now_s in (120.0, 120.1, 120.2):
-        snapshotter.turn(now_s, state.begin)
+        snapshotter.step(now_s, state.begin)
     assert newest(folder) == 0 and snapshotter.age_s(121.1) == pytest.approx(1.0)
 
 
@@ -109,7 +109,7 @@ def test_the_last_state_is_saved_whatever_was_under_way(folder: SnapshotFolder, 
     state, written = State(), list[Written]()
     snapshotter = Snapshotter(folder, 60.0, InlineExecutor(), 0.0, written=written.append)
     for _ in range(turns):
-        snapshotter.turn(60.0, state.begin)
+        snapshotter.step(60.0, state.begin)
     state.number = 2
     snapshotter.finish(61.0, state.begin)
     assert (newest(folder), len(written)) == (2, 1 + (turns > 0))
@@ -124,6 +124,6 @@ def test_an_error_that_is_no_full_disk_is_not_hidden(
 
     monkeypatch.setattr(State, step, broken)
     snapshotter, state = Snapshotter(folder, 60.0, InlineExecutor(), 0.0), State()
-    snapshotter.turn(60.0, state.begin)
+    snapshotter.step(60.0, state.begin)
     with pytest.raises(ZeroDivisionError):
-        snapshotter.turn(61.0, state.begin)
+        snapshotter.step(61.0, state.begin)

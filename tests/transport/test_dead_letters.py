@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 
 from stream_adapter import config
-from stream_adapter.errors import DeadLetterLimitExceeded, EventError, MalformedEvent, UndecodableImage, UnknownLabel
+from stream_adapter.errors import (
+    DeadLetterLimitExceeded,
+    EventError,
+    MalformedEvent,
+    UndecodableImage,
+    UnexpectedFailure,
+    UnknownLabel,
+)
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter, reason, undo, without_value
 from tests.transport.strategies import RECORDS
@@ -31,6 +38,15 @@ def test_a_dead_letter_is_the_original_and_connects_headers() -> None:
         ("__connect.errors.stage", b"decode"),
         ("__connect.errors.exception.class.name", b"stream_adapter.errors.UndecodableImage"),
         ("__connect.errors.exception.message", b"truncated after 8 bytes"),
+    )
+
+
+def test_what_nobody_foresaw_is_there_by_its_own_class() -> None:
+    letter = dead_letter(RECORD, UnexpectedFailure("predict", OverflowError("date value out of range")))
+    assert letter.headers[-3:] == (
+        ("__connect.errors.stage", b"predict"),
+        ("__connect.errors.exception.class.name", b"builtins.OverflowError"),
+        ("__connect.errors.exception.message", b"unexpected OverflowError: date value out of range"),
     )
 
 
@@ -78,37 +94,60 @@ class TestLimit:
     bad = UndecodableImage("not an image")
 
     def test_half_is_not_more_than_half(self) -> None:
-        watch = DeadLetterLimit(self.limit)
+        told: list[bool] = []
+        watch = DeadLetterLimit(self.limit, told.append)
         for _ in range(20):
             watch.observe(good=1, bad=[self.bad])
         assert watch.share == 0.5
+        assert not any(told)
 
     def test_below_the_minimum_nothing_is_said(self) -> None:
         watch = DeadLetterLimit(self.limit)
         watch.observe(good=0, bad=[self.bad] * 3)
-        with pytest.raises(DeadLetterLimitExceeded, match="4 of the newest 4 events \\(100%\\)"):
+        with pytest.raises(DeadLetterLimitExceeded, match="all of the first 4 events are bad"):
             watch.observe(good=0, bad=[self.bad])
 
+    def test_once_a_good_event_came_a_flood_is_told_and_ends_nothing(self) -> None:
+        told: list[bool] = []
+        watch = DeadLetterLimit(self.limit, told.append)
+        watch.observe(good=1, bad=[self.bad])  # too few to say anything
+        for _ in range(100):
+            watch.observe(good=0, bad=[self.bad] * 5)
+        assert watch.share == 1.0
+        assert told == [False, *[True] * 100]
+
+    def test_sixty_percent_bad_from_the_start_ends_nothing(self) -> None:
+        told: list[bool] = []
+        watch = DeadLetterLimit(self.limit, told.append)
+        for _ in range(10):
+            watch.observe(good=2, bad=[self.bad] * 3)
+        assert told[1:] == [True] * 9
+
     def test_the_window_forgets(self) -> None:
-        watch = DeadLetterLimit(self.limit)
-        watch.observe(good=0, bad=[self.bad] * 3)
+        told: list[bool] = []
+        watch = DeadLetterLimit(self.limit, told.append)
+        watch.observe(good=1, bad=[self.bad] * 9)
         watch.observe(good=10_000, bad=[])
         assert watch.share == 0.0
         watch.observe(good=0, bad=[self.bad] * 5)
-        with pytest.raises(DeadLetterLimitExceeded, match="6 of the newest 10"):
-            watch.observe(good=0, bad=[self.bad])
+        watch.observe(good=0, bad=[self.bad])
+        assert told == [True, False, False, True]
 
     def test_the_message_has_the_figures_and_the_commonest_reasons(self) -> None:
         watch = DeadLetterLimit(self.limit)
         reasons: list[EventError] = [UnknownLabel("label 'catt'"), *[self.bad] * 3]
         with pytest.raises(DeadLetterLimitExceeded) as caught:
-            watch.observe(good=1, bad=reasons)
+            watch.observe(good=0, bad=reasons)
         message = str(caught.value)
-        assert "4 of the newest 5 events (80%) are bad, more than the 50%" in message
+        assert "all of the first 4 events are bad" in message
         assert message.index("3 × decode/UndecodableImage") < message.index("1 × label/UnknownLabel")
         assert "'not an image'" in message and "catt" in message
+        for key in ("`events.format`", "`dead_letters.max_share: 1.0`"):
+            assert key in message
 
     def test_a_share_of_one_never_stops(self) -> None:
-        watch = DeadLetterLimit(config.DeadLetterLimit(max_share=1.0, window=5, min_events=1))
+        told: list[bool] = []
+        watch = DeadLetterLimit(config.DeadLetterLimit(max_share=1.0, window=5, min_events=1), told.append)
         watch.observe(good=0, bad=[self.bad] * 50)
         assert watch.share == 1.0
+        assert told == [False]

@@ -1,10 +1,13 @@
+import contextlib
+
 import pytest
 
 from stream_adapter.errors import TransportError
 from stream_adapter.events import anchor_tombstone
-from stream_adapter.transport.base import Commit, OutRecord, Partition, Sink, Source
+from stream_adapter.transport.base import Commit, OutRecord, Partition, Record, Sink, Source
 from stream_adapter.transport.changelog import Change, Changelog
-from stream_adapter.transport.memory import IMAGES, MemoryChangelog, MemorySink, MemorySource
+from stream_adapter.transport.memory import IMAGES, MemoryChangelog, MemorySink, MemorySource, MemoryTransport
+from stream_adapter.transport.transport import Transport, read_all
 
 
 def test_the_twins_keep_the_protocols() -> None:
@@ -67,3 +70,25 @@ def test_the_changelog_restores_first_and_follows_then() -> None:
     assert changelog.poll() == [] and changelog.positions == {0: 3}
     assert changelog.go_on_from({0: 2}) and [change.key for change in changelog.poll()] == ["c"]
     assert not changelog.go_on_from({0: 9})
+
+
+def test_one_transport_has_them_all() -> None:
+    memory = MemoryTransport()
+    transport: Transport = memory
+    sent = Record(Partition("elsewhere", 3), 9, 5, b"k", b"v", (("h", b"1"),))
+    (progress,) = transport.produce([sent, Record(IMAGES, 0, 0, None, None)])
+    assert (progress.sent, progress.refused, progress.finished) == (1, {"no value": 1}, True)
+    with contextlib.ExitStack() as stack:
+        source, sink = transport.connect(stack)
+        (read,) = source.poll(9, 0.0)
+        assert (read.key, read.value, read.headers, read.timestamp_ms) == (b"k", b"v", sent.headers, 5)
+        sink.commit(Commit([anchor_tombstone("a", "w")], {IMAGES: 1}))
+    assert memory.source.closed and memory.sink.closed
+    transport.write([anchor_tombstone("b", "command")])
+    (changes,) = transport.open_changelog("w").read_to_end()
+    assert [(change.key, change.own) for change in changes] == [("a", True), ("b", False)]
+    assert [record.key for record in read_all(transport, "anchors")] == [b"a", b"b"]
+    with transport.resend() as send:
+        send([read])
+    assert [record.value for record in read_all(transport, "images")] == [b"v", b"v"]
+    assert list(read_all(transport, "drift")) == []

@@ -6,11 +6,13 @@ from functools import partial
 
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.methods.anytime import AnytimeCl
-from stream_adapter.evaluate.methods.base import Batch, Lessons, Method, Probabilities, Task
+from stream_adapter.evaluate.methods.base import Batch, CanForget, Lessons, Method, Probabilities, Task
 from stream_adapter.evaluate.methods.kernel_ridge import KernelRidge
 from stream_adapter.evaluate.methods.knn import NearestNeighbours
 from stream_adapter.evaluate.methods.last_label import LastLabel
 from stream_adapter.evaluate.methods.lsa import LabelShiftAware
+from stream_adapter.evaluate.methods.nearest_or_zero_shot import NearestOrZeroShot
+from stream_adapter.evaluate.methods.online_mixture import OnlineMixture
 from stream_adapter.evaluate.methods.rail import Rail
 from stream_adapter.evaluate.methods.ranpac import RanPac
 from stream_adapter.evaluate.methods.slda import StreamingLda
@@ -19,12 +21,9 @@ from stream_adapter.evaluate.methods.tip_adapter import TipAdapter
 from stream_adapter.evaluate.methods.worker_adapter import WorkerAdapter
 from stream_adapter.evaluate.methods.zero_shot import ZeroShot
 
-BASELINE = "last-label"
-"""Run beside whatever is asked for wherever there is a stream: accuracy says little without it."""
-
 METHODS: dict[str, Callable[[Task], Method]] = {
     "zero-shot": ZeroShot,
-    "llu": partial(WorkerAdapter, published_llu=True),
+    "llu": partial(WorkerAdapter, method="llu"),
     "tip-adapter": TipAdapter,
     "knn": NearestNeighbours,
     "slda": StreamingLda,
@@ -34,8 +33,10 @@ METHODS: dict[str, Callable[[Task], Method]] = {
     "kernel-ridge": KernelRidge,
     "lsa": LabelShiftAware,
     "stata": StatA,
-    "ours": WorkerAdapter,
-    BASELINE: LastLabel,
+    "nearest-or-zero-shot": NearestOrZeroShot,
+    "online-mixture": OnlineMixture,
+    "last-label": LastLabel,
+    "default": WorkerAdapter,
 }
 
 
@@ -55,4 +56,4 @@ def check_methods(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-__all__ = ["BASELINE", "METHODS", "Batch", "Lessons", "Method", "Probabilities", "Task", "check_methods"]
+__all__ = ["METHODS", "Batch", "CanForget", "Lessons", "Method", "Probabilities", "Task", "check_methods"]

@@ -1,13 +1,13 @@
 """What a protocol asks of a method, and what it gives it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.presence_evidence import ClassKind
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.config import AdapterConfig
 from stream_adapter.encode.vocabulary import Vocabulary
 
@@ -23,7 +23,7 @@ class Task:
         vocabulary: the classes, with their text vectors and the logit scale τ.
         canaries: names of the classes that will never be taught.
         seed: for methods that draw anything.
-        adapter: settings of `ours` and `llu`; other methods do not look at them.
+        adapter: settings of `default` and `llu`; other methods do not look at them.
     """
 
     vocabulary: Vocabulary
@@ -79,9 +79,25 @@ class Method(Protocol):
 
     def class_kinds(self) -> Sequence[ClassKind] | None:
         """What each class is taken for now; None where the method does not tell classes apart."""
+        return None
 
 
-class LabelsOnly:
+Make = Callable[[tuple[str, ...]], Method]
+"""Makes a method anew; it is given the names of the classes that are never taught."""
+
+Advance = Callable[[int], None]
+"""Is called with how many events were predicted since the last call."""
+
+
+@runtime_checkable
+class CanForget(Protocol):
+    """What a method has in addition that can take labels back."""
+
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Undo what the labels of these events (n,) taught; the events stay traffic. Unknown ids change nothing."""
+
+
+class LabelsOnly(Method):
     """Base of methods that learn from labels alone and take no class for anything."""
 
     def update(self, batch: Batch, lessons: Lessons) -> None:
@@ -92,10 +108,6 @@ class LabelsOnly:
     def learn(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """Learn vectors (n, d) of classes (n,), n ≥ 1, in this order."""
         raise NotImplementedError
-
-    def class_kinds(self) -> Sequence[ClassKind] | None:
-        """None."""
-        return None
 
 
 def softmax(logits: NDArray[np.floating]) -> Probabilities:
@@ -148,6 +160,32 @@ class Memory:
         """int64 (n,)."""
         return self._classes[: self._held]
 
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Drop all others; bool (n,)."""
+        kept = int(rows.sum())
+        self._vectors[:kept], self._classes[:kept] = self.vectors[rows], self.classes[rows]
+        self._held = kept
+
     def one_hot(self, n_classes: int) -> NDArray[np.float32]:
         """Float32 (n, C)."""
         return np.eye(n_classes, dtype=np.float32)[self.classes]
+
+
+class KeepsLabels(Method):
+    """Base of methods whose only knowledge is every labelled vector, so that they can forget."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._memory = Memory(task.texts.shape[1])
+        self._ids = np.zeros(0, np.int64)  # (n,), of the events in memory
+
+    def update(self, batch: Batch, lessons: Lessons) -> None:
+        """Remember the labels."""
+        self._memory.add(lessons.vectors, lessons.classes)
+        self._ids = np.concatenate([self._ids, lessons.ids])
+
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Drop them from memory."""
+        keep = ~np.isin(self._ids, ids)
+        self._memory.keep(keep)
+        self._ids = self._ids[keep]

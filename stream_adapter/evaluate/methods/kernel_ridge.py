@@ -13,18 +13,17 @@ Vision-Language Models*, CVPR 2025, arXiv 2501.11175.
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.evaluate.methods.base import LabelsOnly, Memory, Probabilities, Task, softmax
+from stream_adapter.evaluate.methods.base import Batch, KeepsLabels, Lessons, Probabilities, Task, softmax
 
 BETA = 1.7
 LAMBDA = 0.1
 
 
-class KernelRidge(LabelsOnly):
+class KernelRidge(KeepsLabels):
     """Keeps every labelled vector."""
 
     def __init__(self, task: Task) -> None:
-        self._task = task
-        self._memory = Memory(task.texts.shape[1])
+        super().__init__(task)
         self._dual: NDArray[np.float32] | None = None
 
     def predict(self, vectors: NDArray[np.float32]) -> Probabilities:
@@ -39,9 +38,15 @@ class KernelRidge(LabelsOnly):
             cosines = cosines + _kernel(vectors, anchors) @ self._dual
         return softmax(self._task.scale * cosines)
 
-    def learn(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
-        """Remember them; the next prediction solves again."""
-        self._memory.add(vectors, classes)
+    def update(self, batch: Batch, lessons: Lessons) -> None:
+        """Remember the labels; the next prediction solves again."""
+        super().update(batch, lessons)
+        if len(lessons.classes):
+            self._dual = None
+
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Drop them from memory; the next prediction solves again."""
+        super().forget(ids)
         self._dual = None
 
 

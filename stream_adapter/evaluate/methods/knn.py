@@ -11,18 +11,14 @@ arXiv 1805.01978.
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.evaluate.methods.base import LabelsOnly, Memory, Probabilities, Task, zero_shot_probabilities
+from stream_adapter.evaluate.methods.base import KeepsLabels, Probabilities, zero_shot_probabilities
 
 NEIGHBOURS = 16
 TEMPERATURE = 0.07
 
 
-class NearestNeighbours(LabelsOnly):
+class NearestNeighbours(KeepsLabels):
     """Keeps every labelled vector; a prediction costs O(n)."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._memory = Memory(task.texts.shape[1])
 
     def predict(self, vectors: NDArray[np.float32]) -> Probabilities:
         """The weighted vote."""
@@ -35,7 +31,3 @@ class NearestNeighbours(LabelsOnly):
         votes = np.zeros((len(vectors), len(self._task.texts)))
         np.add.at(votes, (np.arange(len(vectors))[:, None], self._memory.classes[nearest]), weights)
         return np.asarray(votes / votes.sum(axis=1, keepdims=True), np.float32)
-
-    def learn(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
-        """Remember them."""
-        self._memory.add(vectors, classes)

@@ -8,26 +8,31 @@ with the source's shares c uniform, over a buffer of the zero-shot probabilities
 
 The full text of the paper was not at hand, only its abstract and a summary: expectation maximisation with a Dirichlet
 prior and a λ that is annealed over the stream are from there, the correction is the one of label shift theory (Saerens,
-Latinne, Decaestecker, Neural Computation 14, 2002). λ_0 = 0.9, N and the rounds are ours.
+Latinne, Decaestecker, Neural Computation 14, 2002). λ_0 = 0.9, N and the rounds are chosen here.
 
 Reference: Han, Ye, Wang, Tong, Zhang, Li, Hong, Petersson, *Label Shift Aware Adaptation for Online Zero-shot Learning
 with Contrastive Language-Image Pre-Training (CLIP)*, 2026, arXiv 2606.15169.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.presence_evidence import ClassKind
-from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task, shares, zero_shot_probabilities
+from stream_adapter.evaluate.methods.base import (
+    Batch,
+    Lessons,
+    Method,
+    Probabilities,
+    Task,
+    shares,
+    zero_shot_probabilities,
+)
 
 BUFFER = 2_000
 ROUNDS = 20
 LAMBDA = 0.9
 
 
-class LabelShiftAware:
+class LabelShiftAware(Method):
     """Keeps N · C probabilities; learns from all traffic, and not from labels."""
 
     def __init__(self, task: Task) -> None:
@@ -43,9 +48,8 @@ class LabelShiftAware:
         """Remember the traffic."""
         self._beliefs = self._with(zero_shot_probabilities(batch.vectors, self._task))
 
-    def class_kinds(self) -> Sequence[ClassKind] | None:
-        """None."""
-        return None
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Nothing was learned from labels."""
 
     def _with(self, beliefs: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.concatenate([self._beliefs, beliefs])[-BUFFER:]

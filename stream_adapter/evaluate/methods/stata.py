@@ -14,13 +14,10 @@ Reference: Zanella, Fuchs, De Vleeschouwer, Ben Ayed, *Realistic Test-Time Adapt
 CVPR 2025, arXiv 2501.03729.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.presence_evidence import ClassKind
-from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task, zero_shot_probabilities
+from stream_adapter.evaluate.methods.base import Batch, Lessons, Method, Probabilities, Task, zero_shot_probabilities
 
 ALPHA = 1.0
 NEIGHBOURS = 3
@@ -33,7 +30,7 @@ _TINY = 1e-12
 Wide = NDArray[np.float64]
 
 
-class StatA:
+class StatA(Method):
     """Remembers nothing between batches: its knowledge of a batch is the batch."""
 
     def __init__(self, task: Task) -> None:
@@ -62,9 +59,8 @@ class StatA:
     def update(self, batch: Batch, lessons: Lessons) -> None:
         """Leave traffic and labels aside."""
 
-    def class_kinds(self) -> Sequence[ClassKind] | None:
-        """None."""
-        return None
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Nothing was learned from labels."""
 
 
 def _affinity(points: Wide) -> Wide:

@@ -11,25 +11,17 @@ arXiv 2207.09519.
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.evaluate.methods.base import LabelsOnly, Memory, Probabilities, Task, softmax
+from stream_adapter.evaluate.methods.base import KeepsLabels, Probabilities, softmax
 
 ALPHA = 1.0
 BETA = 5.5
 
 
-class TipAdapter(LabelsOnly):
+class TipAdapter(KeepsLabels):
     """Keeps every labelled vector; a prediction costs O(n)."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._memory = Memory(task.texts.shape[1])
 
     def predict(self, vectors: NDArray[np.float32]) -> Probabilities:
         """Zero-shot logits plus the cache's."""
         affinity = np.exp(-BETA * (1.0 - vectors @ self._memory.vectors.T))  # (B, n)
         cache = affinity @ self._memory.one_hot(len(self._task.texts))  # (B, C)
         return softmax(self._task.scale * vectors @ self._task.texts.T + ALPHA * cache)
-
-    def learn(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
-        """Add to the cache."""
-        self._memory.add(vectors, classes)

@@ -1,10 +1,8 @@
-"""`ours` and `llu`: the very adapter that the worker runs, scored and taught by the worker's own `Teacher`.
+"""`default` and `llu`: the very adapter that the worker runs, scored and taught by the worker's own `Processor`.
 
-Only what surrounds them is simulated: refits run in line, and a clock on which a batch arrives every second takes the
-place of the real one, so that runs are repeatable. As in the worker, a fit that falls due between two batches is done
-before the second one is predicted: with the default settings labels are in force one batch later, as for all methods.
+What surrounds it is left out: no clock and no background, so that what is learned is in force at once and runs repeat.
 
-Settings are those of the configuration, see `docs/configuration.md`; `llu` is as published, with g = 1.
+Settings are those of the configuration, see `docs/configuration.md`; `llu` is Localized Latent Updates as published.
 
 Reference: Ibing, Lim, Kobbelt, *Localized Latent Updates for Fine-Tuning Vision-Language Models*, CVPR Workshops 2023,
 arXiv 2212.06556.
@@ -15,103 +13,78 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.presence_evidence import ClassKind
-from stream_adapter.adapter.refit import InlineExecutor
-from stream_adapter.adapter.results import AdapterPrediction
-from stream_adapter.config import AdapterConfig
-from stream_adapter.drift.monitor import DriftMonitor
-from stream_adapter.drift.prequential import PrequentialAccuracy
+from stream_adapter.adapter.inline_executor import InlineExecutor
+from stream_adapter.adapter.learner import ClassKind, Surroundings
+from stream_adapter.adapter.prediction import Prediction
+from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task
 from stream_adapter.events import EMBEDDING, ImageEvent
+from stream_adapter.journey.faults import UnderWay
 from stream_adapter.metrics import Metrics
-from stream_adapter.shared_presence import SharedPresence
-from stream_adapter.teaching import Teacher
+from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.transport.base import Partition, Record
-from stream_adapter.watch import Watch
 
 _SOURCE = "evaluate"
 _INPUT = Partition(_SOURCE, 0)
-_BATCH_EVERY_S = 1.0
 
 
 class WorkerAdapter:
-    """An adapter and its teacher, without transport and threads.
+    """A worker's adapter, without transport and threads.
 
     Args:
         task: the classes, canaries and settings.
-        published_llu: run LLU as published in place of what is configured.
+        method: in place of the configured one.
     """
 
-    def __init__(self, task: Task, *, published_llu: bool = False) -> None:
-        names = task.vocabulary.class_names
-        config = _repeatable(task.adapter, task.canaries)
-        if published_llu:
-            config = config.model_copy(update={"method": "llu", "damping": 1.0})
-        self._names = names
-        self._adapter = Adapter(task.texts, names, task.scale, config)
-        canary = np.isin(np.array(names), np.array(config.canaries, dtype=np.str_))
-        metrics = Metrics()
-        self._watch = Watch(
-            lambda: DriftMonitor(names, task.scale, canary),
-            source=_SOURCE,
-            status_every_s=1e9,
-            metrics=metrics,
-            say=lambda _: None,
-        )
-        self._teacher = Teacher(
-            self._adapter,
-            names,
-            canaries=config.canaries,
-            accuracy=PrequentialAccuracy(canary),
-            fingerprint=_SOURCE,
+    def __init__(self, task: Task, *, method: str | None = None) -> None:
+        changes = {"canaries": task.canaries} if method is None else {"canaries": task.canaries, "method": method}
+        config = task.adapter.model_copy(update=changes)
+        self._names = task.vocabulary.class_names
+        self._metrics = Metrics()
+        self._processor = make_processor(
+            VectorsOnly(task.vocabulary.d),
+            task.vocabulary,
+            JourneyConfig(adapter=config),
+            surroundings=Surroundings(seed=config.seed),
             writer=_SOURCE,
-            presence=SharedPresence(
-                self._adapter,
-                names,
-                slot=_SOURCE,
-                writer=_SOURCE,
-                fingerprint=_SOURCE,
-                every_s=config.presence.every_s,
-                background=InlineExecutor(),
-            ),
-            watch=self._watch,
-            background=InlineExecutor(),
-            metrics=metrics,
+            source=_SOURCE,
+            decoders=InlineExecutor(),
+            metrics=self._metrics,
+            clock=lambda: 0.0,
+            notify=lambda _: None,
         )
-        self._tells_kinds = config.method == "ours"
-        self._now_s = 0.0
-        self._predicted: tuple[NDArray[np.float32], AdapterPrediction] | None = None
+        self._tells_kinds = config.method != "llu"
+        self._predicted: tuple[NDArray[np.float32], Prediction] | None = None
 
     def predict(self, vectors: NDArray[np.float32]) -> Probabilities:
         """The adapted probabilities."""
-        answer = self._watch.damp(self._adapter.predict(vectors))
-        self._predicted = vectors, answer
-        return answer.adapted
+        self._predicted = vectors, self._processor.adapter.predict(vectors)
+        return self._predicted[1].adapted
 
     def update(self, batch: Batch, lessons: Lessons) -> None:
-        """Hand the batch to the teacher: its own labels with it, those of earlier batches as events that come again."""
+        """Learn the batch: its own labels with it, those of earlier batches as events that come again."""
         labels = dict(zip(lessons.ids.tolist(), lessons.classes.tolist(), strict=True))
-        events = [self._event(id, labels.get(id)) for id in batch.ids.tolist()]
+        self._learn([self._event(id, labels.get(id)) for id in batch.ids.tolist()], batch.vectors)
         late = np.flatnonzero(~np.isin(lessons.ids, batch.ids))
-        if events:
-            self._teacher.teach(events, batch.vectors, self._answer(batch.vectors))
         if late.size:
             again = [self._event(int(lessons.ids[row]), int(lessons.classes[row])) for row in late]
-            answer = self._watch.damp(self._adapter.predict(lessons.vectors[late]))
-            self._teacher.teach(again, lessons.vectors[late], answer)
-        self._teacher.maintain(self._now_s)
-        self._now_s += _BATCH_EVERY_S
-        self._teacher.maintain(self._now_s)
+            self._learn(again, lessons.vectors[late])
+
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Delete the anchors of these events; what the traffic is believed to say is asked anew at once."""
+        self._processor.adapter.forget([self._event(id, None).anchor_id for id in ids.tolist()])
+        self._processor.adapter.learn(())
 
     def class_kinds(self) -> Sequence[ClassKind] | None:
-        """What the full method takes each class for; None for LLU."""
-        return self._adapter.kinds if self._tells_kinds else None
+        """What each class is taken for; None for LLU, which does not look at the traffic."""
+        return self._processor.adapter.kinds if self._tells_kinds else None
 
-    def _answer(self, vectors: NDArray[np.float32]) -> AdapterPrediction:
+    def _learn(self, events: Sequence[ImageEvent], vectors: NDArray[np.float32]) -> None:
         if self._predicted is not None and self._predicted[0] is vectors:
-            return self._predicted[1]
-        return self._watch.damp(self._adapter.predict(vectors))
+            prediction = self._predicted[1]
+        else:
+            prediction = self._processor.adapter.predict(vectors)
+        self._processor.learn(UnderWay(events, (), vectors, self._metrics), prediction)
 
     def _event(self, id: int, label: int | None) -> ImageEvent:
         name = None if label is None else self._names[label]
@@ -119,8 +92,29 @@ class WorkerAdapter:
         return ImageEvent(_SOURCE, str(id), id, EMBEDDING, b"", name, _SOURCE, record)
 
 
-def _repeatable(config: AdapterConfig, canaries: tuple[str, ...]) -> AdapterConfig:
-    """The configuration with the run's canaries, and with refits in line in place of those in the background."""
-    return config.model_copy(
-        update={"canaries": canaries, "refit": config.refit.model_copy(update={"background": False})}
-    )
+class VectorsOnly:
+    """An encoder for streams of vectors.
+
+    Args:
+        d: length of the vectors.
+    """
+
+    fingerprint = _SOURCE
+
+    def __init__(self, d: int) -> None:
+        self.d = d
+
+    def prepare(self, data: bytes, content_type: str) -> Pixels:
+        """There are no pictures."""
+        raise NotImplementedError
+
+    def check_vector(self, data: bytes, fingerprint: str | None) -> Vectors:
+        """See `Encoder`."""
+        return check_vector(data, fingerprint, d=self.d, expected=self.fingerprint)
+
+    def encode(self, prepared: Sequence[Prepared]) -> Vectors:
+        """See `Encoder`."""
+        return np.stack(prepared).astype(np.float32) if prepared else np.zeros((0, self.d), np.float32)
+
+    def warm_up(self, batch: int = 8) -> None:
+        """There is nothing to warm up."""

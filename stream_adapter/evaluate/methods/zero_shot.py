@@ -24,3 +24,6 @@ class ZeroShot(LabelsOnly):
 
     def learn(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """Leave the labels aside."""
+
+    def forget(self, ids: NDArray[np.int64]) -> None:
+        """Nothing was learned from labels."""

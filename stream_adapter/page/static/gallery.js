@@ -135,7 +135,7 @@ export class Gallery {
       const { forgotten } = await ask("api/anchors/forget", { body: { ids } });
       this.forgotten(forgotten);
       await this.load();
-      byId("gallery-said").textContent = `Forgot ${count(forgotten.length)} ${forgotten.length === 1 ? "anchor" : "anchors"}. All workers drop them and refit within about a second.`;
+      byId("gallery-said").textContent = `Forgot ${count(forgotten.length)} ${forgotten.length === 1 ? "anchor" : "anchors"}. All workers drop them within about a second.`;
     } catch (error) {
       this.say(error, "Nothing was forgotten");
     }

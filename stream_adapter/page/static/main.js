@@ -10,6 +10,7 @@ import { byId, clock, count, el, milliseconds, percent, rate } from "./text.js";
 const STATES = {
   ready: ["ready", "good", ""],
   restoring: ["restoring", "warn", "The worker reads its anchors back and warms up; it answers when that is done."],
+  no_answer: ["no answer", "bad", "No broker answers, or a topic is gone. The worker waits, loses nothing, and goes on by itself."],
   not_assigned: ["no partitions", "warn", "No input partition is assigned to this worker. It waits for its share, or the group has more workers than partitions."],
   draining: ["draining", "warn", "The worker finishes what is under way, commits it and stops."],
   stuck: ["stuck", "bad", "The loop makes no progress; see the worker's log. Liveness fails, so it will be restarted where somebody watches it."],
@@ -118,7 +119,7 @@ function showTiles(live) {
     tile("Lag", count(throughput.lag), "records", `${count(throughput.partitions)} ${throughput.partitions === 1 ? "partition" : "partitions"}`),
     tile("Latency", latency, unit, "batch to durable predictions"),
     tile("Labels", count(labels), "", `${rate(throughput.labels_per_s)} a second`),
-    tile("Anchors", count(anchors.number), "", anchors.unfitted ? `${count(anchors.unfitted)} changes not fitted yet` : "all fitted"),
+    tile("Anchors", count(anchors.number), "", anchors.pending ? `${count(anchors.pending)} changes not in force yet` : "all in force"),
     tile("Classes", count(classes.labelled + classes.present + classes.dormant), "", `${count(classes.labelled)} labelled, ${count(classes.present)} present, ${count(classes.dormant)} dormant`),
     tile("Held back", drift.guarded_classes ? count(drift.guarded_classes) : "none", drift.guarded_classes ? "classes" : "", drift.guard === "act" ? "the guard acts on proven harm" : "the guard only raises alarms"),
     tile("Dead letters", count(letters), "", letters ? "stream-adapter dead-letters list" : "every event could be used"),

@@ -6,22 +6,15 @@ from itertools import islice
 from pathlib import Path
 
 from stream_adapter.config import FilesConfig
-from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.transport.changelog import Change, change_of
-from stream_adapter.transport.files.recording import whole_lines
+from stream_adapter.transport.files.recording import record_in, whole_lines
 from stream_adapter.transport.files.sink import ANCHORS
-from stream_adapter.transport.recorded import from_line
 
 _PORTION = 1_000
 
 
 class FileChangelog:
-    """Reads `anchors.jsonl`, in which only this process writes while it runs. Its positions are line numbers.
-
-    Args:
-        config: names the output folder.
-        writer: the `writer` of what this process writes.
-    """
+    """Reads `anchors.jsonl`, in which only this process writes while it runs. Its positions are line numbers."""
 
     def __init__(self, config: FilesConfig, writer: str) -> None:
         self._path = config.output / ANCHORS
@@ -76,10 +69,7 @@ class FileChangelog:
         for line in lines:
             self._lines += 1
             self._bytes += len(line)
-            try:
-                change = change_of(from_line(line), self._writer)
-            except MalformedEvent as error:
-                raise TransportError(f"{self._path} line {self._lines} is not a recorded record: {error}") from error
+            change = change_of(record_in(self._path, self._lines, line), self._writer)
             if change is not None:
                 changes.append(change)
         return changes

@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from stream_adapter.events import image_event_headers
+from stream_adapter.events.formats import picture_format
 from stream_adapter.transport.base import UNREADABLE, Partition, Record
 
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
@@ -44,11 +45,12 @@ def picture_record(
             value = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+    known = picture_format(value or b"")
     id, label = _text(id), None if label is None else _text(label)
     headers = image_event_headers(
         source=source or source_name(partition.topic),
         id=id,
-        content_type=CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream"),
+        content_type=known.media_type if known else CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream"),
         time_ms=time_ms,
         label=label,
     )

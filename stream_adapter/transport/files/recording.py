@@ -20,9 +20,6 @@ class RecordedInput:
     A record's partition and offset are its place in the file: several recorded partitions become one. A last line
     without line end that is no record was torn by a writer that died, and is left out.
 
-    Args:
-        path: the recording.
-
     Raises:
         TransportError: the file cannot be read.
     """
@@ -42,10 +39,7 @@ class RecordedInput:
             TransportError: a line is not a recorded record.
         """
         for offset, line in enumerate(itertools.islice(self._lines(), start, None), start):
-            try:
-                yield replace(from_line(line), partition=self.partition, offset=offset)
-            except MalformedEvent as error:
-                raise TransportError(f"{self._path} line {offset + 1} is not a recorded record: {error}") from error
+            yield replace(record_in(self._path, offset + 1, line), partition=self.partition, offset=offset)
 
     def mark(self, offset: int) -> str | None:
         """None: the line number says it all."""
@@ -56,6 +50,20 @@ class RecordedInput:
 
     def _lines(self) -> Iterator[bytes]:
         return whole_lines(self._path)
+
+
+def record_in(path: Path, number: int, line: bytes) -> Record:
+    """The record in a line of a file.
+
+    Raises:
+        TransportError: it is none; the message names the file and the number of the line.
+    """
+    try:
+        return from_line(line)
+    except MalformedEvent as error:
+        raise TransportError(
+            f"{path} line {number} is not a recorded record: {error}; `stream-adapter record` writes them"
+        ) from error
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:

@@ -37,8 +37,6 @@ class FileSink:
     are read again.
 
     Args:
-        config: input and output folder.
-        source: knows how its positions are to be recorded.
         clock: seconds since the epoch, for records without a time.
 
     Raises:
@@ -62,11 +60,7 @@ class FileSink:
             raise
 
     def commit(self, commit: Commit) -> None:
-        """Append the outputs, wait for the disk, then record the positions; see `Sink.commit`.
-
-        Raises:
-            TransportError: the disk is full or gone; nothing of the commit is left.
-        """
+        """Append the outputs, wait for the disk, then record the positions; see `Sink.commit`."""
         state = State(self._state.input, dict(self._state.places), dict(self._state.extents))
         lines: defaultdict[str, list[bytes]] = defaultdict(list)
         for output in commit.outputs:

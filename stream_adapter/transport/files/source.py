@@ -3,41 +3,26 @@
 import itertools
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 from stream_adapter.config import FilesConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.folder import FolderInput
-from stream_adapter.transport.files.manifest import ManifestInput
+from stream_adapter.transport.files.manifest import SUFFIXES, ManifestInput
 from stream_adapter.transport.files.recording import RecordedInput
 from stream_adapter.transport.files.state import Place, State
 
+FileInput = FolderInput | ManifestInput | RecordedInput
+"""A finite, ordered input that is read one record at a time.
 
-class FileInput(Protocol):
-    """A finite, ordered input that is read one record at a time."""
-
-    partition: Partition
-
-    def __len__(self) -> int: ...
-
-    def records(self, start: int) -> Iterator[Record]:
-        """The records from offset `start` on."""
-
-    def mark(self, offset: int) -> str | None:
-        """What the place before `offset` is found again by, where the number is not enough."""
-
-    def place(self, offset: int, mark: str | None) -> int:
-        """The offset at which a run goes on that stopped at `offset` with this `mark`."""
+`mark` is what the place before an offset is found again by, where the number is not enough; `place` is the offset at
+which a run goes on that stopped at an offset with this mark.
+"""
 
 
 class FileSource:
     """Reads an input once, in order, going on where the last run with the same output folder was committed.
-
-    Args:
-        config: input, its format, and the output folder, which has the positions.
 
     Raises:
         TransportError: the input cannot be read, or is of no known format.
@@ -52,11 +37,7 @@ class FileSource:
         self._paused = False
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        """The next records; waits only where there is nothing to deliver. See `Source.poll`.
-
-        Raises:
-            TransportError: the input cannot be read any more.
-        """
+        """The next records; waits only where there is nothing to deliver. See `Source.poll`."""
         if self._paused or self.exhausted or max_records <= 0:
             time.sleep(timeout_s)  # nothing will come; whoever polls in a loop must not spin
             return []
@@ -87,6 +68,10 @@ class FileSource:
         """Whether everything was delivered."""
         return self._next >= len(self._input)
 
+    @property
+    def trouble(self) -> None:
+        """Never: what cannot be read is an error."""
+
     def lag(self) -> dict[Partition, int]:
         """Records that are not yet read."""
         return {self._input.partition: len(self._input) - self._next}
@@ -106,20 +91,36 @@ def open_input(config: FilesConfig) -> FileInput:
     Raises:
         TransportError: it cannot be read, or is of no known format.
     """
-    kind = _detect(config.input) if config.format == "auto" else config.format
+    kind = _kind(config)
     if kind == "folder":
-        if not config.input.is_dir():
-            raise TransportError(f"`files.input` {config.input} is not a folder; create it, or set `files.format`")
-        return FolderInput(config.input, labels=config.labels)
-    if not config.input.is_file():
-        raise TransportError(f"`files.input` {config.input} is not a file; create it, or set `files.format`")
+        return FolderInput(config.input, labels=config.labels, class_folder=config.class_folder)
     return ManifestInput(config.input, labels=config.labels) if kind == "manifest" else RecordedInput(config.input)
+
+
+def check_input(config: FilesConfig) -> None:
+    """Look whether the input is there and of a known format, and through a manifest; pictures are not looked for.
+
+    Raises:
+        TransportError: it is not, or the manifest is wrong.
+    """
+    if _kind(config) == "manifest":
+        ManifestInput(config.input, labels=config.labels)
+
+
+def _kind(config: FilesConfig) -> str:
+    """`folder`, `manifest` or `recorded`, as configured or detected."""
+    kind = _detect(config.input) if config.format == "auto" else config.format
+    if kind == "folder" and not config.input.is_dir():
+        raise TransportError(f"`files.input` {config.input} is not a folder; create it, or set `files.format`")
+    if kind != "folder" and not config.input.is_file():
+        raise TransportError(f"`files.input` {config.input} is not a file; create it, or set `files.format`")
+    return kind
 
 
 def _detect(path: Path) -> str:
     if path.is_dir():
         return "folder"
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in SUFFIXES:
         return "manifest"
     try:
         with path.open("rb") as file:
@@ -127,8 +128,8 @@ def _detect(path: Path) -> str:
     except OSError as error:
         raise TransportError(f"cannot read `files.input` {path}: {error.strerror}") from error
     try:
-        fields = set(json.loads(first))
-    except (ValueError, TypeError):
+        fields = {name.strip().casefold() for name in json.loads(first)}
+    except (ValueError, TypeError, AttributeError, RecursionError):
         fields = set()
     for kind, sign in (("recorded", {"topic", "value"}), ("manifest", {"path"})):
         if sign <= fields:

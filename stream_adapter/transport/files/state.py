@@ -1,13 +1,13 @@
 """`positions.json`: how far the input was consumed and how long each output was then."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stream_adapter.errors import TransportError
+from stream_adapter.output_file import open_output
 from stream_adapter.transport.base import Partition
 
 POSITIONS = "positions.json"
@@ -29,12 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How long an output was.
-
-    Attributes:
-        bytes: its size.
-        records: its lines.
-    """
+    """How long an output was: its size in bytes, and its lines."""
 
     bytes: int
     records: int
@@ -42,13 +37,7 @@ class Extent:
 
 @dataclass(slots=True)
 class State:
-    """What a run leaves for the next one.
-
-    Attributes:
-        input: the input as it was configured.
-        places: how far each partition was consumed.
-        extents: how long each output was, by channel.
-    """
+    """What a run leaves for the next one: its input, how far that was consumed, and each output's length by channel."""
 
     input: str
     places: dict[Partition, Place] = field(default_factory=dict)
@@ -69,17 +58,8 @@ class State:
             ],
             "outputs": {channel: [extent.bytes, extent.records] for channel, extent in self.extents.items()},
         }
-        scratch = folder / f".{POSITIONS}.new"
-        with scratch.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(folder / POSITIONS)
-        directory = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(directory)  # the new name must survive a power cut too
-        finally:
-            os.close(directory)
+        with open_output(folder / POSITIONS) as file:
+            file.write(json.dumps(document, indent=1).encode())
 
     @classmethod
     def load(cls, folder: Path, input: Path) -> "State":

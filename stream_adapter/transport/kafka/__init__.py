@@ -1,21 +1,16 @@
 """Kafka topics as source, sink and changelog, and what commands need of them."""
 
 from stream_adapter.transport.kafka.changelog import KafkaChangelog
-from stream_adapter.transport.kafka.producing import Progress, produce, write_outputs
-from stream_adapter.transport.kafka.reading import read_topic
+from stream_adapter.transport.kafka.producing import produce, write_outputs
 from stream_adapter.transport.kafka.sink import KafkaSink
 from stream_adapter.transport.kafka.source import KafkaSource
-from stream_adapter.transport.kafka.topics import TopicSpec, ensure_topics, topic_specs
+from stream_adapter.transport.kafka.topics import ensure_topics
 
 __all__ = [
     "KafkaChangelog",
     "KafkaSink",
     "KafkaSource",
-    "Progress",
-    "TopicSpec",
     "ensure_topics",
     "produce",
-    "read_topic",
-    "topic_specs",
     "write_outputs",
 ]

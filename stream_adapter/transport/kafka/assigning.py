@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.protocol.consumer.metadata import ConsumerProtocolSubscription
+
+from stream_adapter.transport.kafka.internals import ConsumerProtocolSubscription, CooperativeStickyAssignor
 
 
 class StickyAssignor(CooperativeStickyAssignor):  # type: ignore[misc]

@@ -7,14 +7,13 @@ from stream_adapter.transport.base import Record
 from stream_adapter.transport.changelog import Change, change_of
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.reading import TopicReader
-from stream_adapter.transport.kafka.topics import delete_retention_ms, topic_identity
+from stream_adapter.transport.kafka.topics import topic_identity, topic_setting
 
 
 class KafkaChangelog:
     """Reads the whole anchors topic, outside of any group.
 
     Args:
-        config: connection and topics.
         writer: the `writer` that this process puts into what it writes; must be unique to the process, because it knows
             its own records by it.
         start_timeout_s: seconds to wait for a first answer from the cluster.
@@ -29,7 +28,7 @@ class KafkaChangelog:
     ) -> None:
         self._connection = connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
         self._reader = TopicReader(connection, config.topics.anchors)
-        self._identity = topic_identity(connection, config.topics.anchors)
+        self.identity = topic_identity(connection, config.topics.anchors)
         self._writer = writer
         self._positions: dict[int, int] = {}
 
@@ -48,14 +47,9 @@ class KafkaChangelog:
         return dict(self._positions)
 
     @property
-    def identity(self) -> str:
-        """The topic's id: a topic that is deleted and made anew has another one."""
-        return self._identity
-
-    @property
     def deletions_kept_ms(self) -> int:
         """The topic's `delete.retention.ms`; asked for here, because only snapshots need it and the right to ask."""
-        return delete_retention_ms(self._connection, self._connection.config.topics.anchors)
+        return topic_setting(self._connection, self._connection.config.topics.anchors, "delete.retention.ms")
 
     def go_on_from(self, positions: Mapping[int, int]) -> bool:
         """Begin at these offsets; see `Changelog.go_on_from`."""

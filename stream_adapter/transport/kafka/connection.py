@@ -25,7 +25,7 @@ from kafka.errors import (
 )
 
 from stream_adapter.config import KafkaConfig
-from stream_adapter.errors import ConfigError, Fenced, TransportError
+from stream_adapter.errors import ConfigError, Fenced, TransportError, Unreachable
 from stream_adapter.transport.kafka.diagnosis import why_no_answer
 
 # What the worker's guarantees rest on; a configuration that sets one of these would break them.
@@ -55,7 +55,12 @@ _OURS = {
 # An outage of a second must not keep a client away for the 30 s that kafka-python would back off at most.
 _RECONNECT = {"reconnect_backoff_max_ms": 2_000}
 # Pictures are larger than Kafka's defaults expect: 1 MiB a partition is 50 of them, a batch of 16 KiB less than one.
-_CONSUMER = {"max_partition_fetch_bytes": 4 * 2**20, "isolation_level": "read_committed"}
+_CONSUMER = {
+    "max_partition_fetch_bytes": 4 * 2**20,
+    "isolation_level": "read_committed",
+    # So often it is asked which partitions there are: new ones wait for that, and 5 minutes are long.
+    "metadata_max_age_ms": 10_000,
+}
 _PRODUCER = {"batch_size": 262_144, "linger_ms": 5, "max_request_size": 21 * 2**20}
 _RETRY_AFTER_S = 0.2
 
@@ -74,7 +79,6 @@ class Connection:
     """Makes clients for one cluster.
 
     Args:
-        config: servers, security and client options.
         start_timeout_s: seconds to wait for a first answer from the cluster.
         deadline_s: seconds that errors which may pass by themselves are retried before they count.
     """
@@ -123,13 +127,18 @@ class Connection:
             KafkaProducer, "kafka.producer", {**_PRODUCER, **times, **self.config.producer, **safe, **ours}
         )
 
-    def admin(self) -> KafkaAdminClient:
-        """An administrator's client.
+    @contextmanager
+    def admin(self) -> Iterator[KafkaAdminClient]:
+        """An administrator's client, closed when the block ends.
 
         Raises:
             TransportError: no broker answers, or an option is wrong.
         """
-        return self._make(KafkaAdminClient, "kafka.security", {})
+        admin = self._make(KafkaAdminClient, "kafka.security", {})
+        try:
+            yield admin
+        finally:
+            admin.close()
 
     @contextmanager
     def errors_of(self, what: str, operation: str = "Read") -> Iterator[None]:
@@ -181,7 +190,8 @@ class Connection:
                 f"{what} at {self.servers}: another worker took over the identity of this one ({error}); give every "
                 "worker its own `kafka.group_instance_id`, and start a successor only when this one has ended"
             )
-        return TransportError(f"{what} at {self.servers}: {error}; {_advice(error)}")
+        passes = isinstance(error, KafkaError) and error.retriable
+        return (Unreachable if passes else TransportError)(f"{what} at {self.servers}: {error}; {_advice(error)}")
 
     def forbidden(self, what: str, right: str) -> TransportError:
         """The `TransportError` for a right that is missing, such as "Write on topic 'predictions'"."""
@@ -210,7 +220,7 @@ class Connection:
         except KafkaTimeoutError as error:
             reasons = (why_no_answer(server, self.config.security) for server in given["bootstrap_servers"])
             why = next(filter(None, reasons), "are `kafka.bootstrap_servers` and `kafka.security` right?")
-            raise TransportError(
+            raise Unreachable(
                 f"no Kafka broker answered at {self.servers} within {self._start_timeout_s:g} s: {why}"
             ) from error
         except (KafkaConfigurationError, ValueError, TypeError, AssertionError) as error:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafka.errors import KafkaError
-from kafka.net.sasl import get_sasl_mechanism
-from kafka.protocol.metadata import MetadataRequest
-from kafka.protocol.parser import KafkaProtocol
-from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
+
+from stream_adapter.transport.kafka.internals import (
+    KafkaProtocol,
+    MetadataRequest,
+    SaslAuthenticateRequest,
+    SaslHandshakeRequest,
+    get_sasl_mechanism,
+)
 
 _TIMEOUT_S = 5.0
 _PASSWORDS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -19,10 +23,6 @@ _OTHER_PORT = "`kafka.security.security_protocol` and the port do not belong tog
 
 def why_no_answer(server: str, security: Mapping[str, Any]) -> str:
     """What keeps a client from talking to a broker: goes the way a client goes, to where it ends.
-
-    Args:
-        server: `host:port`.
-        security: `kafka.security`.
 
     Returns:
         The reason and what to do, without any secret; empty where nothing is wrong, or nothing that can be told.

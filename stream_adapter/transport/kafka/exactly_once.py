@@ -1,6 +1,7 @@
 """Outputs and positions in one Kafka transaction (KIP-98, KIP-447): visible together or not at all."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,8 +20,9 @@ from kafka.errors import (
     UnsupportedVersionError,
 )
 
-from stream_adapter.errors import Fenced, TransportError
+from stream_adapter.errors import Fenced, TransportError, Unreachable
 from stream_adapter.transport.base import Commit, CommitAborted, Partition
+from stream_adapter.transport.kafka.internals import close_producer
 from stream_adapter.transport.kafka.source import KafkaSource
 from stream_adapter.transport.kafka.writing import Writer
 
@@ -45,11 +47,6 @@ class ExactlyOnce:
 
     After any failure the producer is thrown away: kafka-python keeps offsets of an aborted transaction and would add
     them to the next one. Its successor has the same identity, so making it ends whatever the old one left open.
-
-    Args:
-        source: whose positions are committed, and whose place in the group the broker checks.
-        writer: sends the outputs.
-        transactional_id: this worker's identity towards Kafka.
     """
 
     def __init__(self, source: KafkaSource, writer: Writer, transactional_id: str) -> None:
@@ -58,16 +55,11 @@ class ExactlyOnce:
         self._writer = writer
         self._transactional_id = transactional_id
         self._producer: KafkaProducer | None = self._new_producer()
+        self._in_doubt: dict[Partition, int] | None = None  # positions of a commit of which nobody knows the end
 
     def commit(self, commit: Commit) -> None:
-        """See `Sink.commit`.
-
-        Raises:
-            CommitAborted: nothing of it is visible; the sink is ready for the next commit.
-            Fenced: another worker has this one's identity.
-            TransportError: it would fail again, or the cluster does not answer: nobody can say what became of it.
-        """
-        if not commit.outputs and not commit.positions:
+        """See `Sink.commit`; where nobody can say what became of a commit, the next call finds out."""
+        if self._in_doubt is not None and self._was_committed(self._in_doubt):
             return
         foreign = commit.positions.keys() - self._source.committable(commit.positions).keys()
         if foreign:
@@ -86,13 +78,18 @@ class ExactlyOnce:
             self._drop_producer()
             if isinstance(error, Fenced) or isinstance(error.__cause__, _PERMANENT):
                 raise
-            self._find_out(commit.positions, error)
+            self._in_doubt = dict(commit.positions)
+            if isinstance(error, Unreachable):
+                raise
+            if not self._was_committed(self._in_doubt):
+                raise CommitAborted(f"the transaction was aborted, nothing of it is visible: {error}") from error
 
     def close(self) -> None:
         """Release the producer; what was not committed is aborted."""
         self._drop_producer()
 
     def _transact(self, producer: KafkaProducer, commit: Commit) -> None:
+        give_up_at = time.monotonic() + self._connection.deadline_s
         producer.begin_transaction()
         sending = self._writer.start(producer, commit.outputs)
         try:
@@ -104,21 +101,25 @@ class ExactlyOnce:
                     metadata = self._source.group_metadata()
                     self._within_deadline(lambda: producer.send_offsets_to_transaction(offsets, metadata))
         finally:
-            sending.wait()
+            sending.wait(max(1.0, give_up_at - time.monotonic()))
         with self._connection.errors_of("cannot commit a transaction"):
             self._within_deadline(producer.commit_transaction)
 
-    def _find_out(self, positions: Mapping[Partition, int], error: Exception) -> None:
-        """Return where the transaction was committed in spite of the error; raise where it was not.
+    def _was_committed(self, positions: Mapping[Partition, int]) -> bool:
+        """Whether a transaction was committed in spite of an error.
 
         A commit whose answer got lost may have happened. A new producer with the same identity ends the transaction one
         way or the other, and the positions, which are part of it, tell which.
         """
-        self._producer = self._new_producer()
-        if positions and self._source.committed(positions) == dict(positions):
-            log.warning("transaction was committed though its answer was lost", error=str(error))
-            return
-        raise CommitAborted(f"the transaction was aborted, nothing of it is visible: {error}") from error
+        if self._producer is None:
+            self._producer = self._new_producer()
+        # A partition that moved may have been read on by its new owner: those that stayed tell.
+        decisive = self._source.committable(positions) or dict(positions)
+        found = bool(decisive) and self._source.committed(decisive) == decisive
+        self._in_doubt = None
+        if found:
+            log.warning("transaction was committed though its answer was lost")
+        return found
 
     def _new_producer(self) -> KafkaProducer:
         producer = self._connection.producer(
@@ -130,13 +131,13 @@ class ExactlyOnce:
             with self._connection.errors_of(f"cannot begin transactions as {self._transactional_id!r}"):
                 producer.init_transactions()
         except TransportError:
-            producer.close(timeout=0)
+            close_producer(producer)
             raise
         return producer
 
     def _drop_producer(self) -> None:
         if self._producer is not None:
-            self._producer.close(timeout=0)
+            close_producer(self._producer)
             self._producer = None
 
     def _within_deadline(self, call: Callable[[], Any]) -> None:

@@ -1,33 +1,32 @@
 """Polling kafka-python's consumer so that neither the group nor a broken record stalls it."""
 
+import time
+from typing import Any
+
 import structlog
 from kafka import KafkaConsumer, TopicPartition
-from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import CorruptRecordError, KafkaError
-from kafka.structs import MemberState
+from kafka.errors import CorruptRecordError, FencedInstanceIdError, KafkaError
 
 from stream_adapter.transport.base import UNREADABLE, Partition, Record
+from stream_adapter.transport.kafka import internals
+from stream_adapter.transport.kafka.answers import Answers
 from stream_adapter.transport.kafka.connection import Connection
 
 log = structlog.get_logger(__name__)
 
 _JOIN_MS = 10_000  # well below `service.stuck_after_s`
 _POSITION_MS = 1_000
+_BREATH_S = 0.01  # less than a heartbeat's delay matters
 
 
 class Poller:
-    """Polls a consumer that is a member of a group.
+    """Polls a consumer that is a member of a group."""
 
-    Args:
-        consumer: the consumer, subscribed.
-        connection: words errors.
-        topic: what it is subscribed to, for messages.
-    """
-
-    def __init__(self, consumer: KafkaConsumer, connection: Connection, topic: str) -> None:
+    def __init__(self, consumer: KafkaConsumer, connection: Connection, topic: str, answers: Answers) -> None:
         self._consumer = consumer
         self._connection = connection
         self._topic = topic
+        self._answers = answers
         self._corrupt: tuple[TopicPartition, int] | None = None
 
     def poll(self, max_records: int, timeout_s: float) -> dict[TopicPartition, list[Record]]:
@@ -42,26 +41,20 @@ class Poller:
         except CorruptRecordError as error:
             return self._pass_over(error)
         except KafkaError as error:
+            failed = self._connection.error_of(f"cannot read topic {self._topic!r}", error)
             if not error.retriable:
-                raise self._connection.error_of(f"cannot read topic {self._topic!r}", error) from error
-            log.warning("poll failed, will retry", topic=self._topic, error=str(error))
+                raise failed from error
+            self._answers.failed(failed)
             return {}
         return {at: [record_of(Partition(*at), record) for record in batch] for at, batch in polled.items()}
 
-    def _join_and_poll(self, max_records: int, timeout_s: float) -> dict[TopicPartition, list[ConsumerRecord]]:
-        """Poll; where the group has to be joined, stay until that is done.
-
-        kafka-python 3.0 loses a join that is answered between two polls. It then joins again, and with polls as short
-        as ours the group never settles; or, where the number of partitions was the reason to join, it believes that
-        nothing is left to do, and never hears of the group again. So a join that was begun is asked for until it is
-        done, in one call; `poll` itself would then go on waiting for records, hence its first half alone. Nothing can
-        be read or committed meanwhile, so nothing is lost by waiting.
-        """
-        coordinator = self._consumer._coordinator
-        if self._consumer.group_metadata().state == MemberState.REBALANCING:
-            coordinator.request_rejoin()
-        if coordinator.need_rejoin():
-            coordinator.poll(timeout_ms=_JOIN_MS)
+    def _join_and_poll(self, max_records: int, timeout_s: float) -> dict[TopicPartition, list[Any]]:
+        internals.finish_join(self._consumer, _JOIN_MS)
+        if internals.is_fenced(self._consumer):
+            raise FencedInstanceIdError(self._consumer.group_metadata().group_instance_id)
+        if internals.would_spin(self._consumer):
+            time.sleep(min(timeout_s, _BREATH_S))
+            timeout_s = 0.0
         return self._consumer.poll(  # type: ignore[no-any-return]
             timeout_ms=int(timeout_s * 1000), max_records=max_records
         )
@@ -74,11 +67,9 @@ class Poller:
         the bad bytes, and passed over in the same way.
         """
         what = f"cannot read topic {self._topic!r}"
-        bad = self._consumer._fetcher._next_partition_records
-        if bad is None:
+        at = internals.take_away_bad_bytes(self._consumer)
+        if at is None:
             raise self._connection.error_of(what, error) from error
-        bad.drain()
-        at = bad.topic_partition
         with self._connection.errors_of(what):
             offset = self._consumer.position(at, timeout_ms=_POSITION_MS)
         if self._corrupt != (at, offset):
@@ -89,7 +80,7 @@ class Poller:
         return {at: [Record(Partition(*at), offset, -1, None, None, ((UNREADABLE, str(error).encode()),))]}
 
 
-def record_of(partition: Partition, record: ConsumerRecord) -> Record:
-    """The record as ours."""
+def record_of(partition: Partition, record: Any) -> Record:
+    """A record of kafka-python's consumer as ours."""
     headers = tuple((name, value if value is not None else b"") for name, value in record.headers)
     return Record(partition, record.offset, record.timestamp, record.key, record.value, headers)

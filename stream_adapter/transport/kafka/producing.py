@@ -3,7 +3,7 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 
 from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
@@ -11,45 +11,30 @@ from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import UNREADABLE, OutRecord, Record
 from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.topics import max_message_bytes, require_topics
+from stream_adapter.transport.kafka.internals import close_producer
+from stream_adapter.transport.kafka.topics import require_topics, topic_setting
 from stream_adapter.transport.kafka.writing import Writer, topics_by_channel
+from stream_adapter.transport.transport import Progress
 
 # kafka-python holds any amount of unsent records; this is what may wait in memory.
 _IN_FLIGHT_BYTES = 32 * 2**20
 _PROGRESS_EVERY_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a production got.
-
-    Attributes:
-        sent: records that the brokers have.
-        refused: records that were not sent, by reason.
-        finished: whether this is the last word.
-    """
-
-    sent: int
-    refused: Counter[str]
-    finished: bool
-
-
 def write_outputs(config: KafkaConfig, outputs: Sequence[OutRecord]) -> None:
-    """Write outputs to the topics of their channels, as a command does, and wait until all replicas have them.
-
-    Raises:
-        TransportError: no broker answers, a topic does not exist, or some outputs were not written.
-    """
+    """Write outputs to the topics of their channels, as a command does; see `Transport.write`."""
     connection = Connection(config)
     topics = topics_by_channel(config.topics)
     channels = {output.channel for output in outputs}
     require_topics(connection, sorted(topics[channel] for channel in channels), "Write")
-    room = max_message_bytes(connection, topics["dead_letters"]) if "dead_letters" in channels else None
+    room = None
+    if "dead_letters" in channels:
+        room = topic_setting(connection, topics["dead_letters"], "max.message.bytes")
     producer = connection.producer()
     try:
         Writer(connection, topics, room).send(producer, outputs)
     finally:
-        producer.close(timeout=connection.deadline_s)
+        close_producer(producer, connection.deadline_s)
 
 
 def produce(
@@ -61,24 +46,9 @@ def produce(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Progress]:
-    """Send records to a topic: key, value, headers and time as they are; the partition follows from the key.
+    """Send records to a topic, the partition follows from the key; see `Transport.produce`.
 
-    A record that is too large for the topic, or whose file could not be read, is refused and counted. Nothing is sent
-    unless the progress is consumed.
-
-    Args:
-        config: connection.
-        records: read one by one, as they are sent.
-        topic: where to.
-        rate: records a second at most; None for as fast as the brokers take them.
-        clock: monotonic seconds.
-        sleep: waits for seconds.
-
-    Yields:
-        The progress, about four times a second, and at the end with `finished` set.
-
-    Raises:
-        TransportError: no broker answers, the topic does not exist, or it takes nothing any more.
+    A record that is too large for the topic, or whose file could not be read, is refused and counted.
     """
     connection = Connection(config)
     require_topics(connection, [topic], "Write")
@@ -99,7 +69,29 @@ def produce(
         production.settle(down_to_bytes=0)
         yield production.progress(finished=True)
     finally:
-        producer.close(timeout=connection.deadline_s)
+        close_producer(producer, connection.deadline_s)
+
+
+@contextmanager
+def resending(config: KafkaConfig) -> Iterator[Callable[[Sequence[Record]], None]]:
+    """Sends records back to the topics that they came from; see `Transport.resend`."""
+    connection = Connection(config)
+    producer = connection.producer()
+
+    def send(records: Sequence[Record]) -> None:
+        futures = []
+        for record in records:
+            topic = record.partition.topic
+            with connection.errors_of(f"cannot send to topic {topic!r}", "Write"):
+                futures.append(producer.send(topic, key=record.key, value=record.value, headers=list(record.headers)))
+        with connection.errors_of("cannot send records back", "Write"):
+            for future in futures:
+                future.get(timeout=connection.deadline_s)
+
+    try:
+        yield send
+    finally:
+        close_producer(producer, connection.deadline_s)
 
 
 class _Production:

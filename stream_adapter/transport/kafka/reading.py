@@ -6,37 +6,22 @@ from typing import Any
 
 from kafka import OffsetAndMetadata, TopicPartition
 
-from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.polling import record_of
-from stream_adapter.transport.kafka.topics import require_topics
+from stream_adapter.transport.kafka.topics import require_topics, topic_setting
 
 _PORTION = 1_000
 _POLL_MS = 500
-
-
-def read_topic(config: KafkaConfig, topic: str) -> Iterator[Record]:
-    """Every record that is in the topic now, each partition in order.
-
-    Raises:
-        TransportError: no broker answers, the topic does not exist, or it cannot be read.
-    """
-    reader = TopicReader(Connection(config), topic)
-    try:
-        for records in reader.portions():
-            yield from records
-    finally:
-        reader.close()
+_LOOK_EVERY_S = 5.0
+_LOOK_MS = 1_000
 
 
 class TopicReader:
-    """Reads all partitions of a topic, first to its end, then what comes.
+    """Reads all partitions of a topic, first to its end, then what comes; a `Log`.
 
     Args:
-        connection: the cluster.
-        topic: the topic's name.
         group_id: keeps the place under this name: the next reader with it goes on where `commit` was last called.
 
     Raises:
@@ -45,12 +30,18 @@ class TopicReader:
 
     def __init__(self, connection: Connection, topic: str, group_id: str | None = None) -> None:
         self._connection = connection
-        self._topic = topic
+        self.name = topic
         number = require_topics(connection, [topic])[topic]
         self._partitions = [TopicPartition(topic, partition) for partition in range(number)]
         self._consumer = connection.consumer(group_id=group_id, auto_offset_reset="earliest")
         self._consumer.assign(self._partitions)
         self._beyond_the_end: list[Record] = []
+        self._look_at = time.monotonic() + _LOOK_EVERY_S
+
+    @property
+    def whole_for_ms(self) -> int:
+        """For how long nothing of the topic is compacted, milliseconds; errors as `topic_setting`."""
+        return topic_setting(self._connection, self.name, "min.compaction.lag.ms")
 
     def seek(self, offsets: Mapping[int, int]) -> bool:
         """Begin at these offsets, by partition, and in other partitions at their beginning.
@@ -61,9 +52,9 @@ class TopicReader:
         Raises:
             TransportError: the topic cannot be read.
         """
-        wanted = {TopicPartition(self._topic, number): offset for number, offset in offsets.items()}
-        ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
-        begins = self._connection.retried(f"cannot find the beginning of topic {self._topic!r}", self._begins)
+        wanted = {TopicPartition(self.name, number): offset for number, offset in offsets.items()}
+        ends = self._connection.retried(f"cannot find the end of topic {self.name!r}", self._ends)
+        begins = self._connection.retried(f"cannot find the beginning of topic {self.name!r}", self._begins)
         if any(at not in ends or not begins[at] <= offset <= ends[at] for at, offset in wanted.items()):
             return False
         for at in self._partitions:
@@ -71,25 +62,17 @@ class TopicReader:
         return True
 
     def ends(self) -> dict[int, int]:
-        """For each partition the offset after its last committed record.
-
-        Raises:
-            TransportError: the topic cannot be read.
-        """
-        ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
+        """For each partition the offset after its last committed record."""
+        ends = self._connection.retried(f"cannot find the end of topic {self.name!r}", self._ends)
         return {at.partition: end for at, end in ends.items()}
 
     def ends_at(self, time_ms: int) -> dict[int, int]:
-        """For each partition the offset of the first record that is later than this, or of its end as it is now.
-
-        Raises:
-            TransportError: the topic cannot be read.
-        """
+        """For each partition the offset of the first record that is later than this, or of its end as it is now."""
 
         def ask(timeout_ms: int) -> Any:
             return self._consumer.offsets_for_times(dict.fromkeys(self._partitions, time_ms + 1), timeout_ms=timeout_ms)
 
-        found = self._connection.retried(f"cannot look up a time in topic {self._topic!r}", ask)
+        found = self._connection.retried(f"cannot look up a time in topic {self.name!r}", ask)
         later = {at.partition: first.offset for at, first in found.items() if first is not None}
         return {**self.ends(), **later}
 
@@ -98,21 +81,16 @@ class TopicReader:
 
         From the beginning, or from the committed place where there is one.
 
-        The end is a position, not a number of records: compaction and transactions leave gaps in the offsets.
-
-        Args:
-            until: for some partitions, an offset at which to end earlier.
-
-        Raises:
-            TransportError: the topic cannot be read, or gave nothing for the connection's deadline.
+        The end is a position, not a number of records: compaction and transactions leave gaps in the offsets. Gives up
+        where the topic gave nothing for the connection's deadline. See `Log.portions`.
         """
         deadline_s = self._connection.deadline_s
         waiting, self._beyond_the_end = self._beyond_the_end, []
         if waiting:
             yield waiting
-        ends = self._connection.retried(f"cannot find the end of topic {self._topic!r}", self._ends)
+        ends = self._connection.retried(f"cannot find the end of topic {self.name!r}", self._ends)
         for number, end in (until or {}).items():
-            at = TopicPartition(self._topic, number)
+            at = TopicPartition(self.name, number)
             ends[at] = min(end, ends[at])
         progress_at, positions = time.monotonic(), self._positions()
         while any((positions[at] or 0) < end for at, end in ends.items()):
@@ -129,39 +107,43 @@ class TopicReader:
                 progress_at = time.monotonic()
             elif time.monotonic() - progress_at > deadline_s:
                 raise TransportError(
-                    f"topic {self._topic!r} at {self._connection.servers} gave nothing for {deadline_s:.0f} s at "
+                    f"topic {self.name!r} at {self._connection.servers} gave nothing for {deadline_s:.0f} s at "
                     f"positions {_readable(positions)} of {_readable(ends)}; is the broker up?"
                 )
 
     def new(self) -> list[Record]:
-        """Records that have come since, at most a thousand; never waits.
+        """Records that have come since, at most a thousand; never waits for them.
 
         Raises:
+            Unreachable: the topic is gone or no broker answers, which is found out now and then.
             TransportError: the topic cannot be read.
         """
         waiting, self._beyond_the_end = self._beyond_the_end, []
-        return waiting or self._poll(0)
+        records = waiting or self._poll(0)
+        if records:
+            self._look_at = time.monotonic() + _LOOK_EVERY_S
+        elif time.monotonic() >= self._look_at:  # the client says nothing of a topic that is gone: it would wait for it
+            with self._connection.errors_of(f"cannot read topic {self.name!r}"):
+                self._ends(_LOOK_MS)
+            self._look_at = time.monotonic() + _LOOK_EVERY_S
+        return records
 
     def commit(self, records: Iterable[Record]) -> None:
-        """Keep the place after these records for the next reader with this `group_id`.
-
-        Raises:
-            TransportError: it could not be kept.
-        """
+        """Keep the place after these records for the next reader with this `group_id`."""
         after = {TopicPartition(*record.partition): OffsetAndMetadata(record.offset + 1, "", -1) for record in records}
         self._connection.retried(
-            f"cannot commit the place in topic {self._topic!r}",
+            f"cannot commit the place in topic {self.name!r}",
             lambda timeout_ms: self._consumer.commit(after, timeout_ms=timeout_ms),
         )
 
     def close(self) -> None:
         """Release the consumer."""
-        with self._connection.errors_of(f"cannot close the reader of topic {self._topic!r}"):
+        with self._connection.errors_of(f"cannot close the reader of topic {self.name!r}"):
             self._consumer.close(timeout_ms=1_000)
 
     def _poll(self, timeout_ms: int) -> list[Record]:
         polled = self._connection.retried(
-            f"cannot read topic {self._topic!r}",
+            f"cannot read topic {self.name!r}",
             lambda _: self._consumer.poll(timeout_ms=timeout_ms, max_records=_PORTION),
         )
         return [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
@@ -178,7 +160,7 @@ class TopicReader:
         def ask(_: int) -> dict[TopicPartition, int | None]:
             return {at: self._consumer.position(at, timeout_ms=_POLL_MS) for at in self._partitions}
 
-        return self._connection.retried(f"cannot tell the position in topic {self._topic!r}", ask)
+        return self._connection.retried(f"cannot tell the position in topic {self.name!r}", ask)
 
 
 def _readable(positions: Mapping[TopicPartition, int | None]) -> str:

@@ -1,15 +1,15 @@
 """`KafkaSink`: predictions, anchors and dead letters to their topics, and the consumed positions with them."""
 
 import uuid
-from typing import Protocol
 
 from kafka import KafkaProducer
 
-from stream_adapter.errors import TransportError
+from stream_adapter.errors import TransportError, Unreachable
 from stream_adapter.transport.base import Commit
 from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
+from stream_adapter.transport.kafka.internals import close_producer
 from stream_adapter.transport.kafka.source import KafkaSource
-from stream_adapter.transport.kafka.topics import max_message_bytes, require_topics
+from stream_adapter.transport.kafka.topics import require_topics, topic_setting
 from stream_adapter.transport.kafka.writing import Writer, topics_by_channel
 
 
@@ -33,11 +33,12 @@ class KafkaSink:
     """
 
     def __init__(self, source: KafkaSource) -> None:
+        self._source = source
         connection = source.connection
         topics = topics_by_channel(connection.config.topics)
         require_topics(connection, topics.values(), "Write")
-        writer = Writer(connection, topics, max_message_bytes(connection, topics["dead_letters"]))
-        self._how: _Delivery
+        writer = Writer(connection, topics, topic_setting(connection, topics["dead_letters"], "max.message.bytes"))
+        self._how: ExactlyOnce | _AtLeastOnce
         if connection.config.delivery == "exactly_once":
             member = connection.config.group_instance_id or uuid.uuid4().hex
             identity = connection.config.transactional_id or f"{connection.config.group_id}-{member}"
@@ -46,24 +47,16 @@ class KafkaSink:
             self._how = _AtLeastOnce(source, writer)
 
     def commit(self, commit: Commit) -> None:
-        """Write the outputs and commit the positions; see `Sink.commit`.
-
-        Raises:
-            TransportError: the outputs could not be written; no position was recorded.
-            CommitAborted: the transaction was undone; the batch can be processed again.
-            Fenced: another worker took over this one's identity.
-        """
+        """Write the outputs and commit the positions; see `Sink.commit`."""
+        if not commit.outputs and not commit.positions:
+            return
+        if self._source.trouble is not None:  # what is known needs not be waited for
+            raise Unreachable(self._source.trouble)
         self._how.commit(commit)
 
     def close(self) -> None:
         """Flush and release the producer."""
         self._how.close()
-
-
-class _Delivery(Protocol):
-    def commit(self, commit: Commit) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class _AtLeastOnce:
@@ -81,11 +74,11 @@ class _AtLeastOnce:
             self._writer.send(self._producer, commit.outputs)
         except TransportError:
             # kafka-python's idempotent producer answers everything with its first fatal error from then on.
-            self._producer.close(timeout=0)
+            close_producer(self._producer)
             self._producer = None
             raise
         self._source.commit(commit.positions)
 
     def close(self) -> None:
         if self._producer is not None:
-            self._producer.close(timeout=self._source.connection.deadline_s)
+            close_producer(self._producer, self._source.connection.deadline_s)

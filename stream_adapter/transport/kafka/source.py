@@ -1,26 +1,26 @@
 """`KafkaSource`: image events from a topic, as a member of a consumer group."""
 
-import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 
 import structlog
-from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerGroupMetadata, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
-from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.kafka.answers import Answers
 from stream_adapter.transport.kafka.assigning import StickyAssignor
+from stream_adapter.transport.kafka.beginning import LatestBeginning
 from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.internals import MemberState
 from stream_adapter.transport.kafka.ownership import Ownership
 from stream_adapter.transport.kafka.polling import Poller
 from stream_adapter.transport.kafka.topics import require_topics
 
 log = structlog.get_logger(__name__)
 
-_PROBE_EVERY_S = 5.0
-_PROBE_TIMEOUT_MS = 1_000
+_SETTLE_MS = 1_000
 
 
 class KafkaSource:
@@ -30,27 +30,25 @@ class KafkaSource:
     by the sink only, through `commit`. Used by one thread.
 
     Args:
-        config: connection, group and topics.
         start_timeout_s: seconds to wait for a first answer from the cluster.
-        deadline_s: seconds that the cluster may be away before `poll` and `commit` raise.
+        deadline_s: seconds that a commit waits for the cluster. Not much more than `transaction_timeout_ms`, after
+            which a broker undoes a transaction: whoever waits longer waits for nothing, and is not polled meanwhile.
 
     Raises:
         TransportError: no broker answers, the topic does not exist, or an option is wrong.
     """
 
-    def __init__(self, config: KafkaConfig, *, start_timeout_s: float = 15.0, deadline_s: float = 45.0) -> None:
-        self._connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
+    def __init__(self, config: KafkaConfig, *, start_timeout_s: float = 15.0, deadline_s: float = 10.0) -> None:
+        self.connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
         self._topic = config.topics.images
-        require_topics(self._connection, [self._topic])
+        partitions = require_topics(self.connection, [self._topic])[self._topic]
         self._ownership = Ownership()
         self._uncommitted: dict[Partition, int] = {}
         self._member_id = ""
         self._paused = False
-        self._probe_every_s = min(_PROBE_EVERY_S, deadline_s / 4)
-        self._answered_at = self._probe_due_at = time.monotonic()
         # Members learn of a rebalance from a heartbeat, and all wait for the last one: 1 s, not the client's 3 s.
         heartbeat_ms = config.consumer.get("heartbeat_interval_ms", min(1_000, config.session_timeout_ms // 3))
-        self._consumer = self._connection.consumer(
+        self._consumer = self.connection.consumer(
             group_id=config.group_id,
             group_instance_id=config.group_instance_id,
             auto_offset_reset=config.auto_offset_reset,
@@ -59,8 +57,11 @@ class KafkaSource:
             heartbeat_interval_ms=heartbeat_ms,
             partition_assignment_strategy=[StickyAssignor],
         )
-        self._poller = Poller(self._consumer, self._connection, self._topic)
-        with self._connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
+        latest = config.auto_offset_reset == "latest"
+        self._beginning = LatestBeginning(self._consumer, self._topic, partitions) if latest else None
+        self._answers = Answers(self._consumer, self.connection, self._topic)
+        self._poller = Poller(self._consumer, self.connection, self._topic, self._answers)
+        with self.connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
             self._consumer.subscribe([self._topic], listener=_Listener(self))
             self._consumer.partitions_for_topic(self._topic)  # or the first join assigns nothing, and a second follows
 
@@ -68,7 +69,7 @@ class KafkaSource:
         """The next records; serves the group whether paused or not. See `Source.poll`.
 
         Raises:
-            TransportError: the topic cannot be read, or no broker answered for `deadline_s`.
+            TransportError: the topic cannot be read. Where no broker answers, `trouble` says so.
             Fenced: another worker joined with this one's `group_instance_id`.
         """
         if max_records <= 0 and not self._paused:
@@ -79,9 +80,12 @@ class KafkaSource:
                 self.resume()
         self._ownership.poll_begins()
         polled = self._poller.poll(max(1, max_records), timeout_s)
+        self._decide_beginnings()
         records = [] if self._was_expelled() else self._keep(polled)
         self._settle()
-        self._notice_outage(bool(records))
+        if records:
+            self._answers.came()
+        self._answers.look()
         return records
 
     def pause(self) -> None:
@@ -94,7 +98,7 @@ class KafkaSource:
         """Deliver again."""
         if self._paused:
             self._paused = False
-            self._consumer.resume(*self._consumer.assignment())
+            self._let_flow(self._consumer.assignment())
 
     @property
     def assigned(self) -> frozenset[Partition]:
@@ -111,12 +115,17 @@ class KafkaSource:
         """Never: a topic has no end."""
         return False
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no broker answers, as far as it is known; None while they do."""
+        return self._answers.trouble
+
     def lag(self) -> dict[Partition, int]:
         """Records per owned partition that are not yet read, as of the last fetch."""
         behind = {}
         for at in sorted(self.assigned):
             end = self._consumer.highwater(TopicPartition(*at))
-            with self._connection.errors_of(f"cannot tell the position in {at}"):
+            with self.connection.errors_of(f"cannot tell the position in {at}"):
                 position = self._consumer.position(TopicPartition(*at), timeout_ms=0)
             if end is not None and position is not None:
                 behind[at] = max(0, end - position)
@@ -124,15 +133,10 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group; a static member keeps its partitions until its session times out."""
-        with self._connection.errors_of(f"cannot leave group {self._connection.config.group_id!r}"):
-            self._consumer.close(timeout_ms=int(self._connection.deadline_s * 1000))
+        with self.connection.errors_of(f"cannot leave group {self.connection.config.group_id!r}"):
+            self._consumer.close(timeout_ms=int(self.connection.deadline_s * 1000))
 
     # What follows is for the sink.
-
-    @property
-    def connection(self) -> Connection:
-        """The cluster that the source reads from."""
-        return self._connection
 
     def committable(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
         """Those of `positions` that were delivered since their partition was assigned."""
@@ -152,8 +156,8 @@ class KafkaSource:
         if not self._uncommitted:
             return
         try:
-            self._connection.retried(
-                f"cannot commit positions of group {self._connection.config.group_id!r}", self._commit
+            self.connection.retried(
+                f"cannot commit positions of group {self.connection.config.group_id!r}", self._commit
             )
         except _GroupIsMoving:
             log.info("positions wait for the rebalance", positions=_readable(self._uncommitted))
@@ -164,8 +168,8 @@ class KafkaSource:
         Raises:
             TransportError: the group's coordinator did not answer within `deadline_s`.
         """
-        what = f"cannot read positions of group {self._connection.config.group_id!r}"
-        found = {at: self._connection.retried(what, partial(self._committed, TopicPartition(*at))) for at in partitions}
+        what = f"cannot read positions of group {self.connection.config.group_id!r}"
+        found = {at: self.connection.retried(what, partial(self._committed, TopicPartition(*at))) for at in partitions}
         return {at: offset for at, offset in found.items() if offset is not None}
 
     def group_metadata(self) -> ConsumerGroupMetadata:
@@ -176,6 +180,8 @@ class KafkaSource:
 
     def _on_assigned(self, partitions: Iterable[TopicPartition]) -> None:
         self._ownership.assigned(Partition(*at) for at in partitions)
+        if self._beginning is not None:
+            self._beginning.assigned(partitions)
         if self._paused:
             self._consumer.pause(*partitions)
         log.info("partitions assigned", partitions=sorted(str(Partition(*at)) for at in partitions))
@@ -183,6 +189,8 @@ class KafkaSource:
     def _on_gone(self, partitions: Iterable[TopicPartition], reason: str) -> None:
         gone = [Partition(*at) for at in partitions]
         self._ownership.revoked(gone)
+        if self._beginning is not None:
+            self._beginning.gone(map(TopicPartition._make, gone))
         for at in gone:
             self._uncommitted.pop(at, None)
         log.info("partitions gone", reason=reason, partitions=sorted(map(str, gone)))
@@ -200,8 +208,8 @@ class KafkaSource:
         assignment = [Partition(*at) for at in self._consumer.assignment()]
         self._on_gone(map(TopicPartition._make, assignment), "expelled")
         if place.state == MemberState.STABLE:
-            self._member_id = place.member_id
             self._begin_at_committed(assignment)
+            self._member_id = place.member_id  # not before: where nobody answers, all of it is done again
             self._on_assigned(map(TopicPartition._make, assignment))
         return True
 
@@ -210,10 +218,19 @@ class KafkaSource:
         for at in partitions:
             if at in committed:
                 self._consumer.seek(TopicPartition(*at), committed[at])
-            elif self._connection.config.auto_offset_reset == "earliest":
+            elif self._beginning is None:
                 self._consumer.seek_to_beginning(TopicPartition(*at))
-            else:
-                self._consumer.seek_to_end(TopicPartition(*at))
+
+    def _decide_beginnings(self) -> None:
+        if self._beginning is None:
+            return
+        with self.connection.errors_of(f"cannot tell where to begin in topic {self._topic!r}"):
+            if self._beginning.decide() and not self._paused:
+                self._let_flow(self._consumer.assignment())
+
+    def _let_flow(self, partitions: Iterable[TopicPartition]) -> None:
+        undecided = self._beginning.undecided if self._beginning is not None else frozenset()
+        self._consumer.resume(*(at for at in partitions if at not in undecided))
 
     def _keep(self, polled: Mapping[TopicPartition, list[Record]]) -> list[Record]:
         """The polled records, without those of partitions that left and came back within this poll.
@@ -233,12 +250,12 @@ class KafkaSource:
         """Commit what a rebalance held up; the next poll tries again where that fails."""
         if self._uncommitted:
             try:
-                self._commit(_PROBE_TIMEOUT_MS)
+                self._commit(_SETTLE_MS)
             except _GroupIsMoving:
                 pass
             except KafkaError as error:
                 if not error.retriable:
-                    raise self._connection.error_of("cannot commit positions", error) from error
+                    raise self.connection.error_of("cannot commit positions", error) from error
 
     def _committed(self, at: TopicPartition, timeout_ms: int) -> int | None:
         return self._consumer.committed(at, timeout_ms=timeout_ms)  # type: ignore[no-any-return]
@@ -251,29 +268,7 @@ class KafkaSource:
         except (CommitFailedError, RebalanceInProgressError) as error:
             raise _GroupIsMoving from error
         self._uncommitted.clear()
-        self._answered_at = time.monotonic()
-
-    def _notice_outage(self, delivered: bool) -> None:
-        """Raise when no broker has answered for `deadline_s`; kafka-python would return nothing for ever.
-
-        A delivered record is an answer. Where none comes, the end of the topic is asked for now and then.
-        """
-        now = time.monotonic()
-        if delivered:
-            self._answered_at = now
-        if now - self._answered_at < self._probe_every_s or now < self._probe_due_at:
-            return
-        self._probe_due_at = now + self._probe_every_s
-        try:
-            self._consumer.end_offsets([TopicPartition(self._topic, 0)], timeout_ms=_PROBE_TIMEOUT_MS)
-        except KafkaError as error:
-            silent_s = time.monotonic() - self._answered_at
-            if not error.retriable or silent_s > self._connection.deadline_s:
-                what = f"no broker has answered for {silent_s:.0f} s about topic {self._topic!r}"
-                raise self._connection.error_of(what, error) from error
-            log.warning("no broker answers, will retry", servers=self._connection.servers, for_s=round(silent_s))
-        else:
-            self._answered_at = time.monotonic()
+        self._answers.came()
 
 
 class _GroupIsMoving(Exception):

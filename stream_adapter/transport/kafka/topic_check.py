@@ -23,7 +23,6 @@ class TopicState:
     """A topic as it is.
 
     Attributes:
-        partitions: how many.
         replicas: the smallest number of replicas that one of them has.
         settings: in force, whoever set them, by Kafka's names.
     """
@@ -39,10 +38,7 @@ class Finding:
 
     Attributes:
         severity: `error`: data or the worker's promises are at risk; `warning`: it works, but not as well as it could.
-        topic: the topic's name.
         what: what it is about: a setting's name, "partitions", "replicas" or "existence".
-        found: what is there.
-        why: why it matters.
         repair: the command that repairs it; empty where none does.
     """
 
@@ -67,10 +63,6 @@ class _Rule:
 
 def check_topics(config: Config, file: str) -> list[Finding]:
     """Compare the topics of a configuration with what the worker needs.
-
-    Args:
-        config: names the cluster and the topics, and says how large pictures may be.
-        file: the configuration's file, for the commands that repair.
 
     Raises:
         TransportError: no broker answers, or it does not say.
@@ -99,14 +91,11 @@ def findings(config: Config, topics: Mapping[str, TopicState | None], file: str)
 
 
 def _look_up(connection: Connection, names: tuple[str, ...]) -> dict[str, TopicState]:
-    admin = connection.admin()
-    try:
+    with connection.admin() as admin:
         described = [topic for topic in describe_topics(connection, admin, names).values() if topic["partitions"]]
         wanted = [ConfigResource("topic", topic["name"]) for topic in described]
         with connection.errors_of("cannot read the topics' settings", "DescribeConfigs"):
             settings = admin.describe_configs(wanted, config_filter="all")["topic"] if wanted else {}
-    finally:
-        admin.close()
     silent = [name for name, known in settings.items() if not known]
     if silent:  # a broker that refuses says nothing, and nothing would then be wrong
         raise connection.forbidden("cannot read the topics' settings", f"DescribeConfigs on topic {silent[0]!r}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from kafka.admin import ConfigResource, KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
@@ -21,13 +21,7 @@ _HIDDEN = TopicAuthorizationFailedError.errno
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """How a topic is to be made.
-
-    Attributes:
-        name: the topic's name.
-        partitions: number of partitions.
-        settings: topic settings, by Kafka's names.
-    """
+    """How a topic is to be made; settings by Kafka's names."""
 
     name: str
     partitions: int
@@ -75,11 +69,6 @@ def topic_specs(topics: KafkaTopics, *, partitions: int = 4) -> tuple[TopicSpec,
 def ensure_topics(config: KafkaConfig, *, partitions: int = 4, replication_factor: int = -1) -> list[str]:
     """Create the worker's topics that do not exist yet; existing ones are left as they are.
 
-    Args:
-        config: connection and topic names.
-        partitions: see `topic_specs`.
-        replication_factor: replicas of each partition; −1 is the cluster's default.
-
     Returns:
         The names of those that were created.
 
@@ -93,9 +82,8 @@ def ensure_topics(config: KafkaConfig, *, partitions: int = 4, replication_facto
 
 def create_topics(connection: Connection, specs: Sequence[TopicSpec], *, replication_factor: int = -1) -> list[str]:
     """Create those of `specs` that do not exist yet; see `ensure_topics`."""
-    admin = connection.admin()
     created = []
-    try:
+    with connection.admin() as admin:
         # Also so that who may create but not look is told so; the client would wait for what it cannot see.
         known = describe_topics(connection, admin, [spec.name for spec in specs])
         replicas = _default_replicas(connection, admin) if replication_factor == -1 else replication_factor
@@ -117,8 +105,6 @@ def create_topics(connection: Connection, specs: Sequence[TopicSpec], *, replica
                 except TopicAuthorizationFailedError as error:  # it has the whole request in it, and not the name
                     raise TopicAuthorizationFailedError(spec.name) from error
             created.append(spec.name)
-    finally:
-        admin.close()
     return created
 
 
@@ -134,11 +120,8 @@ def require_topics(connection: Connection, names: Iterable[str], operation: str 
         TransportError: no broker answers, topics may not be seen, or do not exist; the message names all of these.
     """
     wanted = list(names)
-    admin = connection.admin()
-    try:
+    with connection.admin() as admin:
         found = describe_topics(connection, admin, wanted, operation)
-    finally:
-        admin.close()
     missing = [name for name in wanted if name not in found or not found[name]["partitions"]]
     if missing:
         topics = "topic " if len(missing) == 1 else "topics "
@@ -172,45 +155,24 @@ def topic_identity(connection: Connection, name: str) -> str:
     Raises:
         TransportError: no broker answers.
     """
-    admin = connection.admin()
-    try:
+    with connection.admin() as admin:
         topic = describe_topics(connection, admin, [name])[name]
-    finally:
-        admin.close()
     return str(topic.get("topic_id", name))
 
 
-def max_message_bytes(connection: Connection, name: str) -> int:
-    """The largest record batch that the topic takes, in bytes; errors as `_number`."""
-    return _number(connection, name, "max.message.bytes")
-
-
-def delete_retention_ms(connection: Connection, name: str) -> int:
-    """For how long a compacted topic keeps deletions, in milliseconds; errors as `_number`.
-
-    A state that is older may hold keys whose deletion cannot be read any more.
-    """
-    return _number(connection, name, "delete.retention.ms")
-
-
-def min_compaction_lag_ms(connection: Connection, name: str) -> int:
-    """For how long nothing of a compacted topic is compacted, in milliseconds; errors as `_number`."""
-    return _number(connection, name, "min.compaction.lag.ms")
-
-
-def _number(connection: Connection, name: str, setting: str) -> int:
-    """A setting of a topic that is a number.
+def topic_setting(
+    connection: Connection,
+    name: str,
+    setting: Literal["max.message.bytes", "delete.retention.ms", "min.compaction.lag.ms"],
+) -> int:
+    """A setting of a topic that is a number, by Kafka's name.
 
     Raises:
         TransportError: no broker answers, or it may not be asked for; going on without it would risk what it protects.
     """
     what = f"cannot read {setting} of topic {name!r}"
-    admin = connection.admin()
-    try:
-        with connection.errors_of(what, "DescribeConfigs"):
-            answer = admin.describe_configs([ConfigResource("topic", name, [setting])], config_filter="all")
-    finally:
-        admin.close()
+    with connection.admin() as admin, connection.errors_of(what, "DescribeConfigs"):
+        answer = admin.describe_configs([ConfigResource("topic", name, [setting])], config_filter="all")
     settings = answer["topic"][name]
     if setting not in settings:  # kafka-python drops the refusal; every broker has these settings
         raise connection.forbidden(what, f"DescribeConfigs on topic {name!r}")
@@ -218,11 +180,7 @@ def _number(connection: Connection, name: str, setting: str) -> int:
 
 
 def _default_replicas(connection: Connection, admin: KafkaAdminClient) -> int:
-    """How many replicas the cluster gives a topic by default.
-
-    Raises:
-        TransportError: no broker answers, or it may not be asked for.
-    """
+    """How many replicas the cluster gives a topic by default."""
     what = "cannot read the cluster's default.replication.factor (give one, and it is not needed)"
     with connection.errors_of(what, "DescribeConfigs"):
         broker = str(admin.describe_cluster()["brokers"][0]["broker_id"])

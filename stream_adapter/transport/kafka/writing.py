@@ -1,19 +1,28 @@
 """Sending a batch of outputs and hearing of every failure."""
 
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import ClusterAuthorizationFailedError, KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 
 from stream_adapter.config import KafkaTopics
 from stream_adapter.transport.base import OutRecord
-from stream_adapter.transport.dead_letters import without_value
+from stream_adapter.transport.dead_letters import size_of, without_value
 from stream_adapter.transport.kafka.connection import Connection
 
 # What a record batch adds to its only record, generously.
 _BATCH_OVERHEAD = 512
+_LAST_WORD_S = 5.0  # the producer gives up by itself at the deadline, and says why
 
 
 class Sending:
@@ -22,28 +31,40 @@ class Sending:
     Attributes:
         pending: topic and future of each that was handed over.
         failures: topic and cause of those that were not.
+        largest: for each topic the size of its largest output, bytes.
     """
 
     def __init__(self, connection: Connection, producer: KafkaProducer, total: int) -> None:
         self.pending: list[tuple[str, Any]] = []
         self.failures: list[tuple[str, Exception]] = []
+        self.largest: Counter[str] = Counter()
         self._connection = connection
         self._producer = producer
         self._total = total
 
-    def wait(self) -> None:
-        """Wait until all replicas have them; errors as `Writer.send`."""
+    def wait(self, timeout_s: float) -> None:
+        """Wait so many seconds until all replicas have them; errors as `Writer.send`."""
         failures = self.failures
         # Everything that was handed over is waited for, whatever failed: none of it may arrive later by surprise.
+        give_up_at = time.monotonic() + timeout_s
         try:
-            self._producer.flush(timeout=self._connection.deadline_s + 5.0)
-        except KafkaTimeoutError as error:
-            failures += [(topic, error) for topic, future in self.pending if not future.is_done]
+            self._producer.flush(timeout=timeout_s)
+        except KafkaTimeoutError:
+            pass
+        except KafkaError:
+            # A batch was larger than its topic takes and was split: the client's `flush` then loses sight of the parts.
+            for _, future in self.pending:
+                with contextlib.suppress(KafkaError):
+                    future.get(timeout=max(0.0, give_up_at - time.monotonic()))
+        late = KafkaTimeoutError(f"no acknowledgement within {timeout_s:.0f} s")
+        failures += [(topic, late) for topic, future in self.pending if not future.is_done]
         failures += [(topic, future.exception) for topic, future in self.pending if future.is_done and future.failed()]
         if failures:
             topic, cause = failures[0]
             unwritten = self._total - sum(future.is_done and future.succeeded() for _, future in self.pending)
             what = f"{unwritten} of {self._total} outputs were not written, the first failed for topic {topic!r}"
+            if isinstance(cause, MessageSizeTooLargeError | RecordListTooLargeError):
+                what += f", whose largest has {self.largest[topic]} bytes"
             # What a broker says to a producer that may write nowhere; kafka-python keeps only the text.
             if ClusterAuthorizationFailedError.__name__ in str(cause):
                 raise self._connection.forbidden(what, f"Write on topic {topic!r}") from cause
@@ -54,8 +75,6 @@ class Writer:
     """Sends outputs to the topics of their channels.
 
     Args:
-        connection: words errors.
-        topics: topic names by channel.
         dead_letter_bytes: the largest record that the dead letters' topic takes, None where unknown. A larger dead
             letter goes without its value: one picture that is too large for it must not stop the worker for ever.
         clock: seconds since the epoch.
@@ -80,13 +99,14 @@ class Writer:
             TransportError: some were not taken; the message names the first with its topic and cause.
             Fenced: another producer has this one's identity.
         """
-        self.start(producer, outputs).wait()
+        self.start(producer, outputs).wait(self._connection.deadline_s + _LAST_WORD_S)
 
     def start(self, producer: KafkaProducer, outputs: Sequence[OutRecord]) -> "Sending":
         """Hand the outputs to the producer, without waiting for them."""
         sending = Sending(self._connection, producer, len(outputs))
         for output in outputs:
             topic = self._topics[output.channel]
+            sending.largest[topic] = max(sending.largest[topic], size_of(output))
             try:
                 sending.pending.append((topic, self._send_one(producer, topic, output)))
             except (KafkaError, ValueError) as error:  # ValueError: neither key nor value

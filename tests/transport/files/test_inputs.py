@@ -43,11 +43,15 @@ def pictures(tmp_path: Path) -> Path:
 
 
 class TestFolder:
+    def test_the_class_may_be_the_top_folder(self, pictures: Path) -> None:
+        events = [parse_image_event(record) for record in read_all(source_of(pictures, class_folder="top"))]
+        assert [event.label for event in events] == ["cat", "cat", "cat", "dog", None]
+
     def test_classes_are_folders_and_the_order_is_by_path(self, pictures: Path) -> None:
         events = [parse_image_event(record) for record in read_all(source_of(pictures))]
         assert [(event.id, event.label, event.content_type) for event in events] == [
             ("cat/a.jpeg", "cat", "image/jpeg"),
-            ("cat/deep/c.webp", "cat", "image/webp"),
+            ("cat/deep/c.webp", "deep", "image/webp"),
             ("cat/z.PNG", "cat", "image/png"),
             ("dog/b.jpg", "dog", "image/jpeg"),
             ("root.jpg", None, "image/jpeg"),

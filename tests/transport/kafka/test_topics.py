@@ -20,8 +20,9 @@ class Admin(Connection):
         self._default = default
         self.made: dict[str, dict[str, Any]] = {}
 
-    def admin(self) -> Any:
-        return self
+    @contextlib.contextmanager
+    def admin(self) -> Iterator[Any]:
+        yield self
 
     @contextlib.contextmanager
     def errors_of(self, what: str, operation: str = "Read") -> Iterator[None]:
@@ -39,9 +40,6 @@ class Admin(Connection):
     def describe_configs(self, resources: Any, config_filter: str) -> dict[str, Any]:
         settings = {} if self._default is None else {"default.replication.factor": {"value": self._default}}
         return {"broker": {"7": settings}}
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.mark.parametrize(

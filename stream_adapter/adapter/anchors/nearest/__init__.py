@@ -1,0 +1,1 @@
+"""The search for the nearest anchors: exact, by a graph (HNSW), and the choice between them."""

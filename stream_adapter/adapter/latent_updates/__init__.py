@@ -1,0 +1,1 @@
+"""Localized Latent Updates as published: a learner like any other, and the measure of locality."""

@@ -1,0 +1,1 @@
+"""The default method: zero-shot, presence, purity and class means, as docs/method.md states it."""

@@ -1,0 +1,31 @@
+"""The method's constants, as docs/method.md lists them. Those of weights are in `anchors/weights.py`."""
+
+# Student's t around class means, formula (3): ν degrees of freedom, in n dimensions that count.
+FREEDOM = 10.0
+DIMENSIONS = 26.0
+# An unlabelled class, or one that labelled events explain wholly, is half believed with so many events; formula (2).
+WORTH = 5.0
+# Labels or events that half convince of a mean and of a purity; formulas (2) and (4).
+FEW = 2.5
+# κ: a class of which the traffic shows less than this share of all events is doubted; formula (4).
+KAPPA = 0.002
+# How fast unlabelled classes fade beside each other with their square distance; f in formula (2).
+FADE = 5.0
+# The full model's say where it overrules zero-shot and no label has checked it yet; h in formula (2).
+UNCHECKED = 0.25
+# Draws' worth of belief that the within-class covariance is a sphere.
+SPHERE = 300.0
+# Draws' worth of belief in the traffic's variance within classes, and what that is before any traffic.
+PRIOR = 20.0
+SPREAD = 0.25
+
+# Not tuned: bounds and accuracies.
+DIRECTIONS = 32  # leading directions of the traffic
+ROUNDS = 20  # of expectation maximisation for label shift
+RATIO_LIMIT = 12.0  # of a log ratio; one in a hundred events reaches it
+ODDS_LIMIT = 9.0
+LEAST_ODDS = 1e-6
+TAKES_PART = 0.02  # g from which on a class takes part
+LEAST_MASS = 0.5  # events' worth of belief from which on a class has a mean of traffic
+OWN_TRAFFIC = 2.0  # a labelled class explains at most so many times its own traffic
+COPY = 0.1  # weight below which an event leaves the window before older ones

@@ -1,0 +1,112 @@
+"""One reading of anchors and traffic: the model in force, and what the own window says under it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.anchors.anchors import Anchors
+from stream_adapter.adapter.classes import Classes
+from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.mixture.anchor_sums import AnchorSums
+from stream_adapter.adapter.mixture.backend import Backend
+from stream_adapter.adapter.mixture.class_means import ClassMeans, Prior
+from stream_adapter.adapter.mixture.evidence import Evidence
+from stream_adapter.adapter.mixture.label_shift import Shift
+from stream_adapter.adapter.mixture.protection import LabelledOdds
+from stream_adapter.adapter.mixture.shared_evidence import SharedEvidence
+from stream_adapter.adapter.mixture.standing import presence_of
+from stream_adapter.adapter.mixture.traffic import Traffic
+from stream_adapter.adapter.mixture.whitening import whitening
+from stream_adapter.adapter.mixture.window import Window
+from stream_adapter.config import MixtureConfig
+
+
+class Estimate:
+    """Reads the anchors, or none of them, and the traffic.
+
+    Args:
+        kind: what the keys of its records begin with.
+        classes: the vocabulary.
+        anchors: the anchors; an empty set for what the traffic alone says.
+        settings: protection and pace.
+        surroundings: clock and slot.
+        backend: computes.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        classes: Classes,
+        anchors: Anchors,
+        settings: MixtureConfig,
+        surroundings: Surroundings,
+        backend: Backend,
+    ) -> None:
+        self._classes = classes
+        self._anchors = anchors
+        self._settings = settings
+        self._backend = backend
+        self._sums = AnchorSums(anchors, len(classes), classes.dimension)
+        self._odds = LabelledOdds(anchors, backend)
+        self._root: tuple[tuple[tuple[float, float], int], NDArray[np.float32]] | None = None
+        self.shared = SharedEvidence(kind, classes, surroundings, settings.every_s)
+        self.rebuild()
+
+    @property
+    def knows(self) -> bool:
+        """Whether there is anything to go by."""
+        return self.evidence.weight > 0 or len(self._anchors) > 0
+
+    def learned(self) -> bool:
+        """Let what has changed among the anchors be in force: their sums, and who is labelled. Whether anything has."""
+        touched = self._sums.update()
+        if len(touched):
+            self.model.learned(touched, self._prior(self.evidence, self.model.prior.bias))
+        return len(touched) > 0
+
+    def ask(self, window: Window, shift: Shift) -> None:
+        """What the own window says, given the anchors: beliefs first without any mean, then once with them.
+
+        Nothing of what was believed before enters, so that what labels did does not stay when they go.
+        """
+        self._sums.update()
+        traffic = Traffic(window, self._anchors, shift, self._backend)
+        shifted = traffic.shifted()
+        prior = self._prior(self.shared.beside(*shifted, float(window.weights.sum())))
+        belief = window.zero_shot * self._backend.put(prior.presence)
+        belief /= self._backend.xp.sum(belief, axis=1, keepdims=True)
+        evidence = traffic.evidence(belief, shifted, None)
+        model = ClassMeans(self._sums, evidence, prior, self._whitening(evidence.spread), self._backend)
+        if model.active:
+            belief = model.answer(window.vectors, window.zero_shot)
+            evidence = traffic.evidence(belief, shifted, evidence.spread)
+        self.shared.found(evidence)
+
+    def rebuild(self) -> None:
+        """Make the model anew, of the anchors and of the evidence in force."""
+        self._sums.update()
+        self.evidence = self.shared.in_force()
+        prior = self._prior(self.evidence)
+        root = self._whitening(self.evidence.spread)
+        self.model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
+
+    def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
+        """Go over to other classes: int64 (C,), which former one each is, −1 where it is new. `rebuild` follows."""
+        self._classes = classes
+        self._sums.set_classes(former)
+        self._odds.forget_all()
+        self.shared.set_classes(classes)
+
+    def _prior(self, evidence: Evidence, bias: float | None = None) -> Prior:
+        labelled = self._anchors.counts > 0
+        presence, self.standing = presence_of(evidence, labelled)
+        if bias is None:
+            of = self._classes
+            bias = self._odds.bias(presence, labelled, of.texts, of.logit_scale, self._settings.protection)
+        return Prior(presence, labelled, bias)
+
+    def _whitening(self, spread: tuple[float, float]) -> NDArray[np.float32]:
+        """The covariance's root. Where no other worker's spread adds to the own one it is asked for twice."""
+        key = (spread, self._sums.changes)
+        if self._root is None or self._root[0] != key:
+            self._root = key, whitening(self._sums, spread)
+        return self._root[1]

@@ -1,0 +1,188 @@
+"""The newest events of a process's own traffic, and by how much each of them counts."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.anchors.weights import NEARNESS, Directions, closeness
+from stream_adapter.adapter.classes import Classes
+from stream_adapter.adapter.learner import Events
+from stream_adapter.adapter.mixture.backend import Array, Backend
+from stream_adapter.adapter.mixture.constants import COPY
+from stream_adapter.adapter.packing import Arrays, array_of
+from stream_adapter.errors import SnapshotError
+
+
+class Window:
+    """Up to `size` events in slots, in no order. An event that comes again is no new traffic.
+
+    Events count by the weight of formula (1) in docs/method.md, over all of the window: no label enters. Where it is
+    full, copies go first, then what is old.
+
+    Memory: `size` · (C + d) float32.
+
+    Args:
+        classes: the vocabulary.
+        size: events remembered.
+        backend: holds vectors and probabilities.
+    """
+
+    def __init__(self, classes: Classes, size: int, backend: Backend) -> None:
+        self._backend = backend
+        self._size = size
+        self._vectors = backend.zeros(size, classes.dimension)
+        self._zero_shot = backend.zeros(size, len(classes))
+        self._keys = np.zeros(size, np.uint64)
+        self._known: set[int] = set()  # the same, to look them up
+        self._numbers = np.zeros(size, np.int64)  # in the order in which they came
+        self._crowding = np.ones(size)  # what shares each event's weight
+        self._projected = np.zeros((size, 0), np.float32)
+        self._held = 0
+        self._directions: Directions | None = None
+        self.seen = 0
+
+    def __len__(self) -> int:
+        return self._held
+
+    @property
+    def vectors(self) -> Array:
+        """Float32 (n, d), by slot; a view."""
+        return self._vectors[: self._held]
+
+    @property
+    def zero_shot(self) -> Array:
+        """Float32 (n, C), probabilities of the untouched model, by slot; a view."""
+        return self._zero_shot[: self._held]
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        """Uint64 (n,), the events' keys, by slot; a view."""
+        return self._keys[: self._held]
+
+    @property
+    def projected(self) -> NDArray[np.float32]:
+        """Float32 (n, k), the vectors in the directions in force, by slot; a view."""
+        return self._projected[: self._held]
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Float64 (n,) in (0, 1], what each event adds to those near it, by slot."""
+        return np.asarray(1.0 / self._crowding[: self._held])
+
+    def add(self, events: Events, zero_shot: Array) -> None:
+        """Take in a batch with its probabilities, float32 (B, C); of more than the window holds the newest remain."""
+        first: dict[int, int] = {}  # key -> row, of events that are new
+        for row, key in enumerate(events.keys.tolist()):
+            if key not in self._known:
+                first.setdefault(key, row)
+        self.seen += len(first)
+        rows = np.array(list(first.values())[-self._size :], np.int64)
+        if not rows.size:
+            return
+        self._make_room(len(rows))
+        slots = np.arange(self._held, self._held + len(rows))
+        self._held += len(rows)
+        vectors = np.ascontiguousarray(events.vectors[rows])
+        self._vectors[slots[0] : self._held] = self._backend.put(vectors)
+        # Indexing with indices copies: what is kept must not keep the whole batch alive.
+        self._zero_shot[slots[0] : self._held] = zero_shot if len(rows) == len(zero_shot) else zero_shot[rows]
+        self._keys[slots] = events.keys[rows]
+        self._known.update(self._keys[slots].tolist())
+        self._numbers[slots] = np.arange(self.seen - len(rows), self.seen)
+        self._crowding[slots] = 1.0
+        if self._directions is not None:
+            self._projected[slots] = vectors @ self._directions.matrix
+            near = closeness(self._projected[slots], self.projected, self._reach)  # (B, n)
+            near[np.arange(len(slots)), slots] = 0.0
+            self._crowding[: self._held] += near.sum(axis=0)
+            self._crowding[slots] = 1.0 + near.sum(axis=1)
+
+    def set_directions(self, directions: Directions) -> None:
+        """Weigh all events in other directions."""
+        self._directions = directions
+        self._projected = np.zeros((self._size, directions.matrix.shape[1]), np.float32)
+        self._projected[: self._held] = self._backend.get(self.vectors) @ directions.matrix
+        near = closeness(self.projected, self.projected, self._reach)  # (n, n)
+        np.fill_diagonal(near, 1.0)
+        self._crowding[: self._held] = near.sum(axis=1, dtype=np.float64)
+
+    def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
+        """Go over to other classes: int64 (C,), which former one each is, −1 where it is new."""
+        backend, xp = self._backend, self._backend.xp
+        zero_shot = backend.zeros(self._size, len(classes))
+        if self._held:
+            before, vectors = backend.get(self.zero_shot), backend.get(self.vectors)
+            kept, new = np.flatnonzero(former >= 0), np.flatnonzero(former < 0)
+            weights = np.zeros((self._held, len(classes)))
+            weights[:, kept] = before[:, former[kept]]
+            # p = e^(logit − norm): the norm from the class that was likeliest, whose text may have changed its place.
+            best = np.where(np.isin(np.arange(before.shape[1]), former[kept]), before, 0.0).argmax(axis=1)
+            now = np.full(before.shape[1], -1)
+            now[former[kept]] = kept
+            if (now[best] < 0).any():  # nothing that was likely is left
+                logits = classes.logit_scale * (vectors @ classes.texts.T)
+                self._zero_shot = zero_shot
+                self._zero_shot[: self._held] = backend.softmax(backend.put(logits))
+                return
+            likeliest = before[np.arange(self._held), best].astype(np.float64)
+            norm = classes.logit_scale * np.einsum("nd,nd->n", vectors, classes.texts[now[best]]) - np.log(likeliest)
+            weights[:, new] = np.exp(classes.logit_scale * (vectors @ classes.texts[new].T) - norm[:, None])
+            zero_shot[: self._held] = backend.put((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
+        self._zero_shot = xp.asarray(zero_shot)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The window as arrays, oldest event first."""
+        order = np.argsort(self._numbers[: self._held])
+        return {
+            "vectors": self._backend.get(self.vectors)[order].astype(np.float32),
+            "keys": self.keys[order],
+            "seen": np.array([self.seen], np.int64),
+        }
+
+    def restore(self, arrays: Arrays, classes: Classes) -> None:
+        """Take over what `state` gave; probabilities follow from the vectors.
+
+        Raises:
+            SnapshotError: the arrays do not fit each other or the encoder.
+        """
+        try:
+            vectors = array_of(arrays, "vectors", np.float32, dimensions=2)
+            keys = array_of(arrays, "keys", np.uint64)
+            seen = int(array_of(arrays, "seen", np.int64)[0])
+            if vectors.shape != (len(keys), classes.dimension) or seen < len(keys) or not np.isfinite(vectors).all():
+                raise ValueError(f"{len(keys)} keys, vectors {vectors.shape}, {seen} events seen")
+        except (ValueError, IndexError) as error:
+            raise SnapshotError(f"the saved window of traffic cannot be used: {error}") from error
+        keys, vectors = keys[-self._size :], np.ascontiguousarray(vectors[-self._size :])
+        self._held = self.seen = 0
+        self._known.clear()
+        logits = classes.logit_scale * (vectors @ classes.texts.T)
+        self.add(Events(keys, vectors), self._backend.softmax(self._backend.put(logits)))
+        self.seen = seen
+        self._numbers[: self._held] += seen - self._held
+
+    @property
+    def _reach(self) -> float:
+        assert self._directions is not None
+        return NEARNESS * self._directions.variance
+
+    def _make_room(self, count: int) -> None:
+        excess = self._held + count - self._size
+        if excess <= 0:
+            return
+        numbers = self._numbers[: self._held]
+        rank = np.where(self.weights < COPY, numbers - (1 << 62), numbers)
+        gone = np.sort(np.argpartition(rank, excess - 1)[:excess])
+        self._known.difference_update(self._keys[gone].tolist())
+        if self._directions is not None:
+            near = closeness(self._projected[gone], self.projected, self._reach)
+            crowding = self._crowding[: self._held] - near.sum(axis=0)
+            self._crowding[: self._held] = np.maximum(crowding, 1.0)
+        # The last ones move into the places that are free now.
+        left = self._held - excess
+        free = gone[gone < left]
+        moved = np.setdiff1d(np.arange(left, self._held), gone, assume_unique=True)
+        for column in (self._vectors, self._zero_shot, self._keys, self._numbers, self._crowding, self._projected):
+            column[free] = column[moved]
+        self._held = left

@@ -1,0 +1,141 @@
+"""The sections about the model: which CLIP embeds, what the classes are, and how predictions are adapted."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from stream_adapter.config.plugged import encoder_options, learner_sections, registered
+from stream_adapter.config.values import (
+    Deviation,
+    FilePath,
+    Fraction,
+    ModelName,
+    PositiveFloat,
+    PositiveInt,
+    TagOrCheckpoint,
+)
+from stream_adapter.plugins import ENCODERS, LEARNERS
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class PreprocessConfig(Section):
+    """How pictures are prepared for a checkpoint that does not say so itself; values as in open_clip."""
+
+    mean: tuple[Fraction, Fraction, Fraction]
+    std: tuple[Deviation, Deviation, Deviation]
+    interpolation: Literal["bicubic", "bilinear"]
+    resize_mode: Literal["shortest", "longest", "squash"]
+    size: PositiveInt | None = None
+
+
+class EncoderConfig(Section):
+    """Which CLIP embeds the pictures, and how."""
+
+    type: Annotated[str, registered(ENCODERS)] = "open_clip"
+    options: Annotated[Any, AfterValidator(encoder_options), Field(validate_default=True)] = {}
+    model: ModelName = "ViT-B-32"
+    model_config_file: FilePath | None = None
+    pretrained: TagOrCheckpoint | None = None
+    pretrained_image: FilePath | None = None
+    preprocess: PreprocessConfig | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    decode_threads: PositiveInt = 2
+    max_pixels: PositiveInt = 50_000_000
+    max_bytes: PositiveInt = 20_000_000
+    exif_orientation: bool = True
+
+    @model_validator(mode="after")
+    def _one_source_of_weights(self) -> "EncoderConfig":
+        if self.type != "open_clip":
+            return self
+        given = [name for name in ("pretrained", "pretrained_image") if getattr(self, name) is not None]
+        if self.model.startswith(("hf-hub:", "local-dir:")):  # these bring their own; open_clip ignores any other
+            given.insert(0, f"model: {self.model}")
+        if not given:
+            raise ValueError("needs weights: set `pretrained` (hub tag or checkpoint file) or `pretrained_image`")
+        if len(given) > 1:
+            raise ValueError(f"needs weights from one source, found {' and '.join(f'`{name}`' for name in given)}")
+        return self
+
+
+class VocabularyConfig(Section):
+    """The classes, and where their text vectors come from."""
+
+    vectors: FilePath | None = None
+    classes: tuple[str, ...] | None = None
+    classes_file: FilePath | None = None
+    prompts: dict[str, tuple[str, ...]] = {}
+    templates: Literal["openai", "simple", "none"] | tuple[str, ...] = "openai"
+    underscores_as_blanks: bool = True
+    unknown_labels: Literal["reject", "ignore"] = "reject"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "VocabularyConfig":
+        given = [name for name in ("vectors", "classes", "classes_file") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = f"found {' and '.join(given)}" if given else "found none"
+            raise ValueError(f"needs exactly one of `vectors`, `classes`, `classes_file`; {found}")
+        if self.vectors is not None and self.prompts:
+            raise ValueError("`prompts` cannot change the class vectors of a `vectors` file; put them into its making")
+        return self
+
+
+class AnchorsConfig(Section):
+    """How many anchors are kept, and how their neighbours are found."""
+
+    budget: PositiveInt = 100_000
+    budget_per_class: PositiveInt = 1_000
+    index: Literal["auto", "hnsw", "exact"] = "auto"
+    neighbours: PositiveInt = 16
+    hnsw_m: Annotated[int, Field(ge=4, le=128)] = 16
+    hnsw_ef_construction: PositiveInt = 100
+    hnsw_ef_search: PositiveInt = 64
+    recall_sample: Fraction = 0.01
+
+
+class RefitConfig(Section):
+    """When and how the linear maps of `llu` are refitted to the anchors."""
+
+    every_labels: PositiveInt = 32
+    max_age_s: PositiveFloat = 1.0
+    background: bool = True
+    steps: PositiveInt = 100
+    learning_rate: PositiveFloat = 1e-3
+    rho: Annotated[float, Field(ge=0.0)] = 1e4
+    max_anchors: PositiveInt = 1_024
+
+
+class MixtureConfig(Section):
+    """The default method, see docs/method.md."""
+
+    window: PositiveInt = 2_000
+    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
+    reach: Annotated[float, Field(gt=0.0, le=2.0)] | None = None
+    every_s: PositiveFloat = 1.0
+
+
+class LatentUpdatesConfig(Section):
+    """Localized Latent Updates as published."""
+
+    gamma: PositiveFloat = 10.0
+    gate: Fraction = 1.0
+    refit: RefitConfig = RefitConfig()
+
+
+class AdapterConfig(Section):
+    """How predictions are adapted: the method, its anchors, and what it must never learn."""
+
+    method: Annotated[str, registered(LEARNERS)] = "mixture"
+    shadow: Annotated[str | None, registered(LEARNERS)] = None
+    seed: int = 0
+    canaries: tuple[str, ...] = ()
+    anchors: AnchorsConfig = AnchorsConfig()
+    mixture: MixtureConfig = MixtureConfig()
+    llu: LatentUpdatesConfig = LatentUpdatesConfig()
+    methods: Annotated[dict[str, Any], AfterValidator(learner_sections), Field(validate_default=True)] = {}

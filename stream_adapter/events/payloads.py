@@ -1,0 +1,61 @@
+"""Values of records as they come: JSON objects, base64, and text that can be written again."""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from stream_adapter.errors import MalformedEvent
+
+_BLANKS = b"\xef\xbb\xbf \t\r\n"  # a byte order mark too
+_URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
+
+
+def looks_like_json(value: bytes | None) -> bool:
+    """Whether a value begins as a JSON object does; no picture does."""
+    return value is not None and value[:64].lstrip(_BLANKS)[:1] == b"{"
+
+
+def json_object(value: bytes | None, what: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        MalformedEvent: it is none.
+    """
+    try:
+        document = json.loads(value or b"")
+    except (ValueError, RecursionError) as error:
+        raise MalformedEvent(f"{what} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise MalformedEvent(f"{what} must be a JSON object, found {type(document).__name__}")
+    return document
+
+
+def from_base64(text: Any, what: str) -> bytes:
+    """Read base64, in its URL-safe form too, broken into lines or not, with or without padding.
+
+    Raises:
+        MalformedEvent: it is none.
+    """
+    if not isinstance(text, str):
+        raise MalformedEvent(f"{what} is not base64: must be a string, found {text!r:.80}")
+    joined = text.translate(_URL_SAFE)
+    try:
+        return base64.b64decode(joined + "=" * (-len(joined) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedEvent(f"{what} is not base64: {error}") from error
+
+
+def as_text(value: Any, what: str) -> str:
+    """A value that must be text, and such as can be written: JSON's escapes can make half a character.
+
+    Raises:
+        MalformedEvent: it is not.
+    """
+    if not isinstance(value, str):
+        raise MalformedEvent(f"{what} must be a string, found {value!r:.80}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise MalformedEvent(f"{what} is no text: {value[:40]!r} has half of a surrogate pair") from error
+    return value

@@ -1,0 +1,162 @@
+"""Image events as plain JSON: fields of the topic's own, mapped by configuration."""
+
+from typing import Any
+
+import numpy as np
+
+from stream_adapter.config import EventsConfig
+from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.cloudevents import media_type
+from stream_adapter.events.headers import checked_traceparent, parse_time
+from stream_adapter.events.image import EMBEDDING, ImageEvent
+from stream_adapter.events.names import canonical_name
+from stream_adapter.events.payloads import as_text, from_base64, json_object, looks_like_json
+from stream_adapter.events.raw import header_of, place_of, source_of
+from stream_adapter.events.times import EventTimes
+from stream_adapter.transport.base import Record
+
+_SECONDS_BELOW = 100_000_000_000  # as milliseconds early in 1973, as seconds the year 5138
+_LARGEST_MS = 2**62
+_SHOWN_MEMBERS = 5
+
+
+class JsonFormat:
+    """Reads fields of a JSON object, found by path.
+
+    What has no path is taken from the record: the id from topic, partition and offset, the source from the topic, the
+    time from the record's own.
+    """
+
+    def __init__(self, config: EventsConfig, times: EventTimes) -> None:
+        self._paths = {name: (path, _steps(path)) for name, path in config.fields.model_dump(exclude_none=True).items()}
+        self._to_ms = 1_000 if config.time_unit == "s" else 1
+        self._times = times
+
+    def parse(self, record: Record) -> ImageEvent:
+        """Read an image event.
+
+        Raises:
+            MalformedEvent: the value is not a JSON object, or a field is missing or of the wrong kind.
+        """
+        if not looks_like_json(record.value):
+            found = "no value" if record.value is None else f"a value that begins with {record.value[:8]!r}"
+            raise MalformedEvent(
+                f"`events.format: json` asks for a JSON object, found {found}; for pictures alone set `events.format: "
+                "raw`, for CloudEvents `cloudevents`"
+            )
+        document = json_object(record.value, "the value")
+        content_type, data = self._payload(document)
+        label = self._text(document, "label")
+        return ImageEvent(
+            source=self._text(document, "source") or source_of(record),
+            id=self._id(document) or place_of(record),
+            time_ms=self._times.of(record, self._time_ms(document)),
+            content_type=content_type,
+            data=data,
+            label=canonical_name(label) or None if label is not None else None,
+            fingerprint=self._text(document, "fingerprint") if content_type == EMBEDDING else None,
+            record=record,
+            traceparent=checked_traceparent(header_of(record, "traceparent")),
+        )
+
+    def _payload(self, document: dict[str, Any]) -> tuple[str, bytes]:
+        """Content type and bytes of the picture or vector."""
+        if "vector" in self._paths:
+            return EMBEDDING, self._vector(document)
+        what = self._what("picture")
+        text = self._required(document, "picture")
+        content_type = ""
+        if isinstance(text, str) and text[:5].lower() == "data:":
+            head, comma, text = text.partition(",")
+            if not comma or not head.lower().endswith(";base64"):
+                raise MalformedEvent(f"{what} is a data: URL without base64: {head[:40]!r}; send it as base64")
+            content_type = media_type(head[5:])
+        elif isinstance(text, str) and text[:8].lower().startswith(
+            ("http://", "https://", "s3://", "gs://", "file://")
+        ):
+            raise MalformedEvent(
+                f"{what} is a reference, {text[:60]!r}; a worker fetches none, send the picture's bytes"
+            )
+        return content_type, from_base64(text, what)
+
+    def _vector(self, document: dict[str, Any]) -> bytes:
+        what = self._what("vector")
+        values = self._required(document, "vector")
+        if not isinstance(values, list):
+            raise MalformedEvent(f"{what} must be a list of numbers, found {values!r:.80}")
+        for position, value in enumerate(values):
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise MalformedEvent(f"{what} must be a list of numbers, found {value!r:.80} at {position}")
+        try:
+            with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
+                return np.array(values, dtype=np.float64).astype("<f4").tobytes()
+        except OverflowError as error:
+            raise MalformedEvent(f"{what} holds a number that is too large: {error}") from error
+
+    def _id(self, document: dict[str, Any]) -> str | None:
+        if "id" not in self._paths:
+            return None
+        value = self._required(document, "id")
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        text = as_text(value, self._what("id"))
+        if not text:
+            raise MalformedEvent(f"{self._what('id')} is empty; two events of one id are one event")
+        return text
+
+    def _text(self, document: dict[str, Any], name: str) -> str | None:
+        value = self._found(document, name)
+        return None if value is None else as_text(value, self._what(name))
+
+    def _time_ms(self, document: dict[str, Any]) -> int | None:
+        value = self._found(document, "time")
+        if value is None:
+            return None
+        what = self._what("time")
+        if isinstance(value, str):
+            try:
+                return parse_time(value, default_ms=0)
+            except MalformedEvent as error:
+                raise MalformedEvent(str(error).replace("`ce_time`", what)) from error
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise MalformedEvent(f"{what} must be an RFC 3339 time or a number since 1970, found {value!r:.80}")
+        if not abs(value) < _LARGEST_MS / self._to_ms:  # NaN is not either
+            raise MalformedEvent(f"{what} is {value!r:.40}, which is no time")
+        if self._to_ms == 1 and 0 < value < _SECONDS_BELOW:
+            raise MalformedEvent(f"{what} is {value!r}, which looks like seconds; then set `events.time_unit: s`")
+        return int(value * self._to_ms)
+
+    def _required(self, document: dict[str, Any], name: str) -> Any:
+        value = self._found(document, name)
+        if value is None:
+            members = ", ".join(f"`{member[:40]}`" for member in list(document)[:_SHOWN_MEMBERS])
+            raise MalformedEvent(
+                f"{self._what(name)} is missing; the JSON object has {members or 'no member'}: mend "
+                f"`events.fields.{name}`, or the producer"
+            )
+        return value
+
+    def _found(self, document: dict[str, Any], name: str) -> Any:
+        """What is at a path; None where it leads nowhere or there is no path."""
+        if name not in self._paths:
+            return None
+        node: Any = document
+        for step in self._paths[name][1]:
+            if isinstance(node, dict):
+                node = node.get(step)
+            elif isinstance(node, list) and step.isdecimal() and len(step) < 10 and int(step) < len(node):
+                node = node[int(step)]
+            else:
+                return None
+        return node
+
+    def _what(self, name: str) -> str:
+        """A field as a message names it, with the key that says where it is."""
+        return f"`{self._paths[name][0]}` (`events.fields.{name}`)"
+
+
+def _steps(path: str) -> list[str]:
+    """`a.0.b` by names and positions; a path that begins with `/` is a JSON Pointer (RFC 6901), for names with dots."""
+    if path.startswith("/"):
+        return [step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/")]
+    return path.split(".")

@@ -1,0 +1,112 @@
+"""One event at fault must not stop a stream: finding it, when work on a whole batch has raised."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from stream_adapter.encode.base import Prepared
+from stream_adapter.errors import EventError, UnexpectedFailure
+from stream_adapter.events import ImageEvent
+from stream_adapter.metrics import Metrics
+from stream_adapter.transport.base import Record
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class UnderWay:
+    """A batch on its way through the stages; events that are found at fault leave it.
+
+    Attributes:
+        events: B events, as long as they are under way.
+        pictures: what the encoder got of each.
+        vectors: float32 (B, d), unit.
+        refused: the records that left the batch, with the reason.
+
+    Args:
+        events: B events.
+        pictures: what the encoder got of each; may be none at all.
+        vectors: float32 (B, d), unit.
+        metrics: stages, unexpected errors.
+    """
+
+    def __init__(
+        self,
+        events: Sequence[ImageEvent],
+        pictures: Sequence[Prepared],
+        vectors: NDArray[np.float32],
+        metrics: Metrics,
+    ) -> None:
+        self.events = events
+        self.pictures = pictures
+        self.vectors = vectors
+        self.refused: list[tuple[Record, EventError]] = []
+        self._metrics = metrics
+
+    def through(self, stage: str, work: Callable[[Sequence[int]], T]) -> tuple[list[T], list[int]]:
+        """Take the batch through a stage; see `done_apart`.
+
+        Returns:
+            What was returned for each part, in order, and which of the events are still under way.
+        """
+        with self._metrics.stage(stage, len(self.events)):
+            done, faults = done_apart(work, range(len(self.events)))
+        kept = [row for row in range(len(self.events)) if row not in faults]
+        for row, error in faults.items():
+            event = self.events[row]
+            log.error("an event failed unexpectedly", stage=stage, source=event.source, id=event.id, exc_info=error)
+            self._metrics.unexpected_errors.labels(stage=stage).inc()
+            self._metrics.stage_failed.labels(stage=stage).inc()
+            self.refused.append((event.record, UnexpectedFailure(stage, error)))
+        if faults:
+            self.events = [self.events[row] for row in kept]
+            self.pictures = [self.pictures[row] for row in kept] if self.pictures else []
+            self.vectors = self.vectors[kept]
+        return done, kept
+
+
+def done_apart(work: Callable[[Sequence[int]], T], rows: Sequence[int]) -> tuple[list[T], dict[int, Exception]]:
+    """Do a batch's work; where it raises, do it again in smaller and smaller parts until the events at fault are found.
+
+    Args:
+        work: takes rows of the batch; does its work for all of them or, if it raises, for none.
+        rows: which.
+
+    Returns:
+        What was returned for each part that was done, in order, and what was raised about single rows.
+
+    Raises:
+        Exception: what the work raised, where it raises for no event at all, or for each of several: it is at fault
+            and not the events.
+    """
+    if not rows:
+        return [work(rows)], {}
+    done: list[T] = []
+    faults: dict[int, Exception] = {}
+    parts = [list(rows)]
+    while parts:
+        part = parts.pop()
+        try:
+            done.append(work(part))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is laid to the events that cause it
+            if len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+                continue
+            faults[part[0]] = error
+            if len(faults) == len(rows):
+                _raise_if_broken(work, error, alone=len(rows) == 1)
+    return done, faults
+
+
+def _raise_if_broken(work: Callable[[Sequence[int]], T], error: Exception, *, alone: bool) -> None:
+    if not alone:
+        raise error
+    try:
+        work([])
+    except Exception:  # noqa: BLE001 - the first one is raised
+        raise error from None

@@ -1,0 +1,168 @@
+"""Which labels are a test, which become anchors, and what the changelog must be told of them."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.ownership import EVERYTHING, NOTHING, Ownership
+from stream_adapter.events import AnchorRecord, ImageEvent
+from stream_adapter.journey.replica import Replica
+from stream_adapter.metrics import Metrics, value_of
+from stream_adapter.transport.base import OutRecord
+from stream_adapter.transport.changelog import Change
+
+# Labelled events remembered, so that one that is delivered again is neither scored nor taught twice, even where its
+# anchor was pruned or forgotten meanwhile. About 200 bytes each.
+REMEMBERED = 100_000
+
+
+class BatchLabels(NamedTuple):
+    """The labels of B events.
+
+    Attributes:
+        tests: int64 (B,), the class of each label that is a test of the prediction before it; −1 for all others.
+        to_learn: bool (B,), which labels are news: those that are a test, and corrections.
+    """
+
+    tests: NDArray[np.int64]
+    to_learn: NDArray[np.bool_]
+
+
+class Labels:
+    """Turns labels into anchors; belongs to the thread that owns the adapter.
+
+    Args:
+        replica: the anchors, as the changelog has them.
+        classes: class names in the vocabulary's order.
+        fingerprint: the encoder whose vectors are learned.
+        metrics: labels by outcome, changes that others wrote.
+    """
+
+    def __init__(self, replica: Replica, classes: Sequence[str], *, fingerprint: str, metrics: Metrics) -> None:
+        self._replica = replica
+        self._class_index = {name: index for index, name in enumerate(classes)}
+        self._fingerprint = fingerprint
+        self._metrics = metrics
+        self._known: OrderedDict[str, str] = OrderedDict()  # anchor id -> label
+
+    def read(self, events: Sequence[ImageEvent]) -> BatchLabels:
+        """Tell what each label of a batch is; nothing is learned yet."""
+        tests, to_learn = np.full(len(events), -1, np.int64), np.zeros(len(events), np.bool_)
+        new: dict[str, str] = {}  # of this batch
+        for row, event in enumerate(events):
+            if event.label is None:
+                continue
+            known = new.get(event.anchor_id, self._known.get(event.anchor_id))
+            if event.label not in self._class_index:
+                self._metrics.labels.labels(outcome="unknown").inc()
+            elif known == event.label:
+                self._metrics.labels.labels(outcome="repeated").inc()
+            else:
+                to_learn[row] = True
+                if known is None:  # a correction is no test: the adapter has seen this very picture
+                    tests[row] = self._class_index[event.label]
+                new[event.anchor_id] = event.label
+        return BatchLabels(tests, to_learn)
+
+    def learn(
+        self,
+        events: Sequence[ImageEvent],
+        vectors: NDArray[np.float32],
+        to_learn: NDArray[np.bool_],
+        owned: Ownership = EVERYTHING,
+    ) -> list[OutRecord]:
+        """Learn a batch, its traffic and its labels: all of it or, if this raises, nothing.
+
+        Args:
+            events: B events.
+            vectors: float32 (B, d), unit.
+            to_learn: bool (B,), from `read`.
+            owned: the anchors that this worker decides about.
+
+        Returns:
+            What the changelog must be told.
+        """
+        records = [self._record_of(events[row], vectors[row]) for row in np.flatnonzero(to_learn).tolist()]
+        ids = [event.anchor_id for event in events]
+        result, outputs = self._replica.learn(ids, vectors, records, owned)
+        for record in records:
+            self._remember(record.anchor_id, record.label)
+        outcomes = Counter(value_of(ignored.reason) for ignored in result.ignored)
+        outcomes.update(learned=len(result.added), corrected=len(result.replaced), folded=len(result.folded))
+        for outcome, number in outcomes.items():
+            self._metrics.labels.labels(outcome=outcome).inc(number)
+        return outputs
+
+    def follow(self, changes: Iterable[Change]) -> None:
+        """Take in what the changelog says about anchors, in its order.
+
+        Raises:
+            FingerprintMismatch: an anchor comes from another encoder.
+        """
+        changes = list(changes)
+        self._metrics.anchors_followed.inc(self._replica.follow(changes))
+        for change in changes:
+            if isinstance(change.content, AnchorRecord) and not change.own:
+                self._remember(change.key, change.content.label)
+
+    def tidy(self, owned: Ownership = NOTHING) -> list[OutRecord]:
+        """Write again what an older record replaced, prune to the budgets, and let the learner do what is due.
+
+        Returns:
+            What the changelog must be told.
+        """
+        return [*self._replica.reassert(owned), *self._replica.prune(owned)]
+
+    def forget(self, anchor_ids: Sequence[str]) -> tuple[list[str], list[OutRecord]]:
+        """Delete anchors, here at once and everywhere by what the changelog must be told; no event teaches them again.
+
+        Returns:
+            The ids that were there, and what the changelog must be told.
+        """
+        return self._replica.forget(anchor_ids)
+
+    def undo(self, outputs: Iterable[OutRecord]) -> None:
+        """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
+        outputs = [output for output in outputs if output.channel == "anchors"]
+        for output in outputs:
+            self._known.pop((output.key or b"").decode(), None)
+        self._replica.undo(outputs)
+
+    @property
+    def unconfirmed(self) -> Mapping[str, Anchor | None]:
+        """Anchors that the changelog may not have yet, and what it has of each."""
+        return self._replica.unconfirmed
+
+    def state(self) -> list[tuple[str, str]]:
+        """Anchor ids of labelled events that are remembered, oldest first, with their labels."""
+        unconfirmed = self.unconfirmed  # if they are never written their events come again, and must teach
+        return [item for item in self._known.items() if item[0] not in unconfirmed]
+
+    def restore(self, state: Sequence[tuple[str, str]]) -> None:
+        """Take over what `state` gave."""
+        self._known = OrderedDict(state)
+
+    def _remember(self, anchor_id: str, label: str) -> None:
+        self._known[anchor_id] = label
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _record_of(self, event: ImageEvent, vector: NDArray[np.float32]) -> AnchorRecord:
+        assert event.label is not None
+        at = event.record.partition
+        return AnchorRecord(
+            anchor_id=event.anchor_id,
+            vector=vector,
+            label=event.label,
+            event_time_ms=event.time_ms,
+            event_source=event.source,
+            event_id=event.id,
+            topic=at.topic,
+            partition=at.number,
+            offset=event.record.offset,
+            fingerprint=self._fingerprint,
+        )

@@ -1,0 +1,38 @@
+"""What a finished batch leaves."""
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+
+from stream_adapter.metrics import Metrics
+from stream_adapter.transport.base import Commit, OutRecord, Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished batch leaves: what to commit, and what to count once it is durable.
+
+    Attributes:
+        commit: outputs and positions.
+        refused: the partition of every dead letter, and the stage that refused the event.
+        durable: to be called once it is.
+    """
+
+    commit: Commit
+    refused: tuple[tuple[Partition, str], ...] = ()
+    durable: tuple[Callable[[], None], ...] = ()
+
+    def without(self, partitions: Set[Partition]) -> tuple["Outcome", list[OutRecord]]:
+        """The same without what comes from these partitions' events, and the outputs that it leaves out."""
+        kept = [output for output in self.commit.outputs if output.source not in partitions]
+        dropped = [output for output in self.commit.outputs if output.source in partitions]
+        positions = {at: to for at, to in self.commit.positions.items() if at not in partitions}
+        refused = tuple((at, stage) for at, stage in self.refused if at not in partitions)
+        return Outcome(Commit(kept, positions), refused, self.durable), dropped
+
+    def report(self, metrics: Metrics) -> None:
+        """Count what became durable, and call back who waits for it."""
+        metrics.predictions.inc(sum(output.channel == "predictions" for output in self.commit.outputs))
+        for _, stage in self.refused:
+            metrics.dead_letters.labels(stage=stage).inc()
+        for call_back in self.durable:
+            call_back()

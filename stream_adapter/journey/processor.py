@@ -1,0 +1,241 @@
+"""The journey of one batch: decode, encode, predict, explain, score, learn, write; and what it leaves behind.
+
+It predicts first and learns second (prequential), so every label is also an honest test. It knows only protocols: no
+Kafka, no files, no clock but the one it is given.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
+from stream_adapter.adapter.prediction import Prediction
+from stream_adapter.encode.base import Encoder
+from stream_adapter.events import PRESENCE_PREFIX
+from stream_adapter.journey.explaining import Explained, Explaining
+from stream_adapter.journey.faults import UnderWay
+from stream_adapter.journey.observing import NullObserver, Observer
+from stream_adapter.journey.outcome import Outcome
+from stream_adapter.journey.parts import Parts
+from stream_adapter.journey.reading import ReadBatch, Reader
+from stream_adapter.metrics import Metrics
+from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
+from stream_adapter.transport.changelog import Change
+from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter
+
+
+class Processor:
+    """Turns batches of records into predictions, anchors and dead letters.
+
+    `prepare` belongs to the loop's thread, everything else to the one thread that owns the adapter.
+
+    Attributes:
+        parts: adapter, scoring, labels and what else remembers something.
+        saving: called between batches, to take a snapshot where one is due.
+
+    Args:
+        parts: see above.
+        reader: records to decoded pictures.
+        encoder: decoded pictures to unit vectors.
+        explaining: what was said about a batch to prediction events.
+        limit: stops the worker when too many events are bad.
+        metrics: where everything is counted.
+        clock: monotonic seconds.
+        observer: looks on.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        reader: Reader,
+        encoder: Encoder,
+        explaining: Explaining,
+        limit: DeadLetterLimit,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        observer: Observer | None = None,
+    ) -> None:
+        self.parts = parts
+        self.saving: Callable[[], None] = lambda: None
+        self._reader = reader
+        self._encoder = encoder
+        self._explaining = explaining
+        self._limit = limit
+        self._metrics = metrics
+        self._clock = clock
+        self._observer = observer or NullObserver()
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter; for the thread that owns it."""
+        return self.parts.adapter
+
+    def prepare(self, records: Sequence[Record]) -> ReadBatch:
+        """Read a batch and start to decode its pictures; does not wait for them."""
+        return self._reader.read(records)
+
+    def finish(self, batch: ReadBatch, owned: Ownership = EVERYTHING) -> Outcome:
+        """Take a batch through the rest of its journey.
+
+        An event for which predicting, explaining or learning raises becomes a dead letter, and the rest goes on.
+
+        Args:
+            batch: from `prepare`.
+            owned: the anchors that this worker decides about.
+
+        Raises:
+            DeadLetterLimitExceeded: too large a share of recent events is bad.
+        """
+        times = [self._clock()]
+        events, pictures, refused = self._reader.decoded(batch)
+        times.append(self._clock())
+        with self._metrics.stage("encode", len(events)):
+            vectors = self._encoder.encode(pictures)  # (B, d)
+        times.append(self._clock())
+        under_way = UnderWay(events, pictures, vectors, self._metrics)
+        prediction = self._predict(under_way)
+        times.append(self._clock())
+        timings_ms = {
+            stage: (end - start) * 1e3
+            for stage, start, end in zip(("decode_wait", "encode", "predict"), times, times[1:], strict=False)
+        }
+        # Before the label is learned: an event that cannot be written must not teach.
+        explained, prediction = self._explain(under_way, prediction, timings_ms)
+        learned, kept = self.learn(under_way, prediction, owned)
+        explained = [explained[row] for row in kept]
+        self._observer.on_batch(under_way.events, under_way.pictures, [one.prediction for one in explained])
+        deleted, durable = self._delete_as_requested()
+        outputs = [*learned, *deleted, *self._between_batches(owned)]
+        self._metrics.batch_events.observe(len(batch.records))
+
+        refused = [*refused, *under_way.refused]
+        self._limit.observe(good=len(under_way.events), bad=[error for _, error in refused])
+        letters = [dead_letter(record, error) for record, error in refused]
+        stages = tuple((record.partition, error.stage) for record, error in refused)
+        written = [*(one.record for one in explained), *outputs, *letters]
+        return Outcome(Commit(written, _next_offsets(batch.records)), stages, durable)
+
+    def learn(
+        self, under_way: UnderWay, prediction: Prediction, owned: Ownership = EVERYTHING
+    ) -> tuple[list[OutRecord], list[int]]:
+        """Score a batch that was predicted, show it to the drift monitor, and learn it.
+
+        Args:
+            under_way: B events.
+            prediction: what was said about them.
+            owned: the anchors that this worker decides about.
+
+        Returns:
+            What changelog and drift topic must hold of it, and which of the events could be learned.
+        """
+        parts, events, vectors = self.parts, under_way.events, under_way.vectors
+        labels = parts.labels.read(events)
+        parts.scoring.score(labels.tests, prediction, parts.adapter.shadow_answer(vectors))
+        outputs = parts.watching.observe(events, vectors, prediction, labels.tests)
+
+        def learn(rows: Sequence[int]) -> list[OutRecord]:
+            chosen = np.asarray(rows, np.int64)
+            some = [events[row] for row in rows]
+            return parts.labels.learn(some, vectors[chosen], labels.to_learn[chosen], owned)
+
+        done, kept = under_way.through("learn", learn)
+        return [*(output for part in done for output in part), *outputs], kept
+
+    def apply(
+        self, changes: Sequence[Change], owned: Ownership | None = None, positions: Mapping[int, int] | None = None
+    ) -> Outcome:
+        """Follow the changelog; without changes, only let the learner do what is due.
+
+        Args:
+            changes: what the changelog says, in its order.
+            positions: how far it was followed with them.
+            owned: the anchors that this worker decides about; None while it has no place among the workers yet.
+
+        Returns:
+            What is to be written because of it, without positions; mostly nothing.
+
+        Raises:
+            FingerprintMismatch: an anchor comes from another encoder.
+        """
+        parts = self.parts
+        parts.labels.follow(change for change in changes if not change.key.startswith(PRESENCE_PREFIX))
+        parts.sharing.follow(change for change in changes if change.key.startswith(PRESENCE_PREFIX))
+        parts.positions.update(positions or {})
+        if owned is None:
+            if not changes:  # what the learner would work out now would only be in the way of reading on
+                parts.labels.tidy()
+                self._show()
+            return Outcome(Commit(()))
+        tidied = parts.labels.tidy(owned)
+        deleted, durable = self._delete_as_requested()
+        return Outcome(Commit([*tidied, *deleted, *self._between_batches(owned)]), durable=durable)
+
+    def undo(self, outputs: Iterable[OutRecord]) -> None:
+        """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
+        self.parts.labels.undo(outputs)
+
+    def warm_up(self) -> None:
+        """Run the model once, so that the first event is not the slow one."""
+        self._encoder.warm_up()
+
+    def _predict(self, under_way: UnderWay) -> Prediction:
+        vectors = under_way.vectors
+        done, _ = under_way.through("predict", lambda rows: self.adapter.predict(vectors[np.asarray(rows, np.int64)]))
+        return done[0] if len(done) == 1 else self.adapter.predict(under_way.vectors)
+
+    def _explain(
+        self, under_way: UnderWay, prediction: Prediction, timings_ms: Mapping[str, float]
+    ) -> tuple[list[Explained], Prediction]:
+        events = under_way.events
+
+        def explain(rows: Sequence[int]) -> list[Explained]:
+            return self._explaining.explain([events[row] for row in rows], prediction.at(rows), timings_ms)
+
+        done, kept = under_way.through("explain", explain)
+        for row in kept:
+            self._metrics.gate.observe(float(prediction.gate[row]))
+            self._metrics.novelty.observe(float(prediction.novelty[row]))
+        return [one for part in done for one in part], prediction.at(kept)
+
+    def _between_batches(self, owned: Ownership) -> list[OutRecord]:
+        """What is due by the clock; returns what changelog and drift topic must hold of it."""
+        now_s, parts = self._clock(), self.parts
+        outputs = [
+            *parts.sharing.publish(),
+            *parts.sharing.withdraw_silent(now_s, owned),
+            *parts.watching.report(now_s),
+        ]
+        self._show()
+        self.saving()
+        return outputs
+
+    def _show(self) -> None:
+        metrics, adapter = self._metrics, self.adapter
+        metrics.pending.set(adapter.pending)
+        metrics.anchors.set(adapter.n_anchors)
+        metrics.set_digest(adapter.anchors_digest)
+        metrics.seen_classes.set(int(adapter.has_anchor.sum()))
+        metrics.set_index(adapter.index_statistics)
+        metrics.set_kinds(Counter(adapter.kinds))
+
+    def _delete_as_requested(self) -> tuple[list[OutRecord], tuple[Callable[[], None], ...]]:
+        """Delete what the observer asks for: what the changelog must be told, and whom to call when it is durable."""
+        outputs: list[OutRecord] = []
+        durable: list[Callable[[], None]] = []
+        for request in self._observer.poll():
+            gone, tombstones = self.parts.labels.forget(request.anchor_ids)
+            outputs += tombstones
+            durable.append(partial(request.durable, gone))
+        return outputs, tuple(durable)
+
+
+def _next_offsets(records: Sequence[Record]) -> dict[Partition, int]:
+    """For each partition the offset after its last record."""
+    positions: dict[Partition, int] = {}
+    for record in records:
+        positions[record.partition] = max(record.offset + 1, positions.get(record.partition, 0))
+    return positions

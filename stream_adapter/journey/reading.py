@@ -1,0 +1,167 @@
+"""The first leg of the journey: records become events, events become decoded pictures; bad ones are set aside."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+
+import structlog
+
+from stream_adapter.config import EventsConfig
+from stream_adapter.encode.base import Encoder, Prepared
+from stream_adapter.errors import EventError, UnexpectedFailure, UnknownLabel
+from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
+from stream_adapter.events.formats import declared_type, found_type
+from stream_adapter.events.wire_format import event_format
+from stream_adapter.metrics import Metrics
+from stream_adapter.transport.base import UNREADABLE, Record
+
+log = structlog.get_logger(__name__)
+
+Refused = tuple[Record, EventError]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBatch:
+    """A batch whose events are read and whose pictures are being decoded.
+
+    Attributes:
+        records: all records of the batch, in order; tombstones, which are neither events nor refused, among them.
+        events: the events that could be read, each with the picture or vector that is to come.
+        refused: the records that could not be read, with the reason.
+    """
+
+    records: Sequence[Record]
+    events: Sequence[tuple[ImageEvent, Future[Prepared]]]
+    refused: Sequence[Refused]
+
+
+class Reader:
+    """Reads batches and decodes their pictures in a pool.
+
+    Args:
+        encoder: knows how its pictures are prepared and which vectors are its own.
+        classes: class names of the vocabulary.
+        reject_unknown_labels: whether a label that is no class makes its event a dead letter.
+        decoders: the pool.
+        metrics: stages "parse" and "decode", tombstones, times that are ahead, unexpected errors.
+        events: what the records look like.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        classes: Sequence[str],
+        *,
+        reject_unknown_labels: bool,
+        decoders: Executor,
+        metrics: Metrics,
+        events: EventsConfig | None = None,
+    ) -> None:
+        self._encoder = encoder
+        events = events or EventsConfig()
+        self._format = event_format(events, EventTimes(events.max_ahead_s, ahead=metrics.times_ahead.inc))
+        self._labels = KnownLabels(classes)
+        self._reject_unknown_labels = reject_unknown_labels
+        self._failures: set[tuple[str, type[Exception]]] = set()
+        self._decoders = decoders
+        self._metrics = metrics
+
+    def read(self, records: Sequence[Record]) -> ReadBatch:
+        """Read the events of a batch and start to decode their pictures; does not wait for them."""
+        events: list[tuple[ImageEvent, Future[Prepared]]] = []
+        refused: list[Refused] = []
+        with self._metrics.stage("parse", len(records)):
+            for record in records:
+                if is_tombstone(record):
+                    self._metrics.tombstones.inc()
+                    continue
+                try:
+                    event = self._parse(record)
+                except EventError as error:
+                    refused.append((record, error))
+                else:
+                    events.append((event, self._decoders.submit(self._decode, event)))
+        self._metrics.stage_failed.labels(stage="parse").inc(len(refused))
+        return ReadBatch(records, events, refused)
+
+    def decoded(self, batch: ReadBatch) -> tuple[list[ImageEvent], list[Prepared], list[Refused]]:
+        """Wait for the pictures of a batch; those that cannot be decoded join the refused ones."""
+        events: list[ImageEvent] = []
+        prepared: list[Prepared] = []
+        refused = list(batch.refused)
+        with self._metrics.stage("decode", len(batch.events)):
+            for event, picture in batch.events:
+                try:
+                    prepared.append(picture.result())
+                except EventError as error:
+                    refused.append((event.record, error))
+                else:
+                    events.append(event)
+        self._metrics.stage_failed.labels(stage="decode").inc(len(refused) - len(batch.refused))
+        return events, prepared, refused
+
+    def _parse(self, record: Record) -> ImageEvent:
+        try:
+            event = self._format(record)
+            if self._reject_unknown_labels and event.label is not None:
+                self._labels.check(event.label)
+        except EventError:
+            raise
+        except Exception as error:
+            raise self._unexpected("parse", record, error) from error
+        return event
+
+    def _decode(self, event: ImageEvent) -> Prepared:
+        try:
+            if event.content_type == EMBEDDING:
+                return self._encoder.check_vector(event.data, event.fingerprint or "")
+            types = {"declared": declared_type(event.content_type), "found": found_type(event.data)}
+            self._metrics.pictures.labels(**types).inc()
+            return self._encoder.prepare(event.data, event.content_type)
+        except EventError:
+            raise
+        except Exception as error:
+            raise self._unexpected("decode", event.record, error) from error
+
+    def _unexpected(self, stage: str, record: Record, error: Exception) -> UnexpectedFailure:
+        """One event must not stop a worker, whatever it brings to light; but somebody should hear of it."""
+        self._metrics.unexpected_errors.labels(stage=stage).inc()
+        if (failure := (stage, type(error))) not in self._failures:  # a stream of them must not fill the disk
+            self._failures.add(failure)
+            log.error("unexpected error", stage=stage, at=f"{record.partition}@{record.offset}", exc_info=error)
+        return UnexpectedFailure(stage, error)
+
+
+class KnownLabels:
+    """The names of the classes, to hold labels against.
+
+    Args:
+        classes: class names of the vocabulary.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = frozenset(classes)
+        self._by_folded = {name.casefold(): name for name in classes}
+
+    def check(self, label: str) -> None:
+        """Refuse a label that is no class.
+
+        Raises:
+            UnknownLabel: naming the class that it differs from in upper and lower case only, where there is one.
+        """
+        if label in self._classes:
+            return
+        near = self._by_folded.get(label.casefold())
+        advice = (
+            f"did you mean {near!r}? Upper and lower case are told apart"
+            if near is not None
+            else "add it there, or set `vocabulary.unknown_labels: ignore`"
+        )
+        raise UnknownLabel(
+            f"label {label!r} is not one of the {len(self._classes)} classes of the vocabulary; {advice}"
+        )
+
+
+def is_tombstone(record: Record) -> bool:
+    """Whether a record only deletes its key, as compaction and deletion tools write it, whatever its headers say."""
+    return record.value is None and all(name != UNREADABLE for name, _ in record.headers)

@@ -1,0 +1,253 @@
+"""The anchors of one worker, and how they stay the same as everybody's.
+
+The changelog is the truth: for each anchor, what follows from its records in their order there (a deletion deletes; of
+two records the one with the larger stamp counts). Every worker reads the whole changelog, so all come to the same.
+
+A worker does not wait for the changelog to use what it has just learned itself. Until its own record comes back, it
+holds on to its own view of that one anchor, and keeps beside it what the changelog says so far. When the last of its
+records has come back, the changelog's word counts.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors.anchor import Anchor, Origin
+from stream_adapter.adapter.anchors.ownership import Ownership
+from stream_adapter.adapter.anchors.results import LearnResult, Removed
+from stream_adapter.errors import FingerprintMismatch
+from stream_adapter.events import AnchorRecord, anchor_tombstone
+from stream_adapter.metrics import Metrics, value_of
+from stream_adapter.transport.base import OutRecord, Partition
+from stream_adapter.transport.changelog import Change
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """Own records of one anchor that have not come back yet.
+
+    Attributes:
+        records: how many.
+        settled: what the changelog says about the anchor so far.
+    """
+
+    records: int
+    settled: Anchor | None
+
+
+class Replica:
+    """Learns into the adapter, follows the changelog, and brings the two together.
+
+    Belongs to the thread that owns the adapter.
+
+    Args:
+        adapter: holds the anchors.
+        fingerprint: the encoder whose vectors it holds.
+        writer: this process's name in what it writes.
+        metrics: removals.
+    """
+
+    def __init__(self, adapter: Adapter, *, fingerprint: str, writer: str, metrics: Metrics) -> None:
+        self._adapter = adapter
+        self._fingerprint = fingerprint
+        self._writer = writer
+        self._metrics = metrics
+        self._in_flight: dict[str, _InFlight] = {}
+        self._overruled: set[str] = set()
+
+    def learn(
+        self,
+        event_ids: Sequence[str],
+        vectors: NDArray[np.float32],
+        records: Sequence[AnchorRecord],
+        owned: Ownership,
+    ) -> tuple[LearnResult, list[OutRecord]]:
+        """Learn what came to this worker, and prune what it decides about: all of it or, if this raises, nothing.
+
+        Args:
+            event_ids: anchor ids of B events.
+            vectors: float32 (B, d), unit, of the events.
+            records: the anchors that their labels, or labels of earlier events, make.
+            owned: the anchors that this worker decides about.
+
+        Returns:
+            What became of the anchors, and what the changelog must be told.
+
+        Raises:
+            AnchorError: a vector cannot be used.
+        """
+        by_id = {record.anchor_id: record for record in records}
+        result = self._adapter.update(event_ids, vectors, [_anchor(record) for record in by_id.values()], owned)
+        because_of = {change.previous_id: change.anchor_id for change in result.replaced}
+        outputs = [by_id[anchor_id].to_record(self._writer) for anchor_id in result.written]
+        for removed in result.removed:
+            # Also for one that came and went within this batch: then its label has left a trace.
+            cause = by_id.get(because_of.get(removed.anchor_id, ""))
+            source = Partition(cause.topic, cause.partition) if cause is not None else None
+            outputs.append(anchor_tombstone(removed.anchor_id, self._writer, source))
+        for output in outputs:
+            self._wrote(output, result.before.get(_id(output)))
+        self._count(result.removed)
+        return result, outputs
+
+    def prune(self, owned: Ownership) -> list[OutRecord]:
+        """Prune to the budgets, and let the learner do what is due; returns what the changelog must be told."""
+        return self.learn((), np.zeros((0, self._adapter.dimension), np.float32), (), owned)[1]
+
+    def reassert(self, owned: Ownership) -> list[OutRecord]:
+        """Write again what an older record has replaced in the compacted topic, as far as this worker decides."""
+        outputs = []
+        for anchor_id in sorted(self._overruled):
+            anchor = self._adapter.anchor(anchor_id)
+            if anchor is None or owned.owns_id(anchor_id):
+                self._overruled.discard(anchor_id)
+            if anchor is not None and owned.owns_id(anchor_id):
+                outputs.append(_again(anchor, self._fingerprint, self._writer))
+                self._wrote(outputs[-1], anchor)
+        return outputs
+
+    def follow(self, changes: Iterable[Change]) -> int:
+        """Take in what the changelog says about anchors, in its order; returns how many changes were not our own.
+
+        Raises:
+            FingerprintMismatch: an anchor comes from another encoder.
+        """
+        foreign = 0
+        learned: list[Anchor] = []
+        deleted: list[str] = []
+        for change in changes:
+            anchor = None
+            if isinstance(change.content, AnchorRecord):
+                self._check_fingerprint(change.content)
+                anchor = _anchor(change.content)
+            foreign += not change.own
+            if change.key in self._in_flight:
+                self._follow_in_flight(change.key, anchor, own=change.own)
+            elif anchor is not None:
+                self._delete(deleted)
+                learned.append(anchor)
+            else:
+                # What came before the deletion must be there to be deleted.
+                self._put(learned)
+                deleted.append(change.key)
+        self._put(learned)
+        self._delete(deleted)
+        return foreign
+
+    def forget(self, anchor_ids: Iterable[str]) -> tuple[list[str], list[OutRecord]]:
+        """Delete anchors because somebody asks for it, whoever decides about them.
+
+        Returns:
+            The ids that were there, and what the changelog must be told.
+        """
+        outputs = []
+        for anchor_id in dict.fromkeys(anchor_ids):
+            before = self._adapter.anchor(anchor_id)
+            if before is not None:
+                outputs.append(anchor_tombstone(anchor_id, self._writer))
+                self._wrote(outputs[-1], before)
+        gone = [_id(output) for output in outputs]
+        self._count(self._adapter.forget(gone).removed)
+        return gone, outputs
+
+    def undo(self, outputs: Iterable[OutRecord]) -> None:
+        """Forget what was written and will never be in the changelog: its partition has moved to another worker."""
+        for output in outputs:
+            if output.channel == "anchors" and _id(output) in self._in_flight:
+                self._one_less(_id(output))
+
+    @property
+    def unconfirmed(self) -> dict[str, Anchor | None]:
+        """Anchors of which own records are on their way, and what the changelog says about each so far."""
+        return {anchor_id: in_flight.settled for anchor_id, in_flight in self._in_flight.items()}
+
+    def _wrote(self, output: OutRecord, before: Anchor | None) -> None:
+        self._in_flight.setdefault(_id(output), _InFlight(0, before)).records += 1
+
+    def _follow_in_flight(self, anchor_id: str, anchor: Anchor | None, *, own: bool) -> None:
+        in_flight = self._in_flight[anchor_id]
+        if anchor is not None and in_flight.settled is not None and anchor.stamp < in_flight.settled.stamp:
+            self._overruled.add(anchor_id)
+        else:
+            in_flight.settled = anchor
+        if own:
+            self._one_less(anchor_id)
+
+    def _one_less(self, anchor_id: str) -> None:
+        in_flight = self._in_flight[anchor_id]
+        in_flight.records -= 1
+        if not in_flight.records:
+            del self._in_flight[anchor_id]
+            self._settle(anchor_id, in_flight.settled)
+
+    def _settle(self, anchor_id: str, settled: Anchor | None) -> None:
+        """The changelog's word on one anchor replaces ours."""
+        ours = self._adapter.anchor(anchor_id)
+        if ours is not None and not _same(ours, settled):
+            self._adapter.forget([anchor_id])
+        if settled is not None and not _same(settled, ours):
+            self._put([settled])
+
+    def _put(self, anchors: list[Anchor]) -> None:
+        """Take these in; empties the list."""
+        if anchors:
+            ignored = self._adapter.follow(anchors).ignored
+            self._overruled.update(one.anchor_id for one in ignored if one.reason == "outdated")
+            anchors.clear()
+
+    def _delete(self, anchor_ids: list[str]) -> None:
+        """Forget these at once; empties the list."""
+        if anchor_ids:
+            self._count(self._adapter.forget(anchor_ids).removed)
+            anchor_ids.clear()
+
+    def _count(self, removed: Iterable[Removed]) -> None:
+        for anchor in removed:
+            self._metrics.anchors_removed.labels(reason=value_of(anchor.reason)).inc()
+
+    def _check_fingerprint(self, record: AnchorRecord) -> None:
+        if record.fingerprint != self._fingerprint:
+            raise FingerprintMismatch(
+                f"anchor {record.anchor_id} was made by encoder {record.fingerprint}, this worker runs "
+                f"{self._fingerprint}; use the encoder that made the anchors, or a new anchors topic "
+                "(`kafka.topics.anchors`) for the new encoder"
+            )
+
+
+def _id(output: OutRecord) -> str:
+    return (output.key or b"").decode()
+
+
+def _anchor(record: AnchorRecord) -> Anchor:
+    origin = Origin(record.event_source, record.event_id, record.topic, record.partition, record.offset)
+    return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms, origin)
+
+
+def _again(anchor: Anchor, fingerprint: str, writer: str) -> OutRecord:
+    origin = anchor.origin
+    record = AnchorRecord(
+        anchor_id=anchor.anchor_id,
+        vector=anchor.vector,
+        label=anchor.label,
+        event_time_ms=anchor.event_time_ms,
+        event_source=origin.event_source,
+        event_id=origin.event_id,
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        fingerprint=fingerprint,
+    ).to_record(writer)
+    # It is ours to write whoever owns the partition that it once came from.
+    return replace(record, source=None)
+
+
+def _same(one: Anchor, other: Anchor | None) -> bool:
+    return (
+        other is not None
+        and (one.stamp, one.label) == (other.stamp, other.label)
+        # What the wire carries: the last bits of the float32 form depend on who normalised it.
+        and one.vector.astype(np.float16).tobytes() == other.vector.astype(np.float16).tobytes()
+    )

@@ -1,0 +1,88 @@
+"""Every label is a test before it is learned: prequential accuracy, and what the metrics show of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.learner import Answer
+from stream_adapter.adapter.prediction import Prediction
+from stream_adapter.drift.prequential import PrequentialAccuracy
+from stream_adapter.metrics import GROUPS, MODELS, Metrics
+
+
+class Scoring:
+    """Scores what was predicted, by the labels that came with it.
+
+    Args:
+        canary: bool (C,), classes that are never learned.
+        metrics: accuracy of the adapted model, of zero-shot, and of the method in the shadow.
+    """
+
+    def __init__(self, canary: NDArray[np.bool_], metrics: Metrics) -> None:
+        self._accuracy = PrequentialAccuracy(canary)
+        self._shadow = PrequentialAccuracy(canary)
+        self._metrics = metrics
+
+    def score(self, labels: NDArray[np.int64], prediction: Prediction, shadow: Answer | None) -> None:
+        """Score a batch.
+
+        Args:
+            labels: int64 (B,), class indices of labels that are a test; −1 for all others.
+            prediction: what was said.
+            shadow: what the method in the shadow would have said, where there is one.
+        """
+        rows = np.flatnonzero(labels >= 0)  # (T,)
+        if not len(rows):
+            return
+        labels, has_anchor = labels[rows], prediction.has_anchor
+        zero_shot = prediction.zero_shot[rows].argmax(axis=1)  # (T,)
+        adapted = prediction.adapted[rows].argmax(axis=1)  # (T,)
+        self._accuracy.update(labels, zero_shot, adapted, has_anchor)
+        self._count(labels, {"zero_shot": zero_shot, "adapted": adapted}, has_anchor)
+        for group in GROUPS:
+            figures = self._accuracy.of(group)
+            for model, value in zip(MODELS, (figures.window_adapted, figures.window_zero_shot), strict=True):
+                if value is not None:
+                    self._metrics.accuracy.labels(group=group, model=model).set(value)
+        if shadow is not None:
+            self._score_shadow(labels, zero_shot, shadow.adapted[rows].argmax(axis=1), has_anchor)
+
+    def state(self) -> dict[str, Any]:
+        """Accuracy so far, JSON, for a snapshot; the shadow's begins anew with each start."""
+        return self._accuracy.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave.
+
+        Raises:
+            ValueError: it is no such state; nothing has changed.
+        """
+        self._accuracy.restore(state)
+
+    def _count(
+        self, labels: NDArray[np.int64], said: Mapping[str, NDArray[np.int64]], has_anchor: NDArray[np.bool_]
+    ) -> None:
+        for row, label in enumerate(labels.tolist()):
+            group = self._accuracy.group_of(label, has_anchor)
+            self._metrics.scored.labels(group=group).inc()
+            for model, classes in said.items():
+                self._metrics.correct.labels(group=group, model=model).inc(float(classes[row] == label))
+
+    def _score_shadow(
+        self,
+        labels: NDArray[np.int64],
+        zero_shot: NDArray[np.int64],
+        shadow: NDArray[np.int64],
+        has_anchor: NDArray[np.bool_],
+    ) -> None:
+        self._shadow.update(labels, zero_shot, shadow, has_anchor)
+        for label, said in zip(labels.tolist(), shadow.tolist(), strict=True):
+            group = self._shadow.group_of(label, has_anchor)
+            self._metrics.shadow_scored.labels(group=group).inc()
+            self._metrics.shadow_correct.labels(group=group).inc(float(said == label))
+        for group in GROUPS:
+            value = self._shadow.of(group).window_adapted
+            if value is not None:
+                self._metrics.shadow_accuracy.labels(group=group).set(value)

@@ -1,0 +1,114 @@
+"""Where the page's requests meet the thread that owns the adapter, between two batches."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors.anchor import AnchorListing
+from stream_adapter.adapter.learner import ClassKind
+from stream_adapter.journey.observing import DeletionRequest
+
+_FRESH_S = 1.0
+_DELETIONS = 64
+
+
+class Busy(Exception):
+    """The adapter's thread does not come to serve what is asked of it."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class View:
+    """The adapter at one moment; nothing in it changes any more.
+
+    Attributes:
+        anchors: all of them, without vectors.
+        kinds: C long, what each class is taken for.
+        presence: float32 (C,), how far each class is held to be in the traffic.
+        damping: float32 (C,), the share of the update that the guard lets through.
+        version: the adapter's version.
+        digest: of the anchors.
+    """
+
+    anchors: AnchorListing
+    kinds: Sequence[ClassKind]
+    presence: NDArray[np.float32]
+    damping: NDArray[np.float32]
+    version: str
+    digest: str
+
+    @classmethod
+    def of(cls, adapter: Adapter, damping: NDArray[np.float32]) -> "View":
+        """Copy what is shown; for the adapter's thread."""
+        return cls(adapter.listing(), adapter.kinds, adapter.presence, damping, adapter.version, adapter.anchors_digest)
+
+
+class RequestQueue:
+    """Takes requests from any thread, and serves them in `serve`, which belongs to the adapter's thread.
+
+    However many ask, the adapter is copied at most once a second.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._take: Callable[[], View] | None = None
+        self._view: View | None = None
+        self._taken_s = float("-inf")
+        self._asked: Future[View] | None = None
+        self._deletions: list[DeletionRequest] = []
+
+    def open(self, take: Callable[[], View]) -> None:
+        """From now on there is an adapter; `take` is called in its thread."""
+        self._take = take
+
+    def view(self) -> Future[View]:
+        """The adapter as it is, or was a second ago; shared: not to be cancelled."""
+        with self._lock:
+            if self._view is not None and self._clock() - self._taken_s < _FRESH_S:
+                fresh: Future[View] = Future()
+                fresh.set_result(self._view)
+                return fresh
+            if self._asked is None:
+                self._asked = Future()
+                self._asked.set_running_or_notify_cancel()  # one who stops waiting must not cancel it for the others
+            return self._asked
+
+    def forget(self, anchor_ids: Sequence[str]) -> Future[Sequence[str]]:
+        """Delete anchors; the result are those that were there, once their deletion is durable.
+
+        Raises:
+            Busy: too many deletions wait already; the worker is stuck, or about to stop.
+        """
+        done: Future[Sequence[str]] = Future()
+        done.set_running_or_notify_cancel()
+
+        def durable(gone: Sequence[str]) -> None:
+            with self._lock:
+                self._taken_s = float("-inf")  # who asks from now on sees them gone
+            done.set_result(gone)
+
+        with self._lock:
+            if len(self._deletions) >= _DELETIONS:
+                raise Busy
+            self._deletions.append(DeletionRequest(tuple(anchor_ids), durable))
+        return done
+
+    def serve(self) -> Sequence[DeletionRequest]:
+        """Serve what was asked for; what is to be forgotten is left to the caller."""
+        if self._asked is None and not self._deletions:
+            return ()
+        with self._lock:
+            asked, self._asked = self._asked, None
+            deletions, self._deletions = self._deletions, []
+        if asked is not None:
+            assert self._take is not None
+            view = self._take()
+            with self._lock:
+                self._view, self._taken_s = view, self._clock()
+            asked.set_result(view)
+        return deletions

@@ -1,0 +1,143 @@
+"""The one place in which the parts of a journey are put together: for the worker, for `evaluate` and for tests."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from stream_adapter import config
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.config import AdapterConfig, Config
+from stream_adapter.drift.alarm import DriftAlarm
+from stream_adapter.drift.guarded import Guarded
+from stream_adapter.drift.monitor import DriftMonitor
+from stream_adapter.drift.settings import DriftSettings
+from stream_adapter.encode.base import Encoder
+from stream_adapter.encode.vocabulary import Vocabulary
+from stream_adapter.journey.explaining import Explaining
+from stream_adapter.journey.labels import Labels
+from stream_adapter.journey.observing import Observer
+from stream_adapter.journey.parts import Parts
+from stream_adapter.journey.processor import Processor
+from stream_adapter.journey.reading import Reader
+from stream_adapter.journey.replica import Replica
+from stream_adapter.journey.scoring import Scoring
+from stream_adapter.journey.sharing import Sharing
+from stream_adapter.journey.watching import Watching, log_alarm
+from stream_adapter.metrics import Metrics
+from stream_adapter.transport.dead_letters import DeadLetterLimit
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyConfig:
+    """What can be set about the journey of a batch.
+
+    Attributes:
+        reject_unknown_labels: whether a label that is no class makes its event a dead letter.
+        top_k: classes named in a prediction.
+    """
+
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    drift: DriftSettings = field(default_factory=DriftSettings)
+    dead_letters: config.DeadLetterLimit = field(default_factory=config.DeadLetterLimit)
+    events: config.EventsConfig = field(default_factory=config.EventsConfig)
+    reject_unknown_labels: bool = True
+    top_k: int = 5
+
+    @classmethod
+    def of(cls, config: Config) -> "JourneyConfig":
+        """What a worker's configuration says of it."""
+        return cls(
+            adapter=config.adapter,
+            drift=config.drift,
+            dead_letters=config.dead_letters,
+            events=config.events,
+            reject_unknown_labels=config.vocabulary.unknown_labels == "reject",
+            top_k=config.batch.top_k,
+        )
+
+
+def make_processor(
+    encoder: Encoder,
+    vocabulary: Vocabulary,
+    config: JourneyConfig,
+    *,
+    surroundings: Surroundings,
+    writer: str,
+    source: str,
+    decoders: Executor,
+    metrics: Metrics,
+    clock: Callable[[], float],
+    notify: Callable[[DriftAlarm], None] = log_alarm,
+    observer: Observer | None = None,
+) -> Processor:
+    """Everything between records that were read and what is to be written because of them.
+
+    Args:
+        encoder: decoded pictures to unit vectors.
+        vocabulary: the classes.
+        config: see `JourneyConfig`.
+        surroundings: what the learner may use of the process.
+        writer: this process's name in what it writes to the changelog.
+        source: CloudEvents source of its drift events.
+        decoders: pool that decodes pictures.
+        metrics: where everything is counted.
+        clock: monotonic seconds.
+        notify: called with what the drift monitor finds.
+        observer: looks on.
+
+    Raises:
+        VocabularyError: a canary is not a class.
+        ConfigError: there is no such method.
+    """
+    names, fingerprint = vocabulary.class_names, encoder.fingerprint
+    canary = np.isin(np.array(names), np.array(config.adapter.canaries, dtype=np.str_))  # (C,)
+    watching = Watching(
+        partial(DriftMonitor, names, vocabulary.logit_scale, canary, config.drift),
+        source=source,
+        status_every_s=config.drift.status_every_s,
+        metrics=metrics,
+        notify=notify,
+    )
+    adapter = Adapter(
+        vocabulary.text_vectors,
+        names,
+        vocabulary.logit_scale,
+        config.adapter,
+        surroundings=surroundings,
+        guard=lambda learner: Guarded(learner, lambda: watching.guard),
+    )
+    replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics)
+    parts = Parts(
+        adapter=adapter,
+        scoring=Scoring(canary, metrics),
+        watching=watching,
+        labels=Labels(replica, names, fingerprint=fingerprint, metrics=metrics),
+        sharing=Sharing(
+            adapter,
+            slot=surroundings.slot,
+            writer=writer,
+            fingerprint=fingerprint,
+            vocabulary=vocabulary.hash,
+        ),
+    )
+    return Processor(
+        parts,
+        reader=Reader(
+            encoder,
+            names,
+            reject_unknown_labels=config.reject_unknown_labels,
+            decoders=decoders,
+            metrics=metrics,
+            events=config.events,
+        ),
+        encoder=encoder,
+        explaining=Explaining(vocabulary, fingerprint, config.top_k),
+        limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
+        metrics=metrics,
+        clock=clock,
+        observer=observer,
+    )

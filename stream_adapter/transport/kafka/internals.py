@@ -1,0 +1,112 @@
+"""All that we use of kafka-python 3.0 beyond what it documents, with the reason for each.
+
+Whatever stands here may change with any release: the version is bounded in `pyproject.toml`, and
+`tests/transport/kafka/test_internals.py` fails where an upgrade moved something. No other file imports from
+`kafka.net`, `kafka.protocol`, `kafka.coordinator` or `kafka.consumer`, or touches what begins with an underscore.
+"""
+
+import contextlib
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+# Claims with an age (KIP-792): the client's assignor believes members that were away, see `assigning.py`.
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.net.sasl import get_sasl_mechanism
+
+# Words of the protocol, to find out why a broker does not let us in: the client says only that it did not, after a
+# while. See `diagnosis.py`.
+from kafka.protocol.consumer.metadata import ConsumerProtocolSubscription
+from kafka.protocol.metadata import MetadataRequest
+from kafka.protocol.parser import KafkaProtocol
+from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
+
+# The state of a member is in `group_metadata()`, which is public; the words for it are not.
+from kafka.structs import MemberState
+
+_END_S = 1.0
+
+__all__ = [
+    "ConsumerProtocolSubscription",
+    "CooperativeStickyAssignor",
+    "KafkaProtocol",
+    "MemberState",
+    "MetadataRequest",
+    "SaslAuthenticateRequest",
+    "SaslHandshakeRequest",
+    "close_producer",
+    "finish_join",
+    "get_sasl_mechanism",
+    "is_fenced",
+    "take_away_bad_bytes",
+    "would_spin",
+]
+
+
+def finish_join(consumer: KafkaConsumer, timeout_ms: int) -> None:
+    """Where the group has to be joined, stay until that is done.
+
+    The client loses a join that is answered between two polls. It then joins again, and with polls as short as ours the
+    group never settles; or, where the number of partitions was the reason to join, it believes that nothing is left to
+    do, and never hears of the group again. So a join that was begun is asked for until it is done, in one call; `poll`
+    itself would then go on waiting for records, hence its first half alone. Nothing can be read or committed meanwhile,
+    so nothing is lost by waiting.
+    """
+    coordinator = consumer._coordinator
+    if consumer.group_metadata().state == MemberState.REBALANCING:
+        coordinator.request_rejoin()
+    if coordinator.need_rejoin():
+        coordinator.poll(timeout_ms=timeout_ms)
+
+
+def is_fenced(consumer: KafkaConsumer) -> bool:
+    """Whether a heartbeat was answered with: another member has this one's `group_instance_id`.
+
+    The client logs that, sends no heartbeat any more, and tells nobody: it would believe for ever that it is a member.
+    """
+    coordinator = consumer._coordinator
+    return bool(coordinator.stable() and not coordinator.need_rejoin() and not coordinator._heartbeat_enabled)
+
+
+def would_spin(consumer: KafkaConsumer) -> bool:
+    """Whether `poll` would use a core until its timeout, without waiting for anything.
+
+    It waits until the next heartbeat is due at most; one that is overdue, because no broker answers, makes that zero,
+    and it asks again at once.
+    """
+    return bool(consumer._coordinator.time_to_next_heartbeat() <= 0.0)
+
+
+def take_away_bad_bytes(consumer: KafkaConsumer) -> TopicPartition | None:
+    """Drop the fetched bytes on which the client raised `CorruptRecordError`; they are fetched again.
+
+    It would look at the same bytes for ever.
+
+    Returns:
+        The partition that they are from; None where there are none.
+    """
+    bad: Any = consumer._fetcher._next_partition_records
+    if bad is None:
+        return None
+    bad.drain()
+    return bad.topic_partition
+
+
+def close_producer(producer: KafkaProducer, timeout_s: float = 0.0) -> None:
+    """Close a producer for good; what it has not sent within so many seconds is given up.
+
+    Its own `close` raises where something is left, which hides what went wrong before, and leaves the thread that goes
+    on sending.
+    """
+    if timeout_s > 0.0:
+        try:
+            producer.close(timeout=timeout_s)
+        except KafkaTimeoutError:
+            pass
+        else:
+            return
+    producer._sender.force_close()
+    producer._sender.join(_END_S)
+    with contextlib.suppress(KafkaError):
+        producer.close(timeout=0)

@@ -1,0 +1,112 @@
+"""What every search for nearest anchors must do, whichever it is."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.nearest.choice import AutoNeighbours
+from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
+from stream_adapter.adapter.anchors.nearest.neighbours import NearestAnchors
+from stream_adapter.adapter.anchors.store import AnchorStore
+from stream_adapter.adapter.inline_executor import InlineExecutor
+from stream_adapter.config import AnchorsConfig
+from tests.adapter.anchor_sets import offer, random_unit
+
+D = 8
+CONFIG = AnchorsConfig(recall_sample=0.5)
+SEARCHES: dict[str, Callable[[AnchorStore], NearestAnchors]] = {
+    "exact": ExactNeighbours,
+    "hnsw": lambda store: HnswNeighbours(store, CONFIG, seed=0),
+    "auto": lambda store: AutoNeighbours(store, CONFIG, seed=0, grow_at=12, shrink_at=6),
+}
+VECTORS = random_unit(400, D, seed=1)
+QUERIES = random_unit(5, D, seed=2)
+
+search = pytest.mark.parametrize("make", SEARCHES.values(), ids=SEARCHES)
+
+
+def check_answer(store: AnchorStore, index: NearestAnchors, k: int) -> None:
+    answer = index.query(QUERIES, k)
+    assert answer.rows.shape == answer.cosines.shape == (len(QUERIES), k)
+    assert (str(answer.rows.dtype), str(answer.cosines.dtype)) == ("int64", "float32")
+    found = min(k, len(store))
+    truth = -np.sort(-(QUERIES.astype(np.float64) @ store.vectors.T.astype(np.float64)), axis=1)[:, :found]
+    assert (answer.rows[:, found:] == -1).all()
+    assert np.isneginf(answer.cosines[:, found:]).all()
+    slots = store.slots_of(answer.rows[:, :found])
+    assert (slots >= 0).all(), "an anchor was found that is not live"
+    assert all(len(set(row)) == found for row in slots.tolist()), "an anchor was found twice"
+    exact = np.einsum("bd,bkd->bk", QUERIES, store.vectors[slots]) if found else np.zeros((len(QUERIES), 0))
+    np.testing.assert_allclose(answer.cosines[:, :found], exact, atol=1e-6)
+    # The stores here are so small that a graph misses nothing either.
+    np.testing.assert_allclose(answer.cosines[:, :found], truth, atol=1e-6)
+
+
+@search
+@settings(max_examples=40, deadline=None)
+@given(operations=st.lists(st.integers(-6, 12), max_size=25), k=st.integers(1, 9))
+def test_the_k_nearest_live_anchors_are_found(
+    make: Callable[[AnchorStore], NearestAnchors], operations: list[int], k: int
+) -> None:
+    store = AnchorStore(["cat"], D)
+    index = make(store)
+    executor = InlineExecutor()
+    used = 0
+    for operation in operations:  # so many anchors come, or as many of the oldest go
+        if operation >= 0:
+            rows = []
+            for vector in VECTORS[used : used + operation]:
+                row = offer(store, Anchor(f"{used:04d}", vector, "cat", used)).row
+                assert row is not None
+                rows.append(row)
+                used += 1
+            index.add(np.array(rows, np.int64))
+        else:
+            oldest = sorted(store.ids)[:-operation]
+            index.remove(np.array([store.remove(anchor_id).row for anchor_id in oldest], np.int64))
+        index.maintain(executor)
+        assert index.statistics.live == len(store)
+        check_answer(store, index, k)
+
+
+@search
+def test_an_empty_batch_of_queries_has_an_empty_answer(make: Callable[[AnchorStore], NearestAnchors]) -> None:
+    store = AnchorStore(["cat"], D)
+    index = make(store)
+    row = offer(store, Anchor("a", VECTORS[0], "cat", 0)).row
+    index.add(np.array([row]))
+    assert index.query(np.empty((0, D), np.float32), 3).rows.shape == (0, 3)
+
+
+@search
+def test_what_has_left_the_store_is_not_found_even_before_the_index_is_told(
+    make: Callable[[AnchorStore], NearestAnchors],
+) -> None:
+    store = AnchorStore(["cat"], D)
+    index = make(store)
+    rows = [offer(store, Anchor(f"{i}", vector, "cat", i)).row for i, vector in enumerate(VECTORS[:20])]
+    index.add(np.array(rows))
+    index.maintain(InlineExecutor())
+    gone = [store.remove(f"{i}").row for i in range(10)]
+    found, cosines = index.query(QUERIES, 20)
+    assert not np.isin(found, gone).any()
+    assert ((found == -1) == np.isneginf(cosines)).all()
+    assert (np.diff(np.maximum(cosines, -2.0), axis=1) <= 0).all()
+    for anchor_id in list(store.ids):
+        store.remove(anchor_id)
+    assert (index.query(QUERIES, 20).rows == -1).all()
+
+
+def test_exact_search_in_blocks_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = AnchorStore(["cat"], D)
+    for i, vector in enumerate(VECTORS):
+        offer(store, Anchor(f"{i}", vector, "cat", i))
+    whole = ExactNeighbours(store).query(QUERIES, 7)
+    monkeypatch.setattr("stream_adapter.adapter.anchors.nearest.exact._BLOCK_CELLS", 2 * len(VECTORS))
+    blocks = ExactNeighbours(store).query(QUERIES, 7)
+    assert (whole.rows == blocks.rows).all()

@@ -1,0 +1,260 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.learner import Surroundings
+from tests.adapter.mixture.streams import CENTRES, NAMES, TEXTS, C, D, Stream, adapter, copies, run, stream, unit
+
+PROBES = stream(200, seed=99, classes=C).vectors
+
+
+def answers(of: Adapter) -> np.ndarray:
+    return of.predict(PROBES).adapted
+
+
+def accuracy(of: Adapter, on: Stream) -> float:
+    return float((of.predict(on.vectors).adapted.argmax(axis=1) == on.truth).mean())
+
+
+def test_without_traffic_and_labels_it_answers_as_the_untouched_model():
+    answer = adapter().predict(PROBES)
+    np.testing.assert_array_equal(answer.adapted, answer.zero_shot)
+
+
+def test_rows_are_probabilities():
+    taught = adapter()
+    run(taught, stream(300, 1), np.arange(0, 300, 3))
+    answer = answers(taught)
+    assert np.isfinite(answer).all() and (answer >= 0).all()
+    np.testing.assert_allclose(answer.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_it_gets_better_where_it_is_taught_and_where_it_is_not():
+    taught, later = adapter(), stream(400, 2)
+    seen = stream(600, 1)
+    zero_shot = taught.predict(later.vectors).zero_shot.argmax(axis=1) == later.truth
+    run(taught, seen, np.flatnonzero((np.arange(600) % 3 == 0) & (seen.truth < 3)))
+    right = taught.predict(later.vectors).adapted.argmax(axis=1) == later.truth
+    for group in (later.truth < 3, later.truth >= 3):
+        assert right[group].mean() > zero_shot[group].mean() + 0.02
+
+
+def test_a_label_is_in_force_in_the_very_next_batch_though_the_window_is_asked_later():
+    now = [0.0]
+    taught = adapter(Surroundings(clock=lambda: now[0]))
+    run(taught, stream(300, 1), np.arange(0, 300, 4))
+    before, waiting = answers(taught), taught.pending
+    event = Stream(["new"], unit(CENTRES[7] + 0.05)[None], np.array([8]))
+    taught.update(["new"], event.vectors, event.anchors(np.array([0])))
+    assert taught.pending == waiting + 1
+    assert abs(answers(taught) - before).max() > 0.01
+    now[0] = 60.0
+    taught.update([], np.zeros((0, D), np.float32))
+    assert taught.pending == 0
+
+
+def test_a_refresh_takes_at_most_a_tenth_of_the_time():
+    reads = iter(range(10**9))
+
+    def clock() -> float:  # every look at the clock takes half a second, so a refresh does
+        return next(reads) / 2
+
+    taught, busy = adapter(Surroundings(clock=clock), every_s=1.0), stream(3_000, 3)
+    run(taught, Stream(busy.ids[:2_200], busy.vectors[:2_200], busy.truth[:2_200]))  # while it is young growth counts
+    versions = set()
+    for start in range(2_200, 3_000, 10):
+        rows = slice(start, start + 10)
+        taught.update(busy.ids[rows], busy.vectors[rows])
+        versions.add(taught.version)
+    # 80 updates of half a second each, a refresh of half a second in at least five, and three with a tenth more
+    assert 3 <= len(versions) - 1 <= 12
+
+
+@pytest.mark.parametrize("publishes", [False, True])
+def test_at_its_start_a_fast_stream_is_asked_anew_within_the_second(publishes):
+    """Labels are in force at once: so must be what protects the classes that have none."""
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.0005
+        return now[0]
+
+    taught, busy = adapter(Surroundings(clock=clock, publishes=publishes), every_s=1.0), stream(640, 3)
+    versions = []
+    for start in range(0, 640, 16):
+        rows = slice(start, start + 16)
+        taught.update(busy.ids[rows], busy.vectors[rows], busy.anchors(np.arange(start, start + 4)))
+        taught.follow((), taught.records())
+        versions.append(taught.version.rpartition("-")[2])
+        now[0] += 0.02
+    assert now[0] < 1.0
+    assert 8 <= len(set(versions)) <= 30  # each time with a tenth more
+
+
+def test_while_nothing_arrives_a_refresh_does_not_wait_for_its_tenth_of_the_time():
+    now = [0.0]
+
+    def clock() -> float:  # every look at the clock takes half a second, so a refresh does
+        now[0] += 0.5
+        return now[0]
+
+    taught, busy = adapter(Surroundings(clock=clock), every_s=1.0), stream(420, 3)
+    taught.follow(busy.anchors(np.arange(400)))  # a refresh, and the next in five seconds
+    taught.follow(busy.anchors(np.arange(400, 420)))  # not a tenth more
+    assert taught.pending == 20
+    started = now[0]
+    while taught.pending:
+        taught.learn(())
+    assert now[0] - started <= 2.0
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), share=st.floats(0.05, 0.9), wrong=st.one_of(st.none(), st.integers(0, C - 1)))
+def test_what_is_forgotten_was_never_labelled(seed, share, wrong):
+    events = stream(260, seed)
+    random = np.random.default_rng(seed)
+    kept = np.flatnonzero(random.random(260) < 0.2)
+    gone = np.setdiff1d(np.flatnonzero(random.random(260) < share), kept)
+    forgetful, never = adapter(), adapter()
+    for start in range(0, 260, 20):
+        rows = np.arange(start, start + 20)
+        for one, labels in ((forgetful, gone), (never, gone[:0])):
+            right = events.anchors(rows[np.isin(rows, kept)])
+            one.update([events.ids[row] for row in rows], events.vectors[rows], right)
+            one.learn(events.anchors(rows[np.isin(rows, labels)], wrong))
+    forgetful.forget([events.ids[row] for row in gone])
+    for one in (forgetful, never):
+        one.learn(())
+    # Sums of weighted anchors are float64; distances within a class, which make the weights, are float32.
+    np.testing.assert_allclose(answers(forgetful), answers(never), atol=1e-5)
+
+
+def test_copies_of_one_picture_count_once():
+    once, often, seen, later = adapter(), adapter(), stream(500, 1), stream(500, 2)
+    for one, count in ((once, 1), (often, 600)):
+        run(one, seen)
+        camera = copies(seen.vectors[0], count, int(seen.truth[0]), seed=5)
+        run(one, camera, np.arange(count))
+    weights = often._anchors.weights
+    assert weights.sum() == pytest.approx(1.0, abs=0.05)
+    assert accuracy(often, later) >= accuracy(once, later) - 0.02
+    zero_shot = often.predict(later.vectors).zero_shot.argmax(axis=1) == later.truth
+    assert accuracy(often, later) >= zero_shot.mean()
+
+
+def test_a_thousand_wrong_labels_of_one_camera_are_undone_by_deleting_them():
+    taught, seen, later = adapter(), stream(500, 1), stream(500, 2)
+    run(taught, seen)
+    camera = copies(seen.vectors[0], 1_000, int(seen.truth[0]), seed=5)
+    run(taught, camera, np.arange(1_000), wrong=(int(seen.truth[0]) + 1) % 6)
+    never = adapter()
+    run(never, seen)
+    run(never, camera)
+    taught.forget(camera.ids)
+    taught.learn(())
+    np.testing.assert_allclose(answers(taught), answers(never), atol=1e-5)
+    assert accuracy(taught, later) >= (taught.predict(later.vectors).zero_shot.argmax(axis=1) == later.truth).mean()
+
+
+def exchange(workers: list[Adapter]) -> None:
+    """All records of all workers reach all of them, their own included."""
+    for one in workers:
+        records = one.records()
+        for other in workers:
+            other.follow((), records)
+
+
+def test_workers_with_the_same_anchors_and_records_give_the_same_answers():
+    workers = [adapter(Surroundings(slot=name, publishes=True)) for name in ("a", "b")]
+    streams = [stream(400, 1, name="a"), stream(400, 2, name="b")]
+    for start in range(0, 400, 40):
+        for number, (one, of) in enumerate(zip(workers, streams, strict=True)):
+            rows = np.arange(start, start + 40)
+            anchors = of.anchors(rows[::4])
+            one.update([of.ids[row] for row in rows], of.vectors[rows], anchors)
+            workers[1 - number].follow(anchors)
+        exchange(workers)
+    for one in workers:
+        one.learn(())
+    exchange(workers)
+    np.testing.assert_allclose(answers(workers[0]), answers(workers[1]), atol=1e-6)
+    assert workers[0].version == workers[1].version
+    # Both know what the other's traffic showed.
+    assert workers[0]._learner._labelled.evidence.events == 800  # type: ignore[attr-defined]
+
+
+def test_a_slot_that_is_withdrawn_is_forgotten():
+    workers = [adapter(Surroundings(slot=name, publishes=True)) for name in ("a", "b")]
+    run(workers[0], stream(200, 1))
+    run(workers[1], stream(200, 2))
+    exchange(workers)
+    alone = answers(workers[0])
+    workers[0].follow((), {"evidence/b": None})
+    assert abs(answers(workers[0]) - alone).max() > 1e-4
+
+
+def test_far_from_every_anchor_labels_change_nothing():
+    local, untaught, seen = adapter(reach=0.5), adapter(reach=0.5), stream(400, 1)
+    run(local, seen, np.flatnonzero(seen.truth == 0)[::2])
+    run(untaught, seen)
+    cosines = PROBES @ seen.vectors[np.flatnonzero(seen.truth == 0)[::2]].T
+    far, near = cosines.max(axis=1) < 0.5, cosines.max(axis=1) > 0.75
+    assert far.sum() > 50 and near.sum() >= 8
+    np.testing.assert_array_equal(answers(local)[far], answers(untaught)[far])
+    everywhere = adapter()
+    run(everywhere, seen, np.flatnonzero(seen.truth == 0)[::2])
+    np.testing.assert_allclose(answers(local)[near], answers(everywhere)[near], atol=1e-6)
+
+
+@pytest.mark.parametrize("reach", [None, 0.6])
+def test_a_restored_adapter_answers_the_same_and_goes_on_the_same(reach):
+    first, second = adapter(reach=reach), adapter(reach=reach)
+    run(first, stream(300, 1), np.arange(0, 300, 3))
+    second.restore({**first.copy().finish().arrays(), **first.learner_state()})
+    np.testing.assert_allclose(answers(second), answers(first), atol=1e-6)
+    for one in (first, second):
+        run(one, stream(300, 2), np.arange(0, 300, 5))
+    np.testing.assert_allclose(answers(second), answers(first), atol=1e-5)
+
+
+def test_from_the_anchors_alone_it_answers_too():
+    first, second = adapter(), adapter()
+    run(first, stream(300, 1), np.arange(0, 300, 2))
+    second.follow(list(first.anchors()))
+    later = stream(300, 2)
+    assert accuracy(second, later) > (second.predict(later.vectors).zero_shot.argmax(axis=1) == later.truth).mean()
+
+
+def test_numpy_and_torch_agree():
+    one, other = adapter(), adapter(Surroundings(device="cpu"))
+    for learner in (one, other):
+        run(learner, stream(300, 1), np.arange(0, 300, 3))
+    np.testing.assert_allclose(answers(one), answers(other), atol=1e-4)
+
+
+def test_classes_come_go_and_change_their_names():
+    before = adapter()
+    run(before, stream(300, 1), np.arange(0, 300, 2))
+    again = adapter()
+    run(again, stream(300, 1), np.arange(0, 300, 2))
+    more = [*NAMES, "new"]
+    again.set_classes(np.concatenate([TEXTS, unit(np.ones(D))[None]]), more)
+    assert again.predict(PROBES).adapted.shape == (len(PROBES), C + 1)
+    again.set_classes(TEXTS, NAMES)
+    np.testing.assert_allclose(answers(again), answers(before), atol=1e-4)
+    order = np.roll(np.arange(C), 5)
+    again.set_classes(TEXTS[order], [f"renamed {NAMES[i]}" for i in order], {name: f"renamed {name}" for name in NAMES})
+    assert again.n_anchors == before.n_anchors
+    np.testing.assert_allclose(answers(again), answers(before)[:, order], atol=1e-4)
+
+
+def test_an_event_that_comes_again_is_no_new_traffic_and_its_label_counts():
+    once, again, events = adapter(), adapter(), stream(200, 1)
+    labels = events.anchors(np.arange(0, 200, 4))
+    run(once, events, np.arange(0, 200, 4))
+    run(again, events)
+    run(again, events)
+    again.learn(labels)
+    np.testing.assert_allclose(answers(once), answers(again), atol=1e-5)

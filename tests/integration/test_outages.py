@@ -1,0 +1,100 @@
+"""A worker whose broker is away, or whose anchors topic is gone: it waits, says so once a minute, and goes on."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient
+
+from stream_adapter.demo.broker import LocalKafka
+from stream_adapter.demo.worker_process import WorkerProcess
+from tests.integration.cluster import Cluster, wait_for
+from tests.integration.running import (
+    anchor_records,
+    drawn,
+    event,
+    get,
+    predicted_ids,
+    running,
+    send,
+    stream_adapter,
+    write_config,
+)
+
+AWAY_S = 100.0
+
+
+def lines_since(worker: WorkerProcess, size: int) -> list[dict[str, object]]:
+    return [json.loads(line) for line in worker.log.read_bytes()[size:].decode().splitlines()]
+
+
+def pictures(number: int, first: int = 0) -> list[tuple[bytes, tuple[tuple[str, bytes], ...]]]:
+    return [(data, event(str(first + n), name)) for n, (name, data) in enumerate(drawn(number, seed=first))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_a_broker_that_is_away_for_100_s_is_waited_for(
+    cluster: Cluster, local_kafka: LocalKafka, tmp_path: Path, busy: bool, delivery: str
+) -> None:
+    kafka = cluster.config.model_dump(mode="json") | {"delivery": delivery}
+    config = write_config(tmp_path, cluster, kafka=kafka)
+    with running(config) as worker:
+        send(cluster, pictures(20))
+        wait_for(lambda: len(predicted_ids(cluster)) == 20, timeout_s=60.0, what="20 predictions")
+        assert get(worker, "/readyz")[0] == 200
+        if busy:
+            send(cluster, pictures(600, first=20))
+            time.sleep(0.7)
+        size = worker.log.stat().st_size
+        local_kafka.kill()
+        down_at = time.monotonic()
+        try:
+            wait_for(lambda: get(worker, "/readyz")[0] == 503, timeout_s=25.0, what="not ready")
+            print(f"{delivery} busy={busy}: not ready after {time.monotonic() - down_at:.1f} s")
+            assert "transport_answers" in json.loads(get(worker, "/readyz")[1])["missing"]
+            while time.monotonic() < down_at + AWAY_S:
+                assert worker.ended() is None, worker.log_tail(30)
+                assert get(worker, "/healthz")[0] == 200
+                time.sleep(1.0)
+        finally:
+            local_kafka.start()
+        said = lines_since(worker, size)
+        print(*(json.dumps(line)[:160] for line in said), sep="\n")
+        ours = [line for line in said if not str(line["logger"]).startswith("kafka.")]
+        assert len(said) < 30, "the client says each thing once"
+        assert [line["event"] for line in ours].count("no answer, still trying") == 2
+        wait_for(lambda: get(worker, "/readyz")[0] == 200, timeout_s=40.0, what="ready again")
+        send(cluster, pictures(20, first=1_000))
+        wait_for(lambda: len(set(predicted_ids(cluster))) == (640 if busy else 40), timeout_s=90.0, what="all of them")
+        assert worker.restarts == 0
+
+
+def test_a_worker_whose_anchors_topic_was_deleted_waits_for_it(cluster: Cluster, tmp_path: Path) -> None:
+    config = write_config(tmp_path, cluster)
+    anchors = cluster.config.topics.anchors
+    with running(config) as worker:
+        send(cluster, pictures(20))
+        wait_for(lambda: len(predicted_ids(cluster)) == 20, timeout_s=60.0, what="20 predictions")
+        size = worker.log.stat().st_size
+        admin = KafkaAdminClient(bootstrap_servers=cluster.config.bootstrap_servers)
+        admin.delete_topics([anchors])
+        admin.close()
+        wait_for(lambda: get(worker, "/readyz")[0] == 503, timeout_s=20.0, what="not ready")
+        send(cluster, pictures(8, first=100))  # labelled: they make anchors
+        until = time.monotonic() + 20.0
+        while time.monotonic() < until:
+            assert worker.ended() is None, worker.log_tail(30)
+            assert get(worker, "/readyz")[0] == 503
+            time.sleep(0.5)
+        said = [line for line in lines_since(worker, size) if line["level"] in ("warning", "error")]
+        print(*(json.dumps(line)[:200] for line in said), sep="\n")
+        (ours,) = (line for line in said if str(line["logger"]).startswith("stream_adapter"))
+        assert anchors in str(ours["error"])
+        assert len(said) < 20
+        assert stream_adapter("topics", "create", config).returncode == 0
+        wait_for(lambda: get(worker, "/readyz")[0] == 200, timeout_s=40.0, what="ready again")
+        wait_for(lambda: len(predicted_ids(cluster)) == 28, timeout_s=40.0, what="what had waited")
+        assert len({record.key for record in anchor_records(cluster)} - {b""}) >= 6  # two of eight are of the canary

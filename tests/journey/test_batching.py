@@ -1,0 +1,68 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_adapter.journey.batching import Batcher
+from stream_adapter.transport.base import Partition, Record
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def records(number: int, partition: int = 0) -> list[Record]:
+    return [Record(Partition("images", partition), offset, 0, None, b"") for offset in range(number)]
+
+
+def test_a_full_batch_is_due_at_once() -> None:
+    batcher = Batcher(max_batch=3, max_wait_s=10.0, clock=Clock())
+    batcher.add(records(2))
+    assert not batcher.due
+    assert batcher.room == 1
+    batcher.add(records(1))
+    assert batcher.due
+
+
+def test_a_lone_record_waits_no_longer_than_the_limit() -> None:
+    clock = Clock()
+    batcher = Batcher(max_batch=3, max_wait_s=0.5, clock=clock)
+    batcher.add(records(1))
+    clock.now_s += 0.4
+    batcher.add(records(1))  # company does not start the wait anew
+    assert not batcher.due
+    assert abs(batcher.remaining_wait_s - 0.1) < 1e-9
+    clock.now_s += 0.1
+    assert batcher.due
+
+
+def test_an_empty_batch_is_never_due() -> None:
+    clock = Clock()
+    batcher = Batcher(max_batch=3, max_wait_s=0.5, clock=clock)
+    batcher.add([])
+    clock.now_s += 100.0
+    assert not batcher.due
+    batcher.add(records(1))
+    assert batcher.remaining_wait_s == 0.5
+
+
+def test_records_of_partitions_that_moved_away_are_dropped() -> None:
+    batcher = Batcher(max_batch=10, max_wait_s=0.5, clock=Clock())
+    batcher.add(records(2, partition=0) + records(3, partition=1))
+    batcher.keep_only(frozenset({Partition("images", 1)}))
+    assert [record.partition.number for record in batcher.take()] == [1, 1, 1]
+
+
+@given(sizes=st.lists(st.integers(0, 5), max_size=20), max_batch=st.integers(1, 6))
+def test_nothing_is_lost_or_reordered(sizes: list[int], max_batch: int) -> None:
+    batcher = Batcher(max_batch, 0.0, Clock())
+    sent = iter(records(sum(sizes)))
+    taken: list[Record] = []
+    for size in sizes:
+        for _ in range(size):
+            batcher.add([next(sent)])
+            if batcher.room == 0:
+                taken += batcher.take()
+    taken += batcher.take()
+    assert [record.offset for record in taken] == list(range(sum(sizes)))

@@ -1,0 +1,78 @@
+"""One event at which something fails that should not: it becomes a dead letter, and the stream goes on."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_adapter.events import Prediction
+from stream_adapter.metrics import Metrics
+from stream_adapter.transport.base import Partition
+from tests.fakes import make_processor, picture, vectors_of
+from tests.journey.test_processor import Onlooker, outputs, predictions, run, value
+from tests.learners import ClassMeans
+
+
+def failing_at(monkeypatch: pytest.MonkeyPatch, what: str, *bad: tuple[str, int]) -> None:
+    """The learner fails at these pictures."""
+    poison = vectors_of(*bad)
+
+    def fails(vectors: Any) -> bool:
+        return bool(len(vectors)) and bool((np.abs(vectors[:, None] - poison).max(axis=2) < 1e-6).any())
+
+    monkeypatch.setitem(ClassMeans.fails_at, what, fails)
+
+
+@pytest.mark.parametrize(("what", "stage"), [("predict", "predict"), ("update", "learn")])
+def test_an_event_at_which_the_learner_fails_is_a_dead_letter_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch, what: str, stage: str
+) -> None:
+    metrics, observer = Metrics(), Onlooker()
+    processor = make_processor(metrics=metrics, observer=observer)
+    failing_at(monkeypatch, what, ("cat", 3))
+    sent = [picture("cat", number, "cat") for number in range(6)]
+    outcome = run(processor, *sent)
+    (letter,) = outputs(outcome, "dead_letters")
+    reasons = dict(letter.headers)
+    assert letter.key == b"3" and letter.value == sent[3]["value"]
+    assert reasons["__connect.errors.stage"].decode() == stage
+    assert reasons["__connect.errors.exception.class.name"] == b"builtins.ZeroDivisionError"
+    assert [one["event"]["id"] for one in predictions(outcome)] == ["0", "1", "2", "4", "5"]
+    assert [one.event_id for one in observer.batches[0][2]] == ["0", "1", "2", "4", "5"]
+    taught = {dict(one.headers)["event_id"] for one in outputs(outcome, "anchors")}
+    assert taught == {b"0", b"1", b"2", b"4", b"5"}
+    assert {anchor.origin.event_id for anchor in processor.adapter.anchors()} == {"0", "1", "2", "4", "5"}
+    assert value(metrics, "unexpected_errors_total", stage=stage) == 1
+    assert value(metrics, "stage_failed_total", stage=stage) == 1
+    monkeypatch.undo()  # it was mended: the event is sent again
+    again = run(processor, sent[3])
+    assert len(outputs(again, "anchors")) == 1, "its label is still news"
+
+
+def test_a_learner_that_fails_at_everything_ends_the_worker_and_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    processor = make_processor()
+    monkeypatch.setitem(ClassMeans.fails_at, "update", lambda vectors: True)
+    for sent in ([picture("cat", 1)], [picture("cat", 1, "cat"), picture("dog", 2)]):
+        with pytest.raises(ZeroDivisionError):
+            run(processor, *sent)
+    assert processor.adapter.n_anchors == 0
+
+
+def test_an_event_that_cannot_be_written_is_a_dead_letter_and_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics()
+    processor = make_processor(metrics=metrics)
+    to_record = Prediction.to_record
+
+    def refuse(prediction: Prediction, *more: Any) -> Any:
+        if prediction.event_id == "2":
+            raise ValueError("out of range float values are not JSON compliant")
+        return to_record(prediction, *more)
+
+    monkeypatch.setattr(Prediction, "to_record", refuse)
+    outcome = run(processor, *(picture("cat", number, "cat") for number in range(4)))
+    assert outcome.refused == ((Partition("images", 0), "explain"),)
+    assert [one["event"]["id"] for one in predictions(outcome)] == ["0", "1", "3"]
+    assert {anchor.origin.event_id for anchor in processor.adapter.anchors()} == {"0", "1", "3"}
+    assert value(metrics, "unexpected_errors_total", stage="explain") == 1

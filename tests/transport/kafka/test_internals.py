@@ -1,0 +1,173 @@
+"""What we use of kafka-python's insides is there, and does what we rely on: an upgrade that moves it fails here.
+
+Without a broker; what a broker's answers do to it is in `tests/integration/test_kafka_source.py`.
+"""
+
+import ast
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.consumer.fetcher import Fetcher
+from kafka.errors import KafkaTimeoutError
+
+from stream_adapter.transport.kafka import internals
+from stream_adapter.transport.kafka.internals import (
+    ConsumerProtocolSubscription,
+    CooperativeStickyAssignor,
+    KafkaProtocol,
+    MemberState,
+    MetadataRequest,
+    SaslAuthenticateRequest,
+    SaslHandshakeRequest,
+    get_sasl_mechanism,
+)
+
+AT = TopicPartition("images", 0)
+PACKAGE = Path(internals.__file__).parents[2]
+INSIDE = ("kafka.net", "kafka.protocol", "kafka.coordinator", "kafka.consumer", "kafka.structs", "kafka.producer")
+
+
+@pytest.fixture
+def consumer() -> Iterator[KafkaConsumer]:
+    """A consumer that never reached a broker; with a version given it does not ask for one."""
+    offline = KafkaConsumer(bootstrap_servers="127.0.0.1:9", api_version=(3, 5), group_id="g", group_instance_id="a")
+    offline.subscribe(["images"])
+    yield offline
+    offline.close(autocommit=False, timeout_ms=0)
+
+
+def become(consumer: KafkaConsumer, state: MemberState, *, heartbeats: bool, rejoin: bool = False) -> Any:
+    coordinator = consumer._coordinator
+    coordinator._joined_subscription = coordinator._subscription.subscription  # as after a join
+    coordinator.state, coordinator._heartbeat_enabled, coordinator.rejoin_needed = state, heartbeats, rejoin
+    return coordinator
+
+
+def test_nobody_else_uses_them() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        if file.name == "internals.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            assert not module.startswith(INSIDE), f"{file}:{node.lineno} imports {module}"
+            if isinstance(node, ast.Attribute) and node.attr in ("_coordinator", "_fetcher", "_client", "_sender"):
+                raise AssertionError(f"{file}:{node.lineno} uses {node.attr}")
+
+
+@pytest.mark.parametrize(
+    ("state", "heartbeats", "rejoin", "fenced"),
+    [
+        (MemberState.STABLE, False, False, True),
+        (MemberState.STABLE, True, False, False),
+        (MemberState.STABLE, False, True, False),  # about to join again
+        (MemberState.REBALANCING, False, False, False),
+        (MemberState.UNJOINED, False, False, False),
+    ],
+)
+def test_a_member_whose_heartbeats_were_turned_off_is_fenced(
+    consumer: KafkaConsumer, state: MemberState, heartbeats: bool, rejoin: bool, fenced: bool
+) -> None:
+    become(consumer, state, heartbeats=heartbeats, rejoin=rejoin)
+    assert internals.is_fenced(consumer) is fenced
+
+
+def test_the_client_turns_heartbeats_off_when_it_is_fenced(consumer: KafkaConsumer) -> None:
+    """Its own handler, on an answer that says so."""
+    from kafka.errors import FencedInstanceIdError
+
+    async def answer() -> None:
+        raise FencedInstanceIdError(("g", "a"))
+
+    coordinator = become(consumer, MemberState.STABLE, heartbeats=True)
+    coordinator._send_heartbeat_request = answer
+    coordinator._net.run(coordinator._do_heartbeat)
+    assert internals.is_fenced(consumer)
+
+
+def test_the_client_spins_while_a_heartbeat_is_overdue(consumer: KafkaConsumer) -> None:
+    coordinator = become(consumer, MemberState.STABLE, heartbeats=True)
+    coordinator.heartbeat.sent_heartbeat()
+    assert not internals.would_spin(consumer)
+    coordinator.heartbeat.last_send = coordinator.heartbeat.last_reset = time.monotonic() - 3_600
+    assert internals.would_spin(consumer)
+    become(consumer, MemberState.UNJOINED, heartbeats=False)
+    assert not internals.would_spin(consumer)
+
+
+@pytest.mark.parametrize(
+    ("state", "rejoin", "polled"),
+    [
+        (MemberState.REBALANCING, False, [77]),  # the join whose answer was lost
+        (MemberState.STABLE, True, [77]),
+        (MemberState.STABLE, False, []),
+        (MemberState.UNJOINED, False, []),
+    ],
+)
+def test_a_join_that_was_begun_is_waited_for(
+    consumer: KafkaConsumer, state: MemberState, rejoin: bool, polled: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    coordinator = become(consumer, state, heartbeats=True, rejoin=rejoin)
+    monkeypatch.setattr(coordinator, "poll", lambda timeout_ms: asked.append(timeout_ms))
+    internals.finish_join(consumer, 77)
+    assert asked == polled
+
+
+def test_bad_bytes_are_taken_away(consumer: KafkaConsumer) -> None:
+    assert internals.take_away_bad_bytes(consumer) is None
+    drained = []
+    held = Fetcher.PartitionRecords(5, AT, [1, 2], on_drain=drained.append)
+    consumer._fetcher._next_partition_records = held
+    assert held
+    assert internals.take_away_bad_bytes(consumer) == AT
+    assert not held and drained == [held]
+
+
+def test_the_assignor_is_cooperative_and_speaks_of_what_it_owns() -> None:
+    assert CooperativeStickyAssignor.name == "cooperative-sticky"
+    assignor = CooperativeStickyAssignor()
+    said = assignor.metadata({"images"})
+    assert (said.topics, assignor.generation) == (["images"], -1)
+    aged = ConsumerProtocolSubscription(
+        version=2, topics=["images"], user_data=b"", owned_partitions=[], generation_id=7
+    )
+    assert ConsumerProtocolSubscription.decode(aged.encode()).generation_id == 7
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [MetadataRequest(topics=[]), SaslHandshakeRequest(mechanism="PLAIN"), SaslAuthenticateRequest(b"secret")],
+    ids=lambda request: type(request).__name__,
+)
+def test_requests_become_frames(request_: Any) -> None:
+    request_.API_VERSION = 1
+    frames = KafkaProtocol(client_id="test")
+    frames.send_request(request_)
+    frame = frames.send_bytes()
+    assert int.from_bytes(frame[:4], "big") == len(frame) - 4 > 0
+    assert int.from_bytes(frame[4:6], "big") == type(request_).API_KEY
+    assert frames.receive_bytes(b"\x00\x00") == []
+
+
+def test_a_password_is_said_as_the_mechanism_says_it() -> None:
+    mechanism = get_sasl_mechanism("PLAIN")(host="h", sasl_plain_username="u", sasl_plain_password="p")
+    assert not mechanism.is_done()
+    assert mechanism.auth_bytes() == b"u\0u\0p"
+    mechanism.receive(b"")
+    assert mechanism.is_done()
+
+
+def test_a_producer_that_has_not_sent_everything_is_closed_all_the_same() -> None:
+    """Without a broker nothing is ever sent; kafka-python's own `close` raises then and goes on sending."""
+    producer = KafkaProducer(bootstrap_servers="127.0.0.1:9", api_version=(3, 5), max_block_ms=100)
+    producer._wait_on_metadata = lambda topic, max_wait: {0}
+    producer._partition = lambda *_, **__: 0
+    producer.send("topic", b"value")
+    with pytest.raises(KafkaTimeoutError):
+        producer.close(timeout=0)
+    internals.close_producer(producer, 0.2)
+    assert producer._closed and not producer._sender.is_alive()

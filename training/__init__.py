@@ -1,0 +1,1 @@
+"""How the small CLIP of the demo was trained; no part of the package."""
