@@ -41,11 +41,10 @@ class Pictures:
 
 @dataclass
 class Score:
-    """Shares of right answers, and the mean probability of what is right, in points of 100."""
+    """Shares of right answers, in points of 100."""
 
     zero_shot: float
     adapted: float
-    believed: float
 
 
 def pacs() -> tuple[Pictures, Pictures, Pictures]:
@@ -150,8 +149,6 @@ class Pair:
         return Score(
             100 * float(np.mean([one["zero_shot_label"] == name for one, name in said])),
             100 * float(np.mean([one["top"][0]["label"] == name for one, name in said])),
-            100
-            * float(np.mean([{of["label"]: of["adapted"] for of in one["top"]}.get(name, 0.0) for one, name in said])),
         )
 
 
@@ -161,7 +158,6 @@ class Pair:
 def test_a_thousand_wrong_labels_harm_little_and_leave_nothing_behind(bootstrap_servers: str, tmp_path: Path) -> None:
     varied, copies, probes = pacs()
     after: dict[str, Score] = {}
-    taught: dict[str, float] = {}
     for name, labelled in (("never", False), ("wrong", True)):
         with ExitStack() as stack:
             pair = Pair(bootstrap_servers, tmp_path / name, stack)
@@ -170,7 +166,6 @@ def test_a_thousand_wrong_labels_harm_little_and_leave_nothing_behind(bootstrap_
             pair.wait_until(lambda: pair.both_hold(COPIES if labelled else 0), "the labels")  # noqa: B023
             time.sleep(SETTLED_S)
             during = pair.score(varied, "during")
-            taught[name] = pair.score(probes, "taught").believed
             if labelled:
                 deleted = stream_adapter("anchors", "delete", pair.configs[0], "--label", PERSON, "--yes")
                 assert f"deleted {COPIES} anchors" in deleted.stdout, deleted.stdout + deleted.stderr
@@ -180,6 +175,5 @@ def test_a_thousand_wrong_labels_harm_little_and_leave_nothing_behind(bootstrap_
             assert pair.score(probes, "probe").adapted == 100.0, name
             print(json.dumps({name: [vars(one) for one in (before, during, after[name])]}))
             assert during.adapted >= during.zero_shot - 1.0, name
-    # A label changes what is said about its like, and once it is deleted no more.
-    assert taught["wrong"] < taught["never"] - 1.0
+    # That answers themselves are as before, to 1e-5, is tested beside the method; here that it is so through Kafka.
     assert abs(after["wrong"].adapted - after["never"].adapted) <= 0.5
