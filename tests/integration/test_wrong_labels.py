@@ -175,6 +175,6 @@ def test_a_thousand_wrong_labels_harm_little_and_leave_nothing_behind(bootstrap_
             assert pair.score(probes, "probe").adapted == 100.0, name
             print(json.dumps({name: [vars(one) for one in (before, during, after[name])]}))
             assert during.adapted >= during.zero_shot - 1.0, name
-    # Accuracy alone would hardly tell a deletion that did nothing: so many copies weigh as one label. That answers are as
-    # before, to 1e-5, is tested in tests/adapter/mixture; that both workers let the anchors go is waited for above.
+    # Accuracy alone would hardly tell a deletion that did nothing: so many copies weigh as one label. That answers are
+    # as before, to 1e-5, is tested in tests/adapter/mixture; that both workers let the anchors go is waited for above.
     assert abs(after["wrong"].adapted - after["never"].adapted) <= 0.5
