@@ -29,10 +29,13 @@ class Explaining:
     """
 
     def __init__(self, vocabulary: Vocabulary, fingerprint: str, top_k: int) -> None:
-        self._names = vocabulary.class_names
-        self._vocabulary = vocabulary.hash
+        self.set_classes(vocabulary.class_names, vocabulary.hash)
         self._encoder = fingerprint
-        self._top_k = min(top_k, len(vocabulary.class_names))
+        self._top_k = top_k
+
+    def set_classes(self, names: Sequence[str], vocabulary: str) -> None:
+        """Go over to other classes, and the hash of theirs."""
+        self._names, self._vocabulary = names, vocabulary
 
     def explain(
         self, events: Sequence[ImageEvent], prediction: BatchPrediction, timings_ms: Mapping[str, float]
@@ -44,7 +47,7 @@ class Explaining:
             prediction: what was said about them.
             timings_ms: milliseconds by stage, of the batch.
         """
-        best = best_classes(prediction.adapted, self._top_k)  # (B, k)
+        best = best_classes(prediction.adapted, min(self._top_k, len(self._names)))  # (B, k)
         adapted = np.take_along_axis(prediction.adapted, best, axis=1).tolist()
         zero_shot = np.take_along_axis(prediction.zero_shot, best, axis=1).tolist()
         zero_shot_best = prediction.zero_shot.argmax(axis=1).tolist()  # (B,)

@@ -1,7 +1,7 @@
 """Which labels are a test, which become anchors, and what the changelog must be told of them."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,8 @@ from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, NOTHING, Ownership
 from stream_adapter.events import AnchorRecord, ImageEvent
 from stream_adapter.journey.replica import Replica
+from stream_adapter.journey.set_aside import SetAside
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics, value_of
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.changelog import Change
@@ -35,6 +37,9 @@ class BatchLabels(NamedTuple):
 class Labels:
     """Turns labels into anchors; belongs to the thread that owns the adapter.
 
+    Attributes:
+        ask_for: asks for a class of a name that is none; whether there will be one.
+
     Args:
         replica: the anchors, as the changelog has them.
         classes: class names in the vocabulary's order.
@@ -42,9 +47,17 @@ class Labels:
         metrics: labels by outcome, changes that others wrote.
     """
 
-    def __init__(self, replica: Replica, classes: Sequence[str], *, fingerprint: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        classes: Sequence[str],
+        *,
+        fingerprint: str,
+        metrics: Metrics,
+    ) -> None:
+        self.ask_for: Callable[[str], bool] = lambda _: False
         self._replica = replica
-        self._class_index = {name: index for index, name in enumerate(classes)}
+        self._use(classes, {})
         self._fingerprint = fingerprint
         self._metrics = metrics
         self._known: OrderedDict[str, str] = OrderedDict()  # anchor id -> label
@@ -57,15 +70,16 @@ class Labels:
             if event.label is None:
                 continue
             known = new.get(event.anchor_id, self._known.get(event.anchor_id))
-            if event.label not in self._class_index:
-                self._metrics.labels.labels(outcome="unknown").inc()
-            elif known == event.label:
+            label = self._aliases.get(event.label, event.label)
+            if known == label:
                 self._metrics.labels.labels(outcome="repeated").inc()
+            elif label not in self._class_index and not self.ask_for(label):
+                self._metrics.labels.labels(outcome="unknown").inc()
             else:
                 to_learn[row] = True
                 if known is None:  # a correction is no test: the adapter has seen this very picture
-                    tests[row] = self._class_index[event.label]
-                new[event.anchor_id] = event.label
+                    tests[row] = self._class_index.get(label, -1)
+                new[event.anchor_id] = label
         return BatchLabels(tests, to_learn)
 
     def learn(
@@ -97,6 +111,11 @@ class Labels:
             self._metrics.labels.labels(outcome=outcome).inc(number)
         return outputs
 
+    def set_classes(self, now: ClassesNow) -> NDArray[np.int64]:
+        """Go over to other classes; see `Replica.set_classes`."""
+        self._use(now.names, now.aliases)
+        return self._replica.set_classes(now)
+
     def follow(self, changes: Iterable[Change]) -> None:
         """Take in what the changelog says about anchors, in its order.
 
@@ -110,12 +129,15 @@ class Labels:
                 self._remember(change.key, change.content.label)
 
     def tidy(self, owned: Ownership = NOTHING) -> list[OutRecord]:
-        """Write again what an older record replaced, prune to the budgets, and let the learner do what is due.
+        """Write again what has another name by now or was replaced by an older record, and prune to the budgets.
+
+        Also deletes what was learned of classes that were taken out, and lets the learner do what is due.
 
         Returns:
             What the changelog must be told.
         """
-        return [*self._replica.reassert(owned), *self._replica.prune(owned)]
+        removed = self._replica.delete_removed(owned)
+        return [*self._replica.reassert(owned), *removed, *self._replica.prune(owned)]
 
     def forget(self, anchor_ids: Sequence[str]) -> tuple[list[str], list[OutRecord]]:
         """Delete anchors, here at once and everywhere by what the changelog must be told; no event teaches them again.
@@ -133,6 +155,11 @@ class Labels:
         self._replica.undo(outputs)
 
     @property
+    def set_aside(self) -> SetAside:
+        """Anchors that have no class at present."""
+        return self._replica.set_aside
+
+    @property
     def unconfirmed(self) -> Mapping[str, Anchor | None]:
         """Anchors that the changelog may not have yet, and what it has of each."""
         return self._replica.unconfirmed
@@ -146,6 +173,9 @@ class Labels:
         """Take over what `state` gave."""
         self._known = OrderedDict(state)
 
+    def _use(self, classes: Sequence[str], aliases: Mapping[str, str]) -> None:
+        self._class_index, self._aliases = {name: index for index, name in enumerate(classes)}, aliases
+
     def _remember(self, anchor_id: str, label: str) -> None:
         self._known[anchor_id] = label
         if len(self._known) > REMEMBERED:
@@ -157,7 +187,7 @@ class Labels:
         return AnchorRecord(
             anchor_id=event.anchor_id,
             vector=vector,
-            label=event.label,
+            label=self._aliases.get(event.label, event.label),
             event_time_ms=event.time_ms,
             event_source=event.source,
             event_id=event.id,

@@ -174,6 +174,11 @@ class Processor:
         deleted, durable = self._delete_as_requested()
         return Outcome(Commit([*tidied, *deleted, *self._between_batches(owned)]), durable=durable)
 
+    def apply_classes(self, records: Sequence[Record], *, restoring: bool = False) -> Outcome:
+        """Follow the classes topic; see `ClassesInForce.apply`. There is nothing to be written."""
+        self.parts.classes.apply(records, restoring=restoring)
+        return Outcome(Commit(()))
+
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
         self.parts.labels.undo(outputs)
@@ -205,6 +210,7 @@ class Processor:
         """What is due by the clock; returns what changelog and drift topic must hold of it."""
         now_s, parts = self._clock(), self.parts
         outputs = [
+            *parts.classes.poll(),
             *parts.sharing.publish(),
             *parts.sharing.withdraw_silent(now_s, owned),
             *parts.watching.report(now_s),

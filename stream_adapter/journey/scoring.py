@@ -49,6 +49,11 @@ class Scoring:
         if shadow is not None:
             self._score_shadow(labels, zero_shot, shadow.adapted[rows].argmax(axis=1), has_anchor)
 
+    def set_canaries(self, canary: NDArray[np.bool_]) -> None:
+        """Go over to other classes: bool (C,), those that are never learned."""
+        self._accuracy.set_canaries(canary)
+        self._shadow.set_canaries(canary)
+
     def state(self) -> dict[str, Any]:
         """Accuracy so far, JSON, for a snapshot; the shadow's begins anew with each start."""
         return self._accuracy.state()

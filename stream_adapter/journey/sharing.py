@@ -24,6 +24,9 @@ _SILENT_S = 3_600.0
 class Sharing:
     """Publishes and follows; belongs to the thread that owns the adapter.
 
+    Attributes:
+        vocabulary: hash of the vocabulary, as it is at present.
+
     Args:
         adapter: whose learner has something to say.
         slot: this worker's slot, as the learner knows it.
@@ -37,7 +40,7 @@ class Sharing:
         self._slot = slot
         self._writer = writer
         self._fingerprint = fingerprint
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._records: dict[str, bytes] = {}
         self._followed_s: dict[str, float | None] = {}  # slots' keys; None: since the last look at the clock
 
@@ -111,7 +114,7 @@ class Sharing:
             self._adapter.follow((), {key: None})
 
     def _record(self, key: str, value: bytes) -> OutRecord:
-        return PresenceRecord(key, value, self._fingerprint, self._vocabulary).to_record(self._writer)
+        return PresenceRecord(key, value, self._fingerprint, self.vocabulary).to_record(self._writer)
 
 
 def _slot_of(key: str) -> str | None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from stream_adapter.errors import UnknownLabel
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
+from stream_adapter.operations.classes import ClassLine
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
 from stream_adapter.output_file import is_standard_output
@@ -49,6 +50,24 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
         table.add_row(name, str(value))
     Console().print(table)
+
+
+def show_classes(lines: Sequence[ClassLine], *, as_json: bool) -> None:
+    """What the names are."""
+    if as_json:
+        _print_lines([asdict(line) for line in lines])
+        return
+    rows = [
+        (
+            line.name,
+            f"{line.state} of {line.alias_of}" if line.alias_of is not None else line.state,
+            "canary" if line.canary else "",
+            line.text,
+            line.by,
+        )
+        for line in lines
+    ]
+    _print_table(("name", "what it is", "", "text vector", "said by"), rows, total=len(rows), noun="names")
 
 
 def show_export(state: PastState, output: Path) -> None:

@@ -15,9 +15,10 @@ from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.clip import pick_device
-from stream_adapter.encode.loading import load_models
-from stream_adapter.errors import StreamAdapterError
+from stream_adapter.encode.loading import ClassTexts, load_models
+from stream_adapter.errors import StreamAdapterError, TransportError
 from stream_adapter.journey.batching import Batcher
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.journey.watching import log_alarm
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
@@ -61,10 +62,13 @@ def open_worker(config: Config) -> Iterator[Worker]:
             stack.callback(http.stop)
             log.info("http", host=config.service.host, port=http.port, page=page is not None)
         encoder, vocabulary = load_models(config.encoder, config.vocabulary)
-        metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": vocabulary.hash})
         log.info(
             "model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=len(vocabulary.class_names)
         )
+
+        texts = ClassTexts(config.encoder, config.vocabulary)
+        if config.vocabulary.unknown_labels == "add":
+            texts.load()  # loading takes seconds of this process, which no batch should wait for
 
         writer = uuid.uuid4().hex
         transport = transport_of(config)
@@ -92,9 +96,24 @@ def open_worker(config: Config) -> Iterator[Worker]:
             clock=clock,
             notify=partial(_notify, page),
             observer=page,
+            encode=texts,
         )
+
+        def show(now: ClassesNow) -> None:
+            metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": now.hash})
+            if page is not None:
+                page.vocabulary = now.hash
+
+        show(processor.parts.classes.now)
+        processor.parts.classes.followers.append(show)
         changelog = transport.open_changelog(writer)
         stack.callback(changelog.close)
+        classes = stack.enter_context(contextlib.closing(transport.open_log("classes")))
+        if len(classes.ends()) != 1:
+            raise TransportError(
+                f"the topic of classes {classes.name!r} has {len(classes.ends())} partitions, which have no common "
+                "order: make it anew with one"
+            )
         snapshots = None
         if config.snapshots.folder is not None:
             folder = stack.enter_context(SnapshotFolder(config.snapshots.folder, config.snapshots.keep))
@@ -104,7 +123,6 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 parts=processor.parts,
                 changelog=changelog,
                 fingerprint=encoder.fingerprint,
-                vocabulary_hash=vocabulary.hash,
                 # Not the thread of the fits: a fit that is due must not wait until 100 MB are on the disk.
                 executor=stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="snapshots")),
                 metrics=metrics,
@@ -114,19 +132,17 @@ def open_worker(config: Config) -> Iterator[Worker]:
         if page is not None:
             facts = Facts(
                 encoder=encoder.fingerprint,
-                vocabulary=vocabulary.hash,
-                class_names=vocabulary.class_names,
-                canaries=frozenset(config.adapter.canaries),
                 guard=config.drift.mode,
                 tolerance=config.drift.tolerance,
                 min_labels=config.drift.min_labels,
             )
-            page.open(facts, lambda: View.of(processor.adapter, processor.parts.watching.damping))
+            page.open(facts, lambda: View.of(processor.parts))
         source, sink = transport.connect(stack)
         yield Worker(
             source=source,
             sink=sink,
             changelog=changelog,
+            classes=classes,
             processor=processor,
             batcher=Batcher(config.batch.max_batch, config.batch.max_wait_ms / 1e3, clock),
             metrics=metrics,

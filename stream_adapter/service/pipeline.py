@@ -106,6 +106,10 @@ class Pipeline:
         """Take in what the changelog says up to these positions, between batches."""
         self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, owned, positions)))
 
+    def follow_classes(self, records: Sequence[Record]) -> None:
+        """Take in what the classes topic says, between batches."""
+        self._jobs.append(_Job(self._compute.submit(self._processor.apply_classes, records)))
+
     def keep_only(self, partitions: frozenset[Partition]) -> None:
         """Leave what belongs to other partitions to their new owners."""
         for job in self._jobs:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
-
-import numpy as np
+from typing import Literal
 
 from stream_adapter import config
 from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import AdapterConfig, Config
 from stream_adapter.drift.alarm import DriftAlarm
@@ -17,6 +17,7 @@ from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
+from stream_adapter.journey.classes import ClassesInForce, Encode
 from stream_adapter.journey.explaining import Explaining
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.observing import Observer
@@ -26,6 +27,7 @@ from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.scoring import Scoring
 from stream_adapter.journey.sharing import Sharing
+from stream_adapter.journey.vocabulary import LiveVocabulary
 from stream_adapter.journey.watching import Watching, log_alarm
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.dead_letters import DeadLetterLimit
@@ -36,7 +38,8 @@ class JourneyConfig:
     """What can be set about the journey of a batch.
 
     Attributes:
-        reject_unknown_labels: whether a label that is no class makes its event a dead letter.
+        unknown_labels: what a label comes to that is no class: `reject` makes its event a dead letter, `add` makes it a
+            class.
         top_k: classes named in a prediction.
     """
 
@@ -44,7 +47,7 @@ class JourneyConfig:
     drift: DriftSettings = field(default_factory=DriftSettings)
     dead_letters: config.DeadLetterLimit = field(default_factory=config.DeadLetterLimit)
     events: config.EventsConfig = field(default_factory=config.EventsConfig)
-    reject_unknown_labels: bool = True
+    unknown_labels: Literal["reject", "ignore", "add"] = "reject"
     top_k: int = 5
 
     @classmethod
@@ -55,7 +58,7 @@ class JourneyConfig:
             drift=config.drift,
             dead_letters=config.dead_letters,
             events=config.events,
-            reject_unknown_labels=config.vocabulary.unknown_labels == "reject",
+            unknown_labels=config.vocabulary.unknown_labels,
             top_k=config.batch.top_k,
         )
 
@@ -73,6 +76,7 @@ def make_processor(
     clock: Callable[[], float],
     notify: Callable[[DriftAlarm], None] = log_alarm,
     observer: Observer | None = None,
+    encode: Encode | None = None,
 ) -> Processor:
     """Everything between records that were read and what is to be written because of them.
 
@@ -88,13 +92,15 @@ def make_processor(
         clock: monotonic seconds.
         notify: called with what the drift monitor finds.
         observer: looks on.
+        encode: makes text vectors of classes that come later; None: they must bring theirs.
 
     Raises:
         VocabularyError: a canary is not a class.
         ConfigError: there is no such method.
     """
     names, fingerprint = vocabulary.class_names, encoder.fingerprint
-    canary = np.isin(np.array(names), np.array(config.adapter.canaries, dtype=np.str_))  # (C,)
+    live = LiveVocabulary(vocabulary, config.adapter.canaries)
+    canary = live.now.canary  # (C,)
     watching = Watching(
         partial(DriftMonitor, names, vocabulary.logit_scale, canary, config.drift),
         source=source,
@@ -110,32 +116,41 @@ def make_processor(
         surroundings=surroundings,
         guard=lambda learner: Guarded(learner, lambda: watching.guard),
     )
-    replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics)
-    parts = Parts(
-        adapter=adapter,
-        scoring=Scoring(canary, metrics),
+    replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics, clock=clock)
+    labels = Labels(replica, names, fingerprint=fingerprint, metrics=metrics)
+    scoring = Scoring(canary, metrics)
+    slot = surroundings.slot
+    sharing = Sharing(adapter, slot=slot, writer=writer, fingerprint=fingerprint, vocabulary=vocabulary.hash)
+    explaining = Explaining(vocabulary, fingerprint, config.top_k)
+    reader = Reader(
+        encoder,
+        names,
+        reject_unknown_labels=config.unknown_labels == "reject",
+        decoders=decoders,
+        metrics=metrics,
+        events=config.events,
+    )
+    classes = ClassesInForce(
+        live,
+        labels=labels,
+        scoring=scoring,
         watching=watching,
-        labels=Labels(replica, names, fingerprint=fingerprint, metrics=metrics),
-        sharing=Sharing(
-            adapter,
-            slot=surroundings.slot,
-            writer=writer,
-            fingerprint=fingerprint,
-            vocabulary=vocabulary.hash,
-        ),
+        sharing=sharing,
+        explaining=explaining,
+        reader=reader,
+        drift=config.drift,
+        scale=vocabulary.logit_scale,
+        metrics=metrics,
+        encode=encode,
+        background=surroundings.background or InlineExecutor(),
+        add_unknown=config.unknown_labels == "add",
+        source=source,
     )
     return Processor(
-        parts,
-        reader=Reader(
-            encoder,
-            names,
-            reject_unknown_labels=config.reject_unknown_labels,
-            decoders=decoders,
-            metrics=metrics,
-            events=config.events,
-        ),
+        Parts(adapter, scoring, watching, labels, sharing, classes),
+        reader=reader,
         encoder=encoder,
-        explaining=Explaining(vocabulary, fingerprint, config.top_k),
+        explaining=explaining,
         limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
         metrics=metrics,
         clock=clock,

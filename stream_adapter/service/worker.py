@@ -23,6 +23,7 @@ from stream_adapter.service.pipeline import Pipeline
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.transport.base import Partition, Sink, Source
 from stream_adapter.transport.changelog import Changelog, in_larger_portions
+from stream_adapter.transport.transport import Log
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,7 @@ _BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
 _POLL_WHILE_IDLE_S = 0.1
 _LAG_EVERY_S = 1.0
+_CLASSES_EVERY_S = 0.1
 # Changes that are taken in at once while the anchors are read back.
 RESTORED_AT_ONCE = 10_000
 
@@ -44,6 +46,7 @@ class Worker:
     """Runs a processor between a source and a sink until it is asked to stop or the source is exhausted.
 
     Args:
+        classes: what the classes are, from the first event on.
         metrics: stage "commit", lag, readiness; public, for whoever runs the worker in its own process.
         health: told of progress and readiness.
         snapshots: the state on the disk, where it is kept.
@@ -58,6 +61,7 @@ class Worker:
         source: Source,
         sink: Sink,
         changelog: Changelog,
+        classes: Log,
         processor: Processor,
         batcher: Batcher,
         metrics: Metrics,
@@ -69,6 +73,8 @@ class Worker:
     ) -> None:
         self._source = source
         self._changelog = changelog
+        self._classes = classes
+        self._classes_due_at = 0.0
         self._processor = processor
         self._batcher = batcher
         self.metrics = metrics
@@ -129,6 +135,9 @@ class Worker:
             FingerprintMismatch: they come from another encoder.
         """
         started = self._clock()
+        # First: what the state is about. It is small, and a snapshot would not know what was taken back meanwhile.
+        said = [record for records in self._classes.portions() for record in records]
+        self._processor.apply_classes(said, restoring=True)
         if self._snapshots is not None and self._snapshots.restore():
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
         for changes in in_larger_portions(self._changelog.read_to_end(), RESTORED_AT_ONCE):
@@ -161,6 +170,7 @@ class Worker:
                 if self._batcher.due or (self._source.exhausted and len(self._batcher)):
                     self._hand_over()
                 self._pipeline.commit_finished()
+                self._follow_classes()
                 self._follow_changelog()
         except Unreachable as error:
             trouble = str(error)
@@ -217,6 +227,13 @@ class Worker:
     def _hand_over(self) -> None:
         if self._pipeline.batches < _BATCHES_UNDER_WAY and not self._pipeline.leaving:
             self._pipeline.take(self._batcher.take(), self._owned)
+
+    def _follow_classes(self) -> None:
+        """Several that come at once go into one change: each is between two batches."""
+        if self._clock() >= self._classes_due_at:
+            self._classes_due_at = self._clock() + _CLASSES_EVERY_S
+            if records := self._classes.new():
+                self._pipeline.follow_classes(records)
 
     def _follow_changelog(self) -> None:
         """Between batches: take in what others wrote, and do what is due by the clock."""

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -11,7 +12,7 @@ from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.files.changelog import FileChangelog
 from stream_adapter.transport.files.recording import RecordedInput
-from stream_adapter.transport.files.sink import FILES, FileSink
+from stream_adapter.transport.files.sink import CLASSES, FILES, FileSink, append_classes
 from stream_adapter.transport.files.source import FileSource, open_input
 from stream_adapter.transport.recorded import to_line
 from stream_adapter.transport.single_log import SingleLog
@@ -53,13 +54,16 @@ class FileTransport:
         if role == "images":
             images = open_input(self._settings)
             return SingleLog(images.partition.topic, lambda: images.records(0))
-        path = self._settings.output / FILES[role]
+        path = self._settings.output / (CLASSES if role == "classes" else FILES[role])
         if role in _RESULTS and not path.exists():
             raise TransportError(f"cannot read {path}: there is no such file; did a worker run with this output?")
-        return SingleLog(path.name, lambda: self._outputs(role))
+        return SingleLog(path.name, lambda: self._outputs(role, path), lambda: path.exists() and path.stat().st_size)
 
     def write(self, outputs: Sequence[OutRecord]) -> None:
-        """Append to the outputs, where no worker runs; see `Transport.write`."""
+        """Append to the outputs, where no worker runs, and to the classes at any time; see `Transport.write`."""
+        if all(output.channel == "classes" for output in outputs):
+            append_classes(self._settings.output, outputs)
+            return
         with contextlib.closing(FileSink(self._settings, FileSource(self._settings))) as sink:
             sink.commit(Commit(outputs))
 
@@ -84,8 +88,7 @@ class FileTransport:
         except OSError as error:
             raise TransportError(f"cannot write {path}: {error.strerror}") from error
 
-    def _outputs(self, role: str) -> Iterator[Record]:
-        path = self._settings.output / FILES[role]
+    def _outputs(self, role: str, path: Path) -> Iterator[Record]:
         if not path.exists():
             return
         if role == "predictions":  # written without their envelope

@@ -131,6 +131,7 @@ def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
     return {
         "predictions": topics.predictions,
         "anchors": topics.anchors,
+        "classes": topics.classes,
         "dead_letters": topics.dead_letters,
         "drift": topics.drift,
     }
