@@ -34,7 +34,7 @@ KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
 ALARMS = tuple(kind for kind in get_args(AlarmKind) if kind != "status")  # a status is no alarm
 LABEL_OUTCOMES = (
-    *("learned", "corrected", "folded", "unknown"),
+    *("learned", "corrected", "folded", "unknown", "withdrawn"),
     *(value_of(reason) for reason in get_args(IgnoredReason) if reason != "unknown label"),
 )
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
@@ -43,6 +43,7 @@ SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
 _TYPES = ("declared", "found")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_DELAYS = (1.0, 10.0, 60.0, 600.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0, 604_800.0)
 _SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -88,6 +89,14 @@ class Metrics:
             "event_times_ahead", "Events whose time was too far ahead and did not count.", **made
         )
         self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
+        self.label_delay = Histogram(
+            "label_delay_seconds",
+            "Seconds from an event to its first label, of labels that came alone.",
+            buckets=_DELAYS,
+            **made,
+        )
+        self.waiting_events = Gauge("waiting_events", "Events that are kept for labels to come.", **made)
+        self.waiting_labels = Gauge("waiting_labels", "Labels whose event is not known, or not yet.", **made)
         self.scored = Counter("scored", "Labelled events scored before they were learned.", ["group"], **made)
         self.correct = Counter("correct", "Scored events that a model had right.", ["group", "model"], **made)
         self.accuracy = Gauge(

@@ -45,6 +45,7 @@ class DriftMonitor:
         self._canary = canary.astype(np.bool_, copy=True)
         self._traffic = TrafficMonitor(class_names, logit_scale, settings)
         self._labels = LabelMonitor(class_names, self._canary, settings)
+        self.observe_labels = self._labels.observe  # of events that were observed without theirs
         # What a state fits to; when a status is due is nobody's state.
         described = [list(class_names), self._canary.tolist(), settings.model_dump(exclude={"status_every_s"})]
         self._made_for = hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()

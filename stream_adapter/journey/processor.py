@@ -17,6 +17,7 @@ from stream_adapter.encode.base import Encoder
 from stream_adapter.events import PRESENCE_PREFIX
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay
+from stream_adapter.journey.late_labels import LateLabels, Places
 from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
@@ -25,6 +26,7 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter
+from stream_adapter.transport.labels import Arrivals
 
 
 class Processor:
@@ -45,6 +47,7 @@ class Processor:
         metrics: where everything is counted.
         clock: monotonic seconds.
         observer: looks on.
+        late: labels that come apart from their events, where the transport brings any.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class Processor:
         metrics: Metrics,
         clock: Callable[[], float],
         observer: Observer | None = None,
+        late: LateLabels | None = None,
     ) -> None:
         self.parts = parts
+        self.late = late
         self.saving: Callable[[], None] = lambda: None
         self._reader = reader
         self._encoder = encoder
@@ -143,7 +148,16 @@ class Processor:
             return parts.labels.learn(some, vectors[chosen], labels.to_learn[chosen], owned)
 
         done, kept = under_way.through("learn", learn)
+        if self.late is not None:
+            outputs += self.late.keep(under_way.events, under_way.vectors, prediction.at(kept))
         return [*(output for part in done for output in part), *outputs], kept
+
+    def apply_labels(self, arrivals: Arrivals, places: Places, owned: Ownership) -> Outcome:
+        """Take in labels that came apart from their events, and what waits for them; see `LateLabels.take`."""
+        assert self.late is not None
+        with self._metrics.stage("learn", len(arrivals.labels)):
+            outputs, refused = self.late.take(arrivals, places, owned)
+        return Outcome(Commit(outputs), tuple(refused))
 
     def apply(
         self, changes: Sequence[Change], owned: Ownership | None = None, positions: Mapping[int, int] | None = None
