@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -60,18 +61,19 @@ class LabelEvent:
         id: str,
         label: str | None,
         *,
-        time_ms: int,
+        time_ms: int | None = None,
         annotator: str | None = None,
         sender: str = "stream_adapter/labels",
         forget: bool = False,
     ) -> "LabelEvent":
-        """A label for the image event of this `source` and `id`; sent twice, it is the same event.
+        """A label for the image event of this `source` and `id`, by default of now; sent twice, it is the same event.
 
         Raises:
             MalformedEvent: an id, or the label, is empty.
         """
         if not source or not id or (label is not None and not canonical_name(label)):
             raise MalformedEvent(f"a label needs source, id and label that are not empty, found {source, id, label!r}")
+        time_ms = int(time.time() * 1000) if time_ms is None else time_ms
         label = None if label is None else canonical_name(label)
         said = json.dumps([source, id, label, annotator, time_ms, forget]).encode()
         own_id = hashlib.blake2b(said, digest_size=16).hexdigest()

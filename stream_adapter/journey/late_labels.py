@@ -227,6 +227,8 @@ class LateLabels:
             anchor = self._labels.anchor_record(key)
             event = part.event(key) or anchor  # of an event that came with a label, the anchor is what is known
             if event is None:
+                if label.event.label is None:  # kept, so that an older label that comes later stays away
+                    self._finish(label, "withdrawn", "nothing was known of the event")
                 continue
             if event.fingerprint != self._fingerprint or not self._labels.fits(event.vector):
                 why = f"the event was embedded by encoder {event.fingerprint}, this worker runs {self._fingerprint}"

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from stream_adapter import config
+from stream_adapter.config import KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
 from stream_adapter.encode.loading import load_models
@@ -228,7 +229,7 @@ class Campaign:
         return found
 
     def _configure(self, name: str, prefix: str, budget: int) -> Path:
-        topics = {role: f"{prefix}-{role}" for role in ("images", "predictions", "anchors", "dead_letters", "drift")}
+        topics = {role: f"{prefix}-{role}" for role in KafkaTopics.model_fields}
         document = {
             "encoder": {"model": MODEL_NAME, "model_config_file": str(CONFIG), "pretrained": str(WEIGHTS)},
             "vocabulary": {"classes": list(CLASSES), "templates": "simple"},
