@@ -145,6 +145,9 @@ class Metrics:
         self.progress_age = Gauge(
             "progress_age_seconds", "Seconds since the loop last finished a batch or had nothing to do.", **made
         )
+        self.silent = Gauge(
+            "transport_silent_seconds", "Seconds for which nobody has answered; 0 while all is well.", **made
+        )
         self.ready = Gauge("ready", "1 when restored, warm and assigned.", **made)
         self.restored_anchors = Gauge("restored_anchors", "Anchors read back since the start.", **made)
         self.snapshot_age = Gauge("snapshot_age_seconds", "Seconds since the newest snapshot was the state.", **made)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from stream_adapter.errors import MalformedEvent
+from stream_adapter.errors import MalformedEvent, Unreachable
 from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, PresenceRecord
 from stream_adapter.transport.base import Record
 
@@ -80,15 +80,24 @@ def in_larger_portions(portions: Iterable[Sequence[Change]], least: int) -> Iter
     """The same changes, at least so many at once but for the last: what a portion costs by itself is paid less often.
 
     Whoever goes by `Changelog.positions` must look at them only when a portion is there.
+
+    Raises:
+        Unreachable: the changelog has no answer any more; what it gave before that was given on.
     """
     gathered: list[Change] = []
-    for portion in portions:
-        gathered += portion
-        if len(gathered) >= least:
-            yield gathered
-            gathered = []
+    interrupted: Unreachable | None = None
+    try:
+        for portion in portions:
+            gathered += portion
+            if len(gathered) >= least:
+                yield gathered
+                gathered = []
+    except Unreachable as error:
+        interrupted = error
     if gathered:
         yield gathered
+    if interrupted is not None:
+        raise interrupted
 
 
 def change_of(record: Record, writer: str = "") -> Change | None:
