@@ -38,6 +38,7 @@ LABEL_OUTCOMES = (
     *(value_of(reason) for reason in get_args(IgnoredReason) if reason != "unknown label"),
 )
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
+CHANNELS = ("predictions", "anchors", "dead_letters", "drift")
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
 
 _TYPES = ("declared", "found")
@@ -75,6 +76,9 @@ class Metrics:
             "aborted_commits", "Transactions that were undone and tried again, or left to a new owner.", **made
         )
 
+        self.outputs_too_large = Counter(
+            "outputs_too_large", "Outputs that were left out: their topic does not take them.", ["channel"], **made
+        )
         self.predictions = Counter("predictions", "Predictions that became durable.", **made)
         self.dead_letters = Counter("dead_letters", "Events written to the dead letters.", ["stage"], **made)
         self.flood = Gauge(
@@ -180,6 +184,7 @@ class Metrics:
             (self.anchors_removed, "reason", REMOVALS),
             (self.drift_alarms, "kind", ALARMS),
             (self.snapshots, "outcome", SNAPSHOT_OUTCOMES),
+            (self.outputs_too_large, "channel", CHANNELS),
         ):
             for value in values:
                 counter.labels(**{label: value})
