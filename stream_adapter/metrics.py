@@ -39,6 +39,7 @@ LABEL_OUTCOMES = (
 )
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
 CHANNELS = ("predictions", "anchors", "dead_letters", "drift")
+FOREIGN = ("other_encoder", "other_length", "newer_format", "garbage")
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
 
 _TYPES = ("declared", "found")
@@ -111,6 +112,9 @@ class Metrics:
             "anchors_digest", "48 bits of the digest of all anchors: equal on workers that hold the same ones.", **made
         )
         self.anchors_followed = Counter("anchors_followed", "Changes of anchors that others wrote.", **made)
+        self.set_aside = Counter(
+            "records_set_aside", "Records of the anchors topic that are not this worker's.", ["reason"], **made
+        )
         self.anchors_removed = Counter("anchors_removed", "Anchors removed, by reason.", ["reason"], **made)
         self.seen_classes = Gauge("seen_classes", "Classes that have anchors.", **made)
         self.classes = Gauge("classes", "Classes by what they are taken for.", ["kind"], **made)
@@ -183,6 +187,7 @@ class Metrics:
             (self.labels, "outcome", LABEL_OUTCOMES),
             (self.anchors_removed, "reason", REMOVALS),
             (self.drift_alarms, "kind", ALARMS),
+            (self.set_aside, "reason", FOREIGN),
             (self.snapshots, "outcome", SNAPSHOT_OUTCOMES),
             (self.outputs_too_large, "channel", CHANNELS),
         ):

@@ -130,7 +130,7 @@ class Worker:
         Raises:
             TransportError: the anchors cannot be read.
             SnapshotError: the folder of snapshots cannot be used.
-            FingerprintMismatch: they come from another encoder.
+            FingerprintMismatch: most of them come from another encoder.
         """
         started = self._clock()
         if self._snapshots is not None and self._outage.wait_out(self._snapshots.restore):
