@@ -17,6 +17,7 @@ from stream_adapter.transport.base import Partition, Record
 
 EVENT_TYPE = "stream_adapter.label"
 _TEXTS = ("source", "id", "label", "annotator", "time")
+_LONGEST = 8_192  # bytes: more makes no event's id, and records that their topic does not take
 _ATTRIBUTES = ("specversion", "type", "source", "id")
 
 
@@ -131,6 +132,9 @@ def parse_label_event(record: Record, times: EventTimes | None = None) -> LabelE
             f"{attributes['type']!r:.80}"
         )
     texts = {name: as_text(data[name], f"`{name}`") for name in _TEXTS if data.get(name) is not None}
+    for name, text in texts.items():
+        if len(text.encode()) > _LONGEST:
+            raise MalformedEvent(f"the label's `{name}` has {len(text.encode())} bytes, more than {_LONGEST}")
     for name in ("source", "id"):
         if not texts.get(name):
             raise MalformedEvent(f"`{name}` of the image event is missing or empty in the label's data")
