@@ -77,6 +77,12 @@ class BatchConfig(Section):
     top_k: PositiveInt = 5
 
 
+class PredictionsConfig(Section):
+    """What a prediction says beside its answer."""
+
+    explain: Literal["full", "top", "none"] = "full"
+
+
 class KafkaTopics(Section):
     """Topic names by role."""
 
@@ -196,6 +202,7 @@ class Config(Section):
     adapter: Annotated[AdapterConfig, AfterValidator(_with_canaries)] = AdapterConfig()
     events: EventsConfig = EventsConfig()
     batch: BatchConfig = BatchConfig()
+    predictions: PredictionsConfig = PredictionsConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
     transports: Annotated[dict[str, Any], AfterValidator(transport_sections)] = Field({}, validate_default=True)

@@ -17,7 +17,7 @@ from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
-from stream_adapter.journey.explaining import Explaining
+from stream_adapter.journey.explaining import Explain, Explaining
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.observing import Observer
 from stream_adapter.journey.parts import Parts
@@ -38,6 +38,7 @@ class JourneyConfig:
     Attributes:
         reject_unknown_labels: whether a label that is no class makes its event a dead letter.
         top_k: classes named in a prediction.
+        explain: what a prediction says beside its answer.
     """
 
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
@@ -46,6 +47,7 @@ class JourneyConfig:
     events: config.EventsConfig = field(default_factory=config.EventsConfig)
     reject_unknown_labels: bool = True
     top_k: int = 5
+    explain: Explain = "full"
 
     @classmethod
     def of(cls, config: Config) -> "JourneyConfig":
@@ -57,6 +59,7 @@ class JourneyConfig:
             events=config.events,
             reject_unknown_labels=config.vocabulary.unknown_labels == "reject",
             top_k=config.batch.top_k,
+            explain=config.predictions.explain,
         )
 
 
@@ -135,7 +138,7 @@ def make_processor(
             events=config.events,
         ),
         encoder=encoder,
-        explaining=Explaining(vocabulary, fingerprint, config.top_k),
+        explaining=Explaining(vocabulary, fingerprint, config.top_k, config.explain),
         limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
         metrics=metrics,
         clock=clock,
