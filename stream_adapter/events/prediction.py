@@ -1,6 +1,6 @@
 """The prediction: what the worker says about one event, with the anchors that moved it, as CloudEvents 1.0.
 
-Binary mode: attributes in `ce_*` headers, the prediction as a JSON value, which `docs/prediction.schema.json` describes.
+Binary mode: attributes in `ce_*` headers, the prediction as a JSON value; `docs/prediction.schema.json` describes it.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ import orjson
 
 from stream_adapter.events.image import ImageEvent
 from stream_adapter.events.raw import place_of, source_of
-from stream_adapter.transport.base import OutRecord
+from stream_adapter.transport.base import Headers, OutRecord
 
 EVENT_TYPE = "stream_adapter.prediction"
 _FIRST = (("ce_specversion", b"1.0"), ("ce_type", EVENT_TYPE.encode()))
@@ -25,7 +25,7 @@ def prediction_record(event: ImageEvent, document: PredictionDocument) -> OutRec
     Source and id name that record, so that a prediction that is written again has the same ones.
     """
     record = event.record
-    headers = (
+    headers: Headers = (
         *_FIRST,
         ("ce_source", f"stream_adapter/{source_of(record)}".encode()),
         ("ce_id", place_of(record).encode()),
