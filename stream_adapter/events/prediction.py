@@ -7,13 +7,15 @@ from typing import Any
 
 import orjson
 
+from stream_adapter.events.headers import FORMAT
 from stream_adapter.events.image import ImageEvent
 from stream_adapter.events.raw import place_of, source_of
 from stream_adapter.transport.base import Headers, OutRecord
 
 EVENT_TYPE = "stream_adapter.prediction"
 _FIRST = (("ce_specversion", b"1.0"), ("ce_type", EVENT_TYPE.encode()))
-_LAST = ("content-type", b"application/json")
+PREDICTION_FORMAT = 1
+_LAST = (("content-type", b"application/json"), (FORMAT, str(PREDICTION_FORMAT).encode()))
 
 PredictionDocument = dict[str, Any]
 """A prediction as JSON values, as written to the predictions topic; made by `journey.explaining`."""
@@ -31,7 +33,7 @@ def prediction_record(event: ImageEvent, document: PredictionDocument) -> OutRec
         ("ce_id", place_of(record).encode()),
         ("ce_time", document["event"]["time"].encode()),
         ("ce_subject", event.id.encode()),
-        _LAST,
+        *_LAST,
     )
     if event.traceparent is not None:
         # As CloudEvents' extension, and where OpenTelemetry's instrumentations of Kafka clients look.
