@@ -93,8 +93,11 @@ class AnchorStore:
         """Whether it is a class of the vocabulary."""
         return label in self._class_index
 
-    def set_classes(self, class_names: Sequence[str], renamed: Mapping[str, str]) -> None:
+    def set_classes(self, class_names: Sequence[str], renamed: Mapping[str, str]) -> NDArray[np.int64]:
         """Go over to another vocabulary that has the classes of all anchors, some of them under another name.
+
+        Returns:
+            Int64 (C before,): which class each former one is now; 0 for those without anchors.
 
         Raises:
             KeyError: an anchor's class is not in it.
@@ -106,6 +109,9 @@ class AnchorStore:
         self.class_names, self._class_index = tuple(class_names), index
         self.classes[:] = to[self.classes]
         self._group()
+        if renamed:
+            self._digest = self._sum()
+        return to
 
     def set_placed(self, placed: NDArray[np.float32]) -> None:
         """Take over vectors in other directions: float32 (n, k + 2)."""
@@ -282,6 +288,7 @@ class AnchorStore:
         store._next_row = int(rows.max(initial=-1)) + 1
         store._view(size)
         store._group()
+        store._digest = store._sum()
         return store
 
     def _label(self, slot: int) -> str:
@@ -323,13 +330,15 @@ class AnchorStore:
             setattr(self, name, column[:size])
 
     def _group(self) -> None:
-        """Find out from `classes` who the members of each are, and the digest."""
+        """Find out from `classes` who the members of each are."""
         self._counts = np.bincount(self.classes, minlength=len(self.class_names))
         order = np.argsort(self.classes, kind="stable")
         bounds = np.concatenate([[0], np.cumsum(self._counts)]).tolist()
         self._members = {index: order[start:end] for index, (start, end) in enumerate(pairwise(bounds)) if end > start}
         self._columns["_place"][order] = np.arange(len(self)) - np.repeat(bounds[:-1], self._counts)
-        self._digest = sum(map(self._member, range(len(self)))) % _DIGESTS
+
+    def _sum(self) -> int:
+        return sum(map(self._member, range(len(self)))) % _DIGESTS
 
     def _member(self, slot: int) -> int:
         return member_of(self.ids[slot], self._label(slot), self._shapes[slot], int(self.times[slot]))
