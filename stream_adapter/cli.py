@@ -18,6 +18,7 @@ from stream_adapter.errors import ConfigError, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
 from stream_adapter.operations.classes_cli import classes_app
 from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app
+from stream_adapter.operations.label_cli import labels_app
 from stream_adapter.output_file import is_standard_output
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.add_typer(events_app, name="events")
 app.add_typer(topics_app, name="topics")
 app.add_typer(classes_app, name="classes")
 app.add_typer(anchors_app, name="anchors")
+app.add_typer(labels_app, name="labels")
 app.add_typer(letters_app, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(drift_app, name="drift")
@@ -116,7 +118,7 @@ def record(
     file: ConfigFile,
     output: Annotated[Path, typer.Argument(help="The file to write.")],
     topic: Annotated[
-        Literal["images", "predictions", "anchors", "classes", "dead_letters", "drift"],
+        Literal["images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting"],
         typer.Option(help="Which topic, by role."),
     ] = "images",
 ) -> None:

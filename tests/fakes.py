@@ -8,7 +8,7 @@ import numpy as np
 
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import Surroundings
-from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit
+from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit, LabelsConfig
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Prepared, Vectors, check_vector
 from stream_adapter.encode.vocabulary import Vocabulary
@@ -81,7 +81,7 @@ def vectors_of(*pictures: tuple[str, int]) -> Vectors:
 
 
 def headers(id: str, label: str | None = None, **more: Any) -> Headers:
-    return image_event_headers(source="/test", id=id, content_type="image/jpeg", label=label, **more)
+    return image_event_headers(**{"source": "/test", "content_type": "image/jpeg", **more}, id=id, label=label)
 
 
 def make_processor(
@@ -96,6 +96,9 @@ def make_processor(
     drift: DriftSettings | None = None,
     slot: str = "test",
     encode: Encode | None = None,
+    labels: LabelsConfig | None = None,
+    waiting_partitions: int = 0,
+    now_ms: Callable[[], int] = lambda: 10_000,
 ) -> Processor:
     """A processor on fakes at its edges, everything in the calling thread."""
     clock = clock or FakeClock()
@@ -104,6 +107,7 @@ def make_processor(
         drift=drift or DriftSettings(),
         dead_letters=limit or DeadLetterLimit(),
         unknown_labels=unknown_labels,
+        labels=labels or LabelsConfig(),
         top_k=3,
     )
     return make_journey(
@@ -118,6 +122,8 @@ def make_processor(
         clock=clock,
         observer=observer,
         encode=encode,
+        waiting_partitions=waiting_partitions,
+        now_ms=now_ms,
     )
 
 

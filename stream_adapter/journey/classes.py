@@ -81,7 +81,7 @@ class ClassesInForce:
         self._asked: dict[str, bool] = {}  # labels that are to be classes: whether that was published
         self._encoding: tuple[list[str], Future[Vectors]] | None = None
         if add_unknown:
-            labels.ask_for = self.ask_for
+            labels.replica.ask_for = self.ask_for
 
     def apply(self, records: Sequence[Record], *, restoring: bool = False) -> None:
         """Take in what the topic says, in its order.

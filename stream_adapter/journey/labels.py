@@ -1,7 +1,8 @@
 """Which labels are a test, which become anchors, and what the changelog must be told of them."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +38,6 @@ class BatchLabels(NamedTuple):
 class Labels:
     """Turns labels into anchors; belongs to the thread that owns the adapter.
 
-    Attributes:
-        ask_for: asks for a class of a name that is none; whether there will be one.
-
     Args:
         replica: the anchors, as the changelog has them.
         classes: class names in the vocabulary's order.
@@ -55,8 +53,7 @@ class Labels:
         fingerprint: str,
         metrics: Metrics,
     ) -> None:
-        self.ask_for: Callable[[str], bool] = lambda _: False
-        self._replica = replica
+        self.replica = replica
         self._use(classes, {})
         self._fingerprint = fingerprint
         self._metrics = metrics
@@ -73,7 +70,7 @@ class Labels:
             label = self._aliases.get(event.label, event.label)
             if known == label:
                 self._metrics.labels.labels(outcome="repeated").inc()
-            elif label not in self._class_index and not self.ask_for(label):
+            elif label not in self._class_index and not self.replica.ask_for(label):
                 self._metrics.labels.labels(outcome="unknown").inc()
             else:
                 to_learn[row] = True
@@ -102,28 +99,62 @@ class Labels:
         """
         records = [self._record_of(events[row], vectors[row]) for row in np.flatnonzero(to_learn).tolist()]
         ids = [event.anchor_id for event in events]
-        result, outputs = self._replica.learn(ids, vectors, records, owned)
+        return self._learn(ids, vectors, records, owned)[1]
+
+    def learn_late(self, records: Sequence[AnchorRecord], owned: Ownership) -> tuple[dict[str, str], list[OutRecord]]:
+        """Learn anchors of events that were traffic before; all of them or, if this raises, none.
+
+        Returns:
+            Why some of them had no effect, by anchor id, and what the changelog must be told.
+        """
+        named = [replace(record, label=self._aliases.get(record.label, record.label)) for record in records]
+        return self._learn((), np.zeros((0, self.replica.dimension), np.float32), named, owned)
+
+    def _learn(
+        self,
+        ids: Sequence[str],
+        vectors: NDArray[np.float32],
+        records: Sequence[AnchorRecord],
+        owned: Ownership,
+    ) -> tuple[dict[str, str], list[OutRecord]]:
+        result, outputs = self.replica.learn(ids, vectors, records, owned)
         for record in records:
             self._remember(record.anchor_id, record.label)
-        outcomes = Counter(value_of(ignored.reason) for ignored in result.ignored)
+        new = self.replica.set_aside.anchors
+        ignored = {one.anchor_id: one.reason for one in result.ignored if one.anchor_id not in new}
+        outcomes = Counter(map(value_of, ignored.values()))
         outcomes.update(learned=len(result.added), corrected=len(result.replaced), folded=len(result.folded))
         for outcome, number in outcomes.items():
             self._metrics.labels.labels(outcome=outcome).inc(number)
-        return outputs
+        outcomes.update(set_aside=len(result.ignored) - len(ignored))
+        return dict(ignored), outputs
+
+    def anchor_record(self, anchor_id: str) -> AnchorRecord | None:
+        """The anchor of this id, as it is written; None where there is none."""
+        return self.replica.record(anchor_id)
+
+    def class_of(self, label: str) -> int:
+        """The index of the class that a label means; −1 where it means none."""
+        return self._class_index.get(self._aliases.get(label, label), -1)
+
+    def fits(self, vector: NDArray[np.float32]) -> bool:
+        """Whether a vector (d,) is as long as the anchors' are."""
+        return vector.shape == (self.replica.dimension,)
+
+    @property
+    def has_anchor(self) -> NDArray[np.bool_]:
+        """Bool (C,): the classes that have anchors now."""
+        return self.replica.has_anchor
 
     def set_classes(self, now: ClassesNow) -> NDArray[np.int64]:
         """Go over to other classes; see `Replica.set_classes`."""
         self._use(now.names, now.aliases)
-        return self._replica.set_classes(now)
+        return self.replica.set_classes(now)
 
     def follow(self, changes: Iterable[Change]) -> None:
-        """Take in what the changelog says about anchors, in its order.
-
-        Raises:
-            FingerprintMismatch: an anchor comes from another encoder.
-        """
+        """Take in what the changelog says about anchors, in its order."""
         changes = list(changes)
-        self._metrics.anchors_followed.inc(self._replica.follow(changes))
+        self._metrics.anchors_followed.inc(self.replica.follow(changes))
         for change in changes:
             if isinstance(change.content, AnchorRecord) and not change.own:
                 self._remember(change.key, change.content.label)
@@ -136,8 +167,8 @@ class Labels:
         Returns:
             What the changelog must be told.
         """
-        removed = self._replica.delete_removed(owned)
-        return [*self._replica.reassert(owned), *removed, *self._replica.prune(owned)]
+        removed = self.replica.delete_removed(owned)
+        return [*self.replica.reassert(owned), *removed, *self.replica.prune(owned)]
 
     def forget(self, anchor_ids: Sequence[str]) -> tuple[list[str], list[OutRecord]]:
         """Delete anchors, here at once and everywhere by what the changelog must be told; no event teaches them again.
@@ -145,24 +176,24 @@ class Labels:
         Returns:
             The ids that were there, and what the changelog must be told.
         """
-        return self._replica.forget(anchor_ids)
+        return self.replica.forget(anchor_ids)
 
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
         outputs = [output for output in outputs if output.channel == "anchors"]
         for output in outputs:
             self._known.pop((output.key or b"").decode(), None)
-        self._replica.undo(outputs)
+        self.replica.undo(outputs)
 
     @property
     def set_aside(self) -> SetAside:
         """Anchors that have no class at present."""
-        return self._replica.set_aside
+        return self.replica.set_aside
 
     @property
     def unconfirmed(self) -> Mapping[str, Anchor | None]:
         """Anchors that the changelog may not have yet, and what it has of each."""
-        return self._replica.unconfirmed
+        return self.replica.unconfirmed
 
     def state(self) -> list[tuple[str, str]]:
         """Anchor ids of labelled events that are remembered, oldest first, with their labels."""

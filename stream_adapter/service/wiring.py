@@ -1,5 +1,6 @@
 """The one place in which the parts of a journey are put together: for the worker, for `evaluate` and for tests."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -18,8 +19,10 @@ from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.journey.classes import ClassesInForce, Encode
-from stream_adapter.journey.explaining import Explaining
+from stream_adapter.journey.explaining import Explain, Explaining
+from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.labels import Labels
+from stream_adapter.journey.late_labels import LateLabels
 from stream_adapter.journey.observing import Observer
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.processor import Processor
@@ -41,14 +44,17 @@ class JourneyConfig:
         unknown_labels: what a label comes to that is no class: `reject` makes its event a dead letter, `add` makes it a
             class.
         top_k: classes named in a prediction.
+        explain: what a prediction says beside its answer.
     """
 
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     drift: DriftSettings = field(default_factory=DriftSettings)
     dead_letters: config.DeadLetterLimit = field(default_factory=config.DeadLetterLimit)
     events: config.EventsConfig = field(default_factory=config.EventsConfig)
+    labels: config.LabelsConfig = field(default_factory=config.LabelsConfig)
     unknown_labels: Literal["reject", "ignore", "add"] = "reject"
     top_k: int = 5
+    explain: Explain = "full"
 
     @classmethod
     def of(cls, config: Config) -> "JourneyConfig":
@@ -58,8 +64,10 @@ class JourneyConfig:
             drift=config.drift,
             dead_letters=config.dead_letters,
             events=config.events,
+            labels=config.labels,
             unknown_labels=config.vocabulary.unknown_labels,
             top_k=config.batch.top_k,
+            explain=config.predictions.explain,
         )
 
 
@@ -77,6 +85,8 @@ def make_processor(
     notify: Callable[[DriftAlarm], None] = log_alarm,
     observer: Observer | None = None,
     encode: Encode | None = None,
+    waiting_partitions: int = 0,
+    now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
 ) -> Processor:
     """Everything between records that were read and what is to be written because of them.
 
@@ -93,6 +103,8 @@ def make_processor(
         notify: called with what the drift monitor finds.
         observer: looks on.
         encode: makes text vectors of classes that come later; None: they must bring theirs.
+        waiting_partitions: of the topic of events that wait for labels; 0: labels come with their events alone.
+        now_ms: milliseconds since the epoch.
 
     Raises:
         VocabularyError: a canary is not a class.
@@ -121,7 +133,7 @@ def make_processor(
     scoring = Scoring(canary, metrics)
     slot = surroundings.slot
     sharing = Sharing(adapter, slot=slot, writer=writer, fingerprint=fingerprint, vocabulary=vocabulary.hash)
-    explaining = Explaining(vocabulary, fingerprint, config.top_k)
+    explaining = Explaining(vocabulary, fingerprint, config.top_k, config.explain)
     reader = Reader(
         encoder,
         names,
@@ -146,13 +158,32 @@ def make_processor(
         add_unknown=config.unknown_labels == "add",
         source=source,
     )
+    late = None
+    if waiting_partitions:
+        late = LateLabels(
+            labels,
+            scoring,
+            watching,
+            config=config.labels,
+            partitions=waiting_partitions,
+            fingerprint=fingerprint,
+            classes=live.now,
+            check=reader.check_label,
+            times=reader.times,
+            slot=slot,
+            metrics=metrics,
+            now_ms=now_ms,
+        )
+        classes.followers.append(late.set_classes)
     return Processor(
         Parts(adapter, scoring, watching, labels, sharing, classes),
         reader=reader,
         encoder=encoder,
         explaining=explaining,
         limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
+        foreign=Foreign(fingerprint=fingerprint, dimension=adapter.dimension, metrics=metrics),
         metrics=metrics,
         clock=clock,
         observer=observer,
+        late=late,
     )
