@@ -209,9 +209,9 @@ class Replica:
         for in_flight in self._in_flight.values():
             in_flight.settled = in_flight.settled and self._in_class(in_flight.settled)
         self.set_aside.put(forgotten)
-        waiting = map(self._in_class, self.set_aside.anchors.values())
-        back = [one for one in waiting if one.label in names and one.label not in now.canaries]
-        self._overruled.update(one.anchor_id for one in back if one.label in renamed.values())
+        waiting = [(one.label, self._in_class(one)) for one in self.set_aside.anchors.values()]
+        back = [one for _, one in waiting if one.label in names and one.label not in now.canaries]
+        self._overruled.update(one.anchor_id for label, one in waiting if one.label != label)
         self.set_aside.drop(one.anchor_id for one in back)
         self._put(back)
         return adapter.classes.former(before, renamed)
