@@ -94,7 +94,7 @@ class Guarded:
         return name
 
 
-_TOPICS = ("images", "predictions", "anchors", "dead-letters", "drift")
+_TOPICS = ("images", "predictions", "anchors", "classes", "dead-letters", "drift")
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def missing(right: Right) -> str:
     return rf"not authorized; grant User:tester {right.operation} on {kind} '?{re.escape(right.name)}"
 
 
-WORKER = [*DOCUMENTED["worker"], *DOCUMENTED["snapshots"]]
+WORKER = [*DOCUMENTED["worker"], *DOCUMENTED["snapshots"], *DOCUMENTED["classes-of-labels"]]
 ALL = os.environ.get("ACL_MATRIX") == "all"  # `make acl-test`
 TELLING = [number for number, right in enumerate(WORKER) if right.kind != "topic"]
 
@@ -167,7 +167,7 @@ TELLING = [number for number, right in enumerate(WORKER) if right.kind != "topic
 def test_a_worker_without_one_of_its_rights_says_which(number: int, cluster: Cluster, guarded: Guarded) -> None:
     cluster.put([b"picture"] * 40)
     write_outputs(cluster.config, [OutRecord("anchors", b"key", b"there is something to read")])
-    rights = [*guarded.rights("worker"), *guarded.rights("snapshots")]
+    rights = [*guarded.rights("worker"), *guarded.rights("snapshots"), *guarded.rights("classes-of-labels")]
     left_out = rights.pop(number)
     guarded.grant(rights)
     with pytest.raises(TransportError, match=missing(left_out)):
@@ -182,6 +182,13 @@ COMMANDS = {
     "anchors-read": [["anchors", "list"], ["anchors", "export", "OUT"], ["record", "OUT", "--topic", "anchors"]],
     "anchors-at": [["anchors", "export", "OUT", "--at", "1"]],
     "anchors-write": [["anchors", "delete", "--label", "red circle", "--yes"], ["anchors", "import", "IN", "--yes"]],
+    "classes-list": [["classes", "list"]],
+    "classes-write": [
+        ["classes", "rename", "red circle", "crimson circle"],
+        ["classes", "merge", "blue star", "--into", "green triangle"],
+        ["classes", "add", "red circle"],
+        ["classes", "remove", "green triangle", "--yes"],
+    ],
     "letters-list": [["dead-letters", "list"]],
     "letters-replay": [["dead-letters", "replay"]],
     "drift-report": [["drift", "report", "--output", "OUT"]],
@@ -213,7 +220,7 @@ def write_plain(folder: Path, cluster: Cluster) -> Path:
 
 def invoke(config: Path, *command: str) -> Result:
     """Call a command in this process; the configuration goes behind its name."""
-    at = 2 if command[0] in ("anchors", "dead-letters", "drift", "events", "topics") else 1
+    at = 2 if command[0] in ("anchors", "classes", "dead-letters", "drift", "events", "topics") else 1
     places = {name: str(config.parent / name.lower()) for name in ("OUT", "PICTURES")} | {
         "IN": str(config.parent / "IN")
     }
@@ -254,7 +261,7 @@ def test_commands_without_one_of_their_rights_say_which(
 
 
 def test_every_right_in_the_document_is_tried() -> None:
-    assert set(DOCUMENTED) == {"worker", "snapshots", *COMMANDS}
+    assert set(DOCUMENTED) == {"worker", "snapshots", "classes-of-labels", *COMMANDS}
 
 
 def test_creating_topics_needs_no_right_on_the_cluster_where_the_replicas_are_given(
