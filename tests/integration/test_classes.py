@@ -44,7 +44,7 @@ def two_workers(
     for _, worker in found:
         wait_for(lambda worker=worker: metric(worker, "stream_adapter_ready") == 1.0, timeout_s=60.0)  # type: ignore[misc]
         wait_for(  # type: ignore[misc]
-            lambda worker=worker: metric(worker, "stream_adapter_partitions_assigned") == 1.0, timeout_s=60.0
+            lambda worker=worker: metric(worker, "stream_adapter_assigned_partitions") == 1.0, timeout_s=60.0
         )
     return found
 
