@@ -150,14 +150,16 @@ class LabelRecord:
             raise MalformedEvent(f"not a label's state: {error!r}") from error
 
 
-def waiting_record(key: str, value: bytes | None, number: int, at_ms: int, source: Partition | None) -> OutRecord:
+def waiting_record(
+    key: str, value: bytes | None, number: int, at_ms: int | None = None, source: Partition | None = None
+) -> OutRecord:
     """A record of the waiting topic.
 
     Args:
         key: an anchor id, `LABEL_PREFIX` and one, or `POSITION_KEY`.
         value: None deletes.
         number: partition of the waiting topic.
-        at_ms: milliseconds since the epoch: its age counts from there.
-        source: the input partition whose owner writes it.
+        at_ms: milliseconds since the epoch: its age counts from there; None for the time of writing.
+        source: the input partition whose owner writes it, where a worker does.
     """
     return OutRecord("waiting", key.encode(), value, (), at_ms, source, number)

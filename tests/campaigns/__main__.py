@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--broker-restarts", type=int, default=0)
     parser.add_argument("--zombies", type=int, default=0)
     parser.add_argument("--rescales", type=int, default=0)
+    parser.add_argument("--late", type=int, default=0, help="1: labels come apart from their events")
     parser.add_argument("--rate", type=float, default=60.0, help="events a second")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="keep logs here")
@@ -45,6 +46,7 @@ def main() -> None:
             workers=given.workers,
             rate=given.rate,
             seed=given.seed,
+            late=bool(given.late),
             progressed=lambda: bar.advance(task),
         )
     print(json.dumps(asdict(report)))
