@@ -50,7 +50,8 @@ def main() -> None:
             progressed=lambda: bar.advance(task),
         )
     print(json.dumps(asdict(report)))
-    sys.exit(not (report.lost == report.doubled == 0 and report.digests_equal and report.answers_equal))
+    miscounted = report.lost + report.doubled + report.labels_lost + report.labels_doubled
+    sys.exit(not (miscounted == 0 and report.digests_equal and report.answers_equal))
 
 
 if __name__ == "__main__":

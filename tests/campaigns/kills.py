@@ -128,10 +128,11 @@ class Campaign:
         if self._late:
             report.labels, *labels = judge_late(self._config.kafka)
             report.labels_lost, report.labels_doubled = map(len, labels)
-            doubled += [one for both in labels for one in both]
+            report.examples += [one for both in labels for one in both][:10]
         report.events = account.records.total()
         report.labelled = sum(map(len, account.labels.values()))
-        report.lost, report.doubled, report.examples = len(lost), len(doubled), report.examples + (lost + doubled)[:10]
+        report.lost, report.doubled = len(lost), len(doubled)
+        report.examples += (lost + doubled)[:10]
         report.digests_equal = len(digests) == 1 and None not in digests
         report.answers_equal = not differing
         report.examples += differing[:3]
