@@ -77,6 +77,12 @@ class BatchConfig(Section):
     top_k: PositiveInt = 5
 
 
+class PredictionsConfig(Section):
+    """What a prediction says beside its answer."""
+
+    explain: Literal["full", "top", "none"] = "full"
+
+
 class KafkaTopics(Section):
     """Topic names by role."""
 
@@ -208,6 +214,7 @@ class Config(Section):
     events: EventsConfig = EventsConfig()
     labels: LabelsConfig = LabelsConfig()
     batch: BatchConfig = BatchConfig()
+    predictions: PredictionsConfig = PredictionsConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
     transports: Annotated[dict[str, Any], AfterValidator(transport_sections)] = Field({}, validate_default=True)

@@ -220,10 +220,10 @@ class Processor:
             return self._explaining.explain([events[row] for row in rows], prediction.at(rows), timings_ms)
 
         done, kept = under_way.through("explain", explain)
-        for row in kept:
-            self._metrics.gate.observe(float(prediction.gate[row]))
-            self._metrics.novelty.observe(float(prediction.novelty[row]))
-        return [one for part in done for one in part], prediction.at(kept)
+        prediction = prediction.at(kept)
+        self._metrics.gate.observe(prediction.gate)
+        self._metrics.novelty.observe(prediction.novelty)
+        return [one for part in done for one in part], prediction
 
     def _between_batches(self, owned: Ownership) -> list[OutRecord]:
         """What is due by the clock; returns what changelog and drift topic must hold of it."""

@@ -1,13 +1,13 @@
 """The first leg of the journey: records become events, events become decoded pictures; bad ones are set aside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import structlog
 
 from stream_adapter.config import EventsConfig
-from stream_adapter.encode.base import Encoder, Prepared
+from stream_adapter.encode.base import Encoder, Prepared, Vectors, unit_vectors
 from stream_adapter.errors import EventError, MalformedEvent, UnexpectedFailure, UnknownLabel
 from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
 from stream_adapter.events.formats import declared_type, found_type
@@ -28,12 +28,12 @@ class ReadBatch:
 
     Attributes:
         records: all records of the batch, in order; tombstones, which are neither events nor refused, among them.
-        events: the events that could be read, each with the picture or vector that is to come.
+        events: the events that could be read, each with the picture that is to come; None: it brought its vector.
         refused: the records that could not be read, with the reason.
     """
 
     records: Sequence[Record]
-    events: Sequence[tuple[ImageEvent, Future[Prepared]]]
+    events: Sequence[tuple[ImageEvent, Future[Prepared] | None]]
     refused: Sequence[Refused]
 
 
@@ -74,7 +74,7 @@ class Reader:
 
     def read(self, records: Sequence[Record]) -> ReadBatch:
         """Read the events of a batch and start to decode their pictures; does not wait for them."""
-        events: list[tuple[ImageEvent, Future[Prepared]]] = []
+        events: list[tuple[ImageEvent, Future[Prepared] | None]] = []
         refused: list[Refused] = []
         with self._metrics.stage("parse", len(records)):
             for record in records:
@@ -86,7 +86,8 @@ class Reader:
                 except EventError as error:
                     refused.append((record, error))
                 else:
-                    events.append((event, self._decoders.submit(self._decode, event)))
+                    is_vector = event.content_type == EMBEDDING
+                    events.append((event, None if is_vector else self._decoders.submit(self._decode, event)))
         self._metrics.stage_failed.labels(stage="parse").inc(len(refused))
         return ReadBatch(records, events, refused)
 
@@ -105,15 +106,31 @@ class Reader:
         prepared: list[Prepared] = []
         refused = list(batch.refused)
         with self._metrics.stage("decode", len(batch.events)):
+            vectors = self._vectors([event for event, picture in batch.events if picture is None])
             for event, picture in batch.events:
                 try:
-                    prepared.append(picture.result())
+                    if picture is not None:
+                        prepared.append(picture.result())
+                    elif (vector := next(vectors)) is not None:
+                        prepared.append(vector)
+                    else:
+                        prepared.append(self._decode(event))
                 except EventError as error:
                     refused.append((event.record, error))
                 else:
                     events.append(event)
         self._metrics.stage_failed.labels(stage="decode").inc(len(refused) - len(batch.refused))
         return events, prepared, refused
+
+    def _vectors(self, events: Sequence[ImageEvent]) -> Iterator[Vectors | None]:
+        """The vectors that events brought; None where something is the matter with one."""
+        d, fingerprint = self._encoder.d, self._encoder.fingerprint
+        fits = [len(event.data) == 4 * d and event.fingerprint == fingerprint for event in events]
+        vectors, good = unit_vectors([event.data for event, fit in zip(events, fits, strict=True) if fit], d)
+        read = iter(zip(vectors, good.tolist(), strict=True))
+        for fit in fits:
+            vector, usable = next(read) if fit else (None, False)
+            yield vector if usable else None
 
     def _parse(self, record: Record) -> ImageEvent:
         try:

@@ -81,11 +81,12 @@ class Scoring:
     def _count(
         self, labels: NDArray[np.int64], said: Mapping[str, NDArray[np.int64]], has_anchor: NDArray[np.bool_]
     ) -> None:
-        for row, label in enumerate(labels.tolist()):
-            group = self._accuracy.group_of(label, has_anchor)
-            self._metrics.scored.labels(group=group).inc()
+        groups = np.array([self._accuracy.group_of(label, has_anchor) for label in labels.tolist()])  # (T,)
+        for group in np.unique(groups).tolist():
+            rows = groups == group
+            self._metrics.scored.labels(group=group).inc(int(rows.sum()))
             for model, classes in said.items():
-                self._metrics.correct.labels(group=group, model=model).inc(float(classes[row] == label))
+                self._metrics.correct.labels(group=group, model=model).inc(int((classes == labels)[rows].sum()))
 
     def _score_shadow(
         self,

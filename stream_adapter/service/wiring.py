@@ -18,7 +18,7 @@ from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
-from stream_adapter.journey.explaining import Explaining
+from stream_adapter.journey.explaining import Explain, Explaining
 from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.late_labels import LateLabels
@@ -41,6 +41,7 @@ class JourneyConfig:
     Attributes:
         reject_unknown_labels: whether a label that is no class makes its event a dead letter.
         top_k: classes named in a prediction.
+        explain: what a prediction says beside its answer.
     """
 
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
@@ -50,6 +51,7 @@ class JourneyConfig:
     labels: config.LabelsConfig = field(default_factory=config.LabelsConfig)
     reject_unknown_labels: bool = True
     top_k: int = 5
+    explain: Explain = "full"
 
     @classmethod
     def of(cls, config: Config) -> "JourneyConfig":
@@ -62,6 +64,7 @@ class JourneyConfig:
             labels=config.labels,
             reject_unknown_labels=config.vocabulary.unknown_labels == "reject",
             top_k=config.batch.top_k,
+            explain=config.predictions.explain,
         )
 
 
@@ -162,7 +165,7 @@ def make_processor(
         parts,
         reader=reader,
         encoder=encoder,
-        explaining=Explaining(vocabulary, fingerprint, config.top_k),
+        explaining=Explaining(vocabulary, fingerprint, config.top_k, config.explain),
         limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
         foreign=Foreign(fingerprint=fingerprint, dimension=adapter.dimension, metrics=metrics),
         metrics=metrics,

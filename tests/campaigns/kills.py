@@ -122,15 +122,8 @@ class Campaign:
             differing = self._ask_until_equal()
             digests = self._digests()
             self.report.ended_by_themselves = self.workers.ended
-        account = Account.of(self._config.kafka)
-        lost, doubled = judge(self._config.kafka, account, late=self._late)
         report = self.report
-        if self._late:
-            report.labels, *labels = judge_late(self._config.kafka)
-            report.labels_lost, report.labels_doubled = map(len, labels)
-            report.examples += [one for both in labels for one in both][:10]
-        report.events = account.records.total()
-        report.labelled = sum(map(len, account.labels.values()))
+        lost, doubled = self._judge()
         report.lost, report.doubled = len(lost), len(doubled)
         report.examples += (lost + doubled)[:10]
         report.digests_equal = len(digests) == 1 and None not in digests
@@ -138,6 +131,17 @@ class Campaign:
         report.examples += differing[:3]
         report.seconds = round(time.monotonic() - started, 1)
         return report
+
+    def _judge(self) -> tuple[list[str], list[str]]:
+        """What was lost and what was doubled, one sentence each."""
+        account = Account.of(self._config.kafka)
+        self.report.events = account.records.total()
+        self.report.labelled = sum(map(len, account.labels.values()))
+        if self._late:
+            self.report.labels, *labels = judge_late(self._config.kafka)
+            self.report.labels_lost, self.report.labels_doubled = map(len, labels)
+            self.report.examples += [one for both in labels for one in both][:10]
+        return judge(self._config.kafka, account, late=self._late)
 
     def kill_one(self) -> None:
         """SIGKILL to a random worker at a random moment."""

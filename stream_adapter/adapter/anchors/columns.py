@@ -24,7 +24,7 @@ class AnchorColumns:
     Attributes:
         ids: n different ids.
         labels: n class names.
-        vectors: float16 or float32 (n, d): as the wire carries them, or as they are stored.
+        vectors: float32 (n, d), or float16 as wire and file carry them, which loses nothing: see `as_stored`.
         times: int64 (n,), event times in milliseconds.
         origins: n origins.
     """
@@ -55,7 +55,7 @@ class AnchorColumns:
     def arrays(self, name: str) -> dict[str, NDArray[np.generic]]:
         """Arrays whose names begin with `name.`, see `from_arrays`."""
         return {
-            f"{name}.vectors": self.vectors,
+            f"{name}.vectors": self.vectors.astype(np.float16),
             f"{name}.times": self.times,
             f"{name}.partitions": np.array([origin.partition for origin in self.origins], np.int64),
             f"{name}.offsets": np.array([origin.offset for origin in self.origins], np.int64),
@@ -74,7 +74,7 @@ class AnchorColumns:
         Raises:
             ValueError: an array is missing, of another type or length, or an id is there twice.
         """
-        vectors = array_of(arrays, f"{name}.vectors", np.float16, np.float32, dimensions=2)
+        vectors = array_of(arrays, f"{name}.vectors", np.float16, dimensions=2)
         times = array_of(arrays, f"{name}.times", np.int64)
         origins = [
             unpack_repeated(f"{name}.sources", arrays),
