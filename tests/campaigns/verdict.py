@@ -100,7 +100,7 @@ def judge_late(config: KafkaConfig) -> tuple[int, list[str], list[str]]:
         key = (record.key or b"").decode()
         if key.startswith(LABEL_PREFIX) and record.value is not None:
             states[key.removeprefix(LABEL_PREFIX)] = LabelRecord.from_value(record.value)
-    lost, taught, alive = [], Counter[tuple[str, str]](), dict[str, str]()
+    lost, taught, alive, deleted = [], Counter[tuple[str, str]](), dict[str, str](), set[str]()
     for record in read_all(KafkaTransport(config), "anchors"):
         headers = {name: value.decode() for name, value in record.headers}
         key = (record.key or b"").decode()
@@ -108,6 +108,8 @@ def judge_late(config: KafkaConfig) -> tuple[int, list[str], list[str]]:
         if record.value is not None and "label" in headers:
             taught[key, headers["event_time"]] += 1
             alive[key] = headers["label"]
+        elif record.value is None:
+            deleted.add(key)  # as one is that is pruned with the label that makes it
     for key, label in newest.items():
         state = states.get(key)
         wanted = "withdrawn" if label.label is None else "learned"
@@ -115,7 +117,7 @@ def judge_late(config: KafkaConfig) -> tuple[int, list[str], list[str]]:
             lost.append(f"label {label}: {state}")
         elif key in alive and alive[key] != label.label:
             lost.append(f"label {label}: the anchor says {alive[key]!r}")
-        elif label.label is not None and not taught[key, format_time(label.time_ms)]:
+        elif label.label is not None and not taught[key, format_time(label.time_ms)] and key not in deleted:
             lost.append(f"label {label}: never an anchor")
     doubled = [f"anchor {key} of {time}: {times} times" for (key, time), times in taught.items() if times > 1]
     return number, lost, doubled
