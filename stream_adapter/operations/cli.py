@@ -52,6 +52,15 @@ def anchors_show(
     showing.show_anchor(anchors.find_anchor(config.load(file), id), as_json=as_json)
 
 
+@anchors_app.command("suspicious")
+def anchors_suspicious(file: ConfigFile, limit: Limit = None, as_json: AsJson = False) -> None:
+    """Show labels that other anchors contradict, and anchors that did harm to later labelled events, by annotator."""
+    from stream_adapter.operations import showing
+    from stream_adapter.operations.suspicious import suspects
+
+    showing.show_suspects(suspects(config.load(file)), limit, as_json=as_json)
+
+
 @anchors_app.command("delete")
 def anchors_delete(
     file: ConfigFile,

@@ -19,12 +19,28 @@ from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, WaitingEven
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.opening import transport_of
-from stream_adapter.transport.transport import read_all
+from stream_adapter.transport.transport import Transport, read_all
 
 COLUMNS = ("source", "id", "label", "annotator", "time")
 _SEPARATORS = ",;\t|"
 _PORTION = 10_000
 _SHOWN_PROBLEMS = 10
+
+
+def come_apart(config: Config) -> bool:
+    """Whether labels may come apart from their events here, so that there is something that waits for them."""
+    on_files = config.transport == "files" and config.files is not None and config.files.labels_file is not None
+    return bool(config.labels.wait_max_events) and (config.transport == "kafka" or on_files)
+
+
+def last_waiting(transport: Transport) -> dict[str, bytes]:
+    """What the waiting topic has under each of its keys now.
+
+    Raises:
+        TransportError: it cannot be read.
+    """
+    last = {(record.key or b"").decode(errors="replace"): record.value for record in read_all(transport, "waiting")}
+    return {key: value for key, value in last.items() if value is not None}
 
 
 def send_labels(file: Config | Path | str, labels: Iterable[LabelEvent]) -> int:
@@ -134,11 +150,7 @@ def fates_of(config: Config, source: str, id: str) -> tuple[WaitingEvent | None,
         label = _label_about(record, key)
         if label is not None:
             labels[label.source, label.id] = label
-    last: dict[str, bytes | None] = {}
-    for record in read_all(transport, "waiting"):
-        name = (record.key or b"").decode(errors="replace")
-        if name.removeprefix(LABEL_PREFIX) == key:
-            last[name] = record.value
+    last = last_waiting(transport)
     refused = {}
     for record in read_all(transport, "dead_letters"):
         label = _label_about(record, key)

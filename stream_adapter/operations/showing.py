@@ -18,6 +18,7 @@ from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
+from stream_adapter.operations.suspicious import Suspects
 from stream_adapter.output_file import is_standard_output
 from stream_adapter.transport.kafka.topic_check import Finding
 
@@ -55,6 +56,36 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
         table.add_row(name, str(value))
     Console().print(table)
+
+
+def show_suspects(found: Suspects, limit: int | None, *, as_json: bool) -> None:
+    """The worst `limit` anchors, and what each annotator's come to; as JSON the anchors alone."""
+    worst = found.anchors[: limit or (len(found.anchors) if as_json else _ROWS)]
+    if as_json:
+        names = ("others_say", "contradicted", "harmed", "helped")
+        _print_lines([{**_anchor_fields(one.anchor), **{n: getattr(one, n) for n in names}} for one in worst])
+        return
+    rows = [
+        (
+            one.anchor.anchor_id,
+            one.anchor.label,
+            one.others_say,
+            f"{one.contradicted:.2f}",
+            str(one.harmed),
+            str(one.helped),
+            one.anchor.annotator,
+            one.anchor.event_id,
+        )
+        for one in worst
+    ]
+    columns = ("id", "label", "others say", "contradicted", "harmed", "helped", "annotator", "event")
+    print_table(columns, rows, total=len(found.anchors), noun="suspicious anchors")
+    totals = [
+        (one.name or "–", *map(str, (one.anchors, one.contradicted, one.harmed, one.helped)))
+        for one in found.annotators
+    ]
+    columns = ("annotator", "anchors", "contradicted", "harmed", "helped")
+    print_table(columns, totals, total=len(totals), noun="annotators")
 
 
 def show_export(state: PastState, output: Path) -> None:

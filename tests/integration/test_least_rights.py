@@ -187,6 +187,7 @@ COMMANDS = {
     "events-try": [["events", "try"]],
     "produce": [["produce", "PICTURES"]],
     "anchors-read": [["anchors", "list"], ["anchors", "export", "OUT"], ["record", "OUT", "--topic", "anchors"]],
+    "anchors-suspicious": [["anchors", "suspicious"]],
     "anchors-at": [["anchors", "export", "OUT", "--at", "1"]],
     "anchors-write": [["anchors", "delete", "--label", "red circle", "--yes"], ["anchors", "import", "IN", "--yes"]],
     "labels-send": [["labels", "send", "/test", "one", "red circle"]],

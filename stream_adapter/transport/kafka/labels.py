@@ -35,6 +35,7 @@ class KafkaLabelFeed:
         self._applied: dict[int, dict[int, int]] = {}  # of each of these, how far its labels were applied
         self._read: dict[int, int] | None = None  # how far labels were read; None: for nobody yet
         self._polled: list[Record] = []
+        self._restored: frozenset[int] = frozenset()
         self.exhausted = False
 
     def assign(self, numbers: frozenset[int]) -> None:
@@ -52,7 +53,7 @@ class KafkaLabelFeed:
         if not numbers & self._assigned:
             self._read = None
         self._assigned = numbers
-        self._fresh = (self._fresh & numbers) | new
+        self._fresh, self._restored = (self._fresh & numbers) | new, self._restored - new
         self._ends = {n: end for n, end in self._ends.items() if n in numbers}
         self._ends |= {at.partition: end for at, end in ends.items()}
         self._applied = {number: {} if number in new else self._applied[number] for number in self._ends}
@@ -65,13 +66,14 @@ class KafkaLabelFeed:
         polled = self._connection.retried(what, lambda _: self._consumer.poll(timeout_ms=0, max_records=_PORTION))
         # Kept until it is handed over: what follows may find no answer, and is then done again.
         self._polled += [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
-        restored = self._restored() if self._ends else frozenset()
+        if self._ends:
+            self._restored |= self._ended()
         labels = () if self._ends else self._labels.new()
         for record in labels:
             assert self._read is not None
             self._read[record.partition.number] = record.offset + 1
-        arrivals = Arrivals(self._fresh, self._polled, restored, labels)
-        self._fresh, self._polled = frozenset(), []
+        arrivals = Arrivals(self._fresh, self._polled, self._restored, labels)
+        self._fresh, self._polled, self._restored = frozenset(), [], frozenset()
         return arrivals
 
     def close(self) -> None:
@@ -80,7 +82,7 @@ class KafkaLabelFeed:
         with self._connection.errors_of(f"cannot close the reader of topic {self._topic!r}"):
             self._consumer.close(timeout_ms=1_000)
 
-    def _restored(self) -> frozenset[int]:
+    def _ended(self) -> frozenset[int]:
         """The partitions whose end is reached; with the last of them, labels are read from where any of them needs."""
         for record in self._polled:
             number = record.partition.number
