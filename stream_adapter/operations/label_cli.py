@@ -39,9 +39,7 @@ def labels_send(
 @labels_app.command("import")
 def labels_import(
     file: ConfigFile,
-    input: Annotated[
-        Path, typer.Argument(help="CSV or JSON lines with id, label, source, annotator, time.")
-    ],
+    input: Annotated[Path, typer.Argument(help="CSV or JSON lines with id, label, source, annotator, time.")],
     source: Annotated[str | None, typer.Option(help="`ce_source` of the events of rows that name none.")] = None,
     annotator: Annotator = None,
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the labels of these events back.")] = False,
