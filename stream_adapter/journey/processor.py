@@ -191,8 +191,10 @@ class Processor:
         return Outcome(Commit([*tidied, *deleted, *self._between_batches(owned)]), durable=durable)
 
     def undo(self, outputs: Iterable[OutRecord]) -> None:
-        """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
+        """Take back what was learned where `outputs` will never be written."""
+        outputs = list(outputs)
         self.parts.labels.undo(outputs)
+        self.parts.sharing.undo(outputs)
 
     def warm_up(self) -> None:
         """All anchors are read back: run the model once, so that the first event is not the slow one.
