@@ -11,6 +11,7 @@ WORKERS ?= 3
 BROKER_RESTARTS ?= 0
 ZOMBIES ?= 0
 RESCALES ?= 0
+LATE ?= 0
 JOBS ?= 2
 
 .PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study acl-test tutorial-test audit clean
@@ -57,7 +58,7 @@ benchmarks: setup ## Print what things cost, side by side
 
 kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; ends with one line of JSON
 	@$(BIN)/python -m tests.campaigns --kills $(KILLS) --workers $(WORKERS) \
-		--broker-restarts $(BROKER_RESTARTS) --zombies $(ZOMBIES) --rescales $(RESCALES)
+		--broker-restarts $(BROKER_RESTARTS) --zombies $(ZOMBIES) --rescales $(RESCALES) --late $(LATE)
 
 drift-study: setup ## Simulate the drift detectors on STREAMS streams; ends with one line of JSON
 	$(BIN)/python benchmarks/drift_study.py --streams $(STREAMS)

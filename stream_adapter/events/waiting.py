@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.headers import FORMAT
 from stream_adapter.events.label import LabelEvent, LabelStamp
 from stream_adapter.events.payloads import json_object
 from stream_adapter.transport.base import OutRecord, Partition
 
 LABEL_PREFIX = "label/"
 POSITION_KEY = "position"
+WAITING_FORMAT = 1
 
 LabelState = Literal["waiting", "learned", "scored", "withdrawn", "outdated"]
 """Its event is not known; an anchor; scored, but no anchor; taken back; not applied: `why` says it."""
@@ -150,14 +152,16 @@ class LabelRecord:
             raise MalformedEvent(f"not a label's state: {error!r}") from error
 
 
-def waiting_record(key: str, value: bytes | None, number: int, at_ms: int, source: Partition | None) -> OutRecord:
+def waiting_record(
+    key: str, value: bytes | None, number: int, at_ms: int | None = None, source: Partition | None = None
+) -> OutRecord:
     """A record of the waiting topic.
 
     Args:
         key: an anchor id, `LABEL_PREFIX` and one, or `POSITION_KEY`.
         value: None deletes.
         number: partition of the waiting topic.
-        at_ms: milliseconds since the epoch: its age counts from there.
-        source: the input partition whose owner writes it.
+        at_ms: milliseconds since the epoch: its age counts from there; None for the time of writing.
+        source: the input partition whose owner writes it, where a worker does.
     """
-    return OutRecord("waiting", key.encode(), value, (), at_ms, source, number)
+    return OutRecord("waiting", key.encode(), value, ((FORMAT, str(WAITING_FORMAT).encode()),), at_ms, source, number)

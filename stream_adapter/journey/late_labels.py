@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership, key_of
@@ -34,6 +35,8 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import dead_letter
 from stream_adapter.transport.labels import Arrivals, write_positions
+
+log = structlog.get_logger(__name__)
 
 Places = Mapping[int, Partition]
 """Partitions of the waiting topic that a worker owns, each with the input partition that makes it the owner."""
@@ -296,8 +299,10 @@ class LateLabels:
         key = label.event.anchor_id
         part = self._parts[self._number(key)]
         self._set(replace(label, state=state, why=why, at_ms=self._now_ms()), part)
-        if label.event.forget and part.drop_event(key):
-            self._write(key, None, self._number(key))
+        if label.event.forget:
+            log.info("forgot an event", anchor=key, asked_by=label.event.source)
+            if part.drop_event(key):
+                self._write(key, None, self._number(key))
 
     def _set(self, label: LabelRecord, part: Waiting) -> None:
         key = label.event.anchor_id

@@ -181,6 +181,9 @@ class Processor:
         parts.labels.follow(change for change in changes if not change.key.startswith(PRESENCE_PREFIX))
         parts.sharing.follow(change for change in changes if change.key.startswith(PRESENCE_PREFIX))
         parts.positions.update(positions or {})
+        forgotten = [change.key for change in changes if change.forgotten]
+        if forgotten:
+            self._observer.on_forgotten(forgotten)
         if owned is None:
             if not changes:  # what the learner would work out now would only be in the way of reading on
                 parts.labels.tidy()

@@ -63,7 +63,7 @@ def read_labels(
         for line, row in _rows(path):
             try:
                 given = {name: row.get(name) for name in COLUMNS}
-                if not withdraw and not given["label"] and not (given["label"] is None and row.get("") == "json"):
+                if not withdraw and row.get("label", "") == "":  # None is JSON's null, and means something
                     raise MalformedEvent("`label` is empty; to take labels back, use --withdraw")
                 said = given["time"]
                 labels.append(
@@ -77,7 +77,7 @@ def read_labels(
                 )
             except (MalformedEvent, AttributeError, TypeError) as error:
                 problems.append(f"line {line}: {error}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, MalformedEvent) as error:
         problems.append(str(error))
     if problems or not labels:
         shown = "".join(f"\n  - {problem}" for problem in problems[:_SHOWN_PROBLEMS] or ["it has no label"])
@@ -87,15 +87,14 @@ def read_labels(
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows by lower-case names with their line; JSON has "json" under the empty name, because null means something."""
+    """Rows with their line; of a table by lower-case names."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline()
         file.seek(0)
         if first.lstrip().startswith("{"):
             for line, text in enumerate(file, 1):
                 if text.strip():
-                    row = json_object(text.encode(), "the line")
-                    yield line, {**row, "": "json" if "label" in row else ""}
+                    yield line, json_object(text.encode(), "the line")
             return
         separator = max(_SEPARATORS, key=first.count)
         reader = csv.reader(file, delimiter=separator, skipinitialspace=True)

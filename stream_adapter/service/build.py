@@ -72,7 +72,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
         writer = uuid.uuid4().hex
         transport = transport_of(config)
         slot = transport.worker_name or writer  # under which it publishes what its traffic says
-        labels = transport.open_labels() if config.labels.wait_max_events else None
+        outage = Outage(health, metrics, clock)
+        labels = outage.wait_out(transport.open_labels) if config.labels.wait_max_events else None
         if labels is not None:
             stack.callback(labels.close)
         # Two: what readiness waits for must not wait for a graph of all anchors.
@@ -100,7 +101,6 @@ def open_worker(config: Config) -> Iterator[Worker]:
             observer=page,
             waiting_partitions=0 if labels is None else labels.partitions,
         )
-        outage = Outage(health, metrics, clock)
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
         snapshots = None

@@ -79,7 +79,7 @@ def test_labels_come_late_to_two_workers_of_which_one_is_killed(cluster: Cluster
         expected |= {id: (TRUTH[id], "ann") for id in TRUTH if int(id) >= 12 and TRUTH[id] != CANARY}
         wait_for(lambda: metric(one, both) == 2, timeout_s=60, what="the other's partition")
         wait_for(lambda: anchors(cluster) == expected, timeout_s=30, what="the labels of the killed worker's events")
-        scored = [metric(one, f'stream_adapter_scored_total{{group="{group}"}}') for group in ("labelled", "canary")]
+        scored = [metric(one, f'stream_adapter_scored_total{{group="{group}"}}') for group in ("unlabelled", "canary")]
         assert all(scored)
         assert (metric(one, "stream_adapter_label_delay_seconds_count") or 0) > 0
 

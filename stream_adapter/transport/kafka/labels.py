@@ -34,6 +34,7 @@ class KafkaLabelFeed:
         self._ends: dict[int, int] = {}  # where what was there ends, of partitions that are being restored
         self._applied: dict[int, dict[int, int]] = {}  # of each of these, how far its labels were applied
         self._read: dict[int, int] | None = None  # how far labels were read; None: for nobody yet
+        self._polled: list[Record] = []
         self.exhausted = False
 
     def assign(self, numbers: frozenset[int]) -> None:
@@ -62,14 +63,16 @@ class KafkaLabelFeed:
             return Arrivals()
         what = f"cannot read topic {self._topic!r}"
         polled = self._connection.retried(what, lambda _: self._consumer.poll(timeout_ms=0, max_records=_PORTION))
-        waiting = [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
-        fresh, self._fresh = self._fresh, frozenset()
-        restored = self._restored(waiting) if self._ends else frozenset()
+        # Kept until it is handed over: what follows may find no answer, and is then done again.
+        self._polled += [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
+        restored = self._restored() if self._ends else frozenset()
         labels = () if self._ends else self._labels.new()
         for record in labels:
             assert self._read is not None
             self._read[record.partition.number] = record.offset + 1
-        return Arrivals(fresh, waiting, restored, labels)
+        arrivals = Arrivals(self._fresh, self._polled, restored, labels)
+        self._fresh, self._polled = frozenset(), []
+        return arrivals
 
     def close(self) -> None:
         """Release the consumers."""
@@ -77,22 +80,21 @@ class KafkaLabelFeed:
         with self._connection.errors_of(f"cannot close the reader of topic {self._topic!r}"):
             self._consumer.close(timeout_ms=1_000)
 
-    def _restored(self, records: Iterable[Record]) -> frozenset[int]:
+    def _restored(self) -> frozenset[int]:
         """The partitions whose end is reached; with the last of them, labels are read from where any of them needs."""
-        for record in records:
+        for record in self._polled:
             number = record.partition.number
             if number in self._applied:
                 self._applied[number] = position_in(record) or self._applied[number]
         with self._connection.errors_of(f"cannot tell the position in topic {self._topic!r}"):
             places = {at.partition: self._position(at) for at in self._at(self._ends)}
         done = frozenset(number for number, end in self._ends.items() if places[number] >= end)
-        self._ends = {number: end for number, end in self._ends.items() if number not in done}
-        if not self._ends:
+        if done == self._ends.keys():
             positions = merged_positions([*self._applied.values(), *([] if self._read is None else [self._read])])
             if not self._labels.seek(positions):  # of labels that are gone since, none can be applied
                 self._labels.seek({})
-            self._read = positions
-            self._applied = {}
+            self._read, self._applied = positions, {}
+        self._ends = {number: end for number, end in self._ends.items() if number not in done}
         return done
 
     def _at(self, numbers: Iterable[int]) -> list[TopicPartition]:
