@@ -7,16 +7,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
 
-import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from stream_adapter import __version__, config
+from stream_adapter import __version__
 from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
-from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app
+from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app, load_config
 from stream_adapter.output_file import is_standard_output
 
 app = typer.Typer(
@@ -51,6 +50,8 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
+    import structlog
+
     # A command's standard output is what it was asked for; a worker sets up its own logs.
     if not structlog.is_configured():
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
@@ -64,7 +65,7 @@ def run(file: ConfigFile) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from stream_adapter.service.main import run_worker
 
-    run_worker(config.load(file))
+    run_worker(load_config(file))
 
 
 @app.command()
@@ -73,7 +74,7 @@ def validate(file: ConfigFile) -> None:
 
     Looks at the model's name, the classes and the files that it names, too; loads no model and asks no broker.
     """
-    loaded = config.load(file)
+    loaded = load_config(file)
     from stream_adapter.operations.validation import examine
 
     found = examine(loaded)
@@ -101,7 +102,7 @@ def produce(
     from stream_adapter.operations.produce import produce_all
 
     produce_all(
-        config.load(file),
+        load_config(file),
         input,
         labels=labels,
         class_folder=class_folder,
@@ -122,7 +123,7 @@ def record(
     """Write a topic as it is now into a file, to be replayed on the file transport."""
     from stream_adapter.operations.record import record_topic
 
-    number = record_topic(config.load(file), topic, output)
+    number = record_topic(load_config(file), topic, output)
     typer.echo(f"{number} records written to {output}", err=is_standard_output(output))
 
 
@@ -141,7 +142,7 @@ def events_try(
 
     if input is not None and topic is not None:
         raise typer.BadParameter("name a file or a topic, not both")
-    if not show_readings(try_events(config.load(file), input, topic, limit), as_json=as_json):
+    if not show_readings(try_events(load_config(file), input, topic, limit), as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -156,7 +157,7 @@ def topics_create(
     """Create the topics that do not exist yet; existing ones are left as they are."""
     from stream_adapter.transport.kafka import ensure_topics
 
-    created = ensure_topics(config.load(file).kafka, partitions=partitions, replication_factor=replication_factor)
+    created = ensure_topics(load_config(file).kafka, partitions=partitions, replication_factor=replication_factor)
     typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
 
 
@@ -166,7 +167,7 @@ def topics_check(file: ConfigFile, as_json: AsJson = False) -> None:
     from stream_adapter.operations import showing
     from stream_adapter.transport.kafka.topic_check import check_topics
 
-    found = check_topics(config.load(file), str(file))
+    found = check_topics(load_config(file), str(file))
     showing.show_findings(found, as_json=as_json)
     if any(finding.severity == "error" for finding in found):
         raise typer.Exit(1)
@@ -181,7 +182,7 @@ def classes_build(
     from stream_adapter.encode.loading import load_models
     from stream_adapter.encode.vocabulary_file import save_vocabulary
 
-    loaded = config.load(file)
+    loaded = load_config(file)
     encoder, vocabulary = load_models(loaded.encoder, loaded.vocabulary)
     save_vocabulary(output, vocabulary, fingerprint=encoder.fingerprint)
     written = f"{len(vocabulary.class_names)} classes, {vocabulary.d} dimensions, written to {output}"

@@ -19,6 +19,15 @@ class Explained(NamedTuple):
     record: OutRecord
 
 
+class Asked(NamedTuple):
+    """What somebody asks about beside the stream, in place of an event."""
+
+    source: str = ""
+    id: str = ""
+    time_ms: int = 0
+    label: str | None = None
+
+
 class Explaining:
     """Makes prediction events of a batch's prediction. Pure.
 
@@ -44,6 +53,16 @@ class Explaining:
             prediction: what was said about them.
             timings_ms: milliseconds by stage, of the batch.
         """
+        described = self.describe(events, prediction, timings_ms)
+        return [Explained(one, one.to_record(event)) for one, event in zip(described, events, strict=True)]
+
+    def describe(
+        self,
+        asked: Sequence[ImageEvent | Asked],
+        prediction: BatchPrediction,
+        timings_ms: Mapping[str, float] | None = None,
+    ) -> list[Prediction]:
+        """What is said about each of B pictures; arguments as those of `explain`."""
         best = best_classes(prediction.adapted, self._top_k)  # (B, k)
         adapted = np.take_along_axis(prediction.adapted, best, axis=1).tolist()
         zero_shot = np.take_along_axis(prediction.zero_shot, best, axis=1).tolist()
@@ -51,7 +70,7 @@ class Explaining:
         kinds, presence = prediction.standing.kinds, prediction.standing.presence
         versions = Versions(self._encoder, self._vocabulary, prediction.version)
         shown = []
-        for row, (event, classes) in enumerate(zip(events, best.tolist(), strict=True)):
+        for row, (event, classes) in enumerate(zip(asked, best.tolist(), strict=True)):
             scores = zip(classes, adapted[row], zero_shot[row], strict=True)
             one = Prediction(
                 event_source=event.source,
@@ -68,9 +87,9 @@ class Explaining:
                 top_has_anchors=bool(prediction.has_anchor[classes[0]]),
                 novelty=float(prediction.novelty[row]),
                 versions=versions,
-                timings_ms=timings_ms,
+                timings_ms=timings_ms or {},
             )
-            shown.append(Explained(one, one.to_record(event)))
+            shown.append(one)
         return shown
 
     def _neighbours(self, prediction: BatchPrediction, row: int) -> tuple[Neighbour, ...]:
