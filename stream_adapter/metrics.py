@@ -38,6 +38,8 @@ LABEL_OUTCOMES = (
     *(value_of(reason) for reason in get_args(IgnoredReason) if reason != "unknown label"),
 )
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
+CHANNELS = ("predictions", "anchors", "dead_letters", "drift")
+FOREIGN = ("other_encoder", "other_length", "newer_format", "garbage")
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
 
 _TYPES = ("declared", "found")
@@ -75,6 +77,9 @@ class Metrics:
             "aborted_commits", "Transactions that were undone and tried again, or left to a new owner.", **made
         )
 
+        self.outputs_too_large = Counter(
+            "outputs_too_large", "Outputs that were left out: their topic does not take them.", ["channel"], **made
+        )
         self.predictions = Counter("predictions", "Predictions that became durable.", **made)
         self.dead_letters = Counter("dead_letters", "Events written to the dead letters.", ["stage"], **made)
         self.flood = Gauge(
@@ -107,6 +112,9 @@ class Metrics:
             "anchors_digest", "48 bits of the digest of all anchors: equal on workers that hold the same ones.", **made
         )
         self.anchors_followed = Counter("anchors_followed", "Changes of anchors that others wrote.", **made)
+        self.set_aside = Counter(
+            "records_set_aside", "Records of the anchors topic that are not this worker's.", ["reason"], **made
+        )
         self.anchors_removed = Counter("anchors_removed", "Anchors removed, by reason.", ["reason"], **made)
         self.seen_classes = Gauge("seen_classes", "Classes that have anchors.", **made)
         self.classes = Gauge("classes", "Classes by what they are taken for.", ["kind"], **made)
@@ -145,6 +153,9 @@ class Metrics:
         self.progress_age = Gauge(
             "progress_age_seconds", "Seconds since the loop last finished a batch or had nothing to do.", **made
         )
+        self.silent = Gauge(
+            "transport_silent_seconds", "Seconds for which nobody has answered; 0 while all is well.", **made
+        )
         self.ready = Gauge("ready", "1 when restored, warm and assigned.", **made)
         self.restored_anchors = Gauge("restored_anchors", "Anchors read back since the start.", **made)
         self.snapshot_age = Gauge("snapshot_age_seconds", "Seconds since the newest snapshot was the state.", **made)
@@ -176,7 +187,9 @@ class Metrics:
             (self.labels, "outcome", LABEL_OUTCOMES),
             (self.anchors_removed, "reason", REMOVALS),
             (self.drift_alarms, "kind", ALARMS),
+            (self.set_aside, "reason", FOREIGN),
             (self.snapshots, "outcome", SNAPSHOT_OUTCOMES),
+            (self.outputs_too_large, "channel", CHANNELS),
         ):
             for value in values:
                 counter.labels(**{label: value})

@@ -80,7 +80,7 @@ def vectors_of(*pictures: tuple[str, int]) -> Vectors:
 
 
 def headers(id: str, label: str | None = None, **more: Any) -> Headers:
-    return image_event_headers(source="/test", id=id, content_type="image/jpeg", label=label, **more)
+    return image_event_headers(**{"source": "/test", "content_type": "image/jpeg", **more}, id=id, label=label)
 
 
 def make_processor(

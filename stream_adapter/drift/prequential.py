@@ -86,6 +86,10 @@ class PrequentialAccuracy:
         for label, first, second in zip(labels.tolist(), zero_shot.tolist(), adapted.tolist(), strict=True):
             self._groups[self.group_of(label, has_anchor)].count(first == label, second == label)
 
+    def set_canaries(self, canary: NDArray[np.bool_]) -> None:
+        """Go over to other classes: bool (C,), those that are never taught; what was counted stays."""
+        self._canary = canary.astype(np.bool_, copy=True)
+
     def state(self) -> dict[str, Any]:
         """All counts and windows, JSON, for a snapshot."""
         return {group: counts.state() for group, counts in self._groups.items()}

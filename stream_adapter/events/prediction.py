@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stream_adapter.events.headers import format_time
+from stream_adapter.events.headers import FORMAT, format_time
 from stream_adapter.events.image import ImageEvent
 from stream_adapter.events.raw import place_of, source_of
 from stream_adapter.transport.base import OutRecord
 
 EVENT_TYPE = "stream_adapter.prediction"
+PREDICTION_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ class Prediction:
             "ce_time": format_time(self.event_time_ms),
             "ce_subject": self.event_id,
             "content-type": "application/json",
+            FORMAT: str(PREDICTION_FORMAT),
         }
         if event.traceparent is not None:
             # As CloudEvents' extension, and where OpenTelemetry's instrumentations of Kafka clients look.

@@ -98,11 +98,7 @@ class Labels:
         return outputs
 
     def follow(self, changes: Iterable[Change]) -> None:
-        """Take in what the changelog says about anchors, in its order.
-
-        Raises:
-            FingerprintMismatch: an anchor comes from another encoder.
-        """
+        """Take in what the changelog says about anchors, in its order."""
         changes = list(changes)
         self._metrics.anchors_followed.inc(self._replica.follow(changes))
         for change in changes:

@@ -17,6 +17,7 @@ from stream_adapter.encode.base import Encoder
 from stream_adapter.events import PRESENCE_PREFIX
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay
+from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
@@ -42,6 +43,7 @@ class Processor:
         encoder: decoded pictures to unit vectors.
         explaining: what was said about a batch to prediction events.
         limit: stops the worker when too many events are bad.
+        foreign: sets aside what the changelog has of others.
         metrics: where everything is counted.
         clock: monotonic seconds.
         observer: looks on.
@@ -55,6 +57,7 @@ class Processor:
         encoder: Encoder,
         explaining: Explaining,
         limit: DeadLetterLimit,
+        foreign: Foreign,
         metrics: Metrics,
         clock: Callable[[], float],
         observer: Observer | None = None,
@@ -65,6 +68,7 @@ class Processor:
         self._encoder = encoder
         self._explaining = explaining
         self._limit = limit
+        self._foreign = foreign
         self._metrics = metrics
         self._clock = clock
         self._observer = observer or NullObserver()
@@ -157,11 +161,9 @@ class Processor:
 
         Returns:
             What is to be written because of it, without positions; mostly nothing.
-
-        Raises:
-            FingerprintMismatch: an anchor comes from another encoder.
         """
         parts = self.parts
+        changes = list(self._foreign.sift(changes))
         parts.labels.follow(change for change in changes if not change.key.startswith(PRESENCE_PREFIX))
         parts.sharing.follow(change for change in changes if change.key.startswith(PRESENCE_PREFIX))
         parts.positions.update(positions or {})
@@ -179,7 +181,12 @@ class Processor:
         self.parts.labels.undo(outputs)
 
     def warm_up(self) -> None:
-        """Run the model once, so that the first event is not the slow one."""
+        """All anchors are read back: run the model once, so that the first event is not the slow one.
+
+        Raises:
+            FingerprintMismatch: most anchors are another encoder's.
+        """
+        self._foreign.start_is_over(self.adapter.n_anchors)
         self._encoder.warm_up()
 
     def _predict(self, under_way: UnderWay) -> Prediction:

@@ -8,7 +8,7 @@ import structlog
 
 from stream_adapter.config import EventsConfig
 from stream_adapter.encode.base import Encoder, Prepared
-from stream_adapter.errors import EventError, UnexpectedFailure, UnknownLabel
+from stream_adapter.errors import EventError, MalformedEvent, UnexpectedFailure, UnknownLabel
 from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
 from stream_adapter.events.formats import declared_type, found_type
 from stream_adapter.events.wire_format import event_format
@@ -16,6 +16,8 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import UNREADABLE, Record
 
 log = structlog.get_logger(__name__)
+
+_LONGEST = 8_192  # bytes of an id, a source, a label, a key
 
 Refused = tuple[Record, EventError]
 
@@ -103,6 +105,7 @@ class Reader:
     def _parse(self, record: Record) -> ImageEvent:
         try:
             event = self._format(record)
+            _check_lengths(event)
             if self._reject_unknown_labels and event.label is not None:
                 self._labels.check(event.label)
         except EventError:
@@ -130,6 +133,19 @@ class Reader:
             self._failures.add(failure)
             log.error("unexpected error", stage=stage, at=f"{record.partition}@{record.offset}", exc_info=error)
         return UnexpectedFailure(stage, error)
+
+
+def _check_lengths(event: ImageEvent) -> None:
+    """Refuse what would make prediction and anchor larger than their topics take.
+
+    Raises:
+        MalformedEvent: naming the part.
+    """
+    parts = {"id": event.id, "source": event.source, "label": event.label, "fingerprint": event.fingerprint}
+    lengths = {name: len(text.encode()) for name, text in parts.items() if text is not None}
+    for name, length in {**lengths, "key": len(event.record.key or b"")}.items():
+        if length > _LONGEST:
+            raise MalformedEvent(f"the event's {name} has {length} bytes, more than {_LONGEST}; send a shorter one")
 
 
 class KnownLabels:

@@ -18,7 +18,6 @@ from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor, Origin
 from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.adapter.anchors.results import LearnResult, Removed
-from stream_adapter.errors import FingerprintMismatch
 from stream_adapter.events import AnchorRecord, anchor_tombstone
 from stream_adapter.metrics import Metrics, value_of
 from stream_adapter.transport.base import OutRecord, Partition
@@ -110,18 +109,13 @@ class Replica:
         return outputs
 
     def follow(self, changes: Iterable[Change]) -> int:
-        """Take in what the changelog says about anchors, in its order; returns how many changes were not our own.
-
-        Raises:
-            FingerprintMismatch: an anchor comes from another encoder.
-        """
+        """Take in what the changelog says about anchors, in its order; returns how many changes were not our own."""
         foreign = 0
         learned: list[Anchor] = []
         deleted: list[str] = []
         for change in changes:
             anchor = None
             if isinstance(change.content, AnchorRecord):
-                self._check_fingerprint(change.content)
                 anchor = _anchor(change.content)
             foreign += not change.own
             if change.key in self._in_flight:
@@ -207,14 +201,6 @@ class Replica:
     def _count(self, removed: Iterable[Removed]) -> None:
         for anchor in removed:
             self._metrics.anchors_removed.labels(reason=value_of(anchor.reason)).inc()
-
-    def _check_fingerprint(self, record: AnchorRecord) -> None:
-        if record.fingerprint != self._fingerprint:
-            raise FingerprintMismatch(
-                f"anchor {record.anchor_id} was made by encoder {record.fingerprint}, this worker runs "
-                f"{self._fingerprint}; use the encoder that made the anchors, or a new anchors topic "
-                "(`kafka.topics.anchors`) for the new encoder"
-            )
 
 
 def _id(output: OutRecord) -> str:

@@ -26,11 +26,14 @@ from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
 from stream_adapter.service.health import Health
 from stream_adapter.service.http import HttpServer, build_app
+from stream_adapter.service.outage import Outage
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.service.worker import Worker
 from stream_adapter.snapshots import SnapshotFolder
+from stream_adapter.transport.base import Sink, Source
 from stream_adapter.transport.opening import transport_of
+from stream_adapter.transport.transport import Transport
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +96,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
             notify=partial(_notify, page),
             observer=page,
         )
-        changelog = transport.open_changelog(writer)
+        outage = Outage(health, metrics, clock)
+        changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
         snapshots = None
         if config.snapshots.folder is not None:
@@ -122,7 +126,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 min_labels=config.drift.min_labels,
             )
             page.open(facts, lambda: View.of(processor.adapter, processor.parts.watching.damping))
-        source, sink = transport.connect(stack)
+        source, sink = outage.wait_out(lambda: _connect(transport, stack))
         yield Worker(
             source=source,
             sink=sink,
@@ -134,8 +138,17 @@ def open_worker(config: Config) -> Iterator[Worker]:
             drain_s=config.service.drain_s,
             snapshots=snapshots,
             supervise=partial(_check_http, http),
+            outage=outage,
             clock=clock,
         )
+
+
+def _connect(transport: Transport, stack: contextlib.ExitStack) -> tuple[Source, Sink]:
+    """Source and sink, to be closed by `stack`; where only one of them can be opened, it is closed at once."""
+    with contextlib.ExitStack() as attempt:
+        ends = transport.connect(attempt)
+        stack.enter_context(attempt.pop_all())
+    return ends
 
 
 def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextlib.ExitStack) -> Page | None:

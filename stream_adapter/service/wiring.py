@@ -18,6 +18,7 @@ from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.journey.explaining import Explaining
+from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.observing import Observer
 from stream_adapter.journey.parts import Parts
@@ -137,6 +138,7 @@ def make_processor(
         encoder=encoder,
         explaining=Explaining(vocabulary, fingerprint, config.top_k),
         limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
+        foreign=Foreign(fingerprint=fingerprint, dimension=adapter.dimension, metrics=metrics),
         metrics=metrics,
         clock=clock,
         observer=observer,

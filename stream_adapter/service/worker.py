@@ -46,6 +46,7 @@ class Worker:
     Args:
         metrics: stage "commit", lag, readiness; public, for whoever runs the worker in its own process.
         health: told of progress and readiness.
+        outage: told of a transport that does not answer.
         snapshots: the state on the disk, where it is kept.
         drain_s: seconds to finish and commit what is under way when it stops.
         supervise: called in every step of the loop; raises when something that the worker depends on has died.
@@ -63,6 +64,7 @@ class Worker:
         metrics: Metrics,
         health: Health,
         drain_s: float,
+        outage: Outage | None = None,
         snapshots: Snapshots | None = None,
         supervise: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -85,7 +87,7 @@ class Worker:
             poll=self._poll_nothing,
             clock=clock,
         )
-        self._outage = Outage(health, clock)
+        self._outage = outage or Outage(health, metrics, clock)
         self._assigned: frozenset[Partition] = frozenset()
         self._behind = False  # of what the former owners of new partitions learned
         self._lag_due_at = 0.0
@@ -123,18 +125,17 @@ class Worker:
     def restore(self) -> None:
         """Read the anchors back and warm the model up: the first event is like any other.
 
+        Where nobody answers, that is waited out.
+
         Raises:
             TransportError: the anchors cannot be read.
             SnapshotError: the folder of snapshots cannot be used.
-            FingerprintMismatch: they come from another encoder.
+            FingerprintMismatch: most of them come from another encoder.
         """
         started = self._clock()
-        if self._snapshots is not None and self._snapshots.restore():
+        if self._snapshots is not None and self._outage.wait_out(self._snapshots.restore):
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
-        for changes in in_larger_portions(self._changelog.read_to_end(), RESTORED_AT_ONCE):
-            self._processor.apply(changes, positions=self._changelog.positions)
-            self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
-            self._health.progress()
+        self._outage.wait_out(self._read_back)
         self._processor.warm_up()
         # Ready means: it answers as the workers that wrote these anchors do, so all of them must be in force.
         while self._processor.adapter.pending:
@@ -146,6 +147,13 @@ class Worker:
         self._health.set("model_warm", True)
         anchors = self._processor.adapter.n_anchors
         log.info("restored", anchors=anchors, seconds=round(self._clock() - started, 3))
+
+    def _read_back(self) -> None:
+        """Called again, it goes on where it was interrupted."""
+        for changes in in_larger_portions(self._changelog.read_to_end(), RESTORED_AT_ONCE):
+            self._processor.apply(changes, positions=self._changelog.positions)
+            self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
+            self._health.progress()
 
     def _step(self) -> None:
         """One step of the loop; returns quickly, and makes progress or says why not.

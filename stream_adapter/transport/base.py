@@ -92,6 +92,18 @@ class CommitAborted(TransportError):
     """
 
 
+class OutputsTooLarge(CommitAborted):
+    """A commit was undone because of outputs that their topic does not take; the others can be committed without them.
+
+    Attributes:
+        outputs: those that are too large.
+    """
+
+    def __init__(self, message: str, outputs: Sequence[OutRecord]) -> None:
+        super().__init__(message)
+        self.outputs = outputs
+
+
 class Source(Protocol):
     """Where events come from. Used by one thread."""
 
@@ -154,6 +166,7 @@ class Sink(Protocol):
         Raises:
             TransportError: the outputs could not be written; no position was recorded.
             CommitAborted: the commit was undone; the batch can be processed again.
+            OutputsTooLarge: that, and it would be again with these outputs in it.
             Unreachable: nobody answers, or nobody can say what became of it; the same commit, or what is left of it
                 when partitions move away, is to be asked for again.
             Fenced: another worker took over this one's identity.

@@ -203,9 +203,7 @@ class MemoryChangelog:
         written = self._sink.records["anchors"] if self._sink is not None else []
         for output in written[self._echoed :]:
             record = Record(Partition("anchors", 0), len(self._changes), 0, output.key, output.value, output.headers)
-            change = change_of(record, self._writer)
-            if change is not None:
-                self._changes.append(change)
+            self._changes.append(change_of(record, self._writer))
         self._echoed = len(written)
 
 

@@ -111,6 +111,7 @@ def test_it_is_a_cloud_event_about_the_image_event() -> None:
         "ce_time": "2026-01-02T03:04:05.678Z",
         "ce_subject": "42",
         "content-type": "application/json",
+        "format": "1",
     }
 
 

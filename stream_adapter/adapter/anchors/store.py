@@ -72,8 +72,11 @@ class AnchorStore:
         """Whether it is a class of the vocabulary."""
         return label in self._class_index
 
-    def set_classes(self, class_names: Sequence[str], renamed: Mapping[str, str]) -> None:
+    def set_classes(self, class_names: Sequence[str], renamed: Mapping[str, str]) -> NDArray[np.int64]:
         """Go over to another vocabulary that has the classes of all anchors, some of them under another name.
+
+        Returns:
+            Int64 (C before,): which class each former one is now; 0 for those without anchors.
 
         Raises:
             KeyError: an anchor's class is not in it.
@@ -85,7 +88,9 @@ class AnchorStore:
         self._class_names, self._class_index = tuple(class_names), index
         self._classes[: self._size] = to[self.classes]
         self._counts = np.bincount(self.classes, minlength=len(class_names))
-        self._digest = sum(map(self._member, range(self._size))) % (1 << 8 * DIGEST_BYTES)
+        if renamed:
+            self._digest = sum(map(self._member, range(self._size))) % (1 << 8 * DIGEST_BYTES)
+        return to
 
     @property
     def vectors(self) -> NDArray[np.float32]:

@@ -109,6 +109,11 @@ class AnchorWeights:
             np.fill_diagonal(near, 1.0)
             store.crowding[slots] = near.sum(axis=1, dtype=np.float64)
 
+    def set_classes(self, to: NDArray[np.int64]) -> None:
+        """Classes have other numbers: int64 (C before,), which one each former one is now; none were merged."""
+        if self._log is not None:
+            self._log = [WeightChanges(vectors, to[classes], changes) for vectors, classes, changes in self._log]
+
     def update(self, gone: list[Displaced], new: NDArray[np.int64]) -> None:
         """Anchors have left the store and others, in slots int64 (n,), have come since weights were last level."""
         store = self._store

@@ -10,6 +10,7 @@ from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.learner import Events
 from stream_adapter.adapter.mixture.backend import Array, Backend
 from stream_adapter.adapter.mixture.constants import COPY
+from stream_adapter.adapter.mixture.other_classes import over_other_classes
 from stream_adapter.adapter.packing import Arrays, array_of
 from stream_adapter.errors import SnapshotError
 
@@ -107,29 +108,11 @@ class Window:
         np.fill_diagonal(near, 1.0)
         self._crowding[: self._held] = near.sum(axis=1, dtype=np.float64)
 
-    def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
-        """Go over to other classes: int64 (C,), which former one each is, −1 where it is new."""
-        backend, xp = self._backend, self._backend.xp
-        zero_shot = backend.zeros(self._size, len(classes))
-        if self._held:
-            before, vectors = backend.get(self.zero_shot), backend.get(self.vectors)
-            kept, new = np.flatnonzero(former >= 0), np.flatnonzero(former < 0)
-            weights = np.zeros((self._held, len(classes)))
-            weights[:, kept] = before[:, former[kept]]
-            # p = e^(logit − norm): the norm from the class that was likeliest, whose text may have changed its place.
-            best = np.where(np.isin(np.arange(before.shape[1]), former[kept]), before, 0.0).argmax(axis=1)
-            now = np.full(before.shape[1], -1)
-            now[former[kept]] = kept
-            if (now[best] < 0).any():  # nothing that was likely is left
-                logits = classes.logit_scale * (vectors @ classes.texts.T)
-                self._zero_shot = zero_shot
-                self._zero_shot[: self._held] = backend.softmax(backend.put(logits))
-                return
-            likeliest = before[np.arange(self._held), best].astype(np.float64)
-            norm = classes.logit_scale * np.einsum("nd,nd->n", vectors, classes.texts[now[best]]) - np.log(likeliest)
-            weights[:, new] = np.exp(classes.logit_scale * (vectors @ classes.texts[new].T) - norm[:, None])
-            zero_shot[: self._held] = backend.put((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
-        self._zero_shot = xp.asarray(zero_shot)
+    def set_classes(self, classes: Classes, same: NDArray[np.int64]) -> None:
+        """Go over to other classes: int64 (C,), the former one with the same text, −1 where there is none."""
+        zero_shot = self._backend.zeros(self._size, len(classes))
+        zero_shot[: self._held] = over_other_classes(self.zero_shot, self.vectors, classes, same, self._backend)
+        self._zero_shot = zero_shot
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The window as arrays, oldest event first."""

@@ -122,7 +122,7 @@ def _rules(config: Config, role: str, topics: Mapping[str, TopicState | None]) -
     if role == "predictions":
         return (
             _Rule("warning", "cleanup.policy", delete, "delete", "compaction keeps one prediction of each key"),
-            _Rule("error", "max.message.bytes", _at_least(2**16), str(2**20), "a refused prediction stops the worker"),
+            _Rule("error", "max.message.bytes", _at_least(2**16), str(2**20), "a prediction that is refused is lost"),
         )
     if role == "anchors":
         return _ANCHOR_RULES
@@ -221,7 +221,7 @@ _ANCHOR_RULES = (
     ),
     _Rule(
         "error", "max.message.bytes", _at_least(_SMALL_RECORD), str(2**20),
-        "an anchor or the evidence on many classes may be refused, which stops the worker",
+        "an anchor or the evidence on many classes may be refused: it then is forgotten, or unknown to other workers",
     ),
     _Rule(
         "warning", "delete.retention.ms", _at_least(DAY_MS), str(7 * DAY_MS),
