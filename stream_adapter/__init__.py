@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stream_adapter.errors import StreamAdapterError
     from stream_adapter.transport.transport import Transport
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Adapter",

@@ -1,6 +1,7 @@
 """A whole worker from a configuration: models, transport, snapshots, HTTP and the journey of a batch."""
 
 import contextlib
+import importlib.util
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from stream_adapter import __version__
 from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
-from stream_adapter.encode.clip import pick_device
 from stream_adapter.encode.loading import load_models
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.journey.batching import Batcher
@@ -83,7 +83,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             surroundings=Surroundings(
                 clock=clock,
                 background=background,
-                device=str(pick_device(config.encoder.device)),
+                device=_device(config.encoder.device),
                 slot=slot,
                 publishes=True,
                 seed=config.adapter.seed,
@@ -149,6 +149,15 @@ def _connect(transport: Transport, stack: contextlib.ExitStack) -> tuple[Source,
         ends = transport.connect(attempt)
         stack.enter_context(attempt.pop_all())
     return ends
+
+
+def _device(wanted: str) -> str:
+    """Where the learner computes: with NumPy where torch is not installed, because the encoder needs none."""
+    if importlib.util.find_spec("torch") is None:
+        return "numpy"
+    from stream_adapter.encode.clip import pick_device
+
+    return str(pick_device(wanted))
 
 
 def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextlib.ExitStack) -> Page | None:
