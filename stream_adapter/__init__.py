@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stream_adapter.encode.base import Encoder
     from stream_adapter.encode.loading import load_models
     from stream_adapter.errors import StreamAdapterError
+    from stream_adapter.events.label import LabelEvent
+    from stream_adapter.operations.labels import send_labels
     from stream_adapter.transport.transport import Transport
 
 __version__ = "0.2.0"
@@ -36,6 +38,7 @@ __all__ = [
     "EncoderConfig",
     "Events",
     "Explanation",
+    "LabelEvent",
     "Labels",
     "Learner",
     "Prediction",
@@ -48,6 +51,7 @@ __all__ = [
     "VocabularyConfig",
     "__version__",
     "load_models",
+    "send_labels",
 ]
 
 _HOMES = {
@@ -63,6 +67,8 @@ _HOMES = {
     "encode.base": ("Encoder",),
     "encode.loading": ("load_models",),
     "errors": ("StreamAdapterError",),
+    "events.label": ("LabelEvent",),
+    "operations.labels": ("send_labels",),
     "transport.transport": ("Transport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,15 +13,33 @@ from pydantic import ValidationError
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor, Origin
+from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.config import AdapterConfig
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import AnchorError, SnapshotError, VocabularyError
-from stream_adapter.events import ClassScore, Neighbour
-from stream_adapter.journey.explaining import Asked, Explaining
+from stream_adapter.journey.explaining import Explaining
 from stream_adapter.page.explaining import explain
 from stream_adapter.snapshots import file
 
 _KIND = "classifier"
+
+
+class ClassScore(NamedTuple):
+    """A class with its probability under both models, what it is taken for, and how present it is held to be."""
+
+    label: str
+    adapted: float
+    zero_shot: float
+    kind: ClassKind
+    presence: float
+
+
+class Neighbour(NamedTuple):
+    """A labelled picture that is near, and its cosine with the one in question."""
+
+    id: str
+    label: str
+    cosine: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +161,13 @@ class Classifier:
     def explain(self, vector: ArrayLike, top: int = 5) -> Explanation:
         """Why a picture, a unit vector (d,), gets its answer; raises as `predict_proba`."""
         prediction = self.adapter.predict(_rows(np.asarray(vector)[None]))
-        (said,) = Explaining(self.vocabulary, "", top).describe([Asked()], prediction)
-        return Explanation(tuple(explain(said)), said.top, said.anchors, said.novelty)
+        (said,) = Explaining(self.vocabulary, "", top).describe(prediction)
+        return Explanation(
+            tuple(explain(said)),
+            tuple(ClassScore(**score) for score in said["top"]),
+            tuple(Neighbour(**anchor) for anchor in said["anchors"]),
+            said["novelty"],
+        )
 
     def save(self, path: str | Path) -> None:
         """Write all that was learned, classes and settings into one checksummed safetensors file.

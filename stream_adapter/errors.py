@@ -20,6 +20,7 @@
         ├── UndecodableImage       stage "decode": not an image, truncated, too large
         ├── ForeignVector          stage "encode": an embedding of another encoder, or not a unit vector
         ├── UnknownLabel           stage "label": the label is not in the vocabulary
+        ├── LabelWithoutEvent      stage "label": a label that came alone, and whose event is not known
         └── UnexpectedFailure      any stage: an exception that nobody foresaw, of which the message names the class
 
 An `EventError` is somebody's data and never stops the worker; all others do, with a message that says what
@@ -143,6 +144,12 @@ class ForeignVector(EventError):
 
 class UnknownLabel(EventError):
     """The label is not a class of the vocabulary and the policy is `reject`."""
+
+    stage = "label"
+
+
+class LabelWithoutEvent(EventError):
+    """A label that came apart from its event, of which nothing is known, or nothing any more."""
 
     stage = "label"
 

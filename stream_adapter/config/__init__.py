@@ -20,6 +20,7 @@ from stream_adapter.config.sections import (
     FilesConfig,
     KafkaConfig,
     KafkaTopics,
+    LabelsConfig,
     PageConfig,
     SnapshotsConfig,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "FilesConfig",
     "KafkaConfig",
     "KafkaTopics",
+    "LabelsConfig",
     "LatentUpdatesConfig",
     "MixtureConfig",
     "PageConfig",

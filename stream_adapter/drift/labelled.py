@@ -62,9 +62,7 @@ class LabelMonitor:
         harmed = [(event_id, now[label]) for event_id, label in self._harmed_ids if label in now]
         self._harmed_ids = deque(harmed, maxlen=_REMEMBERED)
 
-    def _use(
-        self, class_names: Sequence[str], canary: NDArray[np.bool_], settings: DriftSettings
-    ) -> NDArray[np.int64]:
+    def _use(self, class_names: Sequence[str], canary: NDArray[np.bool_], settings: DriftSettings) -> NDArray[np.int64]:
         self._class_names, self._canary = tuple(class_names), canary
         self._group_names, self._groups = settings.groups_of(class_names)
         # What metrics and reports show: a set that the configuration bounds, not the vocabulary.

@@ -22,6 +22,7 @@ class AnchorRecord:
         event_source: with `event_id` CloudEvents' identity of the labelled event.
         topic: with `partition` and `offset` where the labelled event was.
         fingerprint: the encoder that made the vector.
+        annotator: who labelled it; empty where nobody says.
     """
 
     anchor_id: str
@@ -34,6 +35,7 @@ class AnchorRecord:
     partition: int
     offset: int
     fingerprint: str
+    annotator: str = ""
 
     @property
     def stamp(self) -> tuple[int, int, int]:
@@ -58,6 +60,8 @@ class AnchorRecord:
             "writer": writer,
             FORMAT: str(ANCHOR_FORMAT),
         }
+        if self.annotator:
+            headers["annotator"] = self.annotator
         return OutRecord(
             "anchors",
             self.anchor_id.encode(),
@@ -96,6 +100,7 @@ class AnchorRecord:
                 partition=partition,
                 offset=offset,
                 fingerprint=fields["fingerprint"],
+                annotator=fields.get("annotator", ""),
             )
         except (KeyError, ValueError) as error:
             raise MalformedEvent(

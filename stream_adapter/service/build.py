@@ -72,6 +72,9 @@ def open_worker(config: Config) -> Iterator[Worker]:
         writer = uuid.uuid4().hex
         transport = transport_of(config)
         slot = transport.worker_name or writer  # under which it publishes what its traffic says
+        labels = transport.open_labels() if config.labels.wait_max_events else None
+        if labels is not None:
+            stack.callback(labels.close)
         # Two: what readiness waits for must not wait for a graph of all anchors.
         background = ThreadPoolExecutor(2, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
@@ -95,6 +98,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             clock=clock,
             notify=partial(_notify, page),
             observer=page,
+            waiting_partitions=0 if labels is None else labels.partitions,
         )
         outage = Outage(health, metrics, clock)
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
@@ -135,6 +139,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             batcher=Batcher(config.batch.max_batch, config.batch.max_wait_ms / 1e3, clock),
             metrics=metrics,
             health=health,
+            labels=labels,
             drain_s=config.service.drain_s,
             snapshots=snapshots,
             supervise=partial(_check_http, http),

@@ -134,7 +134,12 @@ class Writer:
             # A broker refuses records from the future; an event whose producer's clock is fast must not stop us.
             timestamp_ms = min(timestamp_ms, int(self._clock() * 1000))
         return producer.send(
-            topic, value=output.value, key=output.key, headers=list(output.headers), timestamp_ms=timestamp_ms
+            topic,
+            value=output.value,
+            key=output.key,
+            headers=list(output.headers),
+            timestamp_ms=timestamp_ms,
+            partition=output.partition,
         )
 
 
@@ -145,4 +150,6 @@ def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
         "anchors": topics.anchors,
         "dead_letters": topics.dead_letters,
         "drift": topics.drift,
+        "waiting": topics.waiting,
+        "labels": topics.labels,
     }
