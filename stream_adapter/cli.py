@@ -71,6 +71,30 @@ def run(file: ConfigFile) -> None:
 
 
 @app.command()
+def serve(file: ConfigFile) -> None:
+    """Answer `POST /predict` with what workers have learned, without reading images, until SIGTERM or SIGINT."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from stream_adapter.service.serving import serve as serve_replica
+
+    serve_replica(load_config(file))
+
+
+@app.command()
+def predict(
+    file: ConfigFile,
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what would be said about pictures now, with all that was learned. Exit status 1 where one cannot be used."""
+    from stream_adapter.operations.predicting import predict_files, show
+
+    answers = predict_files(load_config(file), pictures)
+    show(answers, as_json=as_json)
+    if any("error" in answer for answer in answers):
+        raise typer.Exit(1)
+
+
+@app.command()
 def validate(file: ConfigFile) -> None:
     """Check a configuration file and report every problem; starts nothing. Exit status 2 when it is not valid.
 

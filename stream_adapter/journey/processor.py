@@ -40,7 +40,7 @@ def _in_turn(method: "Callable[Concatenate[Processor, P], T]") -> "Callable[Conc
     """Nobody else looks at the adapter meanwhile."""
 
     @wraps(method)
-    def taking_turns(self: "Processor", *args: P.args, **kwargs: P.kwargs) -> T:
+    def taking_turns(self: "Processor", /, *args: P.args, **kwargs: P.kwargs) -> T:
         with self._turn:
             return method(self, *args, **kwargs)
 
