@@ -22,6 +22,7 @@ from stream_adapter.config.sections import (
     KafkaTopics,
     LabelsConfig,
     PageConfig,
+    PredictConfig,
     SnapshotsConfig,
 )
 from stream_adapter.config.values import FilePath
@@ -42,6 +43,7 @@ __all__ = [
     "LatentUpdatesConfig",
     "MixtureConfig",
     "PageConfig",
+    "PredictConfig",
     "PreprocessConfig",
     "RefitConfig",
     "Section",

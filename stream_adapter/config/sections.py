@@ -195,6 +195,25 @@ class PageConfig(Section):
         return self
 
 
+class PredictConfig(Section):
+    """`POST /predict`: who may ask, and how much."""
+
+    mode: Annotated[Literal["auto", "off", "on"], BeforeValidator(_words)] = "auto"
+    token: SecretStr | None = None
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    max_batch: PositiveInt = 16
+    max_waiting: PositiveInt = 64
+
+    @model_validator(mode="after")
+    def _token_where_it_protects(self) -> "PredictConfig":
+        given = self.token.get_secret_value() if self.token is not None else ""
+        if 0 < len(given) < TOKEN_LENGTH:
+            raise ValueError(f"`token` is too short to be safe; take at least {TOKEN_LENGTH} random characters")
+        if self.mode == "on" and not given:
+            raise ValueError("`mode: on` answers anybody who reaches the port; set a `token`, or `mode: auto`")
+        return self
+
+
 def _with_canaries(adapter: AdapterConfig) -> AdapterConfig:
     return adapter.model_copy(update={"canaries": tuple(map(canonical_name, adapter.canaries))})
 
@@ -223,6 +242,7 @@ class Config(Section):
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
     page: PageConfig = PageConfig()
+    predict: PredictConfig = PredictConfig()
 
     @model_validator(mode="after")
     def _files_are_named(self) -> "Config":

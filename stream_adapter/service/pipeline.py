@@ -14,7 +14,7 @@ from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
 from stream_adapter.seldom import Seldom
-from stream_adapter.transport.base import Commit, CommitAborted, OutputsTooLarge, OutRecord, Partition, Record, Sink
+from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord, Partition, Record, Sink
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.labels import Arrivals
 
@@ -177,8 +177,8 @@ class Pipeline:
                     with self._metrics.stage("commit", len(commit.outputs)):
                         self._sink.commit(commit)
                 break
-            except OutputsTooLarge as error:
-                too_large += error.outputs
+            except OutputTooLarge as error:
+                too_large.append(error.output)
                 self._count_too_large(error)
             except CommitAborted as error:
                 if self._clock() > give_up_at:
@@ -189,13 +189,12 @@ class Pipeline:
         self._undo([output for _, dropped in parts for output in dropped])
         return outcomes
 
-    def _count_too_large(self, error: OutputsTooLarge) -> None:
+    def _count_too_large(self, error: OutputTooLarge) -> None:
         """One record must not stop every worker that computes it; but people must hear of it."""
-        for output in error.outputs:
-            self._metrics.outputs_too_large.labels(channel=output.channel).inc()
-        first = error.outputs[0]
-        of = str(first.source) if first.source is not None else (first.key or b"").decode(errors="replace")
-        self._say("left out outputs that are too large", error=str(error), channel=first.channel, first_of=of)
+        output = error.output
+        self._metrics.outputs_too_large.labels(channel=output.channel).inc()
+        of = str(output.source) if output.source is not None else (output.key or b"").decode(errors="replace")
+        self._say("left out an output that is too large", error=str(error), channel=output.channel, of=of)
 
     def _undo(self, outputs: Sequence[OutRecord]) -> None:
         def undo() -> Outcome:
