@@ -67,7 +67,7 @@ def anchors_suspicious(file: ConfigFile, limit: Limit = None, as_json: AsJson = 
     from stream_adapter.operations import showing
     from stream_adapter.operations.suspicious import suspects
 
-    showing.show_suspects(suspects(config.load(file)), limit, as_json=as_json)
+    showing.show_suspects(suspects(load_config(file)), limit, as_json=as_json)
 
 
 @anchors_app.command("delete")
