@@ -10,7 +10,7 @@ from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.polling import record_of
 from stream_adapter.transport.kafka.reading import TopicReader
 from stream_adapter.transport.kafka.topics import require_topics
-from stream_adapter.transport.labels import Arrivals, merged_positions, position_in
+from stream_adapter.transport.labels import LABELS_AT_ONCE, Arrivals, merged_positions, position_in
 
 _PORTION = 1_000
 _ASK_MS = 15_000
@@ -35,6 +35,7 @@ class KafkaLabelFeed:
         self._applied: dict[int, dict[int, int]] = {}  # of each of these, how far its labels were applied
         self._read: dict[int, int] | None = None  # how far labels were read; None: for nobody yet
         self._polled: list[Record] = []
+        self._unread: list[Record] = []
         self._restored: frozenset[int] = frozenset()
         self.exhausted = False
 
@@ -68,7 +69,11 @@ class KafkaLabelFeed:
         self._polled += [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
         if self._ends:
             self._restored |= self._ended()
-        labels = () if self._ends else self._labels.new()
+        labels: list[Record] = []
+        if not self._ends:
+            # Few at a time: a batch that comes meanwhile waits behind them.
+            unread = self._unread or self._labels.new()
+            labels, self._unread = unread[:LABELS_AT_ONCE], unread[LABELS_AT_ONCE:]
         for record in labels:
             assert self._read is not None
             self._read[record.partition.number] = record.offset + 1
@@ -95,7 +100,7 @@ class KafkaLabelFeed:
             positions = merged_positions([*self._applied.values(), *([] if self._read is None else [self._read])])
             if not self._labels.seek(positions):  # of labels that are gone since, none can be applied
                 self._labels.seek({})
-            self._read, self._applied = positions, {}
+            self._read, self._applied, self._unread = positions, {}, []
         self._ends = {number: end for number, end in self._ends.items() if number not in done}
         return done
 
