@@ -84,8 +84,9 @@ def show_suspects(found: Suspects, limit: int | None, *, as_json: bool) -> None:
         (one.name or "–", *map(str, (one.anchors, one.contradicted, one.harmed, one.helped)))
         for one in found.annotators
     ]
-    columns = ("annotator", "anchors", "contradicted", "harmed", "helped")
-    print_table(columns, totals, total=len(totals), noun="annotators")
+    print_table(
+        ("annotator", "anchors", "contradicted", "harmed", "helped"), totals, total=len(totals), noun="annotators"
+    )
 
 
 def show_export(state: PastState, output: Path) -> None:
