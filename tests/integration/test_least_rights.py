@@ -147,7 +147,7 @@ def journey(config: KafkaConfig) -> None:
         labels.assign(frozenset({0}))
         wait_for(lambda: labels.poll().restored, what="the waiting events")
         labels.poll()
-        channels = ("predictions", "dead_letters", "drift", "waiting")
+        channels = ("predictions", "dead_letters", "drift", "waiting", "labels")
         outputs = [OutRecord(channel, b"key", b"value") for channel in channels]
         sink.commit(Commit([*outputs, OutRecord("anchors", b"key", None)], commit_of(records).positions))
         changelog.poll()
