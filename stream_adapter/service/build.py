@@ -16,6 +16,7 @@ from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.clip import pick_device
 from stream_adapter.encode.loading import load_models
+from stream_adapter.encode.threads import Threaded
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.journey.watching import log_alarm
@@ -63,7 +64,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
             http.start()
             stack.callback(http.stop)
             log.info("http", host=config.service.host, port=http.port, page=page is not None)
-        encoder, vocabulary = load_models(config.encoder, config.vocabulary)
+        loaded, vocabulary = load_models(config.encoder, config.vocabulary)
+        encoder = Threaded(loaded, config.encoder.threads)
         metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": vocabulary.hash})
         log.info(
             "model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=len(vocabulary.class_names)
