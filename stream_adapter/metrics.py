@@ -36,17 +36,19 @@ KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
 ALARMS = tuple(kind for kind in get_args(AlarmKind) if kind != "status")  # a status is no alarm
 LABEL_OUTCOMES = (
-    *("learned", "corrected", "folded", "unknown"),
+    *("learned", "corrected", "folded", "unknown", "withdrawn"),
     *(value_of(reason) for reason in get_args(IgnoredReason) if reason != "unknown label"),
 )
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
 CHANNELS = ("predictions", "anchors", "dead_letters", "drift")
 FOREIGN = ("other_encoder", "other_length", "newer_format", "garbage")
+HTTP_OUTCOMES = ("answered", "refused", "busy")
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
 
 _TYPES = ("declared", "found")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_DELAYS = (1.0, 10.0, 60.0, 600.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0, 604_800.0)
 _SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -120,6 +122,14 @@ class Metrics:
             "event_times_ahead", "Events whose time was too far ahead and did not count.", **made
         )
         self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
+        self.label_delay = Histogram(
+            "label_delay_seconds",
+            "Seconds from an event to its first label, of labels that came alone.",
+            buckets=_DELAYS,
+            **made,
+        )
+        self.waiting_events = Gauge("waiting_events", "Events that are kept for labels to come.", **made)
+        self.waiting_labels = Gauge("waiting_labels", "Labels whose event is not known, or not yet.", **made)
         self.scored = Counter("scored", "Labelled events scored before they were learned.", ["group"], **made)
         self.correct = Counter("correct", "Scored events that a model had right.", ["group", "model"], **made)
         self.accuracy = Gauge(
@@ -193,6 +203,11 @@ class Metrics:
             "snapshot_seconds", "Seconds that packing and writing a snapshot took.", buckets=_SECONDS, **made
         )
         self.snapshot_bytes = Gauge("snapshot_bytes", "Size of the newest snapshot.", **made)
+        self.http_predictions = Counter("http_predictions", "Requests for predictions.", ["outcome"], **made)
+        self.http_latency = Histogram(
+            "http_prediction_seconds", "Seconds from a request for predictions to its answer.", buckets=_SECONDS, **made
+        )
+        self.http_compute = Counter("http_compute_seconds", "Seconds spent on answering requests.", **made)
         self.build = Info("build", "Version, encoder fingerprint and vocabulary hash.", **made)
 
         # A series that exists from the start shows a zero instead of a gap, and its first step counts: Prometheus takes
@@ -215,6 +230,7 @@ class Metrics:
             (self.drift_alarms, "kind", ALARMS),
             (self.set_aside, "reason", FOREIGN),
             (self.snapshots, "outcome", SNAPSHOT_OUTCOMES),
+            (self.http_predictions, "outcome", HTTP_OUTCOMES),
             (self.outputs_too_large, "channel", CHANNELS),
         ):
             for value in values:

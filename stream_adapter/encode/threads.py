@@ -3,12 +3,18 @@
 What the learner computes is too small to be shared out: two threads cost it a third more processor time.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-import torch
+from typing import Any
 
 from stream_adapter.encode.base import Encoder, Prepared, Vectors
+
+
+def with_threads(encoder: Encoder, threads: int | None) -> Encoder:
+    """The encoder with so many threads; None: as many as torch would take. One that loaded no torch stays as it is."""
+    torch = sys.modules.get("torch")
+    return encoder if torch is None else Threaded(encoder, threads or torch.get_num_threads(), torch)
 
 
 class Threaded:
@@ -16,15 +22,17 @@ class Threaded:
 
     Args:
         encoder: any.
-        threads: while it encodes; None: as many as torch would take.
+        threads: while it encodes.
+        torch: the module.
     """
 
-    def __init__(self, encoder: Encoder, threads: int | None) -> None:
+    def __init__(self, encoder: Encoder, threads: int, torch: Any) -> None:
         self._encoder = encoder
-        self._threads = threads or torch.get_num_threads()
+        self._threads = threads
+        self._torch = torch
         self.d, self.fingerprint = encoder.d, encoder.fingerprint
         self.prepare, self.check_vector = encoder.prepare, encoder.check_vector
-        torch.set_num_threads(1)
+        self._torch.set_num_threads(1)
 
     def encode(self, prepared: Sequence[Prepared]) -> Vectors:
         """See `Encoder.encode`."""
@@ -38,8 +46,8 @@ class Threaded:
 
     @contextmanager
     def _own_threads(self) -> Iterator[None]:
-        torch.set_num_threads(self._threads)
+        self._torch.set_num_threads(self._threads)
         try:
             yield
         finally:
-            torch.set_num_threads(1)
+            self._torch.set_num_threads(1)

@@ -40,6 +40,9 @@ class ReadBatch:
 class Reader:
     """Reads batches and decodes their pictures in a pool.
 
+    Attributes:
+        times: decides on the times of events and labels.
+
     Args:
         encoder: knows how its pictures are prepared and which vectors are its own.
         classes: class names of the vocabulary.
@@ -61,7 +64,8 @@ class Reader:
     ) -> None:
         self._encoder = encoder
         events = events or EventsConfig()
-        self._format = event_format(events, EventTimes(events.max_ahead_s, ahead=metrics.times_ahead.inc))
+        self.times = EventTimes(events.max_ahead_s, ahead=metrics.times_ahead.inc)
+        self._format = event_format(events, self.times)
         self._labels = KnownLabels(classes)
         self._reject_unknown_labels = reject_unknown_labels
         self._failures: set[tuple[str, type[Exception]]] = set()
@@ -86,6 +90,15 @@ class Reader:
                     events.append((event, None if is_vector else self._decoders.submit(self._decode, event)))
         self._metrics.stage_failed.labels(stage="parse").inc(len(refused))
         return ReadBatch(records, events, refused)
+
+    def check_label(self, label: str) -> None:
+        """Refuse a label that is no class, where those are to be refused.
+
+        Raises:
+            UnknownLabel: it is none.
+        """
+        if self._reject_unknown_labels:
+            self._labels.check(label)
 
     def decoded(self, batch: ReadBatch) -> tuple[list[ImageEvent], list[Prepared], list[Refused]]:
         """Wait for the pictures of a batch; those that cannot be decoded join the refused ones."""
@@ -123,8 +136,8 @@ class Reader:
         try:
             event = self._format(record)
             _check_lengths(event)
-            if self._reject_unknown_labels and event.label is not None:
-                self._labels.check(event.label)
+            if event.label is not None:
+                self.check_label(event.label)
         except EventError:
             raise
         except Exception as error:

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from stream_adapter.encode.threads import Threaded
+from stream_adapter.encode.threads import with_threads
 from tests.fakes import FakeEncoder
 
 
@@ -34,7 +34,7 @@ class Counting(FakeEncoder):
 def test_an_encoder_has_threads_of_its_own_and_all_else_has_one(given: int | None, expected: int) -> None:
     torch.set_num_threads(5)
     counting = Counting()
-    encoder = Threaded(counting, given)
+    encoder = with_threads(counting, given)
     assert torch.get_num_threads() == 1
     encoder.warm_up()
     encoder.encode([encoder.prepare(b"cat 1", "")])
@@ -44,5 +44,5 @@ def test_an_encoder_has_threads_of_its_own_and_all_else_has_one(given: int | Non
 
 def test_an_encoder_that_fails_leaves_one() -> None:
     with pytest.raises(ZeroDivisionError):
-        Threaded(Counting(fails=True), 4).encode([])
+        with_threads(Counting(fails=True), 4).encode([])
     assert torch.get_num_threads() == 1

@@ -60,7 +60,10 @@ class Estimate:
         """Let what has changed among the anchors be in force: their sums, and who is labelled. Whether anything has."""
         touched = self._sums.update()
         if len(touched):
-            self.model.learned(touched, self._prior(self.evidence, self.model.prior.bias))
+            prior = self.model.prior
+            if not np.array_equal(prior.labelled, self._anchors.counts > 0):
+                prior = self._prior(self.evidence, prior.bias)
+            self.model.learned(touched, prior)
         return len(touched) > 0
 
     def ask(self, window: Window, shift: Shift) -> None:

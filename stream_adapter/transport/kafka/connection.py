@@ -113,17 +113,20 @@ class Connection:
         options = {**_CONSUMER, **self.config.consumer, "enable_auto_commit": False, "allow_auto_create_topics": False}
         return self._make(KafkaConsumer, "kafka.consumer", {**options, **ours})
 
-    def member(self, **ours: Any) -> Any:
-        """The same as a member of a group, of the client that is configured.
+    def fast_consumer(self, **ours: Any) -> Any:
+        """The same for a worker, of the client that is configured; with `session_timeout_ms` a member of the group.
 
         Raises:
             TransportError: no broker answers, or an option is wrong.
         """
         if self.config.client == "kafka-python":
-            return self.consumer(partition_assignment_strategy=[StickyAssignor], **ours)
+            members = {"partition_assignment_strategy": [StickyAssignor]} if "session_timeout_ms" in ours else {}
+            return self.consumer(**{**members, **ours})
         from stream_adapter.transport.kafka import librdkafka
 
-        return self._make(librdkafka.Consumer, "kafka.consumer", {**_CONSUMER, **self.config.consumer, **ours})
+        # It cannot do without a group's name, though it only reads.
+        given = {**_CONSUMER, **self.config.consumer, **ours, "group_id": self.config.group_id}
+        return self._make(librdkafka.Consumer, "kafka.consumer", given)
 
     def producer(self, **ours: Any) -> Any:
         """An idempotent producer that waits for all replicas, of the client that is configured.

@@ -21,7 +21,7 @@ from kafka.errors import (
 )
 
 from stream_adapter.errors import Fenced, TransportError, Unreachable
-from stream_adapter.transport.base import Commit, CommitAborted, OutputsTooLarge, Partition
+from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, Partition
 from stream_adapter.transport.kafka.internals import close_producer
 from stream_adapter.transport.kafka.source import KafkaSource
 from stream_adapter.transport.kafka.writing import ONE_BY_ONE, Writer
@@ -77,7 +77,7 @@ class ExactlyOnce:
             self._transact(self._producer, commit)
         except (KafkaError, TransportError) as error:
             self._drop_producer()
-            if isinstance(error, OutputsTooLarge) and not (self._connection.splits_batches or self._one_by_one):
+            if isinstance(error, OutputTooLarge) and not (self._connection.splits_batches or self._one_by_one):
                 self._one_by_one = True
                 raise CommitAborted(f"sending outputs one by one, to find what is too large: {error}") from error
             if isinstance(error, Fenced) or isinstance(error.__cause__, _PERMANENT):

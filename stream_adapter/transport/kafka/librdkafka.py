@@ -130,10 +130,11 @@ class Place(NamedTuple):
 
 
 class Consumer:
-    """As `kafka.KafkaConsumer`, for a group; takes its options."""
+    """As `kafka.KafkaConsumer`, as a member of a group or of partitions that are assigned; takes its options."""
 
     def __init__(self, bootstrap_timeout_ms: int = 15_000, **given: Any) -> None:
         ours = {"partition_assignment_strategy": "cooperative-sticky", "enable_auto_commit": False}
+        ours |= {"enable_partition_eof": True}  # else nobody tells of an end that is the mark of a transaction
         options = {"queued_max_messages_kbytes": 32_768, **given, **ours}
         self._native = _made(confluent_kafka.Consumer, options, bootstrap_timeout_ms)
         self._group_instance_id = given.get("group_instance_id")
@@ -141,7 +142,10 @@ class Consumer:
         self._held = self._held_bytes = 0
         self._paused: set[TopicPartition] = set()
         self._stopped = False
+        self._by_hand: list[TopicPartition] | None = None  # what was assigned, and by no group
+        self._asked = True  # the client for these, from where they are now
         self._positions: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}  # where reading came to an end
         self._partitions: set[int] = set()
         self._asked_s = float("-inf")
 
@@ -165,6 +169,12 @@ class Consumer:
             on_revoke=lambda _, partitions: gone(listener.on_partitions_revoked, partitions),
             on_lost=lambda _, partitions: gone(listener.on_partitions_lost, partitions),
         )
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Read these, each from its beginning unless `seek` says where, whatever a group does."""
+        self._by_hand = list(partitions)
+        self._positions = {at: to for at, to in self._positions.items() if at in self._by_hand}
+        self._asked = False
 
     @_as_kafka_python
     def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
@@ -217,8 +227,9 @@ class Consumer:
         return end if end >= 0 else None
 
     def position(self, at: TopicPartition, timeout_ms: int) -> int | None:
-        """The offset after the last record that was handed out."""
-        return self._positions.get(at)
+        """The offset after the last record that was handed out, and after the marks of transactions behind it."""
+        known = [of[at] for of in (self._positions, {} if at in self._ahead else self._ends) if at in of]
+        return max(known, default=None)
 
     @_as_kafka_python
     def end_offsets(self, partitions: Iterable[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
@@ -234,8 +245,12 @@ class Consumer:
     def seek(self, at: TopicPartition, offset: int) -> None:
         """Go on from there."""
         self._forget(at)
+        self._ends.pop(at, None)
         self._positions[at] = offset
-        self._native.seek(_native(at, offset))
+        if self._by_hand is None:
+            self._native.seek(_native(at, offset))
+        else:
+            self._asked = False
 
     @_as_kafka_python
     def committed(self, at: TopicPartition, timeout_ms: int) -> int | None:
@@ -276,6 +291,13 @@ class Consumer:
         self._held_bytes -= sum(len(record.value or b"") for record in gone)
 
     def _fetch(self, timeout_s: float, wanted: int) -> None:
+        if not self._asked:
+            for at in list(self._ahead):
+                self._forget(at)
+            self._ends.clear()
+            begins = {at: self._positions.get(at, confluent_kafka.OFFSET_BEGINNING) for at in self._by_hand or ()}
+            self._native.assign([_native(at, offset) for at, offset in begins.items()])
+            self._asked, self._stopped = True, False
         full = self._held >= _AHEAD or self._held_bytes >= _AHEAD_BYTES
         if full != self._stopped and (full or self._held <= wanted):
             # Not with every pause: it throws away what was fetched.
@@ -293,6 +315,8 @@ class Consumer:
                 self._ahead.setdefault(TopicPartition(*record.partition), deque()).append(record)
                 self._held += 1
                 self._held_bytes += len(record.value or b"")
+            elif error.code() == confluent_kafka.KafkaError._PARTITION_EOF:
+                self._ends[TopicPartition(message.topic(), message.partition())] = message.offset()
             elif error.code() != confluent_kafka.KafkaError._MAX_POLL_EXCEEDED:  # the listener hears of that
                 failed = failed or error
         if failed is not None:

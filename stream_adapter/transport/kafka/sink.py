@@ -5,7 +5,7 @@ import uuid
 from kafka import KafkaProducer
 
 from stream_adapter.errors import TransportError, Unreachable
-from stream_adapter.transport.base import Commit, OutputsTooLarge
+from stream_adapter.transport.base import Commit, OutputTooLarge
 from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
 from stream_adapter.transport.kafka.internals import close_producer
 from stream_adapter.transport.kafka.source import KafkaSource
@@ -77,7 +77,7 @@ class _AtLeastOnce:
             # kafka-python's idempotent producer answers everything with its first fatal error from then on.
             close_producer(self._producer)
             self._producer = None
-            if isinstance(error, OutputsTooLarge) and not (self._source.connection.splits_batches or self._options):
+            if isinstance(error, OutputTooLarge) and not (self._source.connection.splits_batches or self._options):
                 self._options = ONE_BY_ONE  # a record batch was too large, which says nothing of its records
                 self.commit(commit)
                 return

@@ -47,7 +47,7 @@ class KafkaSource:
         self._paused = False
         # Members learn of a rebalance from a heartbeat, and all wait for the last one: 1 s, not the client's 3 s.
         heartbeat_ms = config.consumer.get("heartbeat_interval_ms", min(1_000, config.session_timeout_ms // 3))
-        self._consumer = self.connection.member(
+        self._consumer = self.connection.fast_consumer(
             group_id=config.group_id,
             group_instance_id=config.group_instance_id,
             auto_offset_reset=config.auto_offset_reset,
