@@ -45,6 +45,7 @@ class DriftMonitor:
         self._canary = canary.astype(np.bool_, copy=True)
         self._traffic = TrafficMonitor(class_names, logit_scale, settings)
         self._labels = LabelMonitor(class_names, self._canary, settings)
+        self.observe_labels = self._labels.observe  # of events that were observed without theirs
         self._made_for = _description(class_names, canary, settings)
 
     def set_classes(

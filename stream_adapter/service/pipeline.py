@@ -9,12 +9,14 @@ from itertools import takewhile
 import structlog
 
 from stream_adapter.adapter.anchors.ownership import Ownership
+from stream_adapter.journey.late_labels import Places
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
 from stream_adapter.seldom import Seldom
-from stream_adapter.transport.base import Commit, CommitAborted, OutputsTooLarge, OutRecord, Partition, Record, Sink
+from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord, Partition, Record, Sink
 from stream_adapter.transport.changelog import Change
+from stream_adapter.transport.labels import Arrivals
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +34,14 @@ class _Job:
         future: its outcome.
         partitions: whose events it is about; empty where it is about none.
         closed_at: when its batch was closed, None where it is no batch.
+        labels: whether it is about labels that came apart from their events.
         lost: those of its partitions that moved to another worker meanwhile.
     """
 
     future: Future[Outcome]
     partitions: frozenset[Partition] = frozenset()
     closed_at: float | None = None
+    labels: bool = False
     lost: set[Partition] = field(default_factory=set)
 
 
@@ -90,6 +94,11 @@ class Pipeline:
         return sum(job.closed_at is not None for job in self._jobs)
 
     @property
+    def labels(self) -> int:
+        """Portions of labels that are not committed yet."""
+        return sum(job.labels for job in self._jobs)
+
+    @property
     def leaving(self) -> bool:
         """Whether something under way was left to others and is not taken back yet.
 
@@ -107,6 +116,11 @@ class Pipeline:
     def follow(self, changes: Sequence[Change], owned: Ownership, positions: Mapping[int, int]) -> None:
         """Take in what the changelog says up to these positions, between batches."""
         self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, owned, positions)))
+
+    def apply_labels(self, arrivals: Arrivals, places: Places, owned: Ownership) -> None:
+        """Take in labels that came apart from their events, between batches."""
+        future = self._compute.submit(self._processor.apply_labels, arrivals, places, owned)
+        self._jobs.append(_Job(future, frozenset(places.values()), labels=True))
 
     def keep_only(self, partitions: frozenset[Partition]) -> None:
         """Leave what belongs to other partitions to their new owners."""
@@ -163,8 +177,8 @@ class Pipeline:
                     with self._metrics.stage("commit", len(commit.outputs)):
                         self._sink.commit(commit)
                 break
-            except OutputsTooLarge as error:
-                too_large += error.outputs
+            except OutputTooLarge as error:
+                too_large.append(error.output)
                 self._count_too_large(error)
             except CommitAborted as error:
                 if self._clock() > give_up_at:
@@ -175,13 +189,12 @@ class Pipeline:
         self._undo([output for _, dropped in parts for output in dropped])
         return outcomes
 
-    def _count_too_large(self, error: OutputsTooLarge) -> None:
+    def _count_too_large(self, error: OutputTooLarge) -> None:
         """One record must not stop every worker that computes it; but people must hear of it."""
-        for output in error.outputs:
-            self._metrics.outputs_too_large.labels(channel=output.channel).inc()
-        first = error.outputs[0]
-        of = str(first.source) if first.source is not None else (first.key or b"").decode(errors="replace")
-        self._say("left out outputs that are too large", error=str(error), channel=first.channel, first_of=of)
+        output = error.output
+        self._metrics.outputs_too_large.labels(channel=output.channel).inc()
+        of = str(output.source) if output.source is not None else (output.key or b"").decode(errors="replace")
+        self._say("left out an output that is too large", error=str(error), channel=output.channel, of=of)
 
     def _undo(self, outputs: Sequence[OutRecord]) -> None:
         def undo() -> Outcome:

@@ -22,6 +22,7 @@ class Origin:
         topic: where it was read.
         partition: the partition there.
         offset: the offset there.
+        annotator: who labelled it, where that is known.
     """
 
     event_source: str = ""
@@ -29,6 +30,7 @@ class Origin:
     topic: str = ""
     partition: int = 0
     offset: int = 0
+    annotator: str = ""
 
 
 class Stamp(NamedTuple):

@@ -15,7 +15,7 @@ from kafka.errors import (
 )
 
 from stream_adapter.config import KafkaTopics
-from stream_adapter.transport.base import OutputsTooLarge, OutRecord
+from stream_adapter.transport.base import OutputTooLarge, OutRecord
 from stream_adapter.transport.dead_letters import size_of, without_value
 from stream_adapter.transport.kafka.connection import Connection
 
@@ -72,13 +72,14 @@ class Sending:
             raise self._connection.error_of(what, cause, "Write") from cause
 
     def _raise_if_too_large(self) -> None:
+        """The client gives its reason for one output to all others of the transaction: only the largest is sure."""
         large = [(output, topic, cause) for output, topic, cause in self.failures if isinstance(cause, _TOO_LARGE)]
         if large:
             largest, topic, cause = max(large, key=lambda one: size_of(one[0]))
-            raise OutputsTooLarge(
-                f"topic {topic!r} at {self._connection.servers} does not take {len(large)} outputs, the largest of "
-                f"which has {size_of(largest)} bytes; raise the topic's `max.message.bytes`",
-                [output for output, *_ in large],
+            raise OutputTooLarge(
+                f"topic {topic!r} at {self._connection.servers} does not take an output of {size_of(largest)} bytes; "
+                "raise the topic's `max.message.bytes`",
+                largest,
             ) from cause
 
 
@@ -108,7 +109,7 @@ class Writer:
 
         Raises:
             TransportError: some were not taken; the message names the first with its topic and cause.
-            OutputsTooLarge: some are larger than their topic takes.
+            OutputTooLarge: one is larger than its topic takes.
             Fenced: another producer has this one's identity.
         """
         self.start(producer, outputs).wait(self._connection.deadline_s + _LAST_WORD_S)
@@ -134,7 +135,12 @@ class Writer:
             # A broker refuses records from the future; an event whose producer's clock is fast must not stop us.
             timestamp_ms = min(timestamp_ms, int(self._clock() * 1000))
         return producer.send(
-            topic, value=output.value, key=output.key, headers=list(output.headers), timestamp_ms=timestamp_ms
+            topic,
+            value=output.value,
+            key=output.key,
+            headers=list(output.headers),
+            timestamp_ms=timestamp_ms,
+            partition=output.partition,
         )
 
 
@@ -145,4 +151,6 @@ def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
         "anchors": topics.anchors,
         "dead_letters": topics.dead_letters,
         "drift": topics.drift,
+        "waiting": topics.waiting,
+        "labels": topics.labels,
     }

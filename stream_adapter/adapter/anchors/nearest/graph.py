@@ -2,7 +2,6 @@
 
 from concurrent.futures import Executor
 
-import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,8 @@ class Graph:
     """
 
     def __init__(self, dimension: int, config: AnchorsConfig, seed: int, capacity: int = _SMALLEST_CAPACITY) -> None:
+        import hnswlib  # an extra: small stores are searched exactly
+
         self._ef_search = config.hnsw_ef_search
         self._index = hnswlib.Index(space="ip", dim=dimension)
         self._index.init_index(
