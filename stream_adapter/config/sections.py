@@ -70,9 +70,9 @@ class EventsConfig(Section):
 
 
 class BatchConfig(Section):
-    """When a batch closes: at `max_batch` events or after `max_wait_ms`, whichever comes first."""
+    """When a batch closes: when it is full or after `max_wait_ms`, whichever comes first."""
 
-    max_batch: PositiveInt = 64
+    max_batch: PositiveInt = 512
     max_wait_ms: Annotated[float, Field(ge=0.0)] = 50.0
     top_k: PositiveInt = 5
 
@@ -110,6 +110,7 @@ class KafkaConfig(Section):
 
     bootstrap_servers: Servers = f"localhost:{KAFKA_PORT}"
     topics: KafkaTopics = KafkaTopics()
+    client: Literal["confluent", "kafka-python"] = "confluent"
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"

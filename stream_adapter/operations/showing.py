@@ -16,6 +16,7 @@ from rich.table import Table
 from stream_adapter.errors import UnknownLabel
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
+from stream_adapter.harmless import harmless
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
 from stream_adapter.operations.suspicious import Suspects
@@ -54,8 +55,8 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None)
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
-        table.add_row(name, str(value))
-    Console().print(table)
+        table.add_row(name, harmless(str(value)))
+    Console(markup=False).print(table)
 
 
 def show_suspects(found: Suspects, limit: int | None, *, as_json: bool) -> None:
@@ -134,7 +135,7 @@ def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
     for column in ("letters", "stage", "reason of the newest", "newest"):
         table.add_column(column, overflow="fold", justify="right" if column == "letters" else "left")
     for row in rows[:_ROWS]:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(harmless(cell)) for cell in row))
     console = Console(markup=True)
     if rows:
         console.print(table)
@@ -186,7 +187,7 @@ def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:
 def _print_lines(documents: Sequence[dict[str, Any]]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     for document in documents:
-        console.print(json.dumps(document, ensure_ascii=False))
+        console.print(harmless(json.dumps(document, ensure_ascii=False)))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
@@ -195,7 +196,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(harmless, row))
     console = Console(markup=False)
     if rows:
         console.print(table)

@@ -18,6 +18,7 @@ from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.loading import load_models
+from stream_adapter.encode.threads import with_threads
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.journey.batching import Batcher
@@ -70,7 +71,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
             http.start()
             stack.callback(http.stop)
             log.info("http", host=config.service.host, port=http.port, page=page is not None)
-        encoder, vocabulary = load_models(config.encoder, config.vocabulary)
+        loaded, vocabulary = load_models(config.encoder, config.vocabulary)
+        encoder = with_threads(loaded, config.encoder.threads)
         metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": vocabulary.hash})
         log.info(
             "model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=len(vocabulary.class_names)
