@@ -15,6 +15,7 @@
     ├── DeadLetterLimitExceeded  nothing but bad events came since the start; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
+        ├── UnfetchableReference   stage "fetch": what the event refers to is not allowed, or cannot be had
         ├── UndecodableImage       stage "decode": not an image, truncated, too large
         ├── ForeignVector          stage "encode": an embedding of another encoder, or not a unit vector
         ├── UnknownLabel           stage "label": the label is not in the vocabulary
@@ -102,6 +103,12 @@ class MalformedEvent(EventError):
     """The envelope cannot be read: headers, content type or structured JSON."""
 
     stage = "parse"
+
+
+class UnfetchableReference(EventError):
+    """The picture is stored elsewhere, and may not or cannot be fetched."""
+
+    stage = "fetch"
 
 
 class UndecodableImage(EventError):

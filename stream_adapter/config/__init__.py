@@ -21,6 +21,7 @@ from stream_adapter.config.sections import (
     KafkaConfig,
     KafkaTopics,
     PageConfig,
+    ReferencesConfig,
     SnapshotsConfig,
 )
 from stream_adapter.config.values import FilePath
@@ -41,6 +42,7 @@ __all__ = [
     "MixtureConfig",
     "PageConfig",
     "PreprocessConfig",
+    "ReferencesConfig",
     "RefitConfig",
     "Section",
     "SnapshotsConfig",

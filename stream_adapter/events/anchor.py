@@ -20,6 +20,7 @@ class AnchorRecord:
         event_source: with `event_id` CloudEvents' identity of the labelled event.
         topic: with `partition` and `offset` where the labelled event was.
         fingerprint: the encoder that made the vector.
+        reference: where the picture is stored, of an event that said so.
     """
 
     anchor_id: str
@@ -32,6 +33,7 @@ class AnchorRecord:
     partition: int
     offset: int
     fingerprint: str
+    reference: str = ""
 
     @property
     def stamp(self) -> tuple[int, int, int]:
@@ -55,6 +57,8 @@ class AnchorRecord:
             "fingerprint": self.fingerprint,
             "writer": writer,
         }
+        if self.reference:
+            headers["reference"] = self.reference
         return OutRecord(
             "anchors",
             self.anchor_id.encode(),
@@ -92,6 +96,7 @@ class AnchorRecord:
                 partition=partition,
                 offset=offset,
                 fingerprint=fields["fingerprint"],
+                reference=fields.get("reference", ""),
             )
         except (KeyError, ValueError) as error:
             raise MalformedEvent(

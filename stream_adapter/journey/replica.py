@@ -222,7 +222,9 @@ def _id(output: OutRecord) -> str:
 
 
 def _anchor(record: AnchorRecord) -> Anchor:
-    origin = Origin(record.event_source, record.event_id, record.topic, record.partition, record.offset)
+    origin = Origin(
+        record.event_source, record.event_id, record.topic, record.partition, record.offset, reference=record.reference
+    )
     return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms, origin)
 
 
@@ -239,6 +241,7 @@ def _again(anchor: Anchor, fingerprint: str, writer: str) -> OutRecord:
         partition=origin.partition,
         offset=origin.offset,
         fingerprint=fingerprint,
+        reference=origin.reference,
     ).to_record(writer)
     # It is ours to write whoever owns the partition that it once came from.
     return replace(record, source=None)

@@ -24,6 +24,7 @@ from stream_adapter.page.access import Access
 from stream_adapter.page.page import Facts, Page
 from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
+from stream_adapter.references import References
 from stream_adapter.service.health import Health
 from stream_adapter.service.http import HttpServer, build_app
 from stream_adapter.service.saving import Snapshots
@@ -73,6 +74,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
         background = ThreadPoolExecutor(2, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+        references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
+        stack.callback(references.close)
         processor = make_processor(
             encoder,
             vocabulary,
@@ -92,6 +95,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             clock=clock,
             notify=partial(_notify, page),
             observer=page,
+            references=references,
         )
         changelog = transport.open_changelog(writer)
         stack.callback(changelog.close)

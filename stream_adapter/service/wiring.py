@@ -28,6 +28,7 @@ from stream_adapter.journey.scoring import Scoring
 from stream_adapter.journey.sharing import Sharing
 from stream_adapter.journey.watching import Watching, log_alarm
 from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.transport.dead_letters import DeadLetterLimit
 
 
@@ -73,6 +74,7 @@ def make_processor(
     clock: Callable[[], float],
     notify: Callable[[DriftAlarm], None] = log_alarm,
     observer: Observer | None = None,
+    references: References | None = None,
 ) -> Processor:
     """Everything between records that were read and what is to be written because of them.
 
@@ -88,6 +90,7 @@ def make_processor(
         clock: monotonic seconds.
         notify: called with what the drift monitor finds.
         observer: looks on.
+        references: fetches pictures that are stored elsewhere.
 
     Raises:
         VocabularyError: a canary is not a class.
@@ -133,6 +136,7 @@ def make_processor(
             decoders=decoders,
             metrics=metrics,
             events=config.events,
+            references=references,
         ),
         encoder=encoder,
         explaining=Explaining(vocabulary, fingerprint, config.top_k),

@@ -22,6 +22,7 @@ class Origin:
         topic: where it was read.
         partition: the partition there.
         offset: the offset there.
+        reference: where its picture is stored, if it said so.
     """
 
     event_source: str = ""
@@ -29,6 +30,7 @@ class Origin:
     topic: str = ""
     partition: int = 0
     offset: int = 0
+    reference: str = ""
 
 
 class Stamp(NamedTuple):

@@ -64,6 +64,7 @@ class AnchorColumns:
             **pack_repeated(f"{name}.sources", [origin.event_source for origin in self.origins]),
             **pack_strings(f"{name}.event_ids", [origin.event_id for origin in self.origins]),
             **pack_repeated(f"{name}.topics", [origin.topic for origin in self.origins]),
+            **pack_repeated(f"{name}.references", [origin.reference for origin in self.origins]),
         }
 
     @classmethod
@@ -81,6 +82,7 @@ class AnchorColumns:
             unpack_repeated(f"{name}.topics", arrays),
             array_of(arrays, f"{name}.partitions", np.int64).tolist(),
             array_of(arrays, f"{name}.offsets", np.int64).tolist(),
+            unpack_repeated(f"{name}.references", arrays),
         ]
         ids, labels = unpack_strings(f"{name}.ids", arrays), unpack_repeated(f"{name}.labels", arrays)
         lengths = {len(column) for column in (ids, labels, vectors, times, *origins)}
