@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from stream_adapter.config import AdapterConfig, Section
     from stream_adapter.encode.base import Encoder
     from stream_adapter.errors import StreamAdapterError
+    from stream_adapter.events.label import LabelEvent
+    from stream_adapter.operations.labels import send_labels
     from stream_adapter.transport.transport import Transport
 
 __version__ = "0.1.0"
@@ -31,6 +33,7 @@ __all__ = [
     "Classes",
     "Encoder",
     "Events",
+    "LabelEvent",
     "Labels",
     "Learner",
     "Prediction",
@@ -41,6 +44,7 @@ __all__ = [
     "Surroundings",
     "Transport",
     "__version__",
+    "send_labels",
 ]
 
 _HOMES = {
@@ -54,6 +58,8 @@ _HOMES = {
     "config": ("AdapterConfig", "Section"),
     "encode.base": ("Encoder",),
     "errors": ("StreamAdapterError",),
+    "events.label": ("LabelEvent",),
+    "operations.labels": ("send_labels",),
     "transport.transport": ("Transport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -17,6 +17,7 @@ from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
 from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app
+from stream_adapter.operations.label_cli import labels_app
 from stream_adapter.output_file import is_standard_output
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.add_typer(events_app, name="events")
 app.add_typer(topics_app, name="topics")
 app.add_typer(classes_app, name="classes")
 app.add_typer(anchors_app, name="anchors")
+app.add_typer(labels_app, name="labels")
 app.add_typer(letters_app, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(drift_app, name="drift")
@@ -116,7 +118,8 @@ def record(
     file: ConfigFile,
     output: Annotated[Path, typer.Argument(help="The file to write.")],
     topic: Annotated[
-        Literal["images", "predictions", "anchors", "dead_letters", "drift"], typer.Option(help="Which topic, by role.")
+        Literal["images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting"],
+        typer.Option(help="Which topic, by role."),
     ] = "images",
 ) -> None:
     """Write a topic as it is now into a file, to be replayed on the file transport."""

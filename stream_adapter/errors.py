@@ -15,10 +15,12 @@
     ├── DeadLetterLimitExceeded  nothing but bad events came since the start; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
+        │   └── NewerFormat        a newer version of this package wrote it
         ├── UnfetchableReference   stage "fetch": what the event refers to is not allowed, or cannot be had
         ├── UndecodableImage       stage "decode": not an image, truncated, too large
         ├── ForeignVector          stage "encode": an embedding of another encoder, or not a unit vector
         ├── UnknownLabel           stage "label": the label is not in the vocabulary
+        ├── LabelWithoutEvent      stage "label": a label that came alone, and whose event is not known
         └── UnexpectedFailure      any stage: an exception that nobody foresaw, of which the message names the class
 
 An `EventError` is somebody's data and never stops the worker; all others do, with a message that says what
@@ -105,6 +107,10 @@ class MalformedEvent(EventError):
     stage = "parse"
 
 
+class NewerFormat(MalformedEvent):
+    """A record of a format that this version does not know; it is left alone."""
+
+
 class UnfetchableReference(EventError):
     """The picture is stored elsewhere, and may not or cannot be fetched."""
 
@@ -125,6 +131,12 @@ class ForeignVector(EventError):
 
 class UnknownLabel(EventError):
     """The label is not a class of the vocabulary and the policy is `reject`."""
+
+    stage = "label"
+
+
+class LabelWithoutEvent(EventError):
+    """A label that came apart from its event, of which nothing is known, or nothing any more."""
 
     stage = "label"
 

@@ -79,7 +79,7 @@ def test_every_metric_is_documented_with_its_labels_and_no_other() -> None:
             continue
         (family,) = value.describe()
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
-        labels = value._labelnames if family.type != "info" else ("version", "encoder", "vocabulary")
+        labels = getattr(value, "_labelnames", ()) if family.type != "info" else ("version", "encoder", "vocabulary")
         exported.add((family.name + suffix, family.type, frozenset(labels)))
     assert documented == exported
 

@@ -97,6 +97,12 @@ class BatchConfig(Section):
     top_k: PositiveInt = 5
 
 
+class PredictionsConfig(Section):
+    """What a prediction says beside its answer."""
+
+    explain: Literal["full", "top", "none"] = "full"
+
+
 class KafkaTopics(Section):
     """Topic names by role."""
 
@@ -105,6 +111,8 @@ class KafkaTopics(Section):
     anchors: TopicName = "anchors"
     dead_letters: TopicName = "dead-letters"
     drift: TopicName = "drift"
+    labels: TopicName = "labels"
+    waiting: TopicName = "waiting"
 
     @model_validator(mode="after")
     def _one_topic_a_role(self) -> "KafkaTopics":
@@ -135,6 +143,14 @@ class KafkaConfig(Section):
     producer: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
+class LabelsConfig(Section):
+    """Labels that come apart from their events: what is kept for them, and for how long."""
+
+    wait_max_events: Annotated[int, Field(ge=0)] = 100_000
+    wait_max_age: PositiveFloat = 604_800.0
+    early_max_age: PositiveFloat = 3_600.0
+
+
 class FilesConfig(Section):
     """Input and output of the file transport."""
 
@@ -143,6 +159,7 @@ class FilesConfig(Section):
     output: FilePath
     labels: bool = True
     class_folder: Literal["own", "top"] = "own"
+    labels_file: FilePath | None = None
 
 
 class SnapshotsConfig(Section):
@@ -215,8 +232,10 @@ class Config(Section):
     vocabulary: VocabularyConfig
     adapter: Annotated[AdapterConfig, AfterValidator(_with_canaries)] = AdapterConfig()
     events: EventsConfig = EventsConfig()
+    labels: LabelsConfig = LabelsConfig()
     references: ReferencesConfig = ReferencesConfig()
     batch: BatchConfig = BatchConfig()
+    predictions: PredictionsConfig = PredictionsConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
     transports: Annotated[dict[str, Any], AfterValidator(transport_sections)] = Field({}, validate_default=True)

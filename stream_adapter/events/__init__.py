@@ -9,7 +9,7 @@ from stream_adapter.events.image import (
     image_event_headers,
 )
 from stream_adapter.events.names import canonical_name
-from stream_adapter.events.prediction import ClassScore, Neighbour, Prediction, Versions
+from stream_adapter.events.prediction import PredictionDocument, prediction_record
 from stream_adapter.events.presence import PRESENCE_PREFIX, PresenceRecord
 from stream_adapter.events.times import EventTimes
 
@@ -18,17 +18,15 @@ __all__ = [
     "PRESENCE_PREFIX",
     "STRUCTURED",
     "AnchorRecord",
-    "ClassScore",
     "DriftEvent",
     "EventTimes",
     "ImageEvent",
-    "Neighbour",
-    "Prediction",
+    "PredictionDocument",
     "PresenceRecord",
-    "Versions",
     "anchor_tombstone",
     "canonical_name",
     "image_event_headers",
     "parse_image_event",
+    "prediction_record",
     "round_through_float16",
 ]

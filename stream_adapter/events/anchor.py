@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.headers import decode_headers, format_time, parse_time
+from stream_adapter.events.headers import FORMAT, check_format, decode_headers, format_time, parse_time
 from stream_adapter.transport.base import Headers, OutRecord, Partition
+
+ANCHOR_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +22,7 @@ class AnchorRecord:
         event_source: with `event_id` CloudEvents' identity of the labelled event.
         topic: with `partition` and `offset` where the labelled event was.
         fingerprint: the encoder that made the vector.
+        annotator: who labelled it; empty where nobody says.
         reference: where the picture is stored, of an event that said so.
     """
 
@@ -33,6 +36,7 @@ class AnchorRecord:
     partition: int
     offset: int
     fingerprint: str
+    annotator: str = ""
     reference: str = ""
 
     @property
@@ -56,7 +60,10 @@ class AnchorRecord:
             "source_offset": str(self.offset),
             "fingerprint": self.fingerprint,
             "writer": writer,
+            FORMAT: str(ANCHOR_FORMAT),
         }
+        if self.annotator:
+            headers["annotator"] = self.annotator
         if self.reference:
             headers["reference"] = self.reference
         return OutRecord(
@@ -72,14 +79,15 @@ class AnchorRecord:
         """Read an anchor back.
 
         Raises:
+            NewerFormat: a newer version wrote it.
             MalformedEvent: a header is missing or broken, or the value is not a float16 vector.
         """
         fields = decode_headers(headers)
+        check_format(fields, ANCHOR_FORMAT, "an anchor record")
         try:
             halves = np.frombuffer(value, dtype="<f2").astype(np.float32)  # (d,)
-            norm = np.linalg.norm(
-                halves, axis=-1, keepdims=True
-            )  # (1,); in this form as `round_through_float16` has it
+            with np.errstate(all="ignore"):  # (1,); in this form as `round_through_float16` has it
+                norm = np.linalg.norm(halves, axis=-1, keepdims=True)
             if key is None or not abs(norm[0] - 1.0) <= 1e-2:
                 raise ValueError(f"key {key!r} with a vector of norm {norm[0]}")
             partition, offset = int(fields["source_partition"]), int(fields["source_offset"])
@@ -96,6 +104,7 @@ class AnchorRecord:
                 partition=partition,
                 offset=offset,
                 fingerprint=fields["fingerprint"],
+                annotator=fields.get("annotator", ""),
                 reference=fields.get("reference", ""),
             )
         except (KeyError, ValueError) as error:

@@ -1,8 +1,8 @@
 """The image event: a picture or its vector, and what is known of it. `wire_format.py` says how records become one."""
 
 import hashlib
-import json
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring
 
 from stream_adapter.events.headers import format_time
 from stream_adapter.events.reference import Reference
@@ -27,6 +27,8 @@ class ImageEvent:
         record: the record it was read from.
         reference: where the picture is stored, of an event that does not bring it.
         traceparent: the trace that it belongs to, as W3C's header of that name has it, or None.
+        anchor_id: the id of the anchor that it becomes: 32 hex digits, a hash of its identity. Being derived and not
+            drawn, it is the same when an event is delivered again, so a repeated write of the anchor is harmless.
     """
 
     source: str
@@ -39,20 +41,15 @@ class ImageEvent:
     record: Record = field(repr=False)
     reference: Reference | None = None
     traceparent: str | None = None
+    anchor_id: str = field(init=False, compare=False)
 
-    @property
-    def anchor_id(self) -> str:
-        """The id of the anchor that this event becomes: 32 hex digits, a hash of its identity.
-
-        Being derived and not drawn, it is the same when an event is delivered again, so a repeated write to the
-        anchors topic is harmless.
-        """
-        return anchor_id_of(self.source, self.id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "anchor_id", anchor_id_of(self.source, self.id))
 
 
 def anchor_id_of(source: str, id: str) -> str:
     """The id of the anchor that the event of this CloudEvents source and id becomes, see `ImageEvent.anchor_id`."""
-    identity = json.dumps([source, id], ensure_ascii=False).encode()
+    identity = f"[{encode_basestring(source)}, {encode_basestring(id)}]".encode()  # JSON
     return hashlib.blake2b(identity, digest_size=16).hexdigest()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stream_adapter.encode.base import Prepared
-from stream_adapter.events import ImageEvent, Prediction
+from stream_adapter.events import ImageEvent, PredictionDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Observer(Protocol):
     """Called by the thread that owns the adapter, for every batch: it must return at once and never raise."""
 
     def on_batch(
-        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
+        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[PredictionDocument]
     ) -> None:
         """A batch was predicted and taught: B events, as the encoder got them, with what was said about each."""
 
@@ -37,7 +37,7 @@ class NullObserver:
     """Looks at nothing."""
 
     def on_batch(
-        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
+        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[PredictionDocument]
     ) -> None:
         """Pass over the batch."""
 

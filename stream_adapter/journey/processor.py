@@ -17,6 +17,8 @@ from stream_adapter.encode.base import Encoder
 from stream_adapter.events import PRESENCE_PREFIX
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay
+from stream_adapter.journey.foreign import Foreign
+from stream_adapter.journey.late_labels import LateLabels, Places
 from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
@@ -25,6 +27,7 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter
+from stream_adapter.transport.labels import Arrivals
 
 
 class Processor:
@@ -42,9 +45,11 @@ class Processor:
         encoder: decoded pictures to unit vectors.
         explaining: what was said about a batch to prediction events.
         limit: stops the worker when too many events are bad.
+        foreign: sets aside what the changelog has of others.
         metrics: where everything is counted.
         clock: monotonic seconds.
         observer: looks on.
+        late: labels that come apart from their events, where the transport brings any.
     """
 
     def __init__(
@@ -55,16 +60,20 @@ class Processor:
         encoder: Encoder,
         explaining: Explaining,
         limit: DeadLetterLimit,
+        foreign: Foreign,
         metrics: Metrics,
         clock: Callable[[], float],
         observer: Observer | None = None,
+        late: LateLabels | None = None,
     ) -> None:
         self.parts = parts
+        self.late = late
         self.saving: Callable[[], None] = lambda: None
         self._reader = reader
         self._encoder = encoder
         self._explaining = explaining
         self._limit = limit
+        self._foreign = foreign
         self._metrics = metrics
         self._clock = clock
         self._observer = observer or NullObserver()
@@ -143,7 +152,16 @@ class Processor:
             return parts.labels.learn(some, vectors[chosen], labels.to_learn[chosen], owned)
 
         done, kept = under_way.through("learn", learn)
+        if self.late is not None:
+            outputs += self.late.keep(under_way.events, under_way.vectors, prediction.at(kept))
         return [*(output for part in done for output in part), *outputs], kept
+
+    def apply_labels(self, arrivals: Arrivals, places: Places, owned: Ownership) -> Outcome:
+        """Take in labels that came apart from their events, and what waits for them; see `LateLabels.take`."""
+        assert self.late is not None
+        with self._metrics.stage("learn", len(arrivals.labels)):
+            outputs, refused = self.late.take(arrivals, places, owned)
+        return Outcome(Commit(outputs), tuple(refused))
 
     def apply(
         self, changes: Sequence[Change], owned: Ownership | None = None, positions: Mapping[int, int] | None = None
@@ -157,11 +175,9 @@ class Processor:
 
         Returns:
             What is to be written because of it, without positions; mostly nothing.
-
-        Raises:
-            FingerprintMismatch: an anchor comes from another encoder.
         """
         parts = self.parts
+        changes = list(self._foreign.sift(changes))
         parts.labels.follow(change for change in changes if not change.key.startswith(PRESENCE_PREFIX))
         parts.sharing.follow(change for change in changes if change.key.startswith(PRESENCE_PREFIX))
         parts.positions.update(positions or {})
@@ -179,7 +195,12 @@ class Processor:
         self.parts.labels.undo(outputs)
 
     def warm_up(self) -> None:
-        """Run the model once, so that the first event is not the slow one."""
+        """All anchors are read back: run the model once, so that the first event is not the slow one.
+
+        Raises:
+            FingerprintMismatch: most anchors are another encoder's.
+        """
+        self._foreign.start_is_over(self.adapter.n_anchors)
         self._encoder.warm_up()
 
     def _predict(self, under_way: UnderWay) -> Prediction:
@@ -196,10 +217,10 @@ class Processor:
             return self._explaining.explain([events[row] for row in rows], prediction.at(rows), timings_ms)
 
         done, kept = under_way.through("explain", explain)
-        for row in kept:
-            self._metrics.gate.observe(float(prediction.gate[row]))
-            self._metrics.novelty.observe(float(prediction.novelty[row]))
-        return [one for part in done for one in part], prediction.at(kept)
+        prediction = prediction.at(kept)
+        self._metrics.gate.observe(prediction.gate)
+        self._metrics.novelty.observe(prediction.novelty)
+        return [one for part in done for one in part], prediction
 
     def _between_batches(self, owned: Ownership) -> list[OutRecord]:
         """What is due by the clock; returns what changelog and drift topic must hold of it."""

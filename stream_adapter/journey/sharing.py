@@ -12,6 +12,7 @@ from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.events import PRESENCE_PREFIX, PresenceRecord, anchor_tombstone
+from stream_adapter.seldom import Seldom
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.changelog import Change
 
@@ -28,7 +29,7 @@ class Sharing:
         adapter: whose learner has something to say.
         slot: this worker's slot, as the learner knows it.
         writer: this process's name in what it writes.
-        fingerprint: of the encoder; what is said of another one's vectors is passed over.
+        fingerprint: of the encoder.
         vocabulary: hash of the vocabulary.
     """
 
@@ -38,6 +39,7 @@ class Sharing:
         self._writer = writer
         self._fingerprint = fingerprint
         self._vocabulary = vocabulary
+        self._say = Seldom(log.warning)
         self._records: dict[str, bytes] = {}
         self._followed_s: dict[str, float | None] = {}  # slots' keys; None: since the last look at the clock
 
@@ -79,8 +81,6 @@ class Sharing:
                 continue
             if not isinstance(change.content, PresenceRecord):
                 self._withdraw(key)
-            elif change.content.fingerprint != self._fingerprint:
-                log.warning("passed over a record of another encoder", key=key, encoder=change.content.fingerprint)
             else:
                 self._take_in(key, change.content.value)
 
@@ -101,7 +101,7 @@ class Sharing:
         try:
             self._adapter.follow((), {key: value})
         except (StreamAdapterError, ValueError) as error:
-            log.warning("passed over a record that cannot be read", key=key, error=str(error))
+            self._say("passed over a record that cannot be read", key=key, error=str(error))
             return
         self._records[key] = value
 

@@ -34,10 +34,16 @@ def show_anchors(anchors: Sequence[AnchorRecord], limit: int | None, *, as_json:
         _print_lines([_anchor_fields(anchor) for anchor in newest])
         return
     rows = [
-        (anchor.anchor_id, anchor.label, format_time(anchor.event_time_ms), f"{anchor.event_source} {anchor.event_id}")
+        (
+            anchor.anchor_id,
+            anchor.label,
+            anchor.annotator,
+            format_time(anchor.event_time_ms),
+            f"{anchor.event_source} {anchor.event_id}",
+        )
         for anchor in newest
     ]
-    _print_table(("id", "label", "event time", "event"), rows, total=len(anchors), noun="anchors")
+    print_table(("id", "label", "annotator", "event time", "event"), rows, total=len(anchors), noun="anchors")
 
 
 def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
@@ -81,7 +87,7 @@ def show_lost(lost: Sequence[tuple[AnchorRecord, str]], *, as_json: bool) -> Non
         return
     kinds = Counter(_PARTICULARS.sub("…", reason) for _, reason in lost)
     rows = [(str(number), kind) for kind, number in kinds.most_common(_ROWS)]
-    _print_table(("anchors", "why it could not be embedded"), rows, total=len(kinds), noun="reasons")
+    print_table(("anchors", "why it could not be embedded"), rows, total=len(kinds), noun="reasons")
 
 
 def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool) -> None:
@@ -92,7 +98,7 @@ def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool)
         _print_lines([{name: getattr(letter, name) for name in names} for letter in newest])
         return
     rows = [(letter.origin, letter.stage, letter.key, str(letter.bytes), letter.reason) for letter in newest]
-    _print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
+    print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
 
 
 def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
@@ -147,6 +153,7 @@ def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:
     return {
         "id": anchor.anchor_id,
         "label": anchor.label,
+        "annotator": anchor.annotator or None,
         "event_time": format_time(anchor.event_time_ms),
         "event_source": anchor.event_source,
         "event_id": anchor.event_id,
@@ -162,7 +169,8 @@ def _print_lines(documents: Sequence[dict[str, Any]]) -> None:
         console.print(json.dumps(document, ensure_ascii=False))
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
+    """The newest rows of so many, and how many there are."""
     table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -27,11 +27,14 @@ from stream_adapter.page.routes import page_routes
 from stream_adapter.references import References
 from stream_adapter.service.health import Health
 from stream_adapter.service.http import HttpServer, build_app
+from stream_adapter.service.outage import Outage
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.service.worker import Worker
 from stream_adapter.snapshots import SnapshotFolder
+from stream_adapter.transport.base import Sink, Source
 from stream_adapter.transport.opening import transport_of
+from stream_adapter.transport.transport import Transport
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +73,9 @@ def open_worker(config: Config) -> Iterator[Worker]:
         writer = uuid.uuid4().hex
         transport = transport_of(config)
         slot = transport.worker_name or writer  # under which it publishes what its traffic says
+        labels = transport.open_labels() if config.labels.wait_max_events else None
+        if labels is not None:
+            stack.callback(labels.close)
         # Two: what readiness waits for must not wait for a graph of all anchors.
         background = ThreadPoolExecutor(2, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
@@ -95,9 +101,11 @@ def open_worker(config: Config) -> Iterator[Worker]:
             clock=clock,
             notify=partial(_notify, page),
             observer=page,
+            waiting_partitions=0 if labels is None else labels.partitions,
             references=references,
         )
-        changelog = transport.open_changelog(writer)
+        outage = Outage(health, metrics, clock)
+        changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
         snapshots = None
         if config.snapshots.folder is not None:
@@ -126,7 +134,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 min_labels=config.drift.min_labels,
             )
             page.open(facts, lambda: View.of(processor.adapter, processor.parts.watching.damping))
-        source, sink = transport.connect(stack)
+        source, sink = outage.wait_out(lambda: _connect(transport, stack))
         yield Worker(
             source=source,
             sink=sink,
@@ -135,11 +143,21 @@ def open_worker(config: Config) -> Iterator[Worker]:
             batcher=Batcher(config.batch.max_batch, config.batch.max_wait_ms / 1e3, clock),
             metrics=metrics,
             health=health,
+            labels=labels,
             drain_s=config.service.drain_s,
             snapshots=snapshots,
             supervise=partial(_check_http, http),
+            outage=outage,
             clock=clock,
         )
+
+
+def _connect(transport: Transport, stack: contextlib.ExitStack) -> tuple[Source, Sink]:
+    """Source and sink, to be closed by `stack`; where only one of them can be opened, it is closed at once."""
+    with contextlib.ExitStack() as attempt:
+        ends = transport.connect(attempt)
+        stack.enter_context(attempt.pop_all())
+    return ends
 
 
 def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextlib.ExitStack) -> Page | None:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from stream_adapter import config
+from stream_adapter.config import KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
 from stream_adapter.encode.loading import load_models
@@ -102,17 +103,21 @@ class Campaign:
             differing = self._ask_until_equal()
             digests = self._digests()
             self.report.ended_by_themselves = self.workers.ended
-        account = Account.of(self._config.kafka)
-        lost, doubled = judge(self._config.kafka, account)
         report = self.report
-        report.events = account.records.total()
-        report.labelled = sum(map(len, account.labels.values()))
+        lost, doubled = self._judge()
         report.lost, report.doubled, report.examples = len(lost), len(doubled), (lost + doubled)[:10]
         report.digests_equal = len(digests) == 1 and None not in digests
         report.answers_equal = not differing
         report.examples += differing[:3]
         report.seconds = round(time.monotonic() - started, 1)
         return report
+
+    def _judge(self) -> tuple[list[str], list[str]]:
+        """What was lost and what was doubled, one sentence each."""
+        account = Account.of(self._config.kafka)
+        self.report.events = account.records.total()
+        self.report.labelled = sum(map(len, account.labels.values()))
+        return judge(self._config.kafka, account)
 
     def kill_one(self) -> None:
         """SIGKILL to a random worker at a random moment."""
@@ -228,7 +233,7 @@ class Campaign:
         return found
 
     def _configure(self, name: str, prefix: str, budget: int) -> Path:
-        topics = {role: f"{prefix}-{role}" for role in ("images", "predictions", "anchors", "dead_letters", "drift")}
+        topics = {role: f"{prefix}-{role}" for role in KafkaTopics.model_fields}
         document = {
             "encoder": {"model": MODEL_NAME, "model_config_file": str(CONFIG), "pretrained": str(WEIGHTS)},
             "vocabulary": {"classes": list(CLASSES), "templates": "simple"},

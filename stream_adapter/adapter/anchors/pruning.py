@@ -133,7 +133,7 @@ class _Ranking:
         if self._weights.directions is not None:
             store, class_index = self._store, int(self._store.classes[self.last])
             members = store.members(class_index)
-            near = closeness(store.projected[self.last][None], store.projected[members], self._weights.reach)[0]
+            near = closeness(store.placed[self.last][None], store.placed[members])[0]
             touched = members[(near > 0.0) & self.left[members]]
             self._crowding[touched] -= near[(near > 0.0) & self.left[members]]
             self._worth[touched] = self._worth_at(touched)

@@ -115,13 +115,18 @@ class Mixture:
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner.set_classes`."""
-        self._window.set_classes(classes, former)
+        same = np.where((classes.texts == self._classes.texts[former]).all(axis=1), former, -1)
+        self._window.set_classes(classes, same)
         self._classes, self._last = classes, None
         self._texts = self._backend.put(classes.texts)
         self._vocabulary = _digest_of(classes)
         for estimate in self._estimates:
-            estimate.set_classes(classes, former)
-        self._refresh()
+            estimate.set_classes(classes, former, same)
+            estimate.rebuild()
+        # The window is asked when that is due: a thousand classes may come one by one.
+        self._stale = True
+        self._name_version()
+        self._refresh_if_due(idle=False)
 
     def records(self) -> Mapping[str, bytes]:
         """See `Learner.records`."""

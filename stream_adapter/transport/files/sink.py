@@ -24,13 +24,20 @@ PREDICTIONS = "predictions.jsonl"
 ANCHORS = "anchors.jsonl"
 DEAD_LETTERS = "dead-letters.jsonl"
 DRIFT = "drift.jsonl"
-FILES = {"predictions": PREDICTIONS, "anchors": ANCHORS, "dead_letters": DEAD_LETTERS, "drift": DRIFT}
+WAITING = "waiting.jsonl"
+FILES = {
+    "predictions": PREDICTIONS,
+    "anchors": ANCHORS,
+    "dead_letters": DEAD_LETTERS,
+    "drift": DRIFT,
+    "waiting": WAITING,
+}
 
 
 class FileSink:
     """Appends outputs to files, exactly once.
 
-    `predictions.jsonl` has one prediction a line. `anchors.jsonl`, `dead-letters.jsonl` and `drift.jsonl` have whole
+    `predictions.jsonl` has one prediction a line. All others, such as `anchors.jsonl`, have whole
     records (see `recorded.py`), so that they can be restored from and replayed. `positions.json` has the consumed
     positions and the sizes of the outputs at that moment; it is replaced in one step after the outputs are on the disk.
     What a run wrote after its last commit, a torn line included, is cut off when the next one starts, and its events

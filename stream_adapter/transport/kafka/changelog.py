@@ -66,7 +66,5 @@ class KafkaChangelog:
         changes = []
         for record in records:
             self._positions[record.partition.number] = record.offset + 1
-            change = change_of(record, self._writer)
-            if change is not None:
-                changes.append(change)
+            changes.append(change_of(record, self._writer))
         return changes

@@ -26,7 +26,7 @@ from kafka.errors import (
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import ConfigError, Fenced, TransportError, Unreachable
-from stream_adapter.transport.kafka.diagnosis import why_no_answer
+from stream_adapter.transport.kafka.diagnosis import Refusal, why_no_answer
 
 # What the worker's guarantees rest on; a configuration that sets one of these would break them.
 _OURS = {
@@ -220,7 +220,7 @@ class Connection:
         except KafkaTimeoutError as error:
             reasons = (why_no_answer(server, self.config.security) for server in given["bootstrap_servers"])
             why = next(filter(None, reasons), "are `kafka.bootstrap_servers` and `kafka.security` right?")
-            raise Unreachable(
+            raise (TransportError if isinstance(why, Refusal) else Unreachable)(
                 f"no Kafka broker answered at {self.servers} within {self._start_timeout_s:g} s: {why}"
             ) from error
         except (KafkaConfigurationError, ValueError, TypeError, AssertionError) as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 from kafka import OffsetAndMetadata, TopicPartition
 
-from stream_adapter.errors import TransportError
+from stream_adapter.errors import Unreachable
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.polling import record_of
@@ -106,7 +106,7 @@ class TopicReader:
             if positions != before:
                 progress_at = time.monotonic()
             elif time.monotonic() - progress_at > deadline_s:
-                raise TransportError(
+                raise Unreachable(
                     f"topic {self.name!r} at {self._connection.servers} gave nothing for {deadline_s:.0f} s at "
                     f"positions {_readable(positions)} of {_readable(ends)}; is the broker up?"
                 )

@@ -11,7 +11,7 @@ from stream_adapter.transport.kafka.topics import topic_specs
 CONFIG = parse(
     "encoder: {model: m, pretrained: p}\nvocabulary: {classes: [a, b]}\nkafka: {bootstrap_servers: 'k:9092'}"
 )
-ROLES = ("images", "predictions", "anchors", "dead_letters", "drift")
+ROLES = ("images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting")
 DEFAULTS = {
     "cleanup.policy": "delete",
     "retention.ms": "604800000",

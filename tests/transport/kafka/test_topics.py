@@ -49,7 +49,7 @@ class Admin(Connection):
 def test_two_of_three_replicas_must_have_what_counts_as_written(asked: int, default: str, insync: str | None) -> None:
     admin = Admin(default)
     created = create_topics(admin, topic_specs(KafkaTopics(), partitions=6), replication_factor=asked)
-    assert created == ["images", "predictions", "anchors", "dead-letters", "drift"]
+    assert created == ["images", "predictions", "anchors", "dead-letters", "labels", "waiting", "drift"]
     for request in admin.made.values():
         assert request["configs"].get("min.insync.replicas") == insync
         assert request["replication_factor"] == asked
