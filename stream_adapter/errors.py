@@ -3,6 +3,7 @@
     StreamAdapterError
     ├── ConfigError            the configuration is wrong; nothing was started
     ├── PluginError            nothing is registered under a name, or what is cannot be used
+    ├── NotInstalled           a part of the package was asked for that an extra of its distribution brings
     ├── VocabularyError        class names, prompts or class vectors do not fit together
     ├── EncoderError           the model cannot be loaded or does not fit the vocabulary
     ├── FingerprintMismatch    vectors of two different encoders were about to meet
@@ -49,6 +50,27 @@ class ConfigError(StreamAdapterError):
 
 class PluginError(StreamAdapterError):
     """No learner, encoder or transport is registered under a name, or it cannot be loaded."""
+
+
+_EXTRAS = {
+    **dict.fromkeys(("torch", "torchvision", "open_clip", "simplejpeg", "hnswlib"), "worker"),
+    **dict.fromkeys(("starlette", "uvicorn", "PIL"), "page"),
+    "httpcore2": "worker",
+    "matplotlib": "demo",
+    "obstore": "stores",
+}
+
+
+class NotInstalled(StreamAdapterError):
+    """A part of the package was asked for that an extra brings; the message names it."""
+
+    @classmethod
+    def of(cls, error: ModuleNotFoundError) -> "NotInstalled | None":
+        """The error for a module that is missing; None where no extra brings it."""
+        name = (error.name or "").partition(".")[0]
+        if name not in _EXTRAS:
+            return None
+        return cls(f"{name} is not installed; it comes with `pip install 'stream-adapter[{_EXTRAS[name]}]'`")
 
 
 class VocabularyError(StreamAdapterError):

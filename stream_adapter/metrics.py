@@ -43,6 +43,7 @@ LABEL_OUTCOMES = (
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
 CHANNELS = ("predictions", "anchors", "dead_letters", "drift")
 FOREIGN = ("other_encoder", "other_length", "newer_format", "garbage")
+HTTP_OUTCOMES = ("answered", "refused", "busy")
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
 
 _TYPES = ("declared", "found")
@@ -209,6 +210,11 @@ class Metrics:
             "snapshot_seconds", "Seconds that packing and writing a snapshot took.", buckets=_SECONDS, **made
         )
         self.snapshot_bytes = Gauge("snapshot_bytes", "Size of the newest snapshot.", **made)
+        self.http_predictions = Counter("http_predictions", "Requests for predictions.", ["outcome"], **made)
+        self.http_latency = Histogram(
+            "http_prediction_seconds", "Seconds from a request for predictions to its answer.", buckets=_SECONDS, **made
+        )
+        self.http_compute = Counter("http_compute_seconds", "Seconds spent on answering requests.", **made)
         self.build = Info("build", "Version, encoder fingerprint and vocabulary hash.", **made)
 
         # A series that exists from the start shows a zero instead of a gap, and its first step counts: Prometheus takes
@@ -233,6 +239,7 @@ class Metrics:
             (self.drift_alarms, "kind", ALARMS),
             (self.set_aside, "reason", FOREIGN),
             (self.snapshots, "outcome", SNAPSHOT_OUTCOMES),
+            (self.http_predictions, "outcome", HTTP_OUTCOMES),
             (self.outputs_too_large, "channel", CHANNELS),
         ):
             for value in values:

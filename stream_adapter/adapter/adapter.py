@@ -251,9 +251,9 @@ class Adapter:
         Raises:
             SnapshotError: the arrays do not fit together, or not to the vocabulary; of the anchors nothing has changed.
         """
-        before = Columns(self._anchors.rows.copy(), self._anchors.vectors.copy(), self._anchors.classes.copy())
-        self._anchors.restore(arrays)
-        now = Columns(self._anchors.rows.copy(), self._anchors.vectors.copy(), self._anchors.classes.copy())
+        before = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
+        self._anchors.restore(arrays)  # into arrays of its own
+        now = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
         for learner in self._learners:
             _forget(learner, before)
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}

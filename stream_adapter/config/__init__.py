@@ -22,6 +22,7 @@ from stream_adapter.config.sections import (
     KafkaTopics,
     LabelsConfig,
     PageConfig,
+    PredictConfig,
     ReferencesConfig,
     SnapshotsConfig,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "LatentUpdatesConfig",
     "MixtureConfig",
     "PageConfig",
+    "PredictConfig",
     "PreprocessConfig",
     "ReferencesConfig",
     "RefitConfig",

@@ -90,9 +90,9 @@ class ReferencesConfig(Section):
 
 
 class BatchConfig(Section):
-    """When a batch closes: at `max_batch` events or after `max_wait_ms`, whichever comes first."""
+    """When a batch closes: when it is full or after `max_wait_ms`, whichever comes first."""
 
-    max_batch: PositiveInt = 64
+    max_batch: PositiveInt = 512
     max_wait_ms: Annotated[float, Field(ge=0.0)] = 50.0
     top_k: PositiveInt = 5
 
@@ -130,6 +130,7 @@ class KafkaConfig(Section):
 
     bootstrap_servers: Servers = f"localhost:{KAFKA_PORT}"
     topics: KafkaTopics = KafkaTopics()
+    client: Literal["confluent", "kafka-python"] = "confluent"
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
@@ -215,6 +216,25 @@ class PageConfig(Section):
         return self
 
 
+class PredictConfig(Section):
+    """`POST /predict`: who may ask, and how much."""
+
+    mode: Annotated[Literal["auto", "off", "on"], BeforeValidator(_words)] = "auto"
+    token: SecretStr | None = None
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    max_batch: PositiveInt = 16
+    max_waiting: PositiveInt = 64
+
+    @model_validator(mode="after")
+    def _token_where_it_protects(self) -> "PredictConfig":
+        given = self.token.get_secret_value() if self.token is not None else ""
+        if 0 < len(given) < TOKEN_LENGTH:
+            raise ValueError(f"`token` is too short to be safe; take at least {TOKEN_LENGTH} random characters")
+        if self.mode == "on" and not given:
+            raise ValueError("`mode: on` answers anybody who reaches the port; set a `token`, or `mode: auto`")
+        return self
+
+
 def _with_canaries(adapter: AdapterConfig) -> AdapterConfig:
     return adapter.model_copy(update={"canaries": tuple(map(canonical_name, adapter.canaries))})
 
@@ -244,6 +264,7 @@ class Config(Section):
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
     page: PageConfig = PageConfig()
+    predict: PredictConfig = PredictConfig()
 
     @model_validator(mode="after")
     def _files_are_named(self) -> "Config":

@@ -10,6 +10,8 @@ from stream_adapter.transport.base import Headers, OutRecord, Partition
 
 ANCHOR_FORMAT = 1
 
+FORGOTTEN = "forgotten"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnchorRecord:
@@ -125,12 +127,14 @@ def round_through_float16(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(halves / np.linalg.norm(halves, axis=-1, keepdims=True).astype(np.float32))
 
 
-def anchor_tombstone(key: str, writer: str, source: Partition | None = None) -> OutRecord:
+def anchor_tombstone(key: str, writer: str, source: Partition | None = None, *, forgotten: bool = False) -> OutRecord:
     """The record that deletes an anchor, or a presence record, from the compacted topic.
 
     Args:
         key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`.
         writer: who deletes.
         source: the input partition of the event because of which it goes, where there is one.
+        forgotten: whether nothing else of the event may stay either, such as its picture on a page.
     """
-    return OutRecord("anchors", key.encode(), None, (("writer", writer.encode()),), source=source)
+    headers = (("writer", writer.encode()), *([(FORGOTTEN, b"1")] if forgotten else []))
+    return OutRecord("anchors", key.encode(), None, headers, source=source)

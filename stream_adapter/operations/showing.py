@@ -17,8 +17,10 @@ from rich.table import Table
 from stream_adapter.errors import UnknownLabel
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
+from stream_adapter.harmless import harmless
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
+from stream_adapter.operations.suspicious import Suspects
 from stream_adapter.output_file import is_standard_output
 from stream_adapter.transport.kafka.topic_check import Finding
 
@@ -54,8 +56,38 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None)
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
-        table.add_row(name, str(value))
-    Console().print(table)
+        table.add_row(name, harmless(str(value)))
+    Console(markup=False).print(table)
+
+
+def show_suspects(found: Suspects, limit: int | None, *, as_json: bool) -> None:
+    """The worst `limit` anchors, and what each annotator's come to; as JSON the anchors alone."""
+    worst = found.anchors[: limit or (len(found.anchors) if as_json else _ROWS)]
+    if as_json:
+        names = ("others_say", "contradicted", "harmed", "helped")
+        _print_lines([{**_anchor_fields(one.anchor), **{n: getattr(one, n) for n in names}} for one in worst])
+        return
+    rows = [
+        (
+            one.anchor.anchor_id,
+            one.anchor.label,
+            one.others_say,
+            f"{one.contradicted:.2f}",
+            str(one.harmed),
+            str(one.helped),
+            one.anchor.annotator,
+            one.anchor.event_id,
+        )
+        for one in worst
+    ]
+    columns = ("id", "label", "others say", "contradicted", "harmed", "helped", "annotator", "event")
+    print_table(columns, rows, total=len(found.anchors), noun="suspicious anchors")
+    totals = [
+        (one.name or "–", *map(str, (one.anchors, one.contradicted, one.harmed, one.helped)))
+        for one in found.annotators
+    ]
+    columns = ("annotator", "anchors", "contradicted", "harmed", "helped")
+    print_table(columns, totals, total=len(totals), noun="annotators")
 
 
 def show_export(state: PastState, output: Path) -> None:
@@ -113,7 +145,7 @@ def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
     for column in ("letters", "stage", "reason of the newest", "newest"):
         table.add_column(column, overflow="fold", justify="right" if column == "letters" else "left")
     for row in rows[:_ROWS]:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(harmless(cell)) for cell in row))
     console = Console(markup=True)
     if rows:
         console.print(table)
@@ -166,7 +198,7 @@ def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:
 def _print_lines(documents: Sequence[dict[str, Any]]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     for document in documents:
-        console.print(json.dumps(document, ensure_ascii=False))
+        console.print(harmless(json.dumps(document, ensure_ascii=False)))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
@@ -175,7 +207,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(harmless, row))
     console = Console(markup=False)
     if rows:
         console.print(table)

@@ -12,9 +12,7 @@ from stream_adapter.config import ReferencesConfig
 from stream_adapter.errors import UnfetchableReference
 from stream_adapter.events.reference import PORTS, STORES, Reference, allowed
 from stream_adapter.metrics import Metrics
-from stream_adapter.references.http import HttpPictures, TryAgain, limited
-from stream_adapter.references.rules import Rules
-from stream_adapter.references.stores import StoredPictures
+from stream_adapter.references.rules import Rules, TryAgain, limited
 
 _FIRST_PAUSE_S = 0.2
 _CHUNK = 2**20
@@ -30,7 +28,7 @@ class References:
         sleep: waits; takes seconds.
 
     Raises:
-        ConfigError: buckets are listed, and the package for them is missing or the environment says too little.
+        ConfigError: buckets are listed, and the environment does not say what their stores need.
     """
 
     def __init__(
@@ -42,15 +40,27 @@ class References:
         self._metrics = metrics
         self._sleep = sleep
         self._rules = Rules(allow, config.networks)
-        self._http = HttpPictures(
-            self._rules.check,
-            self._rules.check_address,
-            connections=config.parallel,
-            timeout_s=config.timeout_s,
-            max_bytes=max_bytes,
-        )
+        self._fetch: dict[str, Callable[[Reference], bytes]] = {"file": self._read}
+        self._close: list[Callable[[], None]] = []
+        # What they need comes with extras, and is not everybody's.
+        if any(entry.scheme in PORTS for entry in allow):
+            from stream_adapter.references.http import HttpPictures
+
+            http = HttpPictures(
+                self._rules.check,
+                self._rules.check_address,
+                connections=config.parallel,
+                timeout_s=config.timeout_s,
+                max_bytes=max_bytes,
+            )
+            self._fetch |= dict.fromkeys(PORTS, http.fetch)
+            self._close.append(http.close)
         buckets = {(entry.scheme, entry.host) for entry in allow if entry.scheme in STORES}
-        self._stores = StoredPictures(buckets, timeout_s=config.timeout_s, max_bytes=max_bytes) if buckets else None
+        if buckets:
+            from stream_adapter.references.stores import StoredPictures
+
+            stores = StoredPictures(buckets, timeout_s=config.timeout_s, max_bytes=max_bytes)
+            self._fetch |= dict.fromkeys(STORES, stores.fetch)
         self._folders = [Path(entry.path).resolve() for entry in allow if entry.scheme == "file"]
         self.pool: Executor = ThreadPoolExecutor(config.parallel, thread_name_prefix="fetch")
 
@@ -74,14 +84,15 @@ class References:
     def close(self) -> None:
         """Drop what waits, and close the connections."""
         self.pool.shutdown(wait=False, cancel_futures=True)
-        self._http.close()
+        for close in self._close:
+            close()
 
     def _fetched(self, reference: Reference, deadline: float) -> bytes:
         self._rules.check(reference)
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                return self._attempt(reference)
+                return self._fetch[reference.scheme](reference)
             except TryAgain as error:
                 wait_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all ask again at once
                 if time.monotonic() + wait_s > deadline:
@@ -91,14 +102,6 @@ class References:
             self._metrics.references.labels(scheme=reference.scheme, outcome="retried").inc()
             self._sleep(wait_s)
             pause_s *= 2
-
-    def _attempt(self, reference: Reference) -> bytes:
-        if reference.scheme in PORTS:
-            return self._http.fetch(reference)
-        if reference.scheme == "file":
-            return self._read(reference)
-        assert self._stores is not None  # the list has its bucket
-        return self._stores.fetch(reference)
 
     def _read(self, reference: Reference) -> bytes:
         """A file, wherever links lead, below a folder of the list."""

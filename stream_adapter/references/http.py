@@ -12,14 +12,11 @@ import httpcore2
 
 from stream_adapter.errors import MalformedEvent, UnfetchableReference
 from stream_adapter.events.reference import PORTS, Reference
+from stream_adapter.references.rules import TryAgain, limited
 
 _MOVED = (301, 302, 303, 307, 308)
 _LATER = (408, 425, 429)
 _REDIRECTS = 3
-
-
-class TryAgain(Exception):
-    """It may work later."""
 
 
 class HttpPictures:
@@ -112,20 +109,6 @@ class HttpPictures:
             if given.get("content-encoding", "identity").lower() != "identity":
                 raise UnfetchableReference(f"{reference}: comes as {given['content-encoding']}, which is not unpacked")
             return limited(response.iter_stream(), self._max_bytes, str(reference))
-
-
-def limited(chunks: Iterable[bytes], max_bytes: int, what: str) -> bytes:
-    """All the bytes.
-
-    Raises:
-        UnfetchableReference: they are more than `max_bytes`; no more are read.
-    """
-    data = bytearray()
-    for chunk in chunks:
-        data += chunk
-        if len(data) > max_bytes:
-            raise UnfetchableReference(f"{what} has more than {max_bytes:,} bytes (`encoder.max_bytes`)")
-    return bytes(data)
 
 
 class _Deadline(threading.local):

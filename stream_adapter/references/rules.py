@@ -1,7 +1,7 @@
-"""What may be fetched: references by the operator's list, and addresses that are nobody's inner network."""
+"""What may be fetched: what the operator's list names, from addresses of nobody's inner network, up to a size."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from stream_adapter.errors import UnfetchableReference
 from stream_adapter.events.reference import Reference
@@ -18,6 +18,10 @@ _NOT_PUBLIC = tuple(
         ("192.0.0.0/24", "168.63.129.16/32", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
     )
 )
+
+
+class TryAgain(Exception):
+    """It may work later."""
 
 
 class Rules:
@@ -81,3 +85,17 @@ def _is_public(address: Address) -> bool:
         return False
     special = address.is_multicast or address.is_reserved or any(address in network for network in _NOT_PUBLIC)
     return address.is_global and not special
+
+
+def limited(chunks: Iterable[bytes], max_bytes: int, what: str) -> bytes:
+    """All the bytes.
+
+    Raises:
+        UnfetchableReference: they are more than `max_bytes`; no more are read.
+    """
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) > max_bytes:
+            raise UnfetchableReference(f"{what} has more than {max_bytes:,} bytes (`encoder.max_bytes`)")
+    return bytes(data)

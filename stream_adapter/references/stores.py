@@ -5,7 +5,7 @@ from typing import Any
 
 from stream_adapter.errors import ConfigError, UnfetchableReference
 from stream_adapter.events.reference import Reference
-from stream_adapter.references.http import TryAgain, limited
+from stream_adapter.references.rules import TryAgain, limited
 
 
 class StoredPictures:
@@ -17,16 +17,13 @@ class StoredPictures:
         max_bytes: of a picture.
 
     Raises:
-        ConfigError: the package obstore is not there, or the environment does not say what a store needs.
+        ConfigError: the environment does not say what a store needs.
     """
 
     def __init__(self, buckets: Iterable[tuple[str, str]], *, timeout_s: float, max_bytes: int) -> None:
-        try:
-            import obstore
-            from obstore import exceptions, store
-        except ImportError as error:
-            problem = "object stores need the package obstore: install stream-adapter[stores]"
-            raise ConfigError([f"references.allow: {problem}"]) from error
+        import obstore
+        from obstore import exceptions, store
+
         self._get, self._errors = obstore.get, exceptions
         self._max_bytes = max_bytes
         kinds: dict[str, Any] = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}

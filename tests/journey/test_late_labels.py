@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import LabelsConfig
+from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.errors import LabelWithoutEvent
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
@@ -20,7 +20,7 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Commit, OutRecord, Partition
 from stream_adapter.transport.dead_letters import reason, undo
 from stream_adapter.transport.memory import MemoryChangelog, MemoryTransport
-from tests.fakes import CANARY, CLASSES, make_processor, picture, vectors_of
+from tests.fakes import CANARY, CLASSES, FakeClock, adapter_config, make_processor, picture, vectors_of
 from tests.journey.test_processor import run, value
 
 IMAGES = Partition("images", 0)
@@ -29,13 +29,17 @@ IMAGES = Partition("images", 0)
 class Journey:
     """A processor whose outputs are written and come back."""
 
-    def __init__(self, transport: MemoryTransport | None = None, **config: Any) -> None:
+    def __init__(self, transport: MemoryTransport | None = None, *, method: str = "class-means", **config: Any) -> None:
         self.now_ms = 100_000
+        self.clock = FakeClock()
         self.transport = transport or MemoryTransport()
         self.metrics = Metrics()
         self.processor: Processor = make_processor(
             metrics=self.metrics,
             labels=LabelsConfig(**config),
+            adapter=adapter_config(method=method),
+            drift=DriftSettings(mode="alarm_only"),
+            clock=self.clock,
             waiting_partitions=1,
             now_ms=lambda: self.now_ms,
         )
@@ -61,7 +65,7 @@ class Journey:
             self.transport.sink.commit(outcome.commit)
             if not arrivals:
                 break
-        self.processor.apply(self.changelog.poll(), EVERYTHING)
+        self.transport.sink.commit(self.processor.apply(self.changelog.poll(), EVERYTHING).commit)
 
     @property
     def anchors(self) -> dict[str, tuple[str, int, str]]:
@@ -304,13 +308,38 @@ def test_what_nobody_owns_is_passed_over() -> None:
     assert outcome.commit == Commit([]) and not outcome.refused
 
 
-@pytest.mark.parametrize("kind", [LabelWithoutEvent])
-def test_it_is_refused_at_the_stage_of_labels(kind: type[LabelWithoutEvent]) -> None:
+def test_it_is_refused_at_the_stage_of_labels() -> None:
     journey = Journey(early_max_age=1.0)
     journey.transport.write([as_output(said(1, "cat"))])
     arrivals = journey.feed.poll()
     journey.processor.apply_labels(arrivals, {0: IMAGES}, EVERYTHING)
     journey.now_ms += 2_000
     outcome = journey.processor.apply_labels(journey.feed.poll(), {0: IMAGES}, EVERYTHING)
-    assert outcome.refused == ((IMAGES, kind.stage),)
-    assert json.loads(outcome.commit.outputs[1].value or b"")["label"] == "cat"
+    assert outcome.refused == ((IMAGES, LabelWithoutEvent.stage),)
+    (letter,) = (output for output in outcome.commit.outputs if output.channel == "dead_letters")
+    assert json.loads(letter.value or b"")["label"] == "cat"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    labels=st.lists(st.sampled_from(CLASSES[:3]), min_size=12, max_size=12),
+    forgotten=st.sets(st.integers(0, 11), min_size=1, max_size=11),
+    method=st.sampled_from(["mixture", "class-means"]),
+)
+def test_what_is_forgotten_is_as_if_it_had_never_been_labelled(
+    labels: Sequence[str], forgotten: set[int], method: str
+) -> None:
+    pictures = [picture(CLASSES[number % 3], number, time_ms=20_000 + number) for number in range(12)]
+    probe = vectors_of(*((name, 70 + seed) for name in CLASSES for seed in range(4)))
+
+    def answers(taught: Iterable[int], forget: Iterable[int]) -> Any:
+        journey = Journey(method=method)
+        journey.send(*pictures)
+        journey.say(*(said(number, labels[number]) for number in taught))
+        journey.say(*(said(number, None, 60_000, forget=True) for number in forget))
+        journey.clock.now_s += 60.0  # the window is asked anew once in a while
+        journey.settle()
+        return journey.processor.adapter.predict(probe).adapted
+
+    never = answers([number for number in range(12) if number not in forgotten], [])
+    np.testing.assert_allclose(answers(range(12), forgotten), never, atol=1e-6)

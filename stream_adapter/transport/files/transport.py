@@ -78,6 +78,7 @@ class FileTransport:
             return
         with contextlib.closing(FileSink(self._settings, FileSource(self._settings))) as sink:
             sink.commit(Commit(outputs))
+            sink.erase(outputs)
 
     def produce(self, records: Iterable[Record], *, rate: float | None = None) -> Iterator[Progress]:
         """Nothing can be sent.
