@@ -195,4 +195,5 @@ class Labels:
             partition=at.number,
             offset=event.record.offset,
             fingerprint=self._fingerprint,
+            reference="" if event.reference is None else str(event.reference),
         )

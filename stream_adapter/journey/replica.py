@@ -225,7 +225,13 @@ def _id(output: OutRecord) -> str:
 
 def _anchor(record: AnchorRecord) -> Anchor:
     origin = Origin(
-        record.event_source, record.event_id, record.topic, record.partition, record.offset, record.annotator
+        record.event_source,
+        record.event_id,
+        record.topic,
+        record.partition,
+        record.offset,
+        record.annotator,
+        record.reference,
     )
     return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms, origin)
 
@@ -244,6 +250,7 @@ def _record(anchor: Anchor, fingerprint: str) -> AnchorRecord:
         offset=origin.offset,
         fingerprint=fingerprint,
         annotator=origin.annotator,
+        reference=origin.reference,
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -104,12 +105,22 @@ def show_export(state: PastState, output: Path) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the error output; what is yielded is told how much is done."""
+def progress(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar on the error output; what is yielded is told how much is done, and of how much where that was not known."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda done, of=None: bar.update(task, completed=done, total=of)
+
+
+def show_lost(lost: Sequence[tuple[AnchorRecord, str]], *, as_json: bool) -> None:
+    """Anchors that could not be embedded anew: as JSON all, as a table the reasons."""
+    if as_json:
+        _print_lines([{**_anchor_fields(anchor), "reason": reason} for anchor, reason in lost])
+        return
+    kinds = Counter(_PARTICULARS.sub("…", reason) for _, reason in lost)
+    rows = [(str(number), kind) for kind, number in kinds.most_common(_ROWS)]
+    print_table(("anchors", "why it could not be embedded"), rows, total=len(kinds), noun="reasons")
 
 
 def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool) -> None:
@@ -181,6 +192,7 @@ def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:
         "event_id": anchor.event_id,
         "origin": f"{anchor.topic}-{anchor.partition}@{anchor.offset}",
         "fingerprint": anchor.fingerprint,
+        "reference": anchor.reference or None,
     }
 
 
