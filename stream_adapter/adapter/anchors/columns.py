@@ -36,12 +36,12 @@ class AnchorColumns:
     origins: Sequence[Origin]
 
     @classmethod
-    def of(cls, anchors: Sequence[Anchor], dimension: int) -> "AnchorColumns":
-        """The columns of these anchors, with their float32 vectors."""
+    def of(cls, anchors: Sequence[Anchor], vectors: NDArray[np.float32]) -> "AnchorColumns":
+        """The columns of these anchors, with vectors float32 (n, d)."""
         return cls(
             ids=[anchor.anchor_id for anchor in anchors],
             labels=[anchor.label for anchor in anchors],
-            vectors=np.array([anchor.vector for anchor in anchors], np.float32).reshape(-1, dimension),
+            vectors=vectors,
             times=np.array([anchor.event_time_ms for anchor in anchors], np.int64),
             origins=[anchor.origin for anchor in anchors],
         )
