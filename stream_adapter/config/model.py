@@ -111,6 +111,9 @@ class RefitConfig(Section):
     max_anchors: PositiveInt = 1_024
 
 
+Nats = Annotated[float, Field(ge=0.0, le=10.0)]
+
+
 class MixtureConfig(Section):
     """The default method, see docs/method.md."""
 
@@ -135,6 +138,8 @@ class AdapterConfig(Section):
     shadow: Annotated[str | None, registered(LEARNERS)] = None
     seed: int = 0
     canaries: tuple[str, ...] = ()
+    protection: Nats = 0.2
+    protect: dict[str, Nats] = {}
     anchors: AnchorsConfig = AnchorsConfig()
     mixture: MixtureConfig = MixtureConfig()
     llu: LatentUpdatesConfig = LatentUpdatesConfig()
