@@ -13,6 +13,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from stream_adapter.adapter.anchors.results import IgnoredReason, IndexStatistics, RemovedReason
 from stream_adapter.adapter.learner import ClassKind
@@ -34,17 +36,46 @@ KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
 ALARMS = tuple(kind for kind in get_args(AlarmKind) if kind != "status")  # a status is no alarm
 LABEL_OUTCOMES = (
-    *("learned", "corrected", "folded", "unknown"),
+    *("learned", "corrected", "folded", "unknown", "withdrawn"),
     *(value_of(reason) for reason in get_args(IgnoredReason) if reason != "unknown label"),
 )
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
+CHANNELS = ("predictions", "anchors", "dead_letters", "drift")
+FOREIGN = ("other_encoder", "other_length", "newer_format", "garbage")
+HTTP_OUTCOMES = ("answered", "refused", "busy")
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
 
 _TYPES = ("declared", "found")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_DELAYS = (1.0, 10.0, 60.0, 600.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0, 604_800.0)
 _SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Shares(Collector):
+    """A histogram of numbers from 0 to 1 that takes a batch at once."""
+
+    def __init__(self, name: str, documentation: str, registry: CollectorRegistry) -> None:
+        self._name, self._documentation = name, documentation
+        self._counts = np.zeros(len(_SHARES) + 1, np.int64)
+        self._sum = 0.0
+        registry.register(self)
+
+    def describe(self) -> Iterator[HistogramMetricFamily]:
+        """Its name, kind and labels."""
+        yield HistogramMetricFamily(self._name, self._documentation)
+
+    def observe(self, shares: NDArray[np.float32]) -> None:
+        """Count some."""
+        self._counts = self._counts + np.bincount(np.searchsorted(_SHARES, shares), minlength=len(_SHARES) + 1)
+        self._sum += float(shares.sum())
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """What Prometheus gets."""
+        at_most = [*map(str, _SHARES), "+Inf"]
+        buckets = list(zip(at_most, np.cumsum(self._counts).tolist(), strict=True))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)
 
 
 class Metrics:
@@ -75,6 +106,9 @@ class Metrics:
             "aborted_commits", "Transactions that were undone and tried again, or left to a new owner.", **made
         )
 
+        self.outputs_too_large = Counter(
+            "outputs_too_large", "Outputs that were left out: their topic does not take them.", ["channel"], **made
+        )
         self.predictions = Counter("predictions", "Predictions that became durable.", **made)
         self.dead_letters = Counter("dead_letters", "Events written to the dead letters.", ["stage"], **made)
         self.flood = Gauge(
@@ -88,6 +122,14 @@ class Metrics:
             "event_times_ahead", "Events whose time was too far ahead and did not count.", **made
         )
         self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
+        self.label_delay = Histogram(
+            "label_delay_seconds",
+            "Seconds from an event to its first label, of labels that came alone.",
+            buckets=_DELAYS,
+            **made,
+        )
+        self.waiting_events = Gauge("waiting_events", "Events that are kept for labels to come.", **made)
+        self.waiting_labels = Gauge("waiting_labels", "Labels whose event is not known, or not yet.", **made)
         self.scored = Counter("scored", "Labelled events scored before they were learned.", ["group"], **made)
         self.correct = Counter("correct", "Scored events that a model had right.", ["group", "model"], **made)
         self.accuracy = Gauge(
@@ -107,15 +149,17 @@ class Metrics:
             "anchors_digest", "48 bits of the digest of all anchors: equal on workers that hold the same ones.", **made
         )
         self.anchors_followed = Counter("anchors_followed", "Changes of anchors that others wrote.", **made)
+        self.set_aside = Counter(
+            "records_set_aside", "Records of the anchors topic that are not this worker's.", ["reason"], **made
+        )
         self.anchors_removed = Counter("anchors_removed", "Anchors removed, by reason.", ["reason"], **made)
         self.seen_classes = Gauge("seen_classes", "Classes that have anchors.", **made)
         self.classes = Gauge("classes", "Classes by what they are taken for.", ["kind"], **made)
-        self.gate = Histogram("gate", "Nearness of an event to its nearest anchor.", buckets=_SHARES, **made)
-        self.novelty = Histogram(
-            "novelty",
+        self.gate = Shares("stream_adapter_gate", "Nearness of an event to its nearest anchor.", self.registry)
+        self.novelty = Shares(
+            "stream_adapter_novelty",
             "Novelty of an event: 1 where neither vocabulary nor anchors explain it.",
-            buckets=_SHARES,
-            **made,
+            self.registry,
         )
         self.pending = Gauge(
             "learner_pending_changes", "Changes of the anchors that predictions do not know yet.", **made
@@ -145,6 +189,9 @@ class Metrics:
         self.progress_age = Gauge(
             "progress_age_seconds", "Seconds since the loop last finished a batch or had nothing to do.", **made
         )
+        self.silent = Gauge(
+            "transport_silent_seconds", "Seconds for which nobody has answered; 0 while all is well.", **made
+        )
         self.ready = Gauge("ready", "1 when restored, warm and assigned.", **made)
         self.restored_anchors = Gauge("restored_anchors", "Anchors read back since the start.", **made)
         self.snapshot_age = Gauge("snapshot_age_seconds", "Seconds since the newest snapshot was the state.", **made)
@@ -156,6 +203,11 @@ class Metrics:
             "snapshot_seconds", "Seconds that packing and writing a snapshot took.", buckets=_SECONDS, **made
         )
         self.snapshot_bytes = Gauge("snapshot_bytes", "Size of the newest snapshot.", **made)
+        self.http_predictions = Counter("http_predictions", "Requests for predictions.", ["outcome"], **made)
+        self.http_latency = Histogram(
+            "http_prediction_seconds", "Seconds from a request for predictions to its answer.", buckets=_SECONDS, **made
+        )
+        self.http_compute = Counter("http_compute_seconds", "Seconds spent on answering requests.", **made)
         self.build = Info("build", "Version, encoder fingerprint and vocabulary hash.", **made)
 
         # A series that exists from the start shows a zero instead of a gap, and its first step counts: Prometheus takes
@@ -176,7 +228,10 @@ class Metrics:
             (self.labels, "outcome", LABEL_OUTCOMES),
             (self.anchors_removed, "reason", REMOVALS),
             (self.drift_alarms, "kind", ALARMS),
+            (self.set_aside, "reason", FOREIGN),
             (self.snapshots, "outcome", SNAPSHOT_OUTCOMES),
+            (self.http_predictions, "outcome", HTTP_OUTCOMES),
+            (self.outputs_too_large, "channel", CHANNELS),
         ):
             for value in values:
                 counter.labels(**{label: value})

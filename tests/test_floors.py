@@ -11,7 +11,7 @@ import stream_adapter
 
 PACKAGE = Path(stream_adapter.__file__).parent
 FLOORS = (
-    {"cli", "evaluate", "operations", "demo"},
+    {"cli", "classifier", "evaluate", "operations", "demo"},
     {"service"},
     {"page"},
     {"journey"},

@@ -20,7 +20,9 @@ from stream_adapter.config.sections import (
     FilesConfig,
     KafkaConfig,
     KafkaTopics,
+    LabelsConfig,
     PageConfig,
+    PredictConfig,
     SnapshotsConfig,
 )
 from stream_adapter.config.values import FilePath
@@ -37,9 +39,11 @@ __all__ = [
     "FilesConfig",
     "KafkaConfig",
     "KafkaTopics",
+    "LabelsConfig",
     "LatentUpdatesConfig",
     "MixtureConfig",
     "PageConfig",
+    "PredictConfig",
     "PreprocessConfig",
     "RefitConfig",
     "Section",

@@ -45,6 +45,7 @@ class EncoderConfig(Section):
     preprocess: PreprocessConfig | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: PositiveInt | None = None
     decode_threads: PositiveInt = 2
     max_pixels: PositiveInt = 50_000_000
     max_bytes: PositiveInt = 20_000_000

@@ -70,11 +70,17 @@ class EventsConfig(Section):
 
 
 class BatchConfig(Section):
-    """When a batch closes: at `max_batch` events or after `max_wait_ms`, whichever comes first."""
+    """When a batch closes: when it is full or after `max_wait_ms`, whichever comes first."""
 
-    max_batch: PositiveInt = 64
+    max_batch: PositiveInt = 512
     max_wait_ms: Annotated[float, Field(ge=0.0)] = 50.0
     top_k: PositiveInt = 5
+
+
+class PredictionsConfig(Section):
+    """What a prediction says beside its answer."""
+
+    explain: Literal["full", "top", "none"] = "full"
 
 
 class KafkaTopics(Section):
@@ -85,6 +91,8 @@ class KafkaTopics(Section):
     anchors: TopicName = "anchors"
     dead_letters: TopicName = "dead-letters"
     drift: TopicName = "drift"
+    labels: TopicName = "labels"
+    waiting: TopicName = "waiting"
 
     @model_validator(mode="after")
     def _one_topic_a_role(self) -> "KafkaTopics":
@@ -102,6 +110,7 @@ class KafkaConfig(Section):
 
     bootstrap_servers: Servers = f"localhost:{KAFKA_PORT}"
     topics: KafkaTopics = KafkaTopics()
+    client: Literal["confluent", "kafka-python"] = "confluent"
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
@@ -115,6 +124,14 @@ class KafkaConfig(Section):
     producer: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
+class LabelsConfig(Section):
+    """Labels that come apart from their events: what is kept for them, and for how long."""
+
+    wait_max_events: Annotated[int, Field(ge=0)] = 100_000
+    wait_max_age: PositiveFloat = 604_800.0
+    early_max_age: PositiveFloat = 3_600.0
+
+
 class FilesConfig(Section):
     """Input and output of the file transport."""
 
@@ -123,6 +140,7 @@ class FilesConfig(Section):
     output: FilePath
     labels: bool = True
     class_folder: Literal["own", "top"] = "own"
+    labels_file: FilePath | None = None
 
 
 class SnapshotsConfig(Section):
@@ -178,6 +196,25 @@ class PageConfig(Section):
         return self
 
 
+class PredictConfig(Section):
+    """`POST /predict`: who may ask, and how much."""
+
+    mode: Annotated[Literal["auto", "off", "on"], BeforeValidator(_words)] = "auto"
+    token: SecretStr | None = None
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    max_batch: PositiveInt = 16
+    max_waiting: PositiveInt = 64
+
+    @model_validator(mode="after")
+    def _token_where_it_protects(self) -> "PredictConfig":
+        given = self.token.get_secret_value() if self.token is not None else ""
+        if 0 < len(given) < TOKEN_LENGTH:
+            raise ValueError(f"`token` is too short to be safe; take at least {TOKEN_LENGTH} random characters")
+        if self.mode == "on" and not given:
+            raise ValueError("`mode: on` answers anybody who reaches the port; set a `token`, or `mode: auto`")
+        return self
+
+
 def _with_canaries(adapter: AdapterConfig) -> AdapterConfig:
     return adapter.model_copy(update={"canaries": tuple(map(canonical_name, adapter.canaries))})
 
@@ -195,7 +232,9 @@ class Config(Section):
     vocabulary: VocabularyConfig
     adapter: Annotated[AdapterConfig, AfterValidator(_with_canaries)] = AdapterConfig()
     events: EventsConfig = EventsConfig()
+    labels: LabelsConfig = LabelsConfig()
     batch: BatchConfig = BatchConfig()
+    predictions: PredictionsConfig = PredictionsConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
     transports: Annotated[dict[str, Any], AfterValidator(transport_sections)] = Field({}, validate_default=True)
@@ -204,6 +243,7 @@ class Config(Section):
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
     page: PageConfig = PageConfig()
+    predict: PredictConfig = PredictConfig()
 
     @model_validator(mode="after")
     def _files_are_named(self) -> "Config":

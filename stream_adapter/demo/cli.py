@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from stream_adapter import config
+from stream_adapter.operations.cli import load_config
 
 
 def demo(
@@ -49,4 +49,4 @@ def produce_samples(
     from stream_adapter.demo.samples import SampleSettings, send_samples
 
     settings = SampleSettings(rate=rate, label_share=label_share, shift_every=shift_every, limit=limit, seed=seed)
-    send_samples(config.load(file), settings, Console(stderr=True))
+    send_samples(load_config(file), settings, Console(stderr=True))

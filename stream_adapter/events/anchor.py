@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.headers import decode_headers, format_time, parse_time
+from stream_adapter.events.headers import FORMAT, check_format, decode_headers, format_time, parse_time
 from stream_adapter.transport.base import Headers, OutRecord, Partition
+
+ANCHOR_FORMAT = 1
+
+FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +24,7 @@ class AnchorRecord:
         event_source: with `event_id` CloudEvents' identity of the labelled event.
         topic: with `partition` and `offset` where the labelled event was.
         fingerprint: the encoder that made the vector.
+        annotator: who labelled it; empty where nobody says.
     """
 
     anchor_id: str
@@ -32,6 +37,7 @@ class AnchorRecord:
     partition: int
     offset: int
     fingerprint: str
+    annotator: str = ""
 
     @property
     def stamp(self) -> tuple[int, int, int]:
@@ -54,7 +60,10 @@ class AnchorRecord:
             "source_offset": str(self.offset),
             "fingerprint": self.fingerprint,
             "writer": writer,
+            FORMAT: str(ANCHOR_FORMAT),
         }
+        if self.annotator:
+            headers["annotator"] = self.annotator
         return OutRecord(
             "anchors",
             self.anchor_id.encode(),
@@ -68,14 +77,15 @@ class AnchorRecord:
         """Read an anchor back.
 
         Raises:
+            NewerFormat: a newer version wrote it.
             MalformedEvent: a header is missing or broken, or the value is not a float16 vector.
         """
         fields = decode_headers(headers)
+        check_format(fields, ANCHOR_FORMAT, "an anchor record")
         try:
             halves = np.frombuffer(value, dtype="<f2").astype(np.float32)  # (d,)
-            norm = np.linalg.norm(
-                halves, axis=-1, keepdims=True
-            )  # (1,); in this form as `round_through_float16` has it
+            with np.errstate(all="ignore"):  # (1,); in this form as `round_through_float16` has it
+                norm = np.linalg.norm(halves, axis=-1, keepdims=True)
             if key is None or not abs(norm[0] - 1.0) <= 1e-2:
                 raise ValueError(f"key {key!r} with a vector of norm {norm[0]}")
             partition, offset = int(fields["source_partition"]), int(fields["source_offset"])
@@ -92,6 +102,7 @@ class AnchorRecord:
                 partition=partition,
                 offset=offset,
                 fingerprint=fields["fingerprint"],
+                annotator=fields.get("annotator", ""),
             )
         except (KeyError, ValueError) as error:
             raise MalformedEvent(
@@ -111,12 +122,14 @@ def round_through_float16(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(halves / np.linalg.norm(halves, axis=-1, keepdims=True).astype(np.float32))
 
 
-def anchor_tombstone(key: str, writer: str, source: Partition | None = None) -> OutRecord:
+def anchor_tombstone(key: str, writer: str, source: Partition | None = None, *, forgotten: bool = False) -> OutRecord:
     """The record that deletes an anchor, or a presence record, from the compacted topic.
 
     Args:
         key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`.
         writer: who deletes.
         source: the input partition of the event because of which it goes, where there is one.
+        forgotten: whether nothing else of the event may stay either, such as its picture on a page.
     """
-    return OutRecord("anchors", key.encode(), None, (("writer", writer.encode()),), source=source)
+    headers = (("writer", writer.encode()), *([(FORGOTTEN, b"1")] if forgotten else []))
+    return OutRecord("anchors", key.encode(), None, headers, source=source)

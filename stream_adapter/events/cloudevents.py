@@ -6,6 +6,7 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-proto
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from stream_adapter.errors import MalformedEvent
@@ -103,17 +104,22 @@ def refuse_unreadable(record: Record) -> None:
         raise MalformedEvent(unreadable.decode(errors="replace"))
 
 
+@lru_cache(maxsize=256)
 def media_type(content_type: str) -> str:
     """`image/jpeg` of `Image/JPEG; charset=binary`."""
     return content_type.partition(";")[0].strip().lower()
 
 
+@lru_cache(maxsize=1_024)
+def _of_interest(name: str) -> str | None:
+    """A header's name in lower case, if it is one of CloudEvents', the content type or the trace."""
+    name = name.lower()
+    return name if name.startswith(_PREFIX) or name in ("content-type", "traceparent") else None
+
+
 def _headers_of_interest(headers: Headers) -> dict[str, str]:
-    """CloudEvents' headers, the content type and the trace; what else tools attach may be no text."""
-    wanted = {"content-type", "traceparent"}
-    return decode_headers(
-        tuple((name, value) for name, value in headers if name.lower() in wanted or name.lower().startswith(_PREFIX))
-    )
+    """As text; what else tools attach may be none."""
+    return decode_headers([(known, value) for name, value in headers if (known := _of_interest(name)) is not None])
 
 
 def _structured_document(record: Record, headers: Mapping[str, str], content_type: str) -> dict[str, Any] | None:

@@ -13,11 +13,12 @@ from typing import Any, get_args
 from stream_adapter.drift.alarm import Action, AlarmKind, DriftAlarm
 from stream_adapter.drift.confidence_sequence import Interval
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.headers import decode_headers, format_time, parse_time
+from stream_adapter.events.headers import FORMAT, check_format, decode_headers, format_time, parse_time
 from stream_adapter.events.payloads import json_object
 from stream_adapter.transport.base import Headers, OutRecord
 
 EVENT_TYPE = "stream_adapter.drift"
+DRIFT_FORMAT = 1
 _KINDS, _ACTIONS = get_args(AlarmKind), get_args(Action)
 _LARGEST = 1e300  # an e-value beyond it is no less convincing, and JSON knows no infinity
 
@@ -67,6 +68,7 @@ class DriftEvent:
             "ce_time": format_time(self.time_ms),
             "ce_subject": self.alarm.group,
             "content-type": "application/json",
+            FORMAT: str(DRIFT_FORMAT),
         }
         # An attribute of CloudEvents may be absent, but not empty.
         pairs = tuple((name, text.encode()) for name, text in headers.items() if text)
@@ -82,6 +84,7 @@ class DriftEvent:
         attributes = decode_headers(headers)
         if attributes.get("ce_type") != EVENT_TYPE:
             raise MalformedEvent(f"event type {attributes.get('ce_type')!r} is not {EVENT_TYPE!r}")
+        check_format(attributes, DRIFT_FORMAT, "a drift event")
         document = json_object(value, "drift event")
         alarm = DriftAlarm(
             kind=_one_of(document, "kind", _KINDS),

@@ -1,10 +1,13 @@
 """Headers and times as text: the small things that all wire forms share."""
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from stream_adapter.errors import MalformedEvent
-from stream_adapter.transport.base import Headers
+from stream_adapter.errors import MalformedEvent, NewerFormat
+
+# The header that says how a record of ours is to be read; raised where an older version could not.
+FORMAT = "format"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
@@ -15,7 +18,7 @@ _LEAP_SECOND = re.compile(r"(?<=T\d\d:\d\d:)60")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def decode_headers(headers: Headers) -> dict[str, str]:
+def decode_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     """Headers as text, names in lower case; the last one of a name wins.
 
     Raises:
@@ -59,3 +62,17 @@ def parse_time(text: str | None, default_ms: int) -> int:
 def checked_traceparent(text: str | None) -> str | None:
     """A W3C trace context's `traceparent`; None where there is none, or what is there is none."""
     return text if text is not None and _TRACEPARENT.fullmatch(text) else None
+
+
+def check_format(fields: Mapping[str, str], known: int, what: str) -> None:
+    """Whether a record of ours is of a format that this version reads; one that names none is of the first.
+
+    Raises:
+        NewerFormat: it is of a later one.
+        MalformedEvent: it is of none.
+    """
+    said = fields.get(FORMAT, "1")
+    if not (said.isascii() and said.isdigit()):
+        raise MalformedEvent(f"format {said[:40]!r} of {what} is no number")
+    if int(said[:9]) > known:
+        raise NewerFormat(f"{what} of format {said[:40]}, this version reads up to {known}: upgrade this worker")

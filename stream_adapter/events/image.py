@@ -1,8 +1,8 @@
 """The image event: a picture or its vector, and what is known of it. `wire_format.py` says how records become one."""
 
 import hashlib
-import json
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring
 
 from stream_adapter.events.headers import format_time
 from stream_adapter.transport.base import Headers, Record
@@ -25,6 +25,8 @@ class ImageEvent:
         fingerprint: for `EMBEDDING` events, the encoder that made the vector.
         record: the record it was read from.
         traceparent: the trace that it belongs to, as W3C's header of that name has it, or None.
+        anchor_id: the id of the anchor that it becomes: 32 hex digits, a hash of its identity. Being derived and not
+            drawn, it is the same when an event is delivered again, so a repeated write of the anchor is harmless.
     """
 
     source: str
@@ -36,20 +38,15 @@ class ImageEvent:
     fingerprint: str | None
     record: Record = field(repr=False)
     traceparent: str | None = None
+    anchor_id: str = field(init=False, compare=False)
 
-    @property
-    def anchor_id(self) -> str:
-        """The id of the anchor that this event becomes: 32 hex digits, a hash of its identity.
-
-        Being derived and not drawn, it is the same when an event is delivered again, so a repeated write to the
-        anchors topic is harmless.
-        """
-        return anchor_id_of(self.source, self.id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "anchor_id", anchor_id_of(self.source, self.id))
 
 
 def anchor_id_of(source: str, id: str) -> str:
     """The id of the anchor that the event of this CloudEvents source and id becomes, see `ImageEvent.anchor_id`."""
-    identity = json.dumps([source, id], ensure_ascii=False).encode()
+    identity = f"[{encode_basestring(source)}, {encode_basestring(id)}]".encode()  # JSON
     return hashlib.blake2b(identity, digest_size=16).hexdigest()
 
 

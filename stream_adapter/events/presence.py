@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.headers import decode_headers
+from stream_adapter.events.headers import FORMAT, check_format, decode_headers
 from stream_adapter.transport.base import Headers, OutRecord
 
 # Anchor ids are hex digits, so that no anchor has such a key.
 PRESENCE_PREFIX = "presence/"
+PRESENCE_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class PresenceRecord:
             "fingerprint": self.fingerprint,
             "vocabulary": self.vocabulary,
             "writer": writer,
+            FORMAT: str(PRESENCE_FORMAT),
         }
         pairs = tuple((name, text.encode()) for name, text in headers.items())
         return OutRecord("anchors", (PRESENCE_PREFIX + self.key).encode(), self.value, pairs)
@@ -42,9 +44,11 @@ class PresenceRecord:
         """Read a record back.
 
         Raises:
+            NewerFormat: a newer version wrote it.
             MalformedEvent: it does not say which encoder and vocabulary it is about.
         """
         fields = decode_headers(headers)
+        check_format(fields, PRESENCE_FORMAT, "a presence record")
         try:
             return cls(key.removeprefix(PRESENCE_PREFIX), value, fields["fingerprint"], fields["vocabulary"])
         except KeyError as error:

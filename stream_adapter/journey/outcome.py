@@ -1,6 +1,6 @@
 """What a finished batch leaves."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Collection, Set
 from dataclasses import dataclass
 
 from stream_adapter.metrics import Metrics
@@ -21,10 +21,14 @@ class Outcome:
     refused: tuple[tuple[Partition, str], ...] = ()
     durable: tuple[Callable[[], None], ...] = ()
 
-    def without(self, partitions: Set[Partition]) -> tuple["Outcome", list[OutRecord]]:
-        """The same without what comes from these partitions' events, and the outputs that it leaves out."""
-        kept = [output for output in self.commit.outputs if output.source not in partitions]
-        dropped = [output for output in self.commit.outputs if output.source in partitions]
+    def without(
+        self, partitions: Set[Partition], too_large: Collection[OutRecord] = ()
+    ) -> tuple["Outcome", list[OutRecord]]:
+        """The same without what comes from these partitions' events and without these; and all that it leaves out."""
+        large = set(map(id, too_large))
+        dropped = [one for one in self.commit.outputs if one.source in partitions or id(one) in large]
+        left_out = set(map(id, dropped))
+        kept = [one for one in self.commit.outputs if id(one) not in left_out]
         positions = {at: to for at, to in self.commit.positions.items() if at not in partitions}
         refused = tuple((at, stage) for at, stage in self.refused if at not in partitions)
         return Outcome(Commit(kept, positions), refused, self.durable), dropped

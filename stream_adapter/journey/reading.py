@@ -1,14 +1,14 @@
 """The first leg of the journey: records become events, events become decoded pictures; bad ones are set aside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import structlog
 
 from stream_adapter.config import EventsConfig
-from stream_adapter.encode.base import Encoder, Prepared
-from stream_adapter.errors import EventError, UnexpectedFailure, UnknownLabel
+from stream_adapter.encode.base import Encoder, Prepared, Vectors, unit_vectors
+from stream_adapter.errors import EventError, MalformedEvent, UnexpectedFailure, UnknownLabel
 from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
 from stream_adapter.events.formats import declared_type, found_type
 from stream_adapter.events.wire_format import event_format
@@ -16,6 +16,8 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import UNREADABLE, Record
 
 log = structlog.get_logger(__name__)
+
+_LONGEST = 8_192  # bytes of an id, a source, a label, a key
 
 Refused = tuple[Record, EventError]
 
@@ -26,17 +28,20 @@ class ReadBatch:
 
     Attributes:
         records: all records of the batch, in order; tombstones, which are neither events nor refused, among them.
-        events: the events that could be read, each with the picture or vector that is to come.
+        events: the events that could be read, each with the picture that is to come; None: it brought its vector.
         refused: the records that could not be read, with the reason.
     """
 
     records: Sequence[Record]
-    events: Sequence[tuple[ImageEvent, Future[Prepared]]]
+    events: Sequence[tuple[ImageEvent, Future[Prepared] | None]]
     refused: Sequence[Refused]
 
 
 class Reader:
     """Reads batches and decodes their pictures in a pool.
+
+    Attributes:
+        times: decides on the times of events and labels.
 
     Args:
         encoder: knows how its pictures are prepared and which vectors are its own.
@@ -59,7 +64,8 @@ class Reader:
     ) -> None:
         self._encoder = encoder
         events = events or EventsConfig()
-        self._format = event_format(events, EventTimes(events.max_ahead_s, ahead=metrics.times_ahead.inc))
+        self.times = EventTimes(events.max_ahead_s, ahead=metrics.times_ahead.inc)
+        self._format = event_format(events, self.times)
         self._labels = KnownLabels(classes)
         self._reject_unknown_labels = reject_unknown_labels
         self._failures: set[tuple[str, type[Exception]]] = set()
@@ -68,7 +74,7 @@ class Reader:
 
     def read(self, records: Sequence[Record]) -> ReadBatch:
         """Read the events of a batch and start to decode their pictures; does not wait for them."""
-        events: list[tuple[ImageEvent, Future[Prepared]]] = []
+        events: list[tuple[ImageEvent, Future[Prepared] | None]] = []
         refused: list[Refused] = []
         with self._metrics.stage("parse", len(records)):
             for record in records:
@@ -80,9 +86,19 @@ class Reader:
                 except EventError as error:
                     refused.append((record, error))
                 else:
-                    events.append((event, self._decoders.submit(self._decode, event)))
+                    is_vector = event.content_type == EMBEDDING
+                    events.append((event, None if is_vector else self._decoders.submit(self._decode, event)))
         self._metrics.stage_failed.labels(stage="parse").inc(len(refused))
         return ReadBatch(records, events, refused)
+
+    def check_label(self, label: str) -> None:
+        """Refuse a label that is no class, where those are to be refused.
+
+        Raises:
+            UnknownLabel: it is none.
+        """
+        if self._reject_unknown_labels:
+            self._labels.check(label)
 
     def decoded(self, batch: ReadBatch) -> tuple[list[ImageEvent], list[Prepared], list[Refused]]:
         """Wait for the pictures of a batch; those that cannot be decoded join the refused ones."""
@@ -90,9 +106,15 @@ class Reader:
         prepared: list[Prepared] = []
         refused = list(batch.refused)
         with self._metrics.stage("decode", len(batch.events)):
+            vectors = self._vectors([event for event, picture in batch.events if picture is None])
             for event, picture in batch.events:
                 try:
-                    prepared.append(picture.result())
+                    if picture is not None:
+                        prepared.append(picture.result())
+                    elif (vector := next(vectors)) is not None:
+                        prepared.append(vector)
+                    else:
+                        prepared.append(self._decode(event))
                 except EventError as error:
                     refused.append((event.record, error))
                 else:
@@ -100,11 +122,22 @@ class Reader:
         self._metrics.stage_failed.labels(stage="decode").inc(len(refused) - len(batch.refused))
         return events, prepared, refused
 
+    def _vectors(self, events: Sequence[ImageEvent]) -> Iterator[Vectors | None]:
+        """The vectors that events brought; None where something is the matter with one."""
+        d, fingerprint = self._encoder.d, self._encoder.fingerprint
+        fits = [len(event.data) == 4 * d and event.fingerprint == fingerprint for event in events]
+        vectors, good = unit_vectors([event.data for event, fit in zip(events, fits, strict=True) if fit], d)
+        read = iter(zip(vectors, good.tolist(), strict=True))
+        for fit in fits:
+            vector, usable = next(read) if fit else (None, False)
+            yield vector if usable else None
+
     def _parse(self, record: Record) -> ImageEvent:
         try:
             event = self._format(record)
-            if self._reject_unknown_labels and event.label is not None:
-                self._labels.check(event.label)
+            _check_lengths(event)
+            if event.label is not None:
+                self.check_label(event.label)
         except EventError:
             raise
         except Exception as error:
@@ -130,6 +163,19 @@ class Reader:
             self._failures.add(failure)
             log.error("unexpected error", stage=stage, at=f"{record.partition}@{record.offset}", exc_info=error)
         return UnexpectedFailure(stage, error)
+
+
+def _check_lengths(event: ImageEvent) -> None:
+    """Refuse what would make prediction and anchor larger than their topics take.
+
+    Raises:
+        MalformedEvent: naming the part.
+    """
+    parts = {"id": event.id, "source": event.source, "label": event.label, "fingerprint": event.fingerprint}
+    lengths = {name: len(text.encode()) for name, text in parts.items() if text is not None}
+    for name, length in {**lengths, "key": len(event.record.key or b"")}.items():
+        if length > _LONGEST:
+            raise MalformedEvent(f"the event's {name} has {length} bytes, more than {_LONGEST}; send a shorter one")
 
 
 class KnownLabels:

@@ -18,7 +18,6 @@ from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor, Origin
 from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.adapter.anchors.results import LearnResult, Removed
-from stream_adapter.errors import FingerprintMismatch
 from stream_adapter.events import AnchorRecord, anchor_tombstone
 from stream_adapter.metrics import Metrics, value_of
 from stream_adapter.transport.base import OutRecord, Partition
@@ -95,7 +94,22 @@ class Replica:
 
     def prune(self, owned: Ownership) -> list[OutRecord]:
         """Prune to the budgets, and let the learner do what is due; returns what the changelog must be told."""
-        return self.learn((), np.zeros((0, self._adapter.dimension), np.float32), (), owned)[1]
+        return self.learn((), np.zeros((0, self.dimension), np.float32), (), owned)[1]
+
+    def record(self, anchor_id: str) -> AnchorRecord | None:
+        """The live anchor of this id, as it is written; None where there is none."""
+        anchor = self._adapter.anchor(anchor_id)
+        return None if anchor is None else _record(anchor, self._fingerprint)
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of vectors."""
+        return self._adapter.dimension
+
+    @property
+    def has_anchor(self) -> NDArray[np.bool_]:
+        """Bool (C,): the classes that have anchors now."""
+        return self._adapter.has_anchor
 
     def reassert(self, owned: Ownership) -> list[OutRecord]:
         """Write again what an older record has replaced in the compacted topic, as far as this worker decides."""
@@ -105,23 +119,19 @@ class Replica:
             if anchor is None or owned.owns_id(anchor_id):
                 self._overruled.discard(anchor_id)
             if anchor is not None and owned.owns_id(anchor_id):
-                outputs.append(_again(anchor, self._fingerprint, self._writer))
+                # It is ours to write whoever owns the partition that it once came from.
+                outputs.append(replace(_record(anchor, self._fingerprint).to_record(self._writer), source=None))
                 self._wrote(outputs[-1], anchor)
         return outputs
 
     def follow(self, changes: Iterable[Change]) -> int:
-        """Take in what the changelog says about anchors, in its order; returns how many changes were not our own.
-
-        Raises:
-            FingerprintMismatch: an anchor comes from another encoder.
-        """
+        """Take in what the changelog says about anchors, in its order; returns how many changes were not our own."""
         foreign = 0
         learned: list[Anchor] = []
         deleted: list[str] = []
         for change in changes:
             anchor = None
             if isinstance(change.content, AnchorRecord):
-                self._check_fingerprint(change.content)
                 anchor = _anchor(change.content)
             foreign += not change.own
             if change.key in self._in_flight:
@@ -208,27 +218,21 @@ class Replica:
         for anchor in removed:
             self._metrics.anchors_removed.labels(reason=value_of(anchor.reason)).inc()
 
-    def _check_fingerprint(self, record: AnchorRecord) -> None:
-        if record.fingerprint != self._fingerprint:
-            raise FingerprintMismatch(
-                f"anchor {record.anchor_id} was made by encoder {record.fingerprint}, this worker runs "
-                f"{self._fingerprint}; use the encoder that made the anchors, or a new anchors topic "
-                "(`kafka.topics.anchors`) for the new encoder"
-            )
-
 
 def _id(output: OutRecord) -> str:
     return (output.key or b"").decode()
 
 
 def _anchor(record: AnchorRecord) -> Anchor:
-    origin = Origin(record.event_source, record.event_id, record.topic, record.partition, record.offset)
+    origin = Origin(
+        record.event_source, record.event_id, record.topic, record.partition, record.offset, record.annotator
+    )
     return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms, origin)
 
 
-def _again(anchor: Anchor, fingerprint: str, writer: str) -> OutRecord:
+def _record(anchor: Anchor, fingerprint: str) -> AnchorRecord:
     origin = anchor.origin
-    record = AnchorRecord(
+    return AnchorRecord(
         anchor_id=anchor.anchor_id,
         vector=anchor.vector,
         label=anchor.label,
@@ -239,9 +243,8 @@ def _again(anchor: Anchor, fingerprint: str, writer: str) -> OutRecord:
         partition=origin.partition,
         offset=origin.offset,
         fingerprint=fingerprint,
-    ).to_record(writer)
-    # It is ours to write whoever owns the partition that it once came from.
-    return replace(record, source=None)
+        annotator=origin.annotator,
+    )
 
 
 def _same(one: Anchor, other: Anchor | None) -> bool:

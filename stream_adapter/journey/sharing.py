@@ -12,6 +12,7 @@ from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.events import PRESENCE_PREFIX, PresenceRecord, anchor_tombstone
+from stream_adapter.seldom import Seldom
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.changelog import Change
 
@@ -28,7 +29,7 @@ class Sharing:
         adapter: whose learner has something to say.
         slot: this worker's slot, as the learner knows it.
         writer: this process's name in what it writes.
-        fingerprint: of the encoder; what is said of another one's vectors is passed over.
+        fingerprint: of the encoder.
         vocabulary: hash of the vocabulary.
     """
 
@@ -38,7 +39,9 @@ class Sharing:
         self._writer = writer
         self._fingerprint = fingerprint
         self._vocabulary = vocabulary
+        self._say = Seldom(log.warning)
         self._records: dict[str, bytes] = {}
+        self._written: dict[str, bytes] = {}  # of keys that all workers share: what the changelog has
         self._followed_s: dict[str, float | None] = {}  # slots' keys; None: since the last look at the clock
 
     def publish(self) -> list[OutRecord]:
@@ -75,14 +78,28 @@ class Sharing:
         """
         for change in changes:
             key = change.key.removeprefix(PRESENCE_PREFIX)
+            if _slot_of(key) is None and isinstance(change.content, PresenceRecord):
+                self._written[key] = change.content.value
             if change.own and _slot_of(key) == self._slot:
                 continue
             if not isinstance(change.content, PresenceRecord):
                 self._withdraw(key)
-            elif change.content.fingerprint != self._fingerprint:
-                log.warning("passed over a record of another encoder", key=key, encoder=change.content.fingerprint)
             else:
                 self._take_in(key, change.content.value)
+
+    def undo(self, outputs: Iterable[OutRecord]) -> None:
+        """Take back what was published under shared keys and will never be written: all workers must have the same.
+
+        What this worker's own slot says stays in force here; it says something newer soon.
+        """
+        for output in outputs:
+            key = (output.key or b"").decode().removeprefix(PRESENCE_PREFIX)
+            if output.value is None or _slot_of(key) is not None or self._records.get(key) != output.value:
+                continue
+            if key in self._written:
+                self._take_in(key, self._written[key])
+            else:
+                self._withdraw(key)
 
     def state(self) -> Mapping[str, bytes]:
         """The newest record of each key, for a snapshot."""
@@ -101,7 +118,7 @@ class Sharing:
         try:
             self._adapter.follow((), {key: value})
         except (StreamAdapterError, ValueError) as error:
-            log.warning("passed over a record that cannot be read", key=key, error=str(error))
+            self._say("passed over a record that cannot be read", key=key, error=str(error))
             return
         self._records[key] = value
 

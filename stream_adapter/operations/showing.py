@@ -18,6 +18,7 @@ from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
+from stream_adapter.operations.suspicious import Suspects
 from stream_adapter.output_file import is_standard_output
 from stream_adapter.transport.kafka.topic_check import Finding
 
@@ -33,10 +34,16 @@ def show_anchors(anchors: Sequence[AnchorRecord], limit: int | None, *, as_json:
         _print_lines([_anchor_fields(anchor) for anchor in newest])
         return
     rows = [
-        (anchor.anchor_id, anchor.label, format_time(anchor.event_time_ms), f"{anchor.event_source} {anchor.event_id}")
+        (
+            anchor.anchor_id,
+            anchor.label,
+            anchor.annotator,
+            format_time(anchor.event_time_ms),
+            f"{anchor.event_source} {anchor.event_id}",
+        )
         for anchor in newest
     ]
-    _print_table(("id", "label", "event time", "event"), rows, total=len(anchors), noun="anchors")
+    print_table(("id", "label", "annotator", "event time", "event"), rows, total=len(anchors), noun="anchors")
 
 
 def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
@@ -49,6 +56,36 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
         table.add_row(name, str(value))
     Console().print(table)
+
+
+def show_suspects(found: Suspects, limit: int | None, *, as_json: bool) -> None:
+    """The worst `limit` anchors, and what each annotator's come to; as JSON the anchors alone."""
+    worst = found.anchors[: limit or (len(found.anchors) if as_json else _ROWS)]
+    if as_json:
+        names = ("others_say", "contradicted", "harmed", "helped")
+        _print_lines([{**_anchor_fields(one.anchor), **{n: getattr(one, n) for n in names}} for one in worst])
+        return
+    rows = [
+        (
+            one.anchor.anchor_id,
+            one.anchor.label,
+            one.others_say,
+            f"{one.contradicted:.2f}",
+            str(one.harmed),
+            str(one.helped),
+            one.anchor.annotator,
+            one.anchor.event_id,
+        )
+        for one in worst
+    ]
+    columns = ("id", "label", "others say", "contradicted", "harmed", "helped", "annotator", "event")
+    print_table(columns, rows, total=len(found.anchors), noun="suspicious anchors")
+    totals = [
+        (one.name or "–", *map(str, (one.anchors, one.contradicted, one.harmed, one.helped)))
+        for one in found.annotators
+    ]
+    columns = ("annotator", "anchors", "contradicted", "harmed", "helped")
+    print_table(columns, totals, total=len(totals), noun="annotators")
 
 
 def show_export(state: PastState, output: Path) -> None:
@@ -81,7 +118,7 @@ def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool)
         _print_lines([{name: getattr(letter, name) for name in names} for letter in newest])
         return
     rows = [(letter.origin, letter.stage, letter.key, str(letter.bytes), letter.reason) for letter in newest]
-    _print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
+    print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
 
 
 def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
@@ -136,6 +173,7 @@ def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:
     return {
         "id": anchor.anchor_id,
         "label": anchor.label,
+        "annotator": anchor.annotator or None,
         "event_time": format_time(anchor.event_time_ms),
         "event_source": anchor.event_source,
         "event_id": anchor.event_id,
@@ -150,7 +188,8 @@ def _print_lines(documents: Sequence[dict[str, Any]]) -> None:
         console.print(json.dumps(document, ensure_ascii=False))
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
+    """The newest rows of so many, and how many there are."""
     table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -53,12 +53,13 @@ class OutRecord:
     """One record to be written to an output.
 
     Attributes:
-        channel: the output's role: "predictions", "anchors", "dead_letters" or "drift"; the transport maps roles to
-            topics or files.
+        channel: the output's role: "predictions", "anchors", "dead_letters", "drift", "waiting" or, from beside a
+            worker, "labels"; the transport maps roles to topics or files.
         value: the payload; None deletes the key in a compacted output.
         timestamp_ms: milliseconds since the epoch, or None for the time of writing.
         source: the input partition of the event that it comes from, None where no single event is behind it. An output
             whose partition moved to another worker must not be written here.
+        partition: of the output, where it is not left to the key.
     """
 
     channel: str
@@ -67,6 +68,7 @@ class OutRecord:
     headers: Headers = ()
     timestamp_ms: int | None = None
     source: Partition | None = None
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,18 @@ class CommitAborted(TransportError):
     The sink is ready for the next commit. Whoever processed the batch commits it again, without what belongs to
     partitions that moved away meanwhile, or stops and lets its successor process the events again.
     """
+
+
+class OutputTooLarge(CommitAborted):
+    """A commit was undone because of an output that its topic does not take; it can be committed without that.
+
+    Attributes:
+        output: the one that is too large; there may be more.
+    """
+
+    def __init__(self, message: str, output: OutRecord) -> None:
+        super().__init__(message)
+        self.output = output
 
 
 class Source(Protocol):
@@ -154,6 +168,7 @@ class Sink(Protocol):
         Raises:
             TransportError: the outputs could not be written; no position was recorded.
             CommitAborted: the commit was undone; the batch can be processed again.
+            OutputTooLarge: that, and it would be again with this output in it.
             Unreachable: nobody answers, or nobody can say what became of it; the same commit, or what is left of it
                 when partitions move away, is to be asked for again.
             Fenced: another worker took over this one's identity.

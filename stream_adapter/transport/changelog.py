@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-import structlog
-
-from stream_adapter.errors import MalformedEvent
-from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, PresenceRecord
+from stream_adapter.errors import MalformedEvent, NewerFormat, Unreachable
+from stream_adapter.events import FORGOTTEN, PRESENCE_PREFIX, AnchorRecord, PresenceRecord
 from stream_adapter.transport.base import Record
 
-log = structlog.get_logger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """What is no anchor and no presence record that could be read: somebody's mistake, or a newer version's."""
+
+    reason: Literal["garbage", "newer_format"]
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +22,18 @@ class Change:
     """One record of the changelog.
 
     Attributes:
-        key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`.
+        key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`; empty where it cannot be told.
         content: what holds for the key from here on; None: it is deleted.
         own: whether this very process wrote it.
+        forgotten: whether nothing else of the event may stay, either; only of a deletion.
     """
 
     key: str
-    content: AnchorRecord | PresenceRecord | None
+    content: AnchorRecord | PresenceRecord | Unusable | None
     own: bool = False
     partition: int = 0
     offset: int = 0
+    forgotten: bool = False
 
 
 class Changelog(Protocol):
@@ -80,39 +86,47 @@ def in_larger_portions(portions: Iterable[Sequence[Change]], least: int) -> Iter
     """The same changes, at least so many at once but for the last: what a portion costs by itself is paid less often.
 
     Whoever goes by `Changelog.positions` must look at them only when a portion is there.
+
+    Raises:
+        Unreachable: the changelog has no answer any more; what it gave before that was given on.
     """
     gathered: list[Change] = []
-    for portion in portions:
-        gathered += portion
-        if len(gathered) >= least:
-            yield gathered
-            gathered = []
+    interrupted: Unreachable | None = None
+    try:
+        for portion in portions:
+            gathered += portion
+            if len(gathered) >= least:
+                yield gathered
+                gathered = []
+    except Unreachable as error:
+        interrupted = error
     if gathered:
         yield gathered
+    if interrupted is not None:
+        raise interrupted
 
 
-def change_of(record: Record, writer: str = "") -> Change | None:
-    """The change that a record of the anchors topic is; None for one that is neither anchor nor presence nor deletion.
-
-    Such a record is somebody's mistake and is logged: it must not keep every worker from starting.
+def change_of(record: Record, writer: str = "") -> Change:
+    """The change that a record of the anchors topic is; what is neither anchor nor presence nor deletion is `Unusable`.
 
     Args:
         record: as it was read.
         writer: who reads; what has this writer's name is its own.
     """
+    content: AnchorRecord | PresenceRecord | Unusable | None
+    key = ""
     try:
         if record.key is None:
             raise MalformedEvent("it has no key")
         key = record.key.decode()
-        return Change(key, _content(key, record), _writer_of(record) == writer, record.partition.number, record.offset)
+        content = _content(key, record)
+    except NewerFormat as error:
+        content = Unusable("newer_format", f"{record.partition} offset {record.offset}: {error}")
     except (MalformedEvent, UnicodeDecodeError) as error:
-        log.warning(
-            "skipped a record that is no anchor",
-            partition=str(record.partition),
-            offset=record.offset,
-            error=str(error),
-        )
-        return None
+        content = Unusable("garbage", f"{record.partition} offset {record.offset}: {error}")
+    own, at = _header_of(record, "writer") == writer, record.partition.number
+    forgotten = content is None and _header_of(record, FORGOTTEN) is not None
+    return Change(key, content, own, at, record.offset, forgotten)
 
 
 def _content(key: str, record: Record) -> AnchorRecord | PresenceRecord | None:
@@ -123,5 +137,5 @@ def _content(key: str, record: Record) -> AnchorRecord | PresenceRecord | None:
     return AnchorRecord.from_record(record.key, record.value, record.headers)
 
 
-def _writer_of(record: Record) -> str | None:
-    return next((value.decode(errors="replace") for name, value in record.headers if name == "writer"), None)
+def _header_of(record: Record, wanted: str) -> str | None:
+    return next((value.decode(errors="replace") for name, value in record.headers if name == wanted), None)

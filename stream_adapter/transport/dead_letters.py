@@ -23,7 +23,8 @@ STAGE = "__connect.errors.stage"
 EXCEPTION_CLASS = "__connect.errors.exception.class.name"
 EXCEPTION_MESSAGE = "__connect.errors.exception.message"
 VALUE_OMITTED = "stream_adapter.value.omitted"
-HEADER_NAMES = (TOPIC, PARTITION, OFFSET, STAGE, EXCEPTION_CLASS, EXCEPTION_MESSAGE)
+FORMAT = "stream_adapter.format"  # of these headers
+HEADER_NAMES = (TOPIC, PARTITION, OFFSET, STAGE, EXCEPTION_CLASS, EXCEPTION_MESSAGE, FORMAT)
 
 _SHOWN_REASONS = 3
 _SHOWN_CHARACTERS = 200
@@ -43,6 +44,7 @@ def dead_letter(record: Record, error: EventError) -> OutRecord:
         error.stage,
         f"{kind.__module__}.{kind.__qualname__}",
         str(error),
+        "1",
     )
     reasons = tuple((name, text.encode("utf-8", "replace")) for name, text in zip(HEADER_NAMES, texts, strict=True))
     timestamp_ms = record.timestamp_ms if record.timestamp_ms >= 0 else None

@@ -17,6 +17,7 @@ from stream_adapter.transport.base import Commit, OutRecord, Record
 from stream_adapter.transport.dead_letters import dead_letter
 from stream_adapter.transport.kafka import KafkaChangelog, KafkaSink, KafkaSource, write_outputs
 from stream_adapter.transport.kafka.diagnosis import why_no_answer
+from stream_adapter.transport.kafka.labels import KafkaLabelFeed
 from tests.events.test_drift import EVENT as DRIFT_EVENT
 from tests.events.test_prediction import VALIDATOR
 from tests.integration.cluster import Cluster, close, commit_of, poll_until, wait_for
@@ -94,7 +95,7 @@ class Guarded:
         return name
 
 
-_TOPICS = ("images", "predictions", "anchors", "dead-letters", "drift")
+_TOPICS = ("images", "predictions", "anchors", "dead-letters", "drift", "labels", "waiting")
 
 
 @pytest.fixture
@@ -141,7 +142,13 @@ def journey(config: KafkaConfig) -> None:
         sink = KafkaSink(source)
         opened.insert(0, sink)
         records = poll_until(source, 1)
-        outputs = [OutRecord(channel, b"key", b"value") for channel in ("predictions", "dead_letters", "drift")]
+        labels = KafkaLabelFeed(config)
+        opened.insert(0, labels)
+        labels.assign(frozenset({0}))
+        wait_for(lambda: labels.poll().restored, what="the waiting events")
+        labels.poll()
+        channels = ("predictions", "dead_letters", "drift", "waiting")
+        outputs = [OutRecord(channel, b"key", b"value") for channel in channels]
         sink.commit(Commit([*outputs, OutRecord("anchors", b"key", None)], commit_of(records).positions))
         changelog.poll()
     finally:
@@ -180,8 +187,12 @@ COMMANDS = {
     "events-try": [["events", "try"]],
     "produce": [["produce", "PICTURES"]],
     "anchors-read": [["anchors", "list"], ["anchors", "export", "OUT"], ["record", "OUT", "--topic", "anchors"]],
+    "anchors-suspicious": [["anchors", "suspicious"]],
     "anchors-at": [["anchors", "export", "OUT", "--at", "1"]],
     "anchors-write": [["anchors", "delete", "--label", "red circle", "--yes"], ["anchors", "import", "IN", "--yes"]],
+    "labels-send": [["labels", "send", "/test", "one", "red circle"]],
+    "labels-show": [["labels", "show", "/test", "one"]],
+    "forget": [["forget", "--label", "red circle", "--yes"]],
     "letters-list": [["dead-letters", "list"]],
     "letters-replay": [["dead-letters", "replay"]],
     "drift-report": [["drift", "report", "--output", "OUT"]],
@@ -213,7 +224,7 @@ def write_plain(folder: Path, cluster: Cluster) -> Path:
 
 def invoke(config: Path, *command: str) -> Result:
     """Call a command in this process; the configuration goes behind its name."""
-    at = 2 if command[0] in ("anchors", "dead-letters", "drift", "events", "topics") else 1
+    at = 2 if command[0] in ("anchors", "dead-letters", "drift", "events", "labels", "topics") else 1
     places = {name: str(config.parent / name.lower()) for name in ("OUT", "PICTURES")} | {
         "IN": str(config.parent / "IN")
     }

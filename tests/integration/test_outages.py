@@ -15,6 +15,7 @@ from tests.integration.running import (
     drawn,
     event,
     get,
+    metric,
     predicted_ids,
     running,
     send,
@@ -98,3 +99,24 @@ def test_a_worker_whose_anchors_topic_was_deleted_waits_for_it(cluster: Cluster,
         wait_for(lambda: get(worker, "/readyz")[0] == 200, timeout_s=40.0, what="ready again")
         wait_for(lambda: len(predicted_ids(cluster)) == 28, timeout_s=40.0, what="what had waited")
         assert len({record.key for record in anchor_records(cluster)} - {b""}) >= 6  # two of eight are of the canary
+
+
+def test_a_worker_that_starts_without_a_broker_waits_for_one(
+    cluster: Cluster, local_kafka: LocalKafka, tmp_path: Path
+) -> None:
+    """At every stage of its start: before it has a connection, and while it reads the anchors back."""
+    send(cluster, pictures(20))
+    config = write_config(tmp_path, cluster, service={"port": 0, "stuck_after_s": 40.0})
+    local_kafka.kill()
+    with running(config) as worker:
+        try:
+            wait_for(lambda: b"no Kafka broker answered" in worker.log.read_bytes(), timeout_s=60.0, what="a word")
+            assert get(worker, "/healthz")[0] == 200
+            assert "transport_answers" in json.loads(get(worker, "/readyz")[1])["missing"]
+            wait_for(lambda: (metric(worker, "stream_adapter_transport_silent_seconds") or 0) > 5, what="the metric")
+            assert worker.ended() is None
+        finally:
+            local_kafka.start()
+        wait_for(lambda: len(predicted_ids(cluster)) == 20, timeout_s=60.0, what="20 predictions")
+        assert get(worker, "/readyz")[0] == 200
+        assert metric(worker, "stream_adapter_transport_silent_seconds") == 0

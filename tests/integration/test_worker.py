@@ -4,7 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def test_pictures_go_in_and_predictions_and_anchors_come_out(cluster: Cluster, t
         assert metric(worker, 'stream_adapter_labels_total{outcome="canary"}') is not None
         for stage in ("parse", "decode", "encode", "predict", "commit"):
             assert (metric(worker, f'stream_adapter_stage_items_total{{stage="{stage}"}}') or 0) >= 100
-        # A partition's lag is known once its first fetch has answered, and one of the two may have been empty until then.
+        # A partition's lag is known once its first fetch has answered, and one may have been empty until then.
         wait_for(lambda: get(worker, "/metrics")[1].count("\nstream_adapter_consumer_lag{") == 2, what="lags of both")
         worker.stop()
         assert '"event": "drained"' in worker.log_tail(60)
@@ -218,13 +217,6 @@ def test_a_recorded_topic_runs_on_the_file_transport(cluster: Cluster, tmp_path:
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "results" / "predictions.jsonl").read_text().splitlines()
     assert {json.loads(line)["event"]["id"] for line in lines} == {f"0-{n}" for n in range(30)}
-
-
-def test_a_worker_without_a_broker_says_so(cluster: Cluster, tmp_path: Path) -> None:
-    config = write_config(tmp_path, cluster, kafka={"bootstrap_servers": "127.0.0.1:1"})
-    done: subprocess.CompletedProcess[str] = stream_adapter("run", config)
-    assert done.returncode == 1
-    assert "no Kafka broker answered at 127.0.0.1:1" in done.stderr
 
 
 def test_where_the_watch_stands_is_told_and_makes_a_page(cluster: Cluster, tmp_path: Path) -> None:

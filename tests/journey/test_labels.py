@@ -80,7 +80,7 @@ def test_what_others_learned_is_remembered_and_what_was_taken_back_is_not() -> N
     one, other = Rig(), Rig()
     outputs = one.learn(event(1, "cat"))
     records = [Record(Partition("anchors", 0), 0, 0, one.key, one.value, one.headers) for one in outputs]
-    other.labels.follow(change for record in records if (change := change_of(record, "other")) is not None)
+    other.labels.follow(change_of(record, "other") for record in records)
     assert not other.labels.read([event(1, "cat")]).to_learn.any()
     one.labels.undo(outputs)
     assert one.labels.read([event(1, "cat")]).to_learn.all()

@@ -1,5 +1,6 @@
 """What the reader makes of records: events, dead letters, and what is neither."""
 
+import re
 from typing import Any
 
 import pytest
@@ -116,6 +117,22 @@ def test_an_unforeseen_error_in_a_parser_does_too(monkeypatch: pytest.MonkeyPatc
     error = reading.refused(record())
     assert (type(error), error.stage) == (UnexpectedFailure, "parse")
     assert reading.value("unexpected_errors_total", stage="parse") == 1
+
+
+@pytest.mark.parametrize("part", ["id", "source", "label", "key"])
+def test_names_that_no_topic_takes_make_a_dead_letter(part: str) -> None:
+    """A prediction repeats them, and must fit into its topic."""
+    most = "ü" * 4_096
+    for name, refused in ((most, False), (most + "x", True)):
+        sent = {"source": "/test", "id": "1", "label": None, part: name}
+        key = sent.pop("key", "k") or ""
+        headers = image_event_headers(content_type="image/jpeg", **sent)  # type: ignore[arg-type]
+        one = Record(Partition("images", 0), 7, NOW_MS, key.encode(), b"cat 1", headers)
+        reading = Reading(reject=False)
+        if refused:
+            assert re.search(rf"the event's {part} has 8193 bytes, more than 8192", str(reading.refused(one)))
+        else:
+            assert len(reading.read(one).events) == 1
 
 
 def test_plain_json_is_read_where_it_is_configured() -> None:

@@ -1,6 +1,7 @@
 """What learners tell each other: published, followed in the changelog's order, withdrawn when its slot falls silent."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 from structlog.testing import capture_logs
@@ -42,7 +43,7 @@ class Worker:
 
 def changes_of(outputs: list[OutRecord], reader: str) -> list[Change]:
     records = [Record(Partition("anchors", 0), n, 0, one.key, one.value, one.headers) for n, one in enumerate(outputs)]
-    return [change for change in (change_of(one, reader) for one in records) if change is not None]
+    return [change_of(one, reader) for one in records]
 
 
 def said(key: str, number: int, *, fingerprint: str = "encoder", writer: str) -> OutRecord:
@@ -115,12 +116,12 @@ def test_a_slot_that_speaks_again_is_not_silent_even_if_it_says_the_same() -> No
     assert one.sharing.withdraw_silent(1e6, EVERYTHING) == [], "a worker does not withdraw its own words"
 
 
-def test_a_record_of_another_encoder_or_that_cannot_be_read_is_passed_over() -> None:
+def test_a_record_that_cannot_be_read_is_passed_over() -> None:
     worker = Worker("one")
     unreadable = PresenceRecord("evidence/other", b"\xff", "encoder", "v").to_record("other")
     with capture_logs() as logs:
-        worker.follow([said("evidence/other", 1, fingerprint="another", writer="other"), unreadable])
-    assert [entry["key"] for entry in logs] == ["evidence/other"] * 2
+        worker.follow([unreadable] * 9)
+    assert [entry["key"] for entry in logs] == ["evidence/other"], "once"
     assert worker.sharing.state() == worker.in_force == {}
 
 
@@ -132,3 +133,17 @@ def test_a_snapshot_keeps_what_was_followed() -> None:
     after.sharing.restore(before.sharing.state())
     assert after.in_force == before.in_force
     assert len(after.in_force) == 2
+
+
+def test_what_is_never_written_is_taken_back_where_all_share_it() -> None:
+    """Or this worker would answer by directions that no other has."""
+    worker = Worker("one")
+    shared = PresenceRecord("directions", b'{"events": 1}', "encoder", "v")
+    lost, news = replace(shared, value=b'{"events": 2}'), replace(shared, key="evidence/one", value=b'{"events": 3}')
+    for before in ([], [shared.to_record("other")]):
+        worker.follow(before)
+        for record in (lost, news):
+            worker.sharing._take_in(record.key, record.value)
+        worker.sharing.undo([lost.to_record("one"), news.to_record("one")])
+        expected = {"evidence/one": news.value} | ({"directions": shared.value} if before else {})
+        assert worker.sharing.state() == worker.in_force == expected

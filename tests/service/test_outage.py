@@ -1,22 +1,27 @@
 """A transport that does not answer for a while: what is said, and that the worker is still there afterwards."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import structlog
 
 from stream_adapter.errors import Unreachable
+from stream_adapter.events import AnchorRecord
+from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
 from stream_adapter.service.outage import Outage
 from stream_adapter.transport.base import Commit
+from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.memory import MemorySink, MemorySource
-from tests.fakes import FakeClock, picture
+from tests.fakes import FakeClock, picture, vectors_of
 from tests.service.test_worker import ZERO, Rig, wait_for
 
 
 def test_it_is_said_at_once_then_once_a_minute_and_when_it_is_over() -> None:
     clock = FakeClock()
     health = Health(60.0, clock)
-    outage = Outage(health, clock)
+    outage = Outage(health, Metrics(), clock)
     with structlog.testing.capture_logs() as said:
         for _ in range(130):
             clock.now_s += 1.0
@@ -31,6 +36,11 @@ def test_it_is_said_at_once_then_once_a_minute_and_when_it_is_over() -> None:
         ("warning", 120),
         ("info", 129),
     ]
+
+
+def anchor(number: int) -> AnchorRecord:
+    (vector,) = vectors_of(("cat", number))
+    return AnchorRecord(f"{number:032x}", vector, "cat", 0, "/s", str(number), "images", 0, number, "fake-encoder")
 
 
 class Away(MemorySink):
@@ -120,3 +130,30 @@ def test_what_others_learned_is_read_before_the_events_of_a_new_partition(monkey
     rig.worker.stop()
     thread.join(10)
     assert not failures
+
+
+def test_a_start_without_an_answer_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alive, not ready, in the metrics, with pauses that grow; and nothing is read twice or left out."""
+    changes = [Change(f"{n:032x}", anchor(n)) for n in range(6)]
+    rig = Rig(MemorySource(endless=True))
+    portions: list[Any] = [changes[:2], Unreachable("no broker"), Unreachable("no broker"), changes[2:5], changes[5:]]
+    pauses: list[float] = []
+
+    def read_to_end() -> Iterator[Any]:
+        while portions:
+            if isinstance(portion := portions.pop(0), Unreachable):
+                raise portion
+            yield portion
+
+    def pause(seconds: float) -> None:
+        if "restored" in rig.health.missing:
+            assert "transport_answers" in rig.health.missing and rig.health.alive
+            pauses.append(seconds)
+
+    monkeypatch.setattr(rig.changelog, "read_to_end", read_to_end)
+    monkeypatch.setattr("stream_adapter.service.outage.time.sleep", pause)
+    rig.worker.restore()
+    assert len(pauses) == 2 and pauses[1] > pauses[0]
+    assert rig.processor.adapter.n_anchors == 6
+    assert rig.metrics.registry.get_sample_value("stream_adapter_transport_silent_seconds") == 0
+    assert rig.health.missing == ["partitions_assigned"]

@@ -3,13 +3,16 @@
 import threading
 from collections.abc import Sequence
 
+import pytest
+
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.pipeline import Pipeline
-from stream_adapter.transport.base import Commit, CommitAborted, Record
+from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, Record
+from stream_adapter.transport.dead_letters import size_of
 from stream_adapter.transport.memory import MemorySink, MemorySource
-from tests.fakes import FakeClock, picture
+from tests.fakes import FakeClock, headers, picture
 from tests.service.test_worker import ONE, ZERO, Rig, SlowEncoder, wait_for
 
 
@@ -47,6 +50,38 @@ def test_what_was_learned_from_a_partition_that_moved_away_is_neither_written_no
     assert anchor.label == "cat"
 
 
+class Narrow(MemorySink):
+    """Takes no output that is larger than this."""
+
+    most = 10_000
+
+    def commit(self, commit: Commit) -> None:
+        large = [output for output in commit.outputs if size_of(output) > self.most]
+        if large:
+            raise OutputTooLarge("the topic does not take it", large[0])
+        super().commit(commit)
+
+
+@pytest.mark.parametrize("channel", ["anchors", "predictions"])
+def test_outputs_that_are_too_large_are_left_out_and_end_nothing(channel: str) -> None:
+    """They are counted, and what they would have taught is taken back."""
+    source = MemorySource()
+    for number in range(6):
+        long = {"source": "/" + "s" * 2_000} if number in (1, 4) else {}
+        source.add(**picture("cat", number, "cat") | {"headers": headers(str(number), "cat", **long)})
+    rig = Rig(source)
+    sink = Narrow()
+    rig.sink = rig.changelog._sink = rig.worker._pipeline._sink = sink
+    sink.most = 2_000
+    rig.worker.run()
+    assert sink.positions == {ZERO: 6}
+    assert [record.key for record in sink.records["predictions"]] == [b"0", b"2", b"3", b"5"]
+    assert len(sink.records["anchors"]) == 4 == rig.processor.adapter.n_anchors, "what is not written is not kept"
+    sample = rig.metrics.registry.get_sample_value
+    assert sample("stream_adapter_outputs_too_large_total", {"channel": channel}) == 2
+    assert sample("stream_adapter_predictions_total") == 4
+
+
 class Held:
     """A processor whose batches are finished when the test says so."""
 
@@ -71,6 +106,7 @@ def held(batches: int) -> tuple[Held, Pipeline, MemorySink, FakeClock]:
         processor=processor,  # type: ignore[arg-type]
         metrics=Metrics(),
         progress=lambda: None,
+        took=lambda records, seconds: None,
         poll=lambda: None,
         clock=clock,
     )

@@ -38,12 +38,13 @@ def test_a_dead_letter_is_the_original_and_connects_headers() -> None:
         ("__connect.errors.stage", b"decode"),
         ("__connect.errors.exception.class.name", b"stream_adapter.errors.UndecodableImage"),
         ("__connect.errors.exception.message", b"truncated after 8 bytes"),
+        ("stream_adapter.format", b"1"),
     )
 
 
 def test_what_nobody_foresaw_is_there_by_its_own_class() -> None:
     letter = dead_letter(RECORD, UnexpectedFailure("predict", OverflowError("date value out of range")))
-    assert letter.headers[-3:] == (
+    assert letter.headers[-4:-1] == (
         ("__connect.errors.stage", b"predict"),
         ("__connect.errors.exception.class.name", b"builtins.OverflowError"),
         ("__connect.errors.exception.message", b"unexpected OverflowError: date value out of range"),

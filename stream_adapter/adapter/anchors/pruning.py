@@ -120,20 +120,20 @@ class _Ranking:
         self._weights = weights
         self._doubt = np.nan_to_num(store.doubt.astype(np.float64), nan=_UNKNOWN_DOUBT)
         self._crowding = store.crowding.copy()
-        self._age = np.empty(len(store))  # 0 for the oldest, below 1 for all
-        self._age[np.lexsort((store.keys, store.times))] = np.arange(len(store)) / max(len(store), 1)
         self._worth = self._worth_at(np.arange(len(store)))
         self.left = np.ones(len(store), np.bool_)
         self.last = -1
 
     def take(self, among: NDArray[np.bool_]) -> int:
         """The row of the anchor of these, bool (n,), that is worth least; from here on it is thought away."""
-        self.last = int(np.where(among & self.left, self._worth, np.inf).argmin())
+        worth = np.where(among & self.left, self._worth, np.inf)
+        least = np.flatnonzero(worth == worth.min())
+        self.last = int(least[np.lexsort((self._store.keys[least], self._store.times[least]))[0]])
         self.left[self.last] = False
         if self._weights.directions is not None:
             store, class_index = self._store, int(self._store.classes[self.last])
             members = store.members(class_index)
-            near = closeness(store.projected[self.last][None], store.projected[members], self._weights.reach)[0]
+            near = closeness(store.placed[self.last][None], store.placed[members])[0]
             touched = members[(near > 0.0) & self.left[members]]
             self._crowding[touched] -= near[(near > 0.0) & self.left[members]]
             self._worth[touched] = self._worth_at(touched)
@@ -141,4 +141,4 @@ class _Ranking:
 
     def _worth_at(self, slots: NDArray[np.int64]) -> NDArray[np.float64]:
         worth = self._doubt[slots] / np.maximum(self._crowding[slots], 1.0)
-        return np.asarray(np.rint(_WORTH_STEPS * worth) + self._age[slots])
+        return np.asarray(np.rint(_WORTH_STEPS * worth))

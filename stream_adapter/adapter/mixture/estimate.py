@@ -60,7 +60,10 @@ class Estimate:
         """Let what has changed among the anchors be in force: their sums, and who is labelled. Whether anything has."""
         touched = self._sums.update()
         if len(touched):
-            self.model.learned(touched, self._prior(self.evidence, self.model.prior.bias))
+            prior = self.model.prior
+            if not np.array_equal(prior.labelled, self._anchors.counts > 0):
+                prior = self._prior(self.evidence, prior.bias)
+            self.model.learned(touched, prior)
         return len(touched) > 0
 
     def ask(self, window: Window, shift: Shift) -> None:
@@ -89,11 +92,17 @@ class Estimate:
         root = self._whitening(self.evidence.spread)
         self.model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
 
-    def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
-        """Go over to other classes: int64 (C,), which former one each is, −1 where it is new. `rebuild` follows."""
+    def set_classes(self, classes: Classes, former: NDArray[np.int64], same: NDArray[np.int64]) -> None:
+        """Go over to other classes. `rebuild` follows.
+
+        Args:
+            classes: C of them.
+            former: int64 (C,), which former one each is; −1 where it is new.
+            same: the same, but −1 also where its text is another one.
+        """
         self._classes = classes
         self._sums.set_classes(former)
-        self._odds.forget_all()
+        self._odds.set_classes(classes, same)
         self.shared.set_classes(classes)
 
     def _prior(self, evidence: Evidence, bias: float | None = None) -> Prior:

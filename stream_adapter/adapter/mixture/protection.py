@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
+from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.mixture.backend import Backend
 from stream_adapter.adapter.mixture.constants import LEAST_ODDS, ODDS_LIMIT, WORTH
+from stream_adapter.adapter.mixture.other_classes import over_other_classes
 
 # Anchors that are asked, those whose ids hash lowest: the same on all workers. Fewer where there are many classes.
 _MOST_ANCHORS = 2_048
@@ -28,12 +30,18 @@ class LabelledOdds:
     def __init__(self, anchors: Anchors, backend: Backend) -> None:
         self._anchors = anchors
         self._backend = backend
-        self.forget_all()
-
-    def forget_all(self) -> None:
-        """Begin anew, as with another vocabulary."""
         self._rows = np.zeros(0, np.int64)
         self._beliefs: NDArray[np.float32] | None = None  # (m, C)
+
+    def set_classes(self, classes: Classes, same: NDArray[np.int64]) -> None:
+        """Go over to other classes: int64 (C,), the former one with the same text, −1 where there is none."""
+        if self._beliefs is None:
+            return
+        slots = self._anchors.slots_of(self._rows)
+        live, put = np.flatnonzero(slots >= 0), self._backend.put
+        before, vectors = put(self._beliefs[live]), put(self._anchors.vectors[slots[live]])
+        self._rows = self._rows[live]
+        self._beliefs = self._backend.get(over_other_classes(before, vectors, classes, same, self._backend))
 
     def bias(
         self,

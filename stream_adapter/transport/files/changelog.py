@@ -69,9 +69,7 @@ class FileChangelog:
         for line in lines:
             self._lines += 1
             self._bytes += len(line)
-            change = change_of(record_in(self._path, self._lines, line), self._writer)
-            if change is not None:
-                changes.append(change)
+            changes.append(change_of(record_in(self._path, self._lines, line), self._writer))
         return changes
 
 

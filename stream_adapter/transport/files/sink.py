@@ -4,19 +4,20 @@ import fcntl
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 
 import structlog
 
 from stream_adapter.config import FilesConfig
-from stream_adapter.errors import TransportError
+from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.files.source import FileSource
 from stream_adapter.transport.files.state import POSITIONS, Extent, State
-from stream_adapter.transport.recorded import to_line
+from stream_adapter.transport.recorded import from_line, to_line
 
 log = structlog.get_logger(__name__)
 
@@ -24,13 +25,20 @@ PREDICTIONS = "predictions.jsonl"
 ANCHORS = "anchors.jsonl"
 DEAD_LETTERS = "dead-letters.jsonl"
 DRIFT = "drift.jsonl"
-FILES = {"predictions": PREDICTIONS, "anchors": ANCHORS, "dead_letters": DEAD_LETTERS, "drift": DRIFT}
+WAITING = "waiting.jsonl"
+FILES = {
+    "predictions": PREDICTIONS,
+    "anchors": ANCHORS,
+    "dead_letters": DEAD_LETTERS,
+    "drift": DRIFT,
+    "waiting": WAITING,
+}
 
 
 class FileSink:
     """Appends outputs to files, exactly once.
 
-    `predictions.jsonl` has one prediction a line. `anchors.jsonl`, `dead-letters.jsonl` and `drift.jsonl` have whole
+    `predictions.jsonl` has one prediction a line. All others, such as `anchors.jsonl`, have whole
     records (see `recorded.py`), so that they can be restored from and replayed. `positions.json` has the consumed
     positions and the sizes of the outputs at that moment; it is replaced in one step after the outputs are on the disk.
     What a run wrote after its last commit, a torn line included, is cut off when the next one starts, and its events
@@ -78,6 +86,31 @@ class FileSink:
                 self._cut(channel, self._state)
             raise TransportError(f"cannot write to `files.output` {self._folder}: {error}; nothing was lost") from error
         self._state = state
+
+    def erase(self, outputs: Iterable[OutRecord]) -> None:
+        """Overwrite what was written of deleted keys, in place: what is later in a file keeps its line and byte.
+
+        Args:
+            outputs: those without a value are the deletions.
+
+        Raises:
+            TransportError: a file cannot be written.
+        """
+        deleted = {(output.channel, output.key) for output in outputs if output.value is None}
+        for channel in {channel for channel, _ in deleted}:
+            path, start = self._folder / FILES[channel], 0
+            try:
+                with path.open("r+b", buffering=0) as file:
+                    for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
+                        record = from_line(line)
+                        if (channel, record.key) in deleted and record.value is not None:
+                            blank = to_line(replace(record, value=None, headers=()))
+                            file.seek(start)
+                            _write(file, blank.rstrip(b"\n").ljust(len(line) - 1) + b"\n")
+                            log.info("erased a record", file=FILES[channel], line=number + 1)
+                        start += len(line)
+            except (OSError, MalformedEvent) as error:
+                raise TransportError(f"cannot erase records of {path}: {error}") from error
 
     def close(self) -> None:
         """Release the files and the folder."""

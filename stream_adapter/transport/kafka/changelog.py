@@ -27,7 +27,7 @@ class KafkaChangelog:
         self, config: KafkaConfig, *, writer: str, start_timeout_s: float = 15.0, deadline_s: float = 45.0
     ) -> None:
         self._connection = connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
-        self._reader = TopicReader(connection, config.topics.anchors)
+        self._reader = TopicReader(connection, config.topics.anchors, fast=True)
         self.identity = topic_identity(connection, config.topics.anchors)
         self._writer = writer
         self._positions: dict[int, int] = {}
@@ -66,7 +66,5 @@ class KafkaChangelog:
         changes = []
         for record in records:
             self._positions[record.partition.number] = record.offset + 1
-            change = change_of(record, self._writer)
-            if change is not None:
-                changes.append(change)
+            changes.append(change_of(record, self._writer))
         return changes

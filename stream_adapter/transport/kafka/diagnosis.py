@@ -21,11 +21,16 @@ _FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
 _OTHER_PORT = "`kafka.security.security_protocol` and the port do not belong together"
 
 
+class Refusal(str):
+    """A reason that does not pass by itself."""
+
+
 def why_no_answer(server: str, security: Mapping[str, Any]) -> str:
     """What keeps a client from talking to a broker: goes the way a client goes, to where it ends.
 
     Returns:
-        The reason and what to do, without any secret; empty where nothing is wrong, or nothing that can be told.
+        The reason and what to do, without any secret; empty where nothing is wrong, or nothing that can be told. A
+        `Refusal` where asking again would not help.
     """
     host, _, port = server.rpartition(":")
     protocol = str(security.get("security_protocol", "PLAINTEXT"))
@@ -33,7 +38,7 @@ def why_no_answer(server: str, security: Mapping[str, Any]) -> str:
         context = _tls_context(security) if protocol.endswith("SSL") else None
     except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
         files = ", ".join(f"{name}: {security[name]}" for name in _FILES if name in security)
-        return f"a file in `kafka.security` cannot be used ({error}): {files}"
+        return Refusal(f"a file in `kafka.security` cannot be used ({error}): {files}")
     try:
         plain = socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT_S)
     except (OSError, ValueError) as error:
@@ -48,7 +53,7 @@ def why_no_answer(server: str, security: Mapping[str, Any]) -> str:
                 advice = "`kafka.bootstrap_servers` must have the name that stands in its certificate"
             else:
                 advice = "`kafka.security.ssl_cafile` must be the authority that signed it"
-            return f"the certificate of {server} is not accepted ({error.verify_message}): {advice}"
+            return Refusal(f"the certificate of {server} is not accepted ({error.verify_message}): {advice}")
         except OSError as error:
             return f"{server} does not answer in TLS ({error}): {_OTHER_PORT}"
         with encrypted:
@@ -89,7 +94,7 @@ def _first_words(
         return f"{server} hangs up on the first request: {_OTHER_PORT}"
     if name not in known.mechanisms:
         offered = ", ".join(known.mechanisms)
-        return f"{server} does not know `kafka.security.sasl_mechanism` {name!r}, but {offered}"
+        return Refusal(f"{server} does not know `kafka.security.sasl_mechanism` {name!r}, but {offered}")
     if name not in _PASSWORDS or not security.get("sasl_plain_username"):
         return ""
     mechanism = get_sasl_mechanism(name)(host=host, **security)
@@ -97,7 +102,7 @@ def _first_words(
         answer = conversation.ask(SaslAuthenticateRequest(mechanism.auth_bytes()), 1)
         if answer is None or answer.error_code:
             why = f" ({answer.error_message})" if answer else ""
-            return (
+            return Refusal(
                 f"{server} does not accept user {security.get('sasl_plain_username')!r} with its password{why}: "
                 "correct `sasl_plain_username` and `sasl_plain_password` in `kafka.security`"
             )

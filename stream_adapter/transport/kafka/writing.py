@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,12 +15,15 @@ from kafka.errors import (
 )
 
 from stream_adapter.config import KafkaTopics
-from stream_adapter.transport.base import OutRecord
+from stream_adapter.transport.base import OutputTooLarge, OutRecord
 from stream_adapter.transport.dead_letters import size_of, without_value
 from stream_adapter.transport.kafka.connection import Connection
 
 # What a record batch adds to its only record, generously.
 _BATCH_OVERHEAD = 512
+ONE_BY_ONE = {"batch_num_messages": 1}
+"""Options of a producer of librdkafka whose record batches hold one record."""
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _LAST_WORD_S = 5.0  # the producer gives up by itself at the deadline, and says why
 
 
@@ -29,15 +31,13 @@ class Sending:
     """Outputs on their way.
 
     Attributes:
-        pending: topic and future of each that was handed over.
-        failures: topic and cause of those that were not.
-        largest: for each topic the size of its largest output, bytes.
+        pending: each that was handed over, with its topic and future.
+        failures: those that were not, with topic and cause.
     """
 
     def __init__(self, connection: Connection, producer: KafkaProducer, total: int) -> None:
-        self.pending: list[tuple[str, Any]] = []
-        self.failures: list[tuple[str, Exception]] = []
-        self.largest: Counter[str] = Counter()
+        self.pending: list[tuple[OutRecord, str, Any]] = []
+        self.failures: list[tuple[OutRecord, str, Exception]] = []
         self._connection = connection
         self._producer = producer
         self._total = total
@@ -53,22 +53,36 @@ class Sending:
             pass
         except KafkaError:
             # A batch was larger than its topic takes and was split: the client's `flush` then loses sight of the parts.
-            for _, future in self.pending:
+            for _, _, future in self.pending:
                 with contextlib.suppress(KafkaError):
                     future.get(timeout=max(0.0, give_up_at - time.monotonic()))
         late = KafkaTimeoutError(f"no acknowledgement within {timeout_s:.0f} s")
-        failures += [(topic, late) for topic, future in self.pending if not future.is_done]
-        failures += [(topic, future.exception) for topic, future in self.pending if future.is_done and future.failed()]
+        failures += [(output, topic, late) for output, topic, future in self.pending if not future.is_done]
+        failures += [
+            (output, topic, future.exception)
+            for output, topic, future in self.pending
+            if future.is_done and future.failed()
+        ]
         if failures:
-            topic, cause = failures[0]
-            unwritten = self._total - sum(future.is_done and future.succeeded() for _, future in self.pending)
+            _, topic, cause = failures[0]
+            unwritten = self._total - sum(future.is_done and future.succeeded() for *_, future in self.pending)
             what = f"{unwritten} of {self._total} outputs were not written, the first failed for topic {topic!r}"
-            if isinstance(cause, MessageSizeTooLargeError | RecordListTooLargeError):
-                what += f", whose largest has {self.largest[topic]} bytes"
             # What a broker says to a producer that may write nowhere; kafka-python keeps only the text.
             if ClusterAuthorizationFailedError.__name__ in str(cause):
                 raise self._connection.forbidden(what, f"Write on topic {topic!r}") from cause
+            self._raise_if_too_large()
             raise self._connection.error_of(what, cause, "Write") from cause
+
+    def _raise_if_too_large(self) -> None:
+        """The client gives its reason for one output to all others of the transaction: only the largest is sure."""
+        large = [(output, topic, cause) for output, topic, cause in self.failures if isinstance(cause, _TOO_LARGE)]
+        if large:
+            largest, topic, cause = max(large, key=lambda one: size_of(one[0]))
+            raise OutputTooLarge(
+                f"topic {topic!r} at {self._connection.servers} does not take an output of {size_of(largest)} bytes; "
+                "raise the topic's `max.message.bytes`",
+                largest,
+            ) from cause
 
 
 class Writer:
@@ -97,6 +111,7 @@ class Writer:
 
         Raises:
             TransportError: some were not taken; the message names the first with its topic and cause.
+            OutputTooLarge: one is larger than its topic takes.
             Fenced: another producer has this one's identity.
         """
         self.start(producer, outputs).wait(self._connection.deadline_s + _LAST_WORD_S)
@@ -106,12 +121,12 @@ class Writer:
         sending = Sending(self._connection, producer, len(outputs))
         for output in outputs:
             topic = self._topics[output.channel]
-            sending.largest[topic] = max(sending.largest[topic], size_of(output))
             try:
-                sending.pending.append((topic, self._send_one(producer, topic, output)))
+                sending.pending.append((output, topic, self._send_one(producer, topic, output)))
             except (KafkaError, ValueError) as error:  # ValueError: neither key nor value
-                sending.failures.append((topic, error))
-                break
+                sending.failures.append((output, topic, error))
+                if not isinstance(error, _TOO_LARGE):
+                    break
         return sending
 
     def _send_one(self, producer: KafkaProducer, topic: str, output: OutRecord) -> Any:
@@ -122,7 +137,12 @@ class Writer:
             # A broker refuses records from the future; an event whose producer's clock is fast must not stop us.
             timestamp_ms = min(timestamp_ms, int(self._clock() * 1000))
         return producer.send(
-            topic, value=output.value, key=output.key, headers=list(output.headers), timestamp_ms=timestamp_ms
+            topic,
+            value=output.value,
+            key=output.key,
+            headers=list(output.headers),
+            timestamp_ms=timestamp_ms,
+            partition=output.partition,
         )
 
 
@@ -133,4 +153,6 @@ def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
         "anchors": topics.anchors,
         "dead_letters": topics.dead_letters,
         "drift": topics.drift,
+        "waiting": topics.waiting,
+        "labels": topics.labels,
     }

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.anchors.weights import closeness
+from stream_adapter.adapter.anchors.weights import Directions, closeness, placed
 from stream_adapter.adapter.mixture.backend import Backend
 from stream_adapter.adapter.mixture.class_means import ClassMeans, Prior
 from stream_adapter.adapter.mixture.evidence import Evidence
@@ -130,7 +130,8 @@ def test_closeness_is_one_for_the_same_and_zero_from_the_reach_on(seed):
     one, others = random.normal(size=(5, 8)).astype(np.float32), random.normal(size=(7, 8)).astype(np.float32)
     others[0] = one[0]
     reach = float(random.uniform(1.0, 20.0))
-    near = closeness(one, others, reach)
+    directions = Directions(np.eye(8, dtype=np.float32), reach / 0.3, 1)
+    near = closeness(placed(one, directions, 0.3), placed(others, directions, 0.3))
     assert near[0, 0] == pytest.approx(1.0, abs=1e-4)
     square = np.square(one[:, None] - others).sum(axis=2)
     np.testing.assert_allclose(near, np.clip(1 - square / reach, 0, 1), atol=1e-4)

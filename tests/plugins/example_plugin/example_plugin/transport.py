@@ -216,7 +216,7 @@ class SqliteChangelog:
     def poll(self) -> Sequence[Change]:
         records = list(self._file.read("anchors", self._next))
         self._next += len(records)
-        return [change for record in records if (change := change_of(record, self._writer)) is not None]
+        return [change_of(record, self._writer) for record in records]
 
     @property
     def positions(self) -> dict[int, int]:

@@ -1,0 +1,41 @@
+"""Faults at random for MINUTES: `make fault-campaign`. The last line is JSON."""
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from pathlib import Path
+
+from stream_adapter.demo.broker import LocalKafka
+from tests.faults.campaign import as_line, run_faults
+
+
+def main() -> None:
+    """Run a campaign on a broker of its own; exit status 1 where something is not as it must be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=40.0, help="events a second")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", action="append", default=[], help="a kind of fault; by default all")
+    parser.add_argument("--folder", type=Path, help="keep logs here")
+    given = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fault-campaign-")))
+        folder.mkdir(parents=True, exist_ok=True)
+        kafka = stack.enter_context(LocalKafka())
+        report = run_faults(
+            kafka,
+            folder,
+            seconds=60 * given.minutes,
+            workers=given.workers,
+            rate=given.rate,
+            seed=given.seed,
+            only=given.only,
+        )
+    print(as_line(report))
+    sys.exit(not report.good)
+
+
+if __name__ == "__main__":
+    main()

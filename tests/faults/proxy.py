@@ -1,0 +1,76 @@
+"""A TCP proxy that can be slow, silent or rude: what lies between a worker and its broker."""
+
+import contextlib
+import random
+import select
+import socket
+import struct
+import threading
+import time
+
+_CHUNK = 65_536
+_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: a reset instead of an orderly end
+
+
+class Proxy(threading.Thread):
+    """Forwards connections to one address.
+
+    Attributes:
+        delay_s: seconds, at most, for which each chunk is held back.
+        silent: forward nothing, and say nothing.
+
+    Args:
+        port: of the server, on this machine; may be set before the first connection.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(daemon=True)
+        self.to = port
+        self.delay_s = 0.0
+        self.silent = False
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._open: set[socket.socket] = set()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._listening.getsockname()[1])
+
+    def run(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
+
+    def reset(self) -> None:
+        """Break every connection in the middle."""
+        for one in list(self._open):
+            with contextlib.suppress(OSError):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+                one.shutdown(socket.SHUT_RDWR)
+
+    def stop(self) -> None:
+        """Take no more connections, and break those that are there."""
+        self._listening.close()
+        self.reset()
+
+    def _forward(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.to), 5.0) as server:
+            ends = {client: server, server: client}
+            self._open.update(ends)
+            try:
+                while True:
+                    readable, _, _ = select.select(list(ends), [], [], 0.2)
+                    while self.silent:
+                        time.sleep(0.05)
+                    for end in readable:
+                        data = end.recv(_CHUNK)
+                        if not data:
+                            return
+                        if self.delay_s:
+                            time.sleep(random.uniform(0.0, self.delay_s))
+                        ends[end].sendall(data)
+            finally:
+                self._open.difference_update(ends)

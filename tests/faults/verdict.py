@@ -1,0 +1,74 @@
+"""What became of every record of the images topic: one prediction or one dead letter; none of a tombstone."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from stream_adapter.config import KafkaConfig
+from stream_adapter.events.image import anchor_id_of
+from stream_adapter.transport.base import Headers
+from stream_adapter.transport.kafka.transport import KafkaTransport
+from stream_adapter.transport.transport import read_all
+from tests.campaigns.stream import PROBE, SOURCE
+
+
+@dataclass
+class Verdict:
+    """What was counted.
+
+    Attributes:
+        records: of the images topic, tombstones not among them.
+        letters: events that became dead letters.
+        lost, doubled: one sentence each.
+    """
+
+    records: int = 0
+    letters: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+
+
+def judge(config: KafkaConfig, fingerprint: str) -> Verdict:
+    """Compare what is on the images topic with all that was written because of it."""
+    transport, verdict = KafkaTransport(config), Verdict()
+    places: dict[str, str] = {}
+    labels: defaultdict[str, list[str]] = defaultdict(list)
+    for record in read_all(transport, "images"):
+        if record.value is None:
+            continue
+        headers = dict(record.headers)
+        places[f"{record.partition}@{record.offset}"] = repr(headers.get("ce_id", b""))[:60]
+        event_id = headers.get("ce_id", b"").decode(errors="replace")
+        if headers.get("ce_source") == SOURCE.encode() and "ce_label" in headers and not event_id.startswith(PROBE):
+            labels[event_id].append(headers["ce_label"].decode())
+    verdict.records = len(places)
+
+    outcomes = Counter[str]()
+    for record in read_all(transport, "predictions"):
+        outcomes[dict(record.headers)["ce_id"].decode()] += 1
+    for record in read_all(transport, "dead_letters"):
+        outcomes[_origin(record.headers)] += 1
+        verdict.letters += 1
+    verdict.lost += [f"{place} ({event}) has no outcome" for place, event in places.items() if not outcomes[place]]
+    verdict.doubled += [f"{place} has {n} outcomes" for place, n in outcomes.items() if n > 1]
+    verdict.doubled += [f"{place} has an outcome and no event" for place in outcomes if place not in places]
+
+    effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    deleted: set[bytes | None] = set()
+    for record in read_all(transport, "anchors"):
+        headers = dict(record.headers)
+        if record.value is None:
+            deleted.add(record.key)
+        elif headers.get("fingerprint") == fingerprint.encode() and headers.get("event_source") == SOURCE.encode():
+            effects[headers["event_id"].decode()][headers["label"].decode()] += 1
+    for event_id, said in labels.items():
+        if not effects[event_id][said[-1]] and anchor_id_of(SOURCE, event_id).encode() not in deleted:
+            verdict.lost.append(f"event {event_id}: its label {said[-1]!r} had no effect")
+        verdict.doubled += [
+            f"event {event_id}: {name!r} taught {n} times" for name, n in effects[event_id].items() if n > 1
+        ]
+    return verdict
+
+
+def _origin(headers: Headers) -> str:
+    named = {name: value.decode(errors="replace") for name, value in headers}
+    return f"{named['__connect.errors.topic']}-{named['__connect.errors.partition']}@{named['__connect.errors.offset']}"
