@@ -24,7 +24,7 @@ from stream_adapter.adapter.wrapped import Wrapped
 # Labels, copies counted once, from which on a class looks after itself.
 FEW = 5.0
 # Where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely.
-DOUBT = 0.25
+DOUBT = 0.2
 # Anchors that are asked, those whose ids hash lowest: the same on all workers.
 _MOST_ANCHORS = 2_048
 

@@ -119,7 +119,6 @@ class MixtureConfig(Section):
     """The default method, see docs/method.md."""
 
     window: PositiveInt = 2_000
-    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
     reach: Annotated[float, Field(gt=0.0, le=2.0)] | None = None
     every_s: PositiveFloat = 1.0
 
@@ -139,7 +138,7 @@ class AdapterConfig(Section):
     shadow: Annotated[str | None, registered(LEARNERS)] = None
     seed: int = 0
     canaries: tuple[str, ...] = ()
-    protection: Nats = 0.2
+    protection: Nats = 0.4
     protect: dict[str, Nats] = {}
     anchors: AnchorsConfig = AnchorsConfig()
     mixture: MixtureConfig = MixtureConfig()
