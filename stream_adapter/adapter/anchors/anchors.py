@@ -22,7 +22,6 @@ from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.config import AnchorsConfig
 
-
 # Anchors for which memory is reserved, though not used, at once: growing a store copies it, in the middle of a stream.
 _MOST_AT_ONCE = 100_000
 
