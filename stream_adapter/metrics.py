@@ -22,6 +22,7 @@ from stream_adapter.drift.alarm import AlarmKind, DriftStatus
 from stream_adapter.drift.prequential import Group
 from stream_adapter.errors import STAGES as REFUSING
 from stream_adapter.events.formats import DECLARED_TYPES, FOUND_TYPES
+from stream_adapter.events.reference import SCHEMES
 from stream_adapter.transport.base import Partition
 
 
@@ -42,6 +43,7 @@ LABEL_OUTCOMES = (
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
 CHANNELS = ("predictions", "anchors", "dead_letters", "drift")
 FOREIGN = ("other_encoder", "other_length", "newer_format", "garbage")
+HTTP_OUTCOMES = ("answered", "refused", "busy")
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
 
 _TYPES = ("declared", "found")
@@ -100,6 +102,12 @@ class Metrics:
 
         self.pictures = Counter(
             "pictures", "Pictures that were to be decoded, by what they were said to be and are.", _TYPES, **made
+        )
+        self.references = Counter(
+            "references", "Pictures that are stored elsewhere, by what fetching came to.", ["scheme", "outcome"], **made
+        )
+        self.reference_seconds = Histogram(
+            "reference_seconds", "Seconds until a picture that is stored elsewhere was there.", buckets=_SECONDS, **made
         )
         self.aborted_commits = Counter(
             "aborted_commits", "Transactions that were undone and tried again, or left to a new owner.", **made
@@ -202,6 +210,11 @@ class Metrics:
             "snapshot_seconds", "Seconds that packing and writing a snapshot took.", buckets=_SECONDS, **made
         )
         self.snapshot_bytes = Gauge("snapshot_bytes", "Size of the newest snapshot.", **made)
+        self.http_predictions = Counter("http_predictions", "Requests for predictions.", ["outcome"], **made)
+        self.http_latency = Histogram(
+            "http_prediction_seconds", "Seconds from a request for predictions to its answer.", buckets=_SECONDS, **made
+        )
+        self.http_compute = Counter("http_compute_seconds", "Seconds spent on answering requests.", **made)
         self.build = Info("build", "Version, encoder fingerprint and vocabulary hash.", **made)
 
         # A series that exists from the start shows a zero instead of a gap, and its first step counts: Prometheus takes
@@ -211,6 +224,8 @@ class Metrics:
                 metric.labels(stage=stage)
         for declared, found in itertools.product(DECLARED_TYPES, FOUND_TYPES):
             self.pictures.labels(declared=declared, found=found)
+        for scheme, outcome in itertools.product(SCHEMES, ("fetched", "failed", "retried")):
+            self.references.labels(scheme=scheme, outcome=outcome)
         for group in GROUPS:
             for counter in (self.scored, self.shadow_scored, self.shadow_correct):
                 counter.labels(group=group)
@@ -224,6 +239,7 @@ class Metrics:
             (self.drift_alarms, "kind", ALARMS),
             (self.set_aside, "reason", FOREIGN),
             (self.snapshots, "outcome", SNAPSHOT_OUTCOMES),
+            (self.http_predictions, "outcome", HTTP_OUTCOMES),
             (self.outputs_too_large, "channel", CHANNELS),
         ):
             for value in values:

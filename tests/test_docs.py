@@ -172,12 +172,6 @@ def test_the_example_of_a_method_is_the_one_that_is_tested() -> None:
     assert example in (ROOT / "tests/plugins/example_plugin/example_plugin/learner.py").read_text()
 
 
-def test_the_program_in_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    exec(compile(program, "README.md", "exec"), {})
-    assert capsys.readouterr().out == "[0 1] 1\n"
-
-
 def test_the_readme_names_both_commands() -> None:
     readme = (ROOT / "README.md").read_text()
     assert "make demo" in readme

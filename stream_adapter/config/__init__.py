@@ -22,6 +22,8 @@ from stream_adapter.config.sections import (
     KafkaTopics,
     LabelsConfig,
     PageConfig,
+    PredictConfig,
+    ReferencesConfig,
     SnapshotsConfig,
 )
 from stream_adapter.config.values import FilePath
@@ -42,7 +44,9 @@ __all__ = [
     "LatentUpdatesConfig",
     "MixtureConfig",
     "PageConfig",
+    "PredictConfig",
     "PreprocessConfig",
+    "ReferencesConfig",
     "RefitConfig",
     "Section",
     "SnapshotsConfig",

@@ -85,9 +85,10 @@ class ClassRecord:
         wanted = tuple((name, text) for name, text in headers if name.lower() in ("ce_type", "ce_source"))
         attributes: Mapping[str, Any] = {f"ce_{k}": document.get(k) for k in ("type", "source")}
         if "specversion" in document:
-            document = document.get("data")
-            if not isinstance(document, dict):
-                raise MalformedEvent(f"`data` of a class event must be a JSON object, found {document!r:.80}")
+            data = document.get("data")
+            if not isinstance(data, dict):
+                raise MalformedEvent(f"`data` of a class event must be a JSON object, found {data!r:.80}")
+            document = data
         else:
             attributes = decode_headers(wanted)
         if attributes.get("ce_type") not in (EVENT_TYPE, None):

@@ -55,6 +55,20 @@ class Explaining:
         Raises:
             ValueError: a number is not finite.
         """
+        timings = {stage: round(milliseconds, 3) for stage, milliseconds in timings_ms.items()}
+        explained = []
+        for event, said in zip(events, self.describe(prediction), strict=True):
+            origin = {"source": event.source, "id": event.id, "time": format_time(event.time_ms)}
+            document = {"event": origin, "label": event.label, **said, "timings_ms": timings}
+            explained.append(Explained(document, prediction_record(event, document)))
+        return explained
+
+    def describe(self, prediction: Prediction) -> list[PredictionDocument]:
+        """What is said about each of B pictures, whatever event it may belong to.
+
+        Raises:
+            ValueError: a number is not finite.
+        """
         names, kinds = self._names, prediction.standing.kinds
         best = best_classes(prediction.adapted, self._top_k)  # (B, k)
         adapted = _rounded(np.take_along_axis(prediction.adapted, best, axis=1))
@@ -64,31 +78,29 @@ class Explaining:
         top_has_anchors = prediction.has_anchor[best[:, 0]].tolist()
         gate, novelty = _rounded(prediction.gate), _rounded(prediction.novelty)
         shared: dict[str, Any] = {
-            "versions": {"encoder": self._encoder, "vocabulary": self._vocabulary, "adapter": prediction.version},
-            "timings_ms": {stage: round(milliseconds, 3) for stage, milliseconds in timings_ms.items()},
+            "versions": {"encoder": self._encoder, "vocabulary": self._vocabulary, "adapter": prediction.version}
         }
         if self._explain != "full":
             shared["explain"] = self._explain  # what is missing is missing on purpose
-        anchors = self._anchors(prediction) if self._explain == "full" else [[]] * len(events)
-        explained = []
-        for row, (event, classes) in enumerate(zip(events, best.tolist(), strict=True)):
+        anchors = self._anchors(prediction) if self._explain == "full" else [[]] * len(best)
+        described = []
+        for row, classes in enumerate(best.tolist()):
             scores = zip(classes, adapted[row], zero_shot[row], presence[row], strict=True)
-            document = {
-                "event": {"source": event.source, "id": event.id, "time": format_time(event.time_ms)},
-                "top": [
-                    {"label": names[c], "adapted": after, "zero_shot": before, "kind": kinds[c], "presence": there}
-                    for c, after, before, there in scores
-                ],
-                "zero_shot_label": names[zero_shot_best[row]],
-                "label": event.label,
-                "gate": gate[row],
-                "anchors": anchors[row],
-                "top_has_anchors": top_has_anchors[row],
-                "novelty": novelty[row],
-                **shared,
-            }
-            explained.append(Explained(document, prediction_record(event, document)))
-        return explained
+            described.append(
+                {
+                    "top": [
+                        {"label": names[c], "adapted": after, "zero_shot": before, "kind": kinds[c], "presence": there}
+                        for c, after, before, there in scores
+                    ],
+                    "zero_shot_label": names[zero_shot_best[row]],
+                    "gate": gate[row],
+                    "anchors": anchors[row],
+                    "top_has_anchors": top_has_anchors[row],
+                    "novelty": novelty[row],
+                    **shared,
+                }
+            )
+        return described
 
     def _anchors(self, prediction: Prediction) -> list[list[dict[str, Any]]]:
         """The nearest anchors of each event, nearest first."""

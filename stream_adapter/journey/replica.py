@@ -175,8 +175,8 @@ class Replica:
         self._delete(deleted)
         return foreign
 
-    def forget(self, anchor_ids: Iterable[str]) -> tuple[list[str], list[OutRecord]]:
-        """Delete anchors because somebody asks for it, whoever decides about them.
+    def forget(self, anchor_ids: Iterable[str], *, forgotten: bool = False) -> tuple[list[str], list[OutRecord]]:
+        """Delete anchors because somebody asks for it, whoever decides about them; `forgotten` as `anchor_tombstone`.
 
         Returns:
             The ids that were there, and what the changelog must be told.
@@ -185,7 +185,7 @@ class Replica:
         for anchor_id in dict.fromkeys(anchor_ids):
             before = self._adapter.anchor(anchor_id) or self.set_aside.anchors.get(anchor_id)
             if before is not None:
-                outputs.append(anchor_tombstone(anchor_id, self._writer))
+                outputs.append(anchor_tombstone(anchor_id, self._writer, forgotten=forgotten))
                 self._wrote(outputs[-1], before)
         gone = [_id(output) for output in outputs]
         self._delete(list(gone))
@@ -290,7 +290,13 @@ class Replica:
 
     def _anchor(self, record: AnchorRecord) -> Anchor:
         origin = Origin(
-            record.event_source, record.event_id, record.topic, record.partition, record.offset, record.annotator
+            record.event_source,
+            record.event_id,
+            record.topic,
+            record.partition,
+            record.offset,
+            record.annotator,
+            record.reference,
         )
         label = self._class_of(record.label)
         return Anchor(record.anchor_id, record.vector, label, record.event_time_ms, origin)
@@ -321,6 +327,7 @@ def _record(anchor: Anchor, fingerprint: str) -> AnchorRecord:
         offset=origin.offset,
         fingerprint=fingerprint,
         annotator=origin.annotator,
+        reference=origin.reference,
     )
 
 

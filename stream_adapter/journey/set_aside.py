@@ -56,7 +56,8 @@ class SetAside:
     def arrays(self, but: Mapping[str, object], dimension: int) -> Mapping[str, np.ndarray]:
         """For a snapshot, without those ids."""
         kept: Sequence[Anchor] = [one for anchor_id, one in self.anchors.items() if anchor_id not in but]
-        return AnchorColumns.of(kept, dimension).arrays("set_aside")
+        vectors = np.array([one.vector for one in kept], np.float32).reshape(-1, dimension)
+        return AnchorColumns.of(kept, vectors).arrays("set_aside")
 
     def restore(self, arrays: Arrays) -> None:
         """Take over what `arrays` gave.

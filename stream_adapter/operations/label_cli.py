@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stream_adapter import config
-from stream_adapter.events.headers import parse_time
-from stream_adapter.operations.cli import AsJson, ConfigFile
+from stream_adapter.operations.cli import AsJson, ConfigFile, load_config
 
 labels_app = typer.Typer(help="Labels that come apart from their events.", no_args_is_help=True)
 
@@ -26,13 +24,14 @@ def labels_send(
     time: Annotated[str | None, typer.Option(help="When it was said (ISO 8601); by default now.")] = None,
 ) -> None:
     """Send one label, a correction or a withdrawal."""
+    from stream_adapter.events.headers import parse_time
     from stream_adapter.events.label import LabelEvent
     from stream_adapter.operations.labels import send_labels
 
     if withdraw == (label is not None):
         raise typer.BadParameter("give either a label or --withdraw")
     time_ms = None if time is None else parse_time(time, 0)
-    send_labels(config.load(file), [LabelEvent.new(source, id, label, time_ms=time_ms, annotator=annotator)])
+    send_labels(load_config(file), [LabelEvent.new(source, id, label, time_ms=time_ms, annotator=annotator)])
     typer.echo("sent")
 
 
@@ -48,7 +47,7 @@ def labels_import(
     from stream_adapter.operations.labels import read_labels, send_labels
 
     labels = read_labels(input, source=source, annotator=annotator, withdraw=withdraw)
-    typer.echo(f"sent {send_labels(config.load(file), labels)} labels")
+    typer.echo(f"sent {send_labels(load_config(file), labels)} labels")
 
 
 @labels_app.command("show")
@@ -61,7 +60,7 @@ def labels_show(
     """Show what became of the labels of an event."""
     from stream_adapter.operations import labels, showing
 
-    event, fates = labels.fates_of(config.load(file), source, id)
+    event, fates = labels.fates_of(load_config(file), source, id)
     documents = [labels.as_document(fate) for fate in fates]
     if as_json:
         for document in documents:

@@ -49,10 +49,10 @@ def _anchors(prediction: PredictionDocument) -> list[str]:
 
 
 def _verdict(prediction: PredictionDocument) -> list[str]:
-    if prediction["label"] is None:
+    if prediction.get("label") is None:
         return []
-    adapted = prediction["top"][0]["label"] == prediction["label"]
-    zero_shot = prediction["zero_shot_label"] == prediction["label"]
+    adapted = prediction["top"][0]["label"] == prediction.get("label")
+    zero_shot = prediction["zero_shot_label"] == prediction.get("label")
     judged = {
         (True, True): "both were right",
         (True, False): "only the adapted model was right",

@@ -38,7 +38,7 @@ def anchors_of(view: View, pictures: Pictures, *, label: str | None, search: str
         view: of the adapter.
         pictures: where there are thumbnails.
         label: only this class; None: all.
-        search: only those whose id begins with it, or whose event's id contains it.
+        search: only those whose id begins with it, whose event's id contains it, or whose annotator it is.
         limit: at most so many.
     """
     listing = view.anchors
@@ -59,6 +59,7 @@ def anchors_of(view: View, pictures: Pictures, *, label: str | None, search: str
                 "label": view.names[int(listing.classes[slot])],
                 "time": format_time(int(listing.times[slot])),
                 "event": {"source": listing.origins[slot].event_source, "id": listing.origins[slot].event_id},
+                "annotator": listing.origins[slot].annotator or None,
                 "picture": thumbnails[listing.ids[slot]],
             }
             for slot in shown
@@ -71,4 +72,5 @@ def _index(class_names: Sequence[str], label: str) -> int:
 
 
 def _matches(view: View, slot: int, search: str) -> bool:
-    return view.anchors.ids[slot].startswith(search.lower()) or search in view.anchors.origins[slot].event_id
+    origin = view.anchors.origins[slot]
+    return view.anchors.ids[slot].startswith(search.lower()) or search in origin.event_id or search == origin.annotator

@@ -26,6 +26,7 @@ class View:
     """The adapter at one moment; nothing in it changes any more.
 
     Attributes:
+        vocabulary: hash of the classes.
         names: C class names.
         canaries: those that are never learned.
         anchors: all of them, without vectors.
@@ -36,6 +37,7 @@ class View:
         digest: of the anchors.
     """
 
+    vocabulary: str
     names: Sequence[str]
     canaries: frozenset[str]
     anchors: AnchorListing
@@ -50,6 +52,7 @@ class View:
         """Copy what is shown; for the adapter's thread."""
         adapter, classes, damping = parts.adapter, parts.classes.now, parts.watching.damping
         return cls(
+            classes.hash,
             classes.names,
             classes.canaries,
             adapter.listing(),

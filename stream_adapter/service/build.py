@@ -1,6 +1,7 @@
 """A whole worker from a configuration: models, transport, snapshots, HTTP and the journey of a batch."""
 
 import contextlib
+import importlib.util
 import time
 import uuid
 from collections.abc import Iterator
@@ -9,13 +10,14 @@ from functools import partial
 
 import structlog
 from prometheus_client import ProcessCollector
+from starlette.routing import BaseRoute
 
 from stream_adapter import __version__
 from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
-from stream_adapter.encode.clip import pick_device
 from stream_adapter.encode.loading import ClassTexts, load_models
+from stream_adapter.encode.threads import with_threads
 from stream_adapter.errors import StreamAdapterError, TransportError
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.journey.vocabulary import ClassesNow
@@ -25,16 +27,19 @@ from stream_adapter.page.access import Access
 from stream_adapter.page.page import Facts, Page
 from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
+from stream_adapter.references import References
 from stream_adapter.service.health import Health
-from stream_adapter.service.http import HttpServer, build_app
 from stream_adapter.service.outage import Outage
 from stream_adapter.service.saving import Snapshots
+from stream_adapter.service.web.answering import Answering
+from stream_adapter.service.web.predict import PredictApi
+from stream_adapter.service.web.server import HttpServer, build_app
 from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.service.worker import Worker
 from stream_adapter.snapshots import SnapshotFolder
 from stream_adapter.transport.base import Sink, Source
 from stream_adapter.transport.opening import transport_of
-from stream_adapter.transport.transport import Transport
+from stream_adapter.transport.transport import Log, Transport
 
 log = structlog.get_logger(__name__)
 
@@ -57,14 +62,17 @@ def open_worker(config: Config) -> Iterator[Worker]:
     with contextlib.ExitStack() as stack:
         http: HttpServer | None = None
         page: Page | None = None
+        answering: Answering | None = None
         if config.service.http:
             page = _open_page(config, metrics, health, stack)
-            routes = page_routes(page) if page is not None else []
+            answering, routes = open_predictions(config, metrics, stack)
+            routes += page_routes(page) if page is not None else []
             http = HttpServer(build_app(metrics, health, routes), config.service.host, config.service.port)
             http.start()
             stack.callback(http.stop)
             log.info("http", host=config.service.host, port=http.port, page=page is not None)
-        encoder, vocabulary = load_models(config.encoder, config.vocabulary)
+        loaded, vocabulary = load_models(config.encoder, config.vocabulary)
+        encoder = with_threads(loaded, config.encoder.threads)
         log.info(
             "model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=len(vocabulary.class_names)
         )
@@ -76,13 +84,16 @@ def open_worker(config: Config) -> Iterator[Worker]:
         writer = uuid.uuid4().hex
         transport = transport_of(config)
         slot = transport.worker_name or writer  # under which it publishes what its traffic says
-        labels = transport.open_labels() if config.labels.wait_max_events else None
+        outage = Outage(health, metrics, clock)
+        labels = outage.wait_out(transport.open_labels) if config.labels.wait_max_events else None
         if labels is not None:
             stack.callback(labels.close)
         # Two: what readiness waits for must not wait for a graph of all anchors.
         background = ThreadPoolExecutor(2, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+        references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
+        stack.callback(references.close)
         processor = make_processor(
             encoder,
             vocabulary,
@@ -90,7 +101,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             surroundings=Surroundings(
                 clock=clock,
                 background=background,
-                device=str(pick_device(config.encoder.device)),
+                device=device_of(config.encoder.device),
                 slot=slot,
                 publishes=True,
                 seed=config.adapter.seed,
@@ -104,6 +115,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             observer=page,
             encode=texts,
             waiting_partitions=0 if labels is None else labels.partitions,
+            references=references,
         )
 
         def show(now: ClassesNow) -> None:
@@ -113,16 +125,9 @@ def open_worker(config: Config) -> Iterator[Worker]:
 
         show(processor.parts.classes.now)
         processor.parts.classes.followers.append(show)
-        outage = Outage(health, metrics, clock)
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
-        classes = outage.wait_out(lambda: transport.open_log("classes"))
-        stack.callback(classes.close)
-        if len(classes.ends()) != 1:
-            raise TransportError(
-                f"the topic of classes {classes.name!r} has {len(classes.ends())} partitions, which have no common "
-                "order: make it anew with one"
-            )
+        classes = open_classes(transport, outage, stack)
         snapshots = None
         if config.snapshots.folder is not None:
             folder = stack.enter_context(SnapshotFolder(config.snapshots.folder, config.snapshots.keep))
@@ -146,6 +151,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 min_labels=config.drift.min_labels,
             )
             page.open(facts, lambda: View.of(processor.parts))
+        if answering is not None:
+            answering.open(encoder, processor, decoders)
         source, sink = outage.wait_out(lambda: _connect(transport, stack))
         yield Worker(
             source=source,
@@ -165,12 +172,51 @@ def open_worker(config: Config) -> Iterator[Worker]:
         )
 
 
+def open_classes(transport: Transport, outage: Outage, stack: contextlib.ExitStack) -> Log:
+    """What the classes are, to be closed by `stack`.
+
+    Raises:
+        TransportError: it cannot be opened, or has no order.
+    """
+    classes = outage.wait_out(lambda: transport.open_log("classes"))
+    stack.callback(classes.close)
+    partitions = len(outage.wait_out(classes.ends))
+    if partitions != 1:
+        raise TransportError(
+            f"the topic of classes {classes.name!r} has {partitions} partitions, which have no common order: make it "
+            "anew with one"
+        )
+    return classes
+
+
 def _connect(transport: Transport, stack: contextlib.ExitStack) -> tuple[Source, Sink]:
     """Source and sink, to be closed by `stack`; where only one of them can be opened, it is closed at once."""
     with contextlib.ExitStack() as attempt:
         ends = transport.connect(attempt)
         stack.enter_context(attempt.pop_all())
     return ends
+
+
+def device_of(wanted: str) -> str:
+    """Where the learner computes: with NumPy where torch is not installed, because the encoder needs none."""
+    if importlib.util.find_spec("torch") is None:
+        return "numpy"
+    from stream_adapter.encode.clip import pick_device
+
+    return str(pick_device(wanted))
+
+
+def open_predictions(
+    config: Config, metrics: Metrics, stack: contextlib.ExitStack, *, share: float | None = None
+) -> tuple[Answering | None, list[BaseRoute]]:
+    """What answers `POST /predict`, where anybody may ask, and its routes; to be ended by `stack`."""
+    access = Access.of_predictions(config.predict, config.page, config.service.host)
+    if not access.enabled:
+        return None, []
+    settings = config.predict if share is None else config.predict.model_copy(update={"share": share})
+    answering = Answering(settings, metrics)
+    stack.callback(answering.stop)
+    return answering, PredictApi(answering, access, metrics, config.encoder.max_bytes).routes()
 
 
 def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextlib.ExitStack) -> Page | None:
