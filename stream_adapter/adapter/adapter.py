@@ -75,9 +75,9 @@ class Adapter:
     ) -> None:
         config = config or AdapterConfig()
         self.classes = Classes(tuple(class_names), np.array(text_vectors, np.float32), logit_scale)
-        missing = sorted(set(config.canaries) - set(class_names))
-        if missing:
-            raise VocabularyError(f"canaries that are not in the vocabulary: {', '.join(missing)}")
+        for kind, named in (("canaries", config.canaries), ("classes in adapter.protect", config.protect)):
+            if missing := sorted(set(named) - set(class_names)):
+                raise VocabularyError(f"{kind} that are not in the vocabulary: {', '.join(missing)}")
         surroundings = surroundings or Surroundings(seed=config.seed)
         self._config = config
         self._background = surroundings.background or InlineExecutor()

@@ -122,7 +122,7 @@ class Mixture:
         self._texts = self._backend.put(classes.texts)
         self._vocabulary = _digest_of(classes)
         for estimate in self._estimates:
-            estimate.set_classes(classes, former, same)
+            estimate.set_classes(classes, former)
             estimate.rebuild()
         # The window is asked when that is due: a thousand classes may come one by one.
         self._stale = True
