@@ -138,6 +138,21 @@ class LateLabels:
             outputs.append(waiting_record(key, waiting.to_value(), self._number(key), now_ms, at))
         return outputs
 
+    def forget(self, anchor_ids: Iterable[str]) -> list[OutRecord]:
+        """What tells the owners of these anchors' events that nothing of them may stay, in labels' own words."""
+        anchors = filter(None, map(self._labels.anchor_record, anchor_ids))
+        return [
+            LabelEvent.new(
+                one.event_source,
+                one.event_id,
+                None,
+                time_ms=max(self._now_ms(), one.event_time_ms),
+                sender=f"stream_adapter/{self._slot}",
+                forget=True,
+            ).to_output()
+            for one in anchors
+        ]
+
     def take(
         self, arrivals: Arrivals, places: Places, owned: Ownership = EVERYTHING
     ) -> tuple[list[OutRecord], list[tuple[Partition, str]]]:

@@ -17,7 +17,6 @@ from stream_adapter.events.label import LabelEvent, parse_label_event
 from stream_adapter.events.payloads import json_object
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, WaitingEvent
 from stream_adapter.transport import dead_letters
-from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
 
@@ -53,8 +52,7 @@ def send_labels(file: Config | Path | str, labels: Iterable[LabelEvent]) -> int:
     transport = transport_of(file if isinstance(file, Config) else config.load(Path(file)))
     sent, rest = 0, iter(labels)
     while portion := list(islice(rest, _PORTION)):
-        records = [label.to_record() for label in portion]
-        transport.write([OutRecord("labels", record.key, record.value, record.headers) for record in records])
+        transport.write([label.to_output() for label in portion])
         sent += len(portion)
     return sent
 

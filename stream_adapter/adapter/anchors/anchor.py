@@ -23,6 +23,7 @@ class Origin:
         partition: the partition there.
         offset: the offset there.
         annotator: who labelled it, where that is known.
+        reference: where its picture is stored, if it said so.
     """
 
     event_source: str = ""
@@ -31,6 +32,7 @@ class Origin:
     partition: int = 0
     offset: int = 0
     annotator: str = ""
+    reference: str = ""
 
 
 class Stamp(NamedTuple):

@@ -22,6 +22,9 @@ from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.config import AnchorsConfig
 
+# Anchors for which memory is reserved, though not used, at once: growing a store copies it, in the middle of a stream.
+_MOST_AT_ONCE = 100_000
+
 
 class Columns(NamedTuple):
     """Anchors by column: int64 (n,) row ids, float32 (n, d) as stored, int64 (n,) class indices."""
@@ -61,7 +64,7 @@ class Anchors:
         self._config = config
         self._seed = seed
         self._asked: tuple[NDArray[np.float32], int, Neighbours] | None = None
-        self._use(AnchorStore(classes.names, classes.dimension))
+        self._use(AnchorStore(classes.names, classes.dimension, min(config.budget, _MOST_AT_ONCE)))
 
     def __len__(self) -> int:
         return len(self._store)
@@ -250,7 +253,8 @@ class Anchors:
         """
         unconfirmed, settled = unconfirmed_of(arrays, self._classes.dimension)
         directions = self._weights.directions
-        self._use(restored_store(arrays, self._classes.names, self._classes.dimension, self._canaries))
+        of, capacity = self._classes, min(self._config.budget, _MOST_AT_ONCE)
+        self._use(restored_store(arrays, of.names, of.dimension, self._canaries, capacity))
         self._weights.set_directions(directions)
         self.remove(unconfirmed)
         self.put(settled)

@@ -34,6 +34,7 @@ class AnchorStore:
     Args:
         class_names: the vocabulary; anchors carry an index into it.
         dimension: d, the length of the vectors.
+        capacity: anchors for which there is room from the beginning; memory that is not used costs nothing.
 
     Attributes: by slot, each a view that is good until the next change; the last three follow from the others.
         vectors: float32 (n, d).
@@ -57,20 +58,20 @@ class AnchorStore:
     placed: NDArray[np.float32]
     doubt: NDArray[np.float32]
 
-    def __init__(self, class_names: Sequence[str], dimension: int) -> None:
+    def __init__(self, class_names: Sequence[str], dimension: int, capacity: int = _SMALLEST_CAPACITY) -> None:
         self.class_names = tuple(class_names)
         self._class_index = {name: index for index, name in enumerate(self.class_names)}
         self._next_row = 0
         self._columns = {
-            "vectors": np.empty((0, dimension), np.float32),
-            "classes": np.empty(0, np.int64),
-            "times": np.empty(0, np.int64),
-            "keys": np.empty(0, np.uint64),
-            "rows": np.empty(0, np.int64),
-            "crowding": np.empty(0, np.float64),
-            "placed": np.empty((0, 0), np.float32),
-            "doubt": np.empty(0, np.float32),
-            "_place": np.empty(0, np.int64),  # among the members of its class
+            "vectors": np.empty((capacity, dimension), np.float32),
+            "classes": np.empty(capacity, np.int64),
+            "times": np.empty(capacity, np.int64),
+            "keys": np.empty(capacity, np.uint64),
+            "rows": np.empty(capacity, np.int64),
+            "crowding": np.empty(capacity, np.float64),
+            "placed": np.empty((capacity, 0), np.float32),
+            "doubt": np.empty(capacity, np.float32),
+            "_place": np.empty(capacity, np.int64),  # among the members of its class
         }
         self.ids: list[str] = []
         self.origins: list[Origin] = []
@@ -268,34 +269,15 @@ class AnchorStore:
         columns: AnchorColumns,
         vectors: NDArray[np.float32],
         rows: NDArray[np.int64],
+        capacity: int = 0,
     ) -> "AnchorStore":
         """The store that these columns came from, with its vectors (n, d) as they were stored, and its row ids (n,).
 
         Raises:
             KeyError: an anchor's class is not in the vocabulary.
         """
-        store, size = cls(class_names, vectors.shape[1]), len(columns.ids)
-        store._columns |= {
-            "vectors": vectors,
-            "classes": np.fromiter((store._class_index[label] for label in columns.labels), np.int64, size),
-            "times": columns.times.copy(),
-            "keys": np.fromiter(map(key_of, columns.ids), np.uint64, size),
-            "rows": rows.copy(),
-            "crowding": np.ones(size),
-            "placed": np.zeros((size, 0), np.float32),
-            "doubt": np.full(size, np.nan, np.float32),
-            "_place": np.zeros(size, np.int64),
-        }
-        store.ids, store.origins = list(columns.ids), list(columns.origins)
-        store._shapes = [hash_of(half) for half in columns.vectors]
-        store._slot_of_row = dict(zip(rows.tolist(), range(size), strict=True))
-        store._row_of_id = dict(zip(columns.ids, rows.tolist(), strict=True))
-        for shape, row in zip(store._shapes, rows.tolist(), strict=True):
-            store._rows_of_shape.setdefault(shape, []).append(row)
-        store._next_row = int(rows.max(initial=-1)) + 1
-        store._view(size)
-        store._group()
-        store._digest = store._sum()
+        store = cls(class_names, vectors.shape[1], max(capacity, len(rows)))
+        store._fill(columns, vectors, [hash_of(half) for half in columns.vectors], rows.tolist())
         return store
 
     def _label(self, slot: int) -> str:
@@ -306,27 +288,31 @@ class AnchorStore:
 
     def extend(self, anchors: Sequence[Anchor], stored: NDArray[np.float32], shapes: Sequence[bytes]) -> range:
         """Take in n anchors that are new, see `is_new`, at once; arguments as for `offer`. Returns their row ids."""
-        start, end = len(self), len(self) + len(anchors)
         rows = range(self._next_row, self._next_row + len(anchors))
+        self._fill(AnchorColumns.of(anchors, stored), stored, shapes, rows)
+        return rows
+
+    def _fill(
+        self, columns: AnchorColumns, stored: NDArray[np.float32], shapes: Sequence[bytes], rows: Sequence[int]
+    ) -> None:
+        start, end = len(self), len(self) + len(rows)
         self._reserve(end)
-        ids = [anchor.anchor_id for anchor in anchors]
-        classes = np.array([self._class_index[anchor.label] for anchor in anchors], np.int64)
-        times, keys = [anchor.event_time_ms for anchor in anchors], np.array([key_of(one) for one in ids], np.uint64)
-        values = (stored, classes, times, keys, rows, 1.0, 0.0, np.nan, 0)
+        classes = np.array([self._class_index[label] for label in columns.labels], np.int64)
+        keys = np.array([key_of(anchor_id) for anchor_id in columns.ids], np.uint64)
+        values = (stored, classes, columns.times, keys, rows, 1.0, 0.0, np.nan, 0)
         for column, value in zip(self._columns.values(), values, strict=True):
             column[start:end] = value
+        self.ids += columns.ids
+        self.origins += columns.origins
+        self._shapes += shapes
         self._view(end)
         self._join(classes, np.arange(start, end))
-        self.ids += ids
-        self.origins += [anchor.origin for anchor in anchors]
-        self._shapes += shapes
         self._slot_of_row.update(zip(rows, range(start, end), strict=True))
-        self._row_of_id.update(zip(ids, rows, strict=True))
+        self._row_of_id.update(zip(columns.ids, rows, strict=True))
         for shape, row in zip(shapes, rows, strict=True):
             self._rows_of_shape.setdefault(shape, []).append(row)
-        self._next_row = rows.stop
-        self._digest = (self._digest + sum(map(self._member, range(start, end)))) % _DIGESTS
-        return rows
+        self._next_row = max(self._next_row, max(rows, default=-1) + 1)
+        self._digest = (self._digest + self._sum(start)) % _DIGESTS
 
     def _reserve(self, size: int) -> None:
         """Make room for so many anchors."""
@@ -364,8 +350,8 @@ class AnchorStore:
         self._counts, self._members = np.zeros(len(self.class_names), np.int64), {}
         self._join(self.classes, np.arange(len(self)))
 
-    def _sum(self) -> int:
-        return sum(map(self._member, range(len(self)))) % _DIGESTS
+    def _sum(self, start: int = 0) -> int:
+        return sum(map(self._member, range(start, len(self)))) % _DIGESTS
 
     def _member(self, slot: int) -> int:
         return member_of(self.ids[slot], self._label(slot), self._shapes[slot], int(self.times[slot]))
