@@ -14,9 +14,10 @@ MINUTES ?= 5
 SECONDS ?= 60
 INPUTS ?= 0
 RESCALES ?= 0
+LATE ?= 0
 JOBS ?= 2
 
-.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test fault-campaign fuzz fuzz-guided drift-study acl-test tutorial-test audit clean
+.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test fault-campaign fuzz fuzz-guided drift-study acl-test tutorial-test extras-test audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,7 +29,7 @@ $(STAMP): pyproject.toml
 		|| { echo "Python 3.11 or newer is needed, $(PYTHON) is older; try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --group dev --editable '.[demo]'
+	$(BIN)/python -m pip install --quiet --group dev --editable '.[worker,evaluate,demo]'
 	@touch $@
 
 demo: setup ## See it learn: broker, worker, pictures, accuracy; writes $(OUTPUT)/
@@ -60,7 +61,7 @@ benchmarks: setup ## Print what things cost, side by side
 
 kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; ends with one line of JSON
 	@$(BIN)/python -m tests.campaigns --kills $(KILLS) --workers $(WORKERS) \
-		--broker-restarts $(BROKER_RESTARTS) --zombies $(ZOMBIES) --rescales $(RESCALES)
+		--broker-restarts $(BROKER_RESTARTS) --zombies $(ZOMBIES) --rescales $(RESCALES) --late $(LATE)
 
 fault-campaign: setup ## Faults of every kind at random into three workers for MINUTES; ends with one line of JSON
 	@$(BIN)/python -m tests.faults --minutes $(MINUTES)
@@ -80,6 +81,9 @@ acl-test: setup ## Leave out every documented right of every command in turn, on
 
 tutorial-test: setup ## Walk through docs/tutorial.md as a reader does
 	TUTORIAL=all $(BIN)/pytest tests/integration/test_tutorial.py
+
+extras-test: setup ## Install each extra alone in a fresh environment and run its commands; EXTRAS="base page" for some
+	@$(BIN)/python -m tests.extras $(EXTRAS)
 
 audit: setup ## Ask PyPI for known vulnerabilities of everything that is installed; fails where it does not answer
 	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet 'pip-audit>=2.9,<3'; }

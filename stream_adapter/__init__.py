@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from stream_adapter.adapter.learner import Answer, Events, Labels, Learner, Standing, Surroundings
     from stream_adapter.adapter.prediction import Prediction
     from stream_adapter.adapter.replaying import Replaying
-    from stream_adapter.config import AdapterConfig, Section
+    from stream_adapter.classifier import Classifier, Explanation
+    from stream_adapter.config import AdapterConfig, EncoderConfig, Section, VocabularyConfig
     from stream_adapter.encode.base import Encoder
+    from stream_adapter.encode.loading import load_models
     from stream_adapter.errors import StreamAdapterError
+    from stream_adapter.events.label import LabelEvent
+    from stream_adapter.operations.labels import send_labels
     from stream_adapter.transport.transport import Transport
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Adapter",
@@ -29,8 +33,12 @@ __all__ = [
     "Anchors",
     "Answer",
     "Classes",
+    "Classifier",
     "Encoder",
+    "EncoderConfig",
     "Events",
+    "Explanation",
+    "LabelEvent",
     "Labels",
     "Learner",
     "Prediction",
@@ -40,7 +48,10 @@ __all__ = [
     "StreamAdapterError",
     "Surroundings",
     "Transport",
+    "VocabularyConfig",
     "__version__",
+    "load_models",
+    "send_labels",
 ]
 
 _HOMES = {
@@ -51,9 +62,13 @@ _HOMES = {
     "adapter.classes": ("Classes",),
     "adapter.learner": ("Answer", "Events", "Labels", "Learner", "Standing", "Surroundings"),
     "adapter.replaying": ("Replaying",),
-    "config": ("AdapterConfig", "Section"),
+    "classifier": ("Classifier", "Explanation"),
+    "config": ("AdapterConfig", "EncoderConfig", "Section", "VocabularyConfig"),
     "encode.base": ("Encoder",),
+    "encode.loading": ("load_models",),
     "errors": ("StreamAdapterError",),
+    "events.label": ("LabelEvent",),
+    "operations.labels": ("send_labels",),
     "transport.transport": ("Transport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

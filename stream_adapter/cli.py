@@ -7,17 +7,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
 
-import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from stream_adapter import __version__, config
+from stream_adapter import __version__
 from stream_adapter.demo.cli import demo, produce_samples
-from stream_adapter.errors import ConfigError, StreamAdapterError
+from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
 from stream_adapter.harmless import harmless
-from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app
+from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app, load_config
+from stream_adapter.operations.forget_cli import forget
+from stream_adapter.operations.label_cli import labels_app
 from stream_adapter.output_file import is_standard_output
 
 app = typer.Typer(
@@ -35,6 +36,8 @@ app.add_typer(events_app, name="events")
 app.add_typer(topics_app, name="topics")
 app.add_typer(classes_app, name="classes")
 app.add_typer(anchors_app, name="anchors")
+app.add_typer(labels_app, name="labels")
+app.command()(forget)
 app.add_typer(letters_app, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(drift_app, name="drift")
@@ -52,6 +55,8 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
+    import structlog
+
     # A command's standard output is what it was asked for; a worker sets up its own logs.
     if not structlog.is_configured():
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
@@ -65,7 +70,31 @@ def run(file: ConfigFile) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from stream_adapter.service.main import run_worker
 
-    run_worker(config.load(file))
+    run_worker(load_config(file))
+
+
+@app.command()
+def serve(file: ConfigFile) -> None:
+    """Answer `POST /predict` with what workers have learned, without reading images, until SIGTERM or SIGINT."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from stream_adapter.service.serving import serve as serve_replica
+
+    serve_replica(load_config(file))
+
+
+@app.command()
+def predict(
+    file: ConfigFile,
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what would be said about pictures now, with all that was learned. Exit status 1 where one cannot be used."""
+    from stream_adapter.operations.predicting import predict_files, show
+
+    answers = predict_files(load_config(file), pictures)
+    show(answers, as_json=as_json)
+    if any("error" in answer for answer in answers):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -74,7 +103,7 @@ def validate(file: ConfigFile) -> None:
 
     Looks at the model's name, the classes and the files that it names, too; loads no model and asks no broker.
     """
-    loaded = config.load(file)
+    loaded = load_config(file)
     from stream_adapter.operations.validation import examine
 
     found = examine(loaded)
@@ -102,7 +131,7 @@ def produce(
     from stream_adapter.operations.produce import produce_all
 
     produce_all(
-        config.load(file),
+        load_config(file),
         input,
         labels=labels,
         class_folder=class_folder,
@@ -117,13 +146,14 @@ def record(
     file: ConfigFile,
     output: Annotated[Path, typer.Argument(help="The file to write.")],
     topic: Annotated[
-        Literal["images", "predictions", "anchors", "dead_letters", "drift"], typer.Option(help="Which topic, by role.")
+        Literal["images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting"],
+        typer.Option(help="Which topic, by role."),
     ] = "images",
 ) -> None:
     """Write a topic as it is now into a file, to be replayed on the file transport."""
     from stream_adapter.operations.record import record_topic
 
-    number = record_topic(config.load(file), topic, output)
+    number = record_topic(load_config(file), topic, output)
     typer.echo(f"{number} records written to {output}", err=is_standard_output(output))
 
 
@@ -142,7 +172,7 @@ def events_try(
 
     if input is not None and topic is not None:
         raise typer.BadParameter("name a file or a topic, not both")
-    if not show_readings(try_events(config.load(file), input, topic, limit), as_json=as_json):
+    if not show_readings(try_events(load_config(file), input, topic, limit), as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -157,7 +187,7 @@ def topics_create(
     """Create the topics that do not exist yet; existing ones are left as they are."""
     from stream_adapter.transport.kafka import ensure_topics
 
-    created = ensure_topics(config.load(file).kafka, partitions=partitions, replication_factor=replication_factor)
+    created = ensure_topics(load_config(file).kafka, partitions=partitions, replication_factor=replication_factor)
     typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
 
 
@@ -167,7 +197,7 @@ def topics_check(file: ConfigFile, as_json: AsJson = False) -> None:
     from stream_adapter.operations import showing
     from stream_adapter.transport.kafka.topic_check import check_topics
 
-    found = check_topics(config.load(file), str(file))
+    found = check_topics(load_config(file), str(file))
     showing.show_findings(found, as_json=as_json)
     if any(finding.severity == "error" for finding in found):
         raise typer.Exit(1)
@@ -182,7 +212,7 @@ def classes_build(
     from stream_adapter.encode.loading import load_models
     from stream_adapter.encode.vocabulary_file import save_vocabulary
 
-    loaded = config.load(file)
+    loaded = load_config(file)
     encoder, vocabulary = load_models(loaded.encoder, loaded.vocabulary)
     save_vocabulary(output, vocabulary, fingerprint=encoder.fingerprint)
     written = f"{len(vocabulary.class_names)} classes, {vocabulary.d} dimensions, written to {output}"
@@ -203,6 +233,12 @@ def main() -> None:
         sys.exit(2)
     except StreamAdapterError as error:
         _complain(error)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        missing = NotInstalled.of(error)
+        if missing is None:
+            raise
+        _complain(missing)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -3,6 +3,7 @@
     StreamAdapterError
     ├── ConfigError            the configuration is wrong; nothing was started
     ├── PluginError            nothing is registered under a name, or what is cannot be used
+    ├── NotInstalled           a part of the package was asked for that an extra of its distribution brings
     ├── VocabularyError        class names, prompts or class vectors do not fit together
     ├── EncoderError           the model cannot be loaded or does not fit the vocabulary
     ├── FingerprintMismatch    vectors of two different encoders were about to meet
@@ -16,9 +17,11 @@
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
         │   └── NewerFormat        a newer version of this package wrote it
+        ├── UnfetchableReference   stage "fetch": what the event refers to is not allowed, or cannot be had
         ├── UndecodableImage       stage "decode": not an image, truncated, too large
         ├── ForeignVector          stage "encode": an embedding of another encoder, or not a unit vector
         ├── UnknownLabel           stage "label": the label is not in the vocabulary
+        ├── LabelWithoutEvent      stage "label": a label that came alone, and whose event is not known
         └── UnexpectedFailure      any stage: an exception that nobody foresaw, of which the message names the class
 
 An `EventError` is somebody's data and never stops the worker; all others do, with a message that says what
@@ -47,6 +50,27 @@ class ConfigError(StreamAdapterError):
 
 class PluginError(StreamAdapterError):
     """No learner, encoder or transport is registered under a name, or it cannot be loaded."""
+
+
+_EXTRAS = {
+    **dict.fromkeys(("torch", "torchvision", "open_clip", "simplejpeg", "hnswlib"), "worker"),
+    **dict.fromkeys(("starlette", "uvicorn", "PIL"), "page"),
+    "httpcore2": "worker",
+    "matplotlib": "demo",
+    "obstore": "stores",
+}
+
+
+class NotInstalled(StreamAdapterError):
+    """A part of the package was asked for that an extra brings; the message names it."""
+
+    @classmethod
+    def of(cls, error: ModuleNotFoundError) -> "NotInstalled | None":
+        """The error for a module that is missing; None where no extra brings it."""
+        name = (error.name or "").partition(".")[0]
+        if name not in _EXTRAS:
+            return None
+        return cls(f"{name} is not installed; it comes with `pip install 'stream-adapter[{_EXTRAS[name]}]'`")
 
 
 class VocabularyError(StreamAdapterError):
@@ -109,6 +133,12 @@ class NewerFormat(MalformedEvent):
     """A record of a format that this version does not know; it is left alone."""
 
 
+class UnfetchableReference(EventError):
+    """The picture is stored elsewhere, and may not or cannot be fetched."""
+
+    stage = "fetch"
+
+
 class UndecodableImage(EventError):
     """The bytes are not an image that may be decoded."""
 
@@ -123,6 +153,12 @@ class ForeignVector(EventError):
 
 class UnknownLabel(EventError):
     """The label is not a class of the vocabulary and the policy is `reject`."""
+
+    stage = "label"
+
+
+class LabelWithoutEvent(EventError):
+    """A label that came apart from its event, of which nothing is known, or nothing any more."""
 
     stage = "label"
 

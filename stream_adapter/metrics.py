@@ -13,6 +13,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from stream_adapter.adapter.anchors.results import IgnoredReason, IndexStatistics, RemovedReason
 from stream_adapter.adapter.learner import ClassKind
@@ -20,6 +22,7 @@ from stream_adapter.drift.alarm import AlarmKind, DriftStatus
 from stream_adapter.drift.prequential import Group
 from stream_adapter.errors import STAGES as REFUSING
 from stream_adapter.events.formats import DECLARED_TYPES, FOUND_TYPES
+from stream_adapter.events.reference import SCHEMES
 from stream_adapter.transport.base import Partition
 
 
@@ -34,19 +37,46 @@ KINDS: tuple[ClassKind, ...] = get_args(ClassKind)
 MODELS = ("adapted", "zero_shot")
 ALARMS = tuple(kind for kind in get_args(AlarmKind) if kind != "status")  # a status is no alarm
 LABEL_OUTCOMES = (
-    *("learned", "corrected", "folded", "unknown"),
+    *("learned", "corrected", "folded", "unknown", "withdrawn"),
     *(value_of(reason) for reason in get_args(IgnoredReason) if reason != "unknown label"),
 )
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
 CHANNELS = ("predictions", "anchors", "dead_letters", "drift")
 FOREIGN = ("other_encoder", "other_length", "newer_format", "garbage")
+HTTP_OUTCOMES = ("answered", "refused", "busy")
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")
 
 _TYPES = ("declared", "found")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_DELAYS = (1.0, 10.0, 60.0, 600.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0, 604_800.0)
 _SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Shares(Collector):
+    """A histogram of numbers from 0 to 1 that takes a batch at once."""
+
+    def __init__(self, name: str, documentation: str, registry: CollectorRegistry) -> None:
+        self._name, self._documentation = name, documentation
+        self._counts = np.zeros(len(_SHARES) + 1, np.int64)
+        self._sum = 0.0
+        registry.register(self)
+
+    def describe(self) -> Iterator[HistogramMetricFamily]:
+        """Its name, kind and labels."""
+        yield HistogramMetricFamily(self._name, self._documentation)
+
+    def observe(self, shares: NDArray[np.float32]) -> None:
+        """Count some."""
+        self._counts = self._counts + np.bincount(np.searchsorted(_SHARES, shares), minlength=len(_SHARES) + 1)
+        self._sum += float(shares.sum())
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """What Prometheus gets."""
+        at_most = [*map(str, _SHARES), "+Inf"]
+        buckets = list(zip(at_most, np.cumsum(self._counts).tolist(), strict=True))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)
 
 
 class Metrics:
@@ -73,6 +103,12 @@ class Metrics:
         self.pictures = Counter(
             "pictures", "Pictures that were to be decoded, by what they were said to be and are.", _TYPES, **made
         )
+        self.references = Counter(
+            "references", "Pictures that are stored elsewhere, by what fetching came to.", ["scheme", "outcome"], **made
+        )
+        self.reference_seconds = Histogram(
+            "reference_seconds", "Seconds until a picture that is stored elsewhere was there.", buckets=_SECONDS, **made
+        )
         self.aborted_commits = Counter(
             "aborted_commits", "Transactions that were undone and tried again, or left to a new owner.", **made
         )
@@ -93,6 +129,14 @@ class Metrics:
             "event_times_ahead", "Events whose time was too far ahead and did not count.", **made
         )
         self.labels = Counter("labels", "Labels that arrived, by what became of them.", ["outcome"], **made)
+        self.label_delay = Histogram(
+            "label_delay_seconds",
+            "Seconds from an event to its first label, of labels that came alone.",
+            buckets=_DELAYS,
+            **made,
+        )
+        self.waiting_events = Gauge("waiting_events", "Events that are kept for labels to come.", **made)
+        self.waiting_labels = Gauge("waiting_labels", "Labels whose event is not known, or not yet.", **made)
         self.scored = Counter("scored", "Labelled events scored before they were learned.", ["group"], **made)
         self.correct = Counter("correct", "Scored events that a model had right.", ["group", "model"], **made)
         self.accuracy = Gauge(
@@ -118,12 +162,11 @@ class Metrics:
         self.anchors_removed = Counter("anchors_removed", "Anchors removed, by reason.", ["reason"], **made)
         self.seen_classes = Gauge("seen_classes", "Classes that have anchors.", **made)
         self.classes = Gauge("classes", "Classes by what they are taken for.", ["kind"], **made)
-        self.gate = Histogram("gate", "Nearness of an event to its nearest anchor.", buckets=_SHARES, **made)
-        self.novelty = Histogram(
-            "novelty",
+        self.gate = Shares("stream_adapter_gate", "Nearness of an event to its nearest anchor.", self.registry)
+        self.novelty = Shares(
+            "stream_adapter_novelty",
             "Novelty of an event: 1 where neither vocabulary nor anchors explain it.",
-            buckets=_SHARES,
-            **made,
+            self.registry,
         )
         self.pending = Gauge(
             "learner_pending_changes", "Changes of the anchors that predictions do not know yet.", **made
@@ -167,6 +210,11 @@ class Metrics:
             "snapshot_seconds", "Seconds that packing and writing a snapshot took.", buckets=_SECONDS, **made
         )
         self.snapshot_bytes = Gauge("snapshot_bytes", "Size of the newest snapshot.", **made)
+        self.http_predictions = Counter("http_predictions", "Requests for predictions.", ["outcome"], **made)
+        self.http_latency = Histogram(
+            "http_prediction_seconds", "Seconds from a request for predictions to its answer.", buckets=_SECONDS, **made
+        )
+        self.http_compute = Counter("http_compute_seconds", "Seconds spent on answering requests.", **made)
         self.build = Info("build", "Version, encoder fingerprint and vocabulary hash.", **made)
 
         # A series that exists from the start shows a zero instead of a gap, and its first step counts: Prometheus takes
@@ -176,6 +224,8 @@ class Metrics:
                 metric.labels(stage=stage)
         for declared, found in itertools.product(DECLARED_TYPES, FOUND_TYPES):
             self.pictures.labels(declared=declared, found=found)
+        for scheme, outcome in itertools.product(SCHEMES, ("fetched", "failed", "retried")):
+            self.references.labels(scheme=scheme, outcome=outcome)
         for group in GROUPS:
             for counter in (self.scored, self.shadow_scored, self.shadow_correct):
                 counter.labels(group=group)
@@ -189,6 +239,7 @@ class Metrics:
             (self.drift_alarms, "kind", ALARMS),
             (self.set_aside, "reason", FOREIGN),
             (self.snapshots, "outcome", SNAPSHOT_OUTCOMES),
+            (self.http_predictions, "outcome", HTTP_OUTCOMES),
             (self.outputs_too_large, "channel", CHANNELS),
         ):
             for value in values:

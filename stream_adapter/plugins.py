@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from stream_adapter.errors import PluginError
+from stream_adapter.errors import NotInstalled, PluginError
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,21 @@ class Registry:
         Raises:
             PluginError: as `check`; or it cannot be imported, or lacks what it needs: the message names the
                 distribution that it comes from.
+            NotInstalled: it is built in and needs what an extra brings.
         """
         point = self._point(name)
         try:
             found = point.load()
         except Exception as error:  # it is somebody else's code
+            if isinstance(error, ModuleNotFoundError) and (missing := NotInstalled.of(error)) is not None:
+                raise missing from error
             raise PluginError(
                 f"{self._origin(point)} cannot be loaded: {type(error).__name__}: {error}; repair or remove it"
             ) from error
-        missing = [attribute for attribute in self.needs if not hasattr(found, attribute)]
-        if missing:
+        lacking = [attribute for attribute in self.needs if not hasattr(found, attribute)]
+        if lacking:
             raise PluginError(
-                f"{self._origin(point)} is no {self.kind}: {point.value} has no {' and no '.join(map(repr, missing))}"
+                f"{self._origin(point)} is no {self.kind}: {point.value} has no {' and no '.join(map(repr, lacking))}"
             )
         return found
 
@@ -112,7 +115,10 @@ LEARNERS = Registry(
 ENCODERS = Registry(
     "encoder",
     "stream_adapter.encoders",
-    {"open_clip": "stream_adapter.encode.clip:OpenClipModel"},
+    {
+        "open_clip": "stream_adapter.encode.clip:OpenClipModel",
+        "groceries": "stream_adapter.demo.groceries:GroceriesModel",  # the demo's
+    },
     needs=("Settings",),
 )
 TRANSPORTS = Registry(

@@ -8,7 +8,7 @@ import numpy as np
 
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import Surroundings
-from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit
+from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit, LabelsConfig
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Prepared, Vectors, check_vector
 from stream_adapter.encode.vocabulary import Vocabulary
@@ -94,6 +94,9 @@ def make_processor(
     adapter: AdapterConfig | None = None,
     drift: DriftSettings | None = None,
     slot: str = "test",
+    labels: LabelsConfig | None = None,
+    waiting_partitions: int = 0,
+    now_ms: Callable[[], int] = lambda: 10_000,
 ) -> Processor:
     """A processor on fakes at its edges, everything in the calling thread."""
     clock = clock or FakeClock()
@@ -102,6 +105,7 @@ def make_processor(
         drift=drift or DriftSettings(),
         dead_letters=limit or DeadLetterLimit(),
         reject_unknown_labels=reject_unknown_labels,
+        labels=labels or LabelsConfig(),
         top_k=3,
     )
     return make_journey(
@@ -115,10 +119,14 @@ def make_processor(
         metrics=metrics or Metrics(),
         clock=clock,
         observer=observer,
+        waiting_partitions=waiting_partitions,
+        now_ms=now_ms,
     )
 
 
 def adapter_config(**more: Any) -> AdapterConfig:
     """The small learner of `tests.learners`, with one canary."""
     anchors = AnchorsConfig(neighbours=4, index="exact")
-    return AdapterConfig(**{"method": "class-means", "canaries": (CANARY,), "anchors": anchors, **more})
+    return AdapterConfig(
+        **{"method": "class-means", "protection": 0.0, "canaries": (CANARY,), "anchors": anchors, **more}
+    )

@@ -139,3 +139,26 @@ def test_sigterm_ends_a_command_that_is_a_containers_first_process() -> None:
     with first_process(script) as (parent, pid):
         os.kill(pid, signal.SIGTERM)
         assert ended_within(parent, 20.0) == 143
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("torch", r"torch is not installed; it comes with `pip install 'stream-adapter\[worker\]'`"),
+        ("starlette", r"starlette is not installed; it comes with `pip install 'stream-adapter\[page\]'`"),
+        ("safetensors", "ModuleNotFoundError: import of safetensors"),
+    ],
+)
+def test_what_is_not_installed_is_said_with_the_extra_that_brings_it(module: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "worker.yaml"
+    file.write_text(
+        f"transport: files\nfiles: {{input: {tmp_path}, output: out}}\nvocabulary: {{classes: [a, b]}}\n"
+        "encoder: {model: ViT-B-32, pretrained: nothing.pt}\nservice: {port: 0}\n"
+    )
+    program = (
+        f"import sys; sys.modules[{module!r}] = None; sys.argv = ['stream-adapter', 'run', {str(file)!r}]; "
+        "from stream_adapter.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert re.search(said, " ".join(done.stderr.split()))

@@ -11,11 +11,11 @@ import stream_adapter
 
 PACKAGE = Path(stream_adapter.__file__).parent
 FLOORS = (
-    {"cli", "evaluate", "operations", "demo"},
+    {"cli", "classifier", "evaluate", "operations", "demo"},
     {"service"},
     {"page"},
     {"journey"},
-    {"transport", "snapshots", "encode"},
+    {"transport", "snapshots", "encode", "references"},
     {"drift"},
     {"adapter"},
     {"events", "config", "errors"},

@@ -34,6 +34,16 @@ print(*(name for name in {HEAVY} if name in sys.modules))
     assert python(code) == []
 
 
+def test_help_does_not_wait_for_what_it_does_not_show() -> None:
+    code = f"""
+from typer.testing import CliRunner
+from stream_adapter.cli import app
+assert CliRunner().invoke(app, ["--help"]).exit_code == 0
+print(*(name for name in {HEAVY} if name in sys.modules))
+"""
+    assert python(code) == []
+
+
 @pytest.mark.parametrize("name", stream_adapter.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert name in dir(stream_adapter)
@@ -83,7 +93,7 @@ main = types.ModuleType("stream_adapter.service.main")
 main.run_worker = lambda config: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)
 sys.modules["stream_adapter.service.main"] = main
 from stream_adapter import cli
-cli.config.load = lambda path: path
+cli.load_config = lambda path: path
 for given in (None, "active"):
     os.environ |= {"OMP_WAIT_POLICY": given} if given else {}
     cli.run("worker.yaml")

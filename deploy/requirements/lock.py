@@ -45,7 +45,7 @@ def main() -> None:
 
     # What is locked stays, unless an upgrade is asked for.
     kept = () if options.upgrade else ("--constraint=deploy/requirements/base.txt",)
-    found = compiled("pyproject.toml", "--constraint=deploy/requirements/torch.in", *kept)
+    found = compiled("pyproject.toml", "--extra=worker", "--constraint=deploy/requirements/torch.in", *kept)
     write("torch-cuda.txt", {line: block for line, block in found.items() if CUDA.match(line)})
     rest = {line: block for line, block in found.items() if not CUDA.match(line) and not LEFT_OUT.match(line)}
     write("base.txt", rest)

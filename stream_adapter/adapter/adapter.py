@@ -1,6 +1,6 @@
 """The adapter: a learner and its anchors behind one object. Unit vectors and labels in, probabilities out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,9 +75,9 @@ class Adapter:
     ) -> None:
         config = config or AdapterConfig()
         self.classes = Classes(tuple(class_names), np.array(text_vectors, np.float32), logit_scale)
-        missing = sorted(set(config.canaries) - set(class_names))
-        if missing:
-            raise VocabularyError(f"canaries that are not in the vocabulary: {', '.join(missing)}")
+        for kind, named in (("canaries", config.canaries), ("classes in adapter.protect", config.protect)):
+            if missing := sorted(set(named) - set(class_names)):
+                raise VocabularyError(f"{kind} that are not in the vocabulary: {', '.join(missing)}")
         surroundings = surroundings or Surroundings(seed=config.seed)
         self._config = config
         self._background = surroundings.background or InlineExecutor()
@@ -194,14 +194,22 @@ class Adapter:
         return result
 
     def set_classes(
-        self, text_vectors: NDArray[np.float32], class_names: Sequence[str], renamed: Mapping[str, str] | None = None
-    ) -> None:
-        """Go over to another vocabulary; the anchors of classes that are no more are forgotten.
+        self,
+        text_vectors: NDArray[np.float32],
+        class_names: Sequence[str],
+        renamed: Mapping[str, str] | None = None,
+        canaries: Collection[str] | None = None,
+    ) -> list[Anchor]:
+        """Go over to another vocabulary; anchors that have no class in it are forgotten.
 
         Args:
             text_vectors: float32 (C, d), unit.
             class_names: C distinct names.
             renamed: former name to new name, of classes that are called otherwise now or merged into another one.
+            canaries: those of the names that are never learned; None: as before.
+
+        Returns:
+            The anchors that were forgotten.
 
         Raises:
             VocabularyError: names and vectors do not fit together; nothing has changed.
@@ -212,14 +220,18 @@ class Adapter:
                 f"text vectors have {classes.dimension} numbers, expected {self.dimension}: another encoder's?"
             )
         renamed = dict(renamed or {})
+        canaries = self._anchors.canaries if canaries is None else canaries
         former = classes.former(self.classes, renamed)
-        _, gone = self._anchors.remove(self._anchors.homeless(classes, renamed))
+        homeless = self._anchors.homeless(classes, renamed, canaries)
+        forgotten = [anchor for anchor in map(self._anchors.get, homeless) if anchor is not None]
+        _, gone = self._anchors.remove(homeless)
         for learner in self._learners:
             _forget(learner, gone)
-        self._anchors.set_classes(classes, renamed)
+        self._anchors.set_classes(classes, renamed, canaries)
         self.classes = classes
         for learner in self._learners:
             learner.set_classes(classes, former)
+        return forgotten
 
     def records(self) -> Mapping[str, bytes]:
         """What the other workers should be told and were not yet, by key; to be handed to `follow` once written."""
@@ -239,9 +251,9 @@ class Adapter:
         Raises:
             SnapshotError: the arrays do not fit together, or not to the vocabulary; of the anchors nothing has changed.
         """
-        before = Columns(self._anchors.rows.copy(), self._anchors.vectors.copy(), self._anchors.classes.copy())
-        self._anchors.restore(arrays)
-        now = Columns(self._anchors.rows.copy(), self._anchors.vectors.copy(), self._anchors.classes.copy())
+        before = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
+        self._anchors.restore(arrays)  # into arrays of its own
+        now = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
         for learner in self._learners:
             _forget(learner, before)
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}

@@ -3,7 +3,7 @@
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr, model_validator
 
 from stream_adapter.config.model import AdapterConfig, EncoderConfig, Section, VocabularyConfig
 from stream_adapter.config.plugged import registered, transport_sections
@@ -17,7 +17,9 @@ from stream_adapter.config.values import (
     TopicName,
 )
 from stream_adapter.drift.settings import DriftSettings
+from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.names import canonical_name
+from stream_adapter.events.reference import allowed
 from stream_adapter.plugins import TRANSPORTS
 
 TOKEN_LENGTH = 16
@@ -41,6 +43,7 @@ class FieldsConfig(Section):
     time: FieldPath | None = None
     label: FieldPath | None = None
     picture: FieldPath | None = None
+    reference: FieldPath | None = None
     vector: FieldPath | None = None
     fingerprint: FieldPath | None = None
 
@@ -58,23 +61,46 @@ class EventsConfig(Section):
         given = self.fields.model_dump(exclude_none=True)
         if self.format != "json" and given:
             raise ValueError(f"`fields` is for `format: json`, this is `format: {self.format}`; leave one of them out")
-        if self.format == "json" and ("picture" in given) == ("vector" in given):
-            found = "both" if given.get("picture") else "neither"
+        payload = [name for name in ("picture", "reference", "vector") if name in given]
+        if self.format == "json" and len(payload) != 1:
             raise ValueError(
-                "`format: json` needs `fields.picture`, the path to a picture in base64, or `fields.vector`; found "
-                f"{found}"
+                "`format: json` needs one of `fields.picture`, the path to a picture in base64, `fields.reference`, to "
+                f"where one is stored, and `fields.vector`; found {' and '.join(payload) or 'none'}"
             )
         if ("vector" in given) != ("fingerprint" in given):
             raise ValueError("`fields.vector` and `fields.fingerprint`, which encoder made it, belong together")
         return self
 
 
-class BatchConfig(Section):
-    """When a batch closes: at `max_batch` events or after `max_wait_ms`, whichever comes first."""
+def _allowed(text: str) -> str:
+    try:
+        return str(allowed(text))
+    except MalformedEvent as error:
+        raise ValueError(str(error)) from error
 
-    max_batch: PositiveInt = 64
+
+class ReferencesConfig(Section):
+    """Pictures that are stored elsewhere: which may be fetched, and how long that may take."""
+
+    allow: tuple[Annotated[str, AfterValidator(_allowed)], ...] = ()
+    networks: tuple[IPvAnyNetwork, ...] = ()
+    parallel: PositiveInt = 64
+    timeout_s: PositiveFloat = 10.0
+    total_s: PositiveFloat = 30.0
+
+
+class BatchConfig(Section):
+    """When a batch closes: when it is full or after `max_wait_ms`, whichever comes first."""
+
+    max_batch: PositiveInt = 512
     max_wait_ms: Annotated[float, Field(ge=0.0)] = 50.0
     top_k: PositiveInt = 5
+
+
+class PredictionsConfig(Section):
+    """What a prediction says beside its answer."""
+
+    explain: Literal["full", "top", "none"] = "full"
 
 
 class KafkaTopics(Section):
@@ -85,6 +111,8 @@ class KafkaTopics(Section):
     anchors: TopicName = "anchors"
     dead_letters: TopicName = "dead-letters"
     drift: TopicName = "drift"
+    labels: TopicName = "labels"
+    waiting: TopicName = "waiting"
 
     @model_validator(mode="after")
     def _one_topic_a_role(self) -> "KafkaTopics":
@@ -102,6 +130,7 @@ class KafkaConfig(Section):
 
     bootstrap_servers: Servers = f"localhost:{KAFKA_PORT}"
     topics: KafkaTopics = KafkaTopics()
+    client: Literal["confluent", "kafka-python"] = "confluent"
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
@@ -115,6 +144,14 @@ class KafkaConfig(Section):
     producer: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
+class LabelsConfig(Section):
+    """Labels that come apart from their events: what is kept for them, and for how long."""
+
+    wait_max_events: Annotated[int, Field(ge=0)] = 100_000
+    wait_max_age: PositiveFloat = 604_800.0
+    early_max_age: PositiveFloat = 3_600.0
+
+
 class FilesConfig(Section):
     """Input and output of the file transport."""
 
@@ -123,6 +160,7 @@ class FilesConfig(Section):
     output: FilePath
     labels: bool = True
     class_folder: Literal["own", "top"] = "own"
+    labels_file: FilePath | None = None
 
 
 class SnapshotsConfig(Section):
@@ -178,6 +216,25 @@ class PageConfig(Section):
         return self
 
 
+class PredictConfig(Section):
+    """`POST /predict`: who may ask, and how much."""
+
+    mode: Annotated[Literal["auto", "off", "on"], BeforeValidator(_words)] = "auto"
+    token: SecretStr | None = None
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    max_batch: PositiveInt = 16
+    max_waiting: PositiveInt = 64
+
+    @model_validator(mode="after")
+    def _token_where_it_protects(self) -> "PredictConfig":
+        given = self.token.get_secret_value() if self.token is not None else ""
+        if 0 < len(given) < TOKEN_LENGTH:
+            raise ValueError(f"`token` is too short to be safe; take at least {TOKEN_LENGTH} random characters")
+        if self.mode == "on" and not given:
+            raise ValueError("`mode: on` answers anybody who reaches the port; set a `token`, or `mode: auto`")
+        return self
+
+
 def _with_canaries(adapter: AdapterConfig) -> AdapterConfig:
     return adapter.model_copy(update={"canaries": tuple(map(canonical_name, adapter.canaries))})
 
@@ -195,7 +252,10 @@ class Config(Section):
     vocabulary: VocabularyConfig
     adapter: Annotated[AdapterConfig, AfterValidator(_with_canaries)] = AdapterConfig()
     events: EventsConfig = EventsConfig()
+    labels: LabelsConfig = LabelsConfig()
+    references: ReferencesConfig = ReferencesConfig()
     batch: BatchConfig = BatchConfig()
+    predictions: PredictionsConfig = PredictionsConfig()
     kafka: KafkaConfig = KafkaConfig()
     files: FilesConfig | None = None
     transports: Annotated[dict[str, Any], AfterValidator(transport_sections)] = Field({}, validate_default=True)
@@ -204,6 +264,7 @@ class Config(Section):
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     service: ServiceConfig = ServiceConfig()
     page: PageConfig = PageConfig()
+    predict: PredictConfig = PredictConfig()
 
     @model_validator(mode="after")
     def _files_are_named(self) -> "Config":
@@ -211,6 +272,19 @@ class Config(Section):
             raise ValueError("`transport: files` needs a `files` section with `input` and `output`")
         if self.transport == "kafka" and not self.kafka.bootstrap_servers:
             raise ValueError("`kafka.bootstrap_servers` is empty; name at least one broker as host:port")
+        return self
+
+    @model_validator(mode="after")
+    def _fetching_is_no_standstill(self) -> "Config":
+        # A batch of references that nobody answers is fetched in so many rounds, and meanwhile nothing is committed.
+        rounds = -(-self.batch.max_batch // self.references.parallel)
+        longest = rounds * (self.references.total_s + self.references.timeout_s)
+        if self.references.allow and longest >= self.service.stuck_after_s:
+            raise ValueError(
+                f"a batch may wait {longest:g} s for what it refers to, and a worker counts as stuck after "
+                f"`service.stuck_after_s` = {self.service.stuck_after_s:g}; raise that or `references.parallel`, or "
+                "lower `references.total_s`"
+            )
         return self
 
     @model_validator(mode="after")

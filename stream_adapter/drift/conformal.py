@@ -177,10 +177,14 @@ class ReferenceShift(ABC):
                         details={"score": float(score)},
                     )
                 )
-                self._reference, self._fitted, self._test = [], {}, None
-                self._episode += 1
+                self.begin_anew()
             row += used
         return signals
+
+    def begin_anew(self) -> None:
+        """The values mean something else from now on: the next ones are the reference."""
+        self._reference, self._fitted, self._test = [], {}, None
+        self._episode += 1
 
     def state(self) -> State:
         """Everything needed to go on."""

@@ -45,6 +45,18 @@ class Signal:
     details: Mapping[str, float] = field(default_factory=dict)
 
 
+def moved(column: NDArray[Any], former: NDArray[np.int64], empty: Any) -> NDArray[Any]:
+    """What is known by class, (C before, ...), over other classes: int64 (C,), the former one of each or −1."""
+    after = np.full((len(former), *column.shape[1:]), empty, column.dtype)
+    after[former >= 0] = column[former[former >= 0]]
+    return after
+
+
+def numbers_now(former: NDArray[np.int64]) -> dict[int, int]:
+    """Former class number to present one, of those that are still there."""
+    return {int(former[index]): int(index) for index in np.flatnonzero(former >= 0)}
+
+
 def pack(array: NDArray[Any]) -> State:
     """An array as JSON values, bit for bit."""
     contiguous = np.ascontiguousarray(array)

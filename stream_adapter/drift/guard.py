@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import ALL, State
+from stream_adapter.drift.detector import ALL, State, numbers_now
 
 Mode = Literal["act", "alarm_only"]
 Scope = Literal["classes", "overall"]
@@ -170,6 +170,11 @@ class Guard:
         """These classes have anchors now: they are no longer unseen, and their damping has no meaning."""
         for index in classes:
             self._dampings.pop(index, None)
+
+    def set_classes(self, former: NDArray[np.int64]) -> None:
+        """Go over to other classes: int64 (C,), the former one of each or −1."""
+        self._n_classes, now = len(former), {ALL: ALL, **numbers_now(former)}
+        self._dampings = {now[subject]: of for subject, of in self._dampings.items() if subject in now}
 
     def state(self) -> State:
         """Everything needed to go on."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import ALL, Signal, State
+from stream_adapter.drift.detector import ALL, Signal, State, moved, numbers_now
 from stream_adapter.drift.harm import HarmDetector
 
 SHARE_OVERALL = 0.9
@@ -94,6 +94,21 @@ class HarmByGroup:
         for group in {ALL, *self._group_of_class[classes].tolist()}:
             if group in self.detectors:
                 self.detectors[group].reset()
+
+    def set_classes(
+        self, group_of_class: NDArray[np.int64], former: NDArray[np.int64], former_groups: NDArray[np.int64]
+    ) -> None:
+        """Go over to other classes and groups; a detector that has begun keeps its part of α.
+
+        Args:
+            group_of_class: int (C,), the group of each class, 0 .. G − 1.
+            former: int (C,), which former class each one is, or −1.
+            former_groups: int (G,), the same for groups.
+        """
+        self._group_of_class = group_of_class.astype(np.int64, copy=True)
+        self._net, self._labels = moved(self._net, former, 0), moved(self._labels, former, 0)
+        now = {ALL: ALL, **numbers_now(former_groups)}
+        self.detectors = {now[group]: of for group, of in self.detectors.items() if group in now}
 
     def state(self) -> State:
         """Everything needed to go on."""

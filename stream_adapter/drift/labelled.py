@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.drift.adwin import Adwin
 from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
-from stream_adapter.drift.detector import ALL, State
+from stream_adapter.drift.detector import ALL, State, numbers_now
 from stream_adapter.drift.guard import Guard, GuardAction
 from stream_adapter.drift.harm_groups import HarmByGroup, paired_differences
 from stream_adapter.drift.settings import DriftSettings
@@ -30,13 +30,8 @@ class LabelMonitor:
     """
 
     def __init__(self, class_names: Sequence[str], canary: NDArray[np.bool_], settings: DriftSettings) -> None:
-        self._class_names = tuple(class_names)
-        self._canary = canary
         self._min_labels = settings.min_labels
-        self._group_names, groups = settings.groups_of(class_names)
-        # What metrics and reports show: a set that the configuration bounds, not the vocabulary.
-        canary_groups = {self._group_names[groups[index]] for index in np.flatnonzero(canary).tolist()}
-        self._shown = frozenset(settings.groups) | canary_groups
+        groups = self._use(class_names, canary, settings)
         self._harm = HarmByGroup(groups, settings.tolerance, settings.alpha, settings.min_labels)
         self.guard = Guard(
             len(class_names),
@@ -48,6 +43,32 @@ class LabelMonitor:
         self._accuracy = {group: Adwin(settings.adwin_delta) for group in ("unseen", "seen")}  # of zero-shot
         self._hits = {group: np.zeros((0, len(_MODELS)), dtype=np.bool_) for group in self._accuracy}  # newest last
         self._harmed_ids: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
+
+    def set_classes(
+        self,
+        class_names: Sequence[str],
+        canary: NDArray[np.bool_],
+        settings: DriftSettings,
+        former: NDArray[np.int64],
+    ) -> None:
+        """Go over to other classes: int64 (C,), the former one of each or −1; the rest as for the constructor."""
+        before, groups = self._groups, self._use(class_names, canary, settings)
+        kept = np.flatnonzero(former >= 0)[::-1]  # a group is the one that its first class with a past was in
+        former_groups = np.full(len(self._group_names), -1)
+        former_groups[groups[kept]] = before[former[kept]]
+        self._harm.set_classes(groups, former, former_groups)
+        self.guard.set_classes(former)
+        now = numbers_now(former)
+        harmed = [(event_id, now[label]) for event_id, label in self._harmed_ids if label in now]
+        self._harmed_ids = deque(harmed, maxlen=_REMEMBERED)
+
+    def _use(self, class_names: Sequence[str], canary: NDArray[np.bool_], settings: DriftSettings) -> NDArray[np.int64]:
+        self._class_names, self._canary = tuple(class_names), canary
+        self._group_names, self._groups = settings.groups_of(class_names)
+        # What metrics and reports show: a set that the configuration bounds, not the vocabulary.
+        canary_groups = {self._group_names[self._groups[index]] for index in np.flatnonzero(canary).tolist()}
+        self._shown = frozenset(settings.groups) | canary_groups
+        return self._groups
 
     def observe(
         self,

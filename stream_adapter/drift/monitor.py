@@ -45,9 +45,26 @@ class DriftMonitor:
         self._canary = canary.astype(np.bool_, copy=True)
         self._traffic = TrafficMonitor(class_names, logit_scale, settings)
         self._labels = LabelMonitor(class_names, self._canary, settings)
-        # What a state fits to; when a status is due is nobody's state.
-        described = [list(class_names), self._canary.tolist(), settings.model_dump(exclude={"status_every_s"})]
-        self._made_for = hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()
+        self.observe_labels = self._labels.observe  # of events that were observed without theirs
+        self._made_for = _description(class_names, canary, settings)
+
+    def set_classes(
+        self,
+        class_names: Sequence[str],
+        canary: NDArray[np.bool_],
+        settings: DriftSettings,
+        former: NDArray[np.int64],
+    ) -> None:
+        """Go over to other classes: int64 (C,), the former one of each or −1; the rest as for the constructor.
+
+        Raises:
+            ValueError: as the constructor; nothing has changed.
+        """
+        made_for = _description(class_names, canary, settings)
+        settings.groups_of(class_names)
+        self._canary, self._made_for = canary.astype(np.bool_, copy=True), made_for
+        self._traffic.set_classes(class_names, former)
+        self._labels.set_classes(class_names, self._canary, settings, former)
 
     @property
     def guard(self) -> Guard:
@@ -133,3 +150,9 @@ class DriftMonitor:
             self._traffic.restore(state["traffic"])
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
             raise ValueError(f"the drift monitor's state is broken: {error!r}; begin without it") from error
+
+
+def _description(class_names: Sequence[str], canary: NDArray[np.bool_], settings: DriftSettings) -> str:
+    """What a state fits to; when a status is due is nobody's state."""
+    described = [list(class_names), canary.tolist(), settings.model_dump(exclude={"status_every_s"})]
+    return hashlib.blake2b(json.dumps(described).encode(), digest_size=16).hexdigest()

@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import State, pack, unpack
+from stream_adapter.drift.detector import State, moved, pack, unpack
 from stream_adapter.drift.strongest import StrongestEvents
 from stream_adapter.drift.tails import binomial_tails
 
@@ -139,6 +139,11 @@ class NewClassNamer:
             fresh = self._observe_rows(zero_shot[rows], labelled[rows], known, event_ids[rows])
             found += [replace(named, row=start + named.row) for named in fresh]
         return found
+
+    def set_classes(self, former: NDArray[np.int64]) -> None:
+        """Go over to other classes: int64 (C,), the former one of each or −1."""
+        self._strongest.set_classes(former)
+        self._named = moved(self._named, former, False)
 
     def state(self) -> State:
         """Everything needed to go on."""

@@ -86,6 +86,10 @@ class PrequentialAccuracy:
         for label, first, second in zip(labels.tolist(), zero_shot.tolist(), adapted.tolist(), strict=True):
             self._groups[self.group_of(label, has_anchor)].count(first == label, second == label)
 
+    def set_canaries(self, canary: NDArray[np.bool_]) -> None:
+        """Go over to other classes: bool (C,), those that are never taught; what was counted stays."""
+        self._canary = canary.astype(np.bool_, copy=True)
+
     def state(self) -> dict[str, Any]:
         """All counts and windows, JSON, for a snapshot."""
         return {group: counts.state() for group, counts in self._groups.items()}
@@ -111,6 +115,7 @@ class _Counts:
         self._newest: deque[tuple[bool, bool]] = deque(maxlen=window)
         self._events = 0
         self._hits = [0, 0]  # zero-shot, adapted
+        self._newest_hits = [0, 0]  # of those in the ring
 
     @property
     def window(self) -> int:
@@ -134,15 +139,17 @@ class _Counts:
         return counts
 
     def count(self, zero_shot: bool, adapted: bool) -> None:
+        left = self._newest[0] if len(self._newest) == self._newest.maxlen else (False, False)
         self._newest.append((zero_shot, adapted))
         self._events += 1
-        self._hits[0] += zero_shot
-        self._hits[1] += adapted
+        for model, hit in enumerate((zero_shot, adapted)):
+            self._hits[model] += hit
+            self._newest_hits[model] += hit - left[model]
 
     def figures(self) -> GroupAccuracy:
         if not self._events:
             return GroupAccuracy()
         held = len(self._newest)
         zero_shot, adapted = (hits / self._events for hits in self._hits)
-        newest_zero_shot, newest_adapted = (sum(hits) / held for hits in zip(*self._newest, strict=True))
+        newest_zero_shot, newest_adapted = (hits / held for hits in self._newest_hits)
         return GroupAccuracy(self._events, zero_shot, adapted, held, newest_zero_shot, newest_adapted)

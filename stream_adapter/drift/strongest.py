@@ -10,7 +10,7 @@ which would invent newcomers: then all is forgotten.
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import State, pack, unpack
+from stream_adapter.drift.detector import State, moved, pack, unpack
 
 _GENERATION = 1_000  # events from which on a generation may end
 _SAME = 1e-4  # scores this close are the same picture sent again
@@ -86,6 +86,13 @@ class StrongestEvents:
             others = (self._numbers == self._numbers[index, at]) & (self._scores < self._scores[index, at])
             self._scores[others], self._numbers[others] = -np.inf, -1
         self.to_beat = np.maximum(self._scores[:, : self._kept].min(axis=1), 0.0)
+
+    def set_classes(self, former: NDArray[np.int64]) -> None:
+        """Go over to other classes: int64 (C,), the former one of each or −1."""
+        self._scores, self._numbers = moved(self._scores, former, -np.inf), moved(self._numbers, former, -1)
+        self._labelled, self.to_beat = moved(self._labelled, former, False), moved(self.to_beat, former, 0.0)
+        if self._known is not None:
+            self._known = moved(self._known, former, False)
 
     def state(self) -> State:
         """Everything needed to go on."""

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +35,25 @@ class TrafficMonitor:
             "label_mix": LabelMixShift(reference, alpha, seed),
             "novelty": self._novelty,
         }
-        self._confidence = {group: Adwin(settings.adwin_delta) for group in ("near", "far")}  # of zero-shot
+        self._new_confidence = partial(Adwin, settings.adwin_delta)
+        self._confidence = {group: self._new_confidence() for group in ("near", "far")}  # of zero-shot
         self._namer = NewClassNamer(len(class_names), alpha)
         self._novel_ids: deque[str] = deque(maxlen=LISTED)
         self._novel = np.zeros(0, dtype=np.bool_)  # of the newest events that were tested
         self._seen = 0
+
+    def set_classes(self, class_names: Sequence[str], former: NDArray[np.int64]) -> None:
+        """Go over to other classes: int64 (C,), the former one of each or −1.
+
+        What compares the untouched model's probabilities with earlier ones begins anew: with other classes they are
+        others, though the traffic is the same.
+        """
+        self._class_names = tuple(class_names)
+        self._namer.set_classes(former)
+        for kind, shift in self._shifts.items():
+            if kind != "embedding":
+                shift.begin_anew()
+        self._confidence = {group: self._new_confidence() for group in self._confidence}
 
     def observe(
         self,

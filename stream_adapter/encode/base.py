@@ -107,6 +107,19 @@ class Model(Protocol):
         """What embeds pictures; asked for once, after the class vectors."""
 
 
+def unit_vectors(data: Sequence[bytes], d: int) -> tuple[Vectors, NDArray[np.bool_]]:
+    """Read many payloads of 4 · d bytes at once, as `check_vector` reads one.
+
+    Returns:
+        float32 (B, d), renormalised, and bool (B,), which of them are finite and of unit length.
+    """
+    vectors = np.frombuffer(b"".join(data), dtype="<f4").reshape(-1, d)
+    norms = np.sqrt(np.einsum("bd,bd->b", vectors, vectors, dtype=np.float64))  # (B,)
+    good = np.abs(norms - 1.0) <= UNIT_TOLERANCE
+    with np.errstate(all="ignore"):
+        return (vectors / norms.astype(np.float32)[:, None]).astype(np.float32, copy=False), good
+
+
 def check_vector(data: bytes, fingerprint: str | None, *, d: int, expected: str) -> Vectors:
     """Read the payload of an `application/x-embedding` event: d little-endian float32, unit length.
 

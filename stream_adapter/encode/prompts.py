@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import open_clip
-
 from stream_adapter.config import VocabularyConfig
 from stream_adapter.encode.class_list import ClassList, read_class_list
 from stream_adapter.encode.vocabulary import check_names
@@ -65,5 +63,7 @@ def _templates(given: str | Sequence[str]) -> tuple[str, ...]:
         return tuple(given)
     if given == "none":
         return (_SLOT,)
+    import open_clip  # here and not above: what needs no model does without it
+
     templates = open_clip.OPENAI_IMAGENET_TEMPLATES if given == "openai" else open_clip.SIMPLE_IMAGENET_TEMPLATES
     return tuple(template(_SLOT) for template in templates)

@@ -1,6 +1,6 @@
 """What travels: image events in, predictions, anchors and drift events out, and their wire forms."""
 
-from stream_adapter.events.anchor import AnchorRecord, anchor_tombstone, round_through_float16
+from stream_adapter.events.anchor import FORGOTTEN, AnchorRecord, anchor_tombstone, round_through_float16
 from stream_adapter.events.cloudevents import STRUCTURED, parse_image_event
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.image import (
@@ -9,26 +9,25 @@ from stream_adapter.events.image import (
     image_event_headers,
 )
 from stream_adapter.events.names import canonical_name
-from stream_adapter.events.prediction import ClassScore, Neighbour, Prediction, Versions
+from stream_adapter.events.prediction import PredictionDocument, prediction_record
 from stream_adapter.events.presence import PRESENCE_PREFIX, PresenceRecord
 from stream_adapter.events.times import EventTimes
 
 __all__ = [
     "EMBEDDING",
+    "FORGOTTEN",
     "PRESENCE_PREFIX",
     "STRUCTURED",
     "AnchorRecord",
-    "ClassScore",
     "DriftEvent",
     "EventTimes",
     "ImageEvent",
-    "Neighbour",
-    "Prediction",
+    "PredictionDocument",
     "PresenceRecord",
-    "Versions",
     "anchor_tombstone",
     "canonical_name",
     "image_event_headers",
     "parse_image_event",
+    "prediction_record",
     "round_through_float16",
 ]

@@ -1,11 +1,10 @@
 """Headers and times as text: the small things that all wire forms share."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from stream_adapter.errors import MalformedEvent, NewerFormat
-from stream_adapter.transport.base import Headers
 
 # The header that says how a record of ours is to be read; raised where an older version could not.
 FORMAT = "format"
@@ -19,7 +18,7 @@ _LEAP_SECOND = re.compile(r"(?<=T\d\d:\d\d:)60")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def decode_headers(headers: Headers) -> dict[str, str]:
+def decode_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     """Headers as text, names in lower case; the last one of a name wins.
 
     Raises:

@@ -3,8 +3,10 @@
 import difflib
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4_096)
 def canonical_name(text: str) -> str:
     """A name as it is compared: in NFC, and without white space around it.
 

@@ -1,21 +1,24 @@
 """What is written about each event: the best classes under both models, and the anchors that explain the answer."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.prediction import Prediction as BatchPrediction
+from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.encode.vocabulary import Vocabulary
-from stream_adapter.events import ClassScore, ImageEvent, Neighbour, Prediction, Versions
+from stream_adapter.events import ImageEvent, PredictionDocument, prediction_record
+from stream_adapter.events.headers import format_time
 from stream_adapter.transport.base import OutRecord
+
+Explain = Literal["full", "top", "none"]
 
 
 class Explained(NamedTuple):
     """What is written about one event, and the record that it becomes."""
 
-    prediction: Prediction
+    prediction: PredictionDocument
     record: OutRecord
 
 
@@ -26,16 +29,18 @@ class Explaining:
         vocabulary: the classes.
         fingerprint: the encoder's.
         top_k: classes named in a prediction.
+        explain: `full`; `top`: without the nearest anchors; `none`: without them, and with the best class alone.
     """
 
-    def __init__(self, vocabulary: Vocabulary, fingerprint: str, top_k: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, fingerprint: str, top_k: int, explain: Explain = "full") -> None:
         self._names = vocabulary.class_names
         self._vocabulary = vocabulary.hash
         self._encoder = fingerprint
-        self._top_k = min(top_k, len(vocabulary.class_names))
+        self._top_k = 1 if explain == "none" else min(top_k, len(vocabulary.class_names))
+        self._explain = explain
 
     def explain(
-        self, events: Sequence[ImageEvent], prediction: BatchPrediction, timings_ms: Mapping[str, float]
+        self, events: Sequence[ImageEvent], prediction: Prediction, timings_ms: Mapping[str, float]
     ) -> list[Explained]:
         """What is written about each of B events.
 
@@ -43,40 +48,74 @@ class Explaining:
             events: B events.
             prediction: what was said about them.
             timings_ms: milliseconds by stage, of the batch.
-        """
-        best = best_classes(prediction.adapted, self._top_k)  # (B, k)
-        adapted = np.take_along_axis(prediction.adapted, best, axis=1).tolist()
-        zero_shot = np.take_along_axis(prediction.zero_shot, best, axis=1).tolist()
-        zero_shot_best = prediction.zero_shot.argmax(axis=1).tolist()  # (B,)
-        kinds, presence = prediction.standing.kinds, prediction.standing.presence
-        versions = Versions(self._encoder, self._vocabulary, prediction.version)
-        shown = []
-        for row, (event, classes) in enumerate(zip(events, best.tolist(), strict=True)):
-            scores = zip(classes, adapted[row], zero_shot[row], strict=True)
-            one = Prediction(
-                event_source=event.source,
-                event_id=event.id,
-                event_time_ms=event.time_ms,
-                top=tuple(
-                    ClassScore(self._names[c], after, before, kinds[c], float(presence[c]))
-                    for c, after, before in scores
-                ),
-                zero_shot_label=self._names[zero_shot_best[row]],
-                label=event.label,
-                gate=float(prediction.gate[row]),
-                anchors=self._neighbours(prediction, row),
-                top_has_anchors=bool(prediction.has_anchor[classes[0]]),
-                novelty=float(prediction.novelty[row]),
-                versions=versions,
-                timings_ms=timings_ms,
-            )
-            shown.append(Explained(one, one.to_record(event)))
-        return shown
 
-    def _neighbours(self, prediction: BatchPrediction, row: int) -> tuple[Neighbour, ...]:
-        columns = (prediction.neighbour_ids, prediction.neighbour_classes, prediction.neighbour_cosines)
-        found = zip(*(column[row].tolist() for column in columns), strict=True)
-        return tuple(Neighbour(id, self._names[c], cosine) for id, c, cosine in found if id is not None)
+        Raises:
+            ValueError: a number is not finite.
+        """
+        timings = {stage: round(milliseconds, 3) for stage, milliseconds in timings_ms.items()}
+        explained = []
+        for event, said in zip(events, self.describe(prediction), strict=True):
+            origin = {"source": event.source, "id": event.id, "time": format_time(event.time_ms)}
+            document = {"event": origin, "label": event.label, **said, "timings_ms": timings}
+            explained.append(Explained(document, prediction_record(event, document)))
+        return explained
+
+    def describe(self, prediction: Prediction) -> list[PredictionDocument]:
+        """What is said about each of B pictures, whatever event it may belong to.
+
+        Raises:
+            ValueError: a number is not finite.
+        """
+        names, kinds = self._names, prediction.standing.kinds
+        best = best_classes(prediction.adapted, self._top_k)  # (B, k)
+        adapted = _rounded(np.take_along_axis(prediction.adapted, best, axis=1))
+        zero_shot = _rounded(np.take_along_axis(prediction.zero_shot, best, axis=1))
+        presence = _rounded(np.asarray(prediction.standing.presence)[best])
+        zero_shot_best = prediction.zero_shot.argmax(axis=1).tolist()  # (B,)
+        top_has_anchors = prediction.has_anchor[best[:, 0]].tolist()
+        gate, novelty = _rounded(prediction.gate), _rounded(prediction.novelty)
+        shared: dict[str, Any] = {
+            "versions": {"encoder": self._encoder, "vocabulary": self._vocabulary, "adapter": prediction.version}
+        }
+        if self._explain != "full":
+            shared["explain"] = self._explain  # what is missing is missing on purpose
+        anchors = self._anchors(prediction) if self._explain == "full" else [[]] * len(best)
+        described = []
+        for row, classes in enumerate(best.tolist()):
+            scores = zip(classes, adapted[row], zero_shot[row], presence[row], strict=True)
+            described.append(
+                {
+                    "top": [
+                        {"label": names[c], "adapted": after, "zero_shot": before, "kind": kinds[c], "presence": there}
+                        for c, after, before, there in scores
+                    ],
+                    "zero_shot_label": names[zero_shot_best[row]],
+                    "gate": gate[row],
+                    "anchors": anchors[row],
+                    "top_has_anchors": top_has_anchors[row],
+                    "novelty": novelty[row],
+                    **shared,
+                }
+            )
+        return described
+
+    def _anchors(self, prediction: Prediction) -> list[list[dict[str, Any]]]:
+        """The nearest anchors of each event, nearest first."""
+        names = self._names
+        columns = zip(
+            prediction.neighbour_ids.tolist(),
+            prediction.neighbour_classes.tolist(),
+            _rounded(prediction.neighbour_cosines, missing=prediction.neighbour_ids == None),  # noqa: E711 - an array
+            strict=True,
+        )
+        return [
+            [
+                {"id": id, "label": names[c], "cosine": cosine}
+                for id, c, cosine in zip(*found, strict=True)
+                if id is not None
+            ]
+            for found in columns
+        ]
 
 
 def best_classes(probabilities: NDArray[np.float32], k: int) -> NDArray[np.int64]:
@@ -84,9 +123,24 @@ def best_classes(probabilities: NDArray[np.float32], k: int) -> NDArray[np.int64
     n_classes = probabilities.shape[1]
     if not len(probabilities) or k >= n_classes:
         return np.argsort(-probabilities, axis=1, kind="stable")[:, :k].astype(np.int64, copy=False)
-    least = -np.partition(-probabilities, k - 1, axis=1)[:, k - 1 : k]  # (B, 1), the k-th largest
-    best = np.empty((len(probabilities), k), np.int64)
-    for row, candidates in enumerate(probabilities >= least):  # more than k where some are equal
-        columns = np.flatnonzero(candidates)
-        best[row] = columns[np.argsort(-probabilities[row, columns], kind="stable")[:k]]
-    return best
+    least = np.partition(probabilities, n_classes - k, axis=1)[:, n_classes - k, None]  # (B, 1), the k-th largest
+    candidates = probabilities >= least
+    for row in np.flatnonzero(candidates.sum(axis=1) > k).tolist():  # some are equal: the first of those
+        equal = np.flatnonzero(probabilities[row] == least[row])
+        candidates[row, equal[k - int((probabilities[row] > least[row]).sum()) :]] = False
+    columns = np.nonzero(candidates)[1].reshape(-1, k)  # in the order of the classes
+    order = np.argsort(-np.take_along_axis(probabilities, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
+
+
+def _rounded(numbers: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> list[Any]:
+    """Six decimals, enough for a probability and half the bytes of a double, as Python's floats.
+
+    Raises:
+        ValueError: one that is not `missing` is not finite; JSON has no word for it.
+    """
+    wide = np.round(numbers.astype(np.float64), 6)
+    if not (np.isfinite(wide) if missing is None else np.isfinite(wide) | missing).all():
+        raise ValueError("a number of a prediction is not finite")
+    rounded: list[Any] = wide.tolist()
+    return rounded

@@ -88,6 +88,23 @@ class Labels:
         """
         records = [self._record_of(events[row], vectors[row]) for row in np.flatnonzero(to_learn).tolist()]
         ids = [event.anchor_id for event in events]
+        return self._learn(ids, vectors, records, owned)[1]
+
+    def learn_late(self, records: Sequence[AnchorRecord], owned: Ownership) -> tuple[dict[str, str], list[OutRecord]]:
+        """Learn anchors of events that were traffic before; all of them or, if this raises, none.
+
+        Returns:
+            Why some of them had no effect, by anchor id, and what the changelog must be told.
+        """
+        return self._learn((), np.zeros((0, self._replica.dimension), np.float32), records, owned)
+
+    def _learn(
+        self,
+        ids: Sequence[str],
+        vectors: NDArray[np.float32],
+        records: Sequence[AnchorRecord],
+        owned: Ownership,
+    ) -> tuple[dict[str, str], list[OutRecord]]:
         result, outputs = self._replica.learn(ids, vectors, records, owned)
         for record in records:
             self._remember(record.anchor_id, record.label)
@@ -95,7 +112,24 @@ class Labels:
         outcomes.update(learned=len(result.added), corrected=len(result.replaced), folded=len(result.folded))
         for outcome, number in outcomes.items():
             self._metrics.labels.labels(outcome=outcome).inc(number)
-        return outputs
+        return {ignored.anchor_id: ignored.reason for ignored in result.ignored}, outputs
+
+    def anchor_record(self, anchor_id: str) -> AnchorRecord | None:
+        """The live anchor of this id, as it is written; None where there is none."""
+        return self._replica.record(anchor_id)
+
+    def class_of(self, label: str) -> int:
+        """The index of a class; −1 where there is none of this name."""
+        return self._class_index.get(label, -1)
+
+    def fits(self, vector: NDArray[np.float32]) -> bool:
+        """Whether a vector (d,) is as long as the anchors' are."""
+        return vector.shape == (self._replica.dimension,)
+
+    @property
+    def has_anchor(self) -> NDArray[np.bool_]:
+        """Bool (C,): the classes that have anchors now."""
+        return self._replica.has_anchor
 
     def follow(self, changes: Iterable[Change]) -> None:
         """Take in what the changelog says about anchors, in its order."""
@@ -113,13 +147,13 @@ class Labels:
         """
         return [*self._replica.reassert(owned), *self._replica.prune(owned)]
 
-    def forget(self, anchor_ids: Sequence[str]) -> tuple[list[str], list[OutRecord]]:
+    def forget(self, anchor_ids: Sequence[str], *, forgotten: bool = False) -> tuple[list[str], list[OutRecord]]:
         """Delete anchors, here at once and everywhere by what the changelog must be told; no event teaches them again.
 
         Returns:
             The ids that were there, and what the changelog must be told.
         """
-        return self._replica.forget(anchor_ids)
+        return self._replica.forget(anchor_ids, forgotten=forgotten)
 
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
@@ -161,4 +195,5 @@ class Labels:
             partition=at.number,
             offset=event.record.offset,
             fingerprint=self._fingerprint,
+            reference="" if event.reference is None else str(event.reference),
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stream_adapter.encode.base import Prepared
-from stream_adapter.events import ImageEvent, Prediction
+from stream_adapter.events import ImageEvent, PredictionDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,12 @@ class Observer(Protocol):
     """Called by the thread that owns the adapter, for every batch: it must return at once and never raise."""
 
     def on_batch(
-        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
+        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[PredictionDocument]
     ) -> None:
         """A batch was predicted and taught: B events, as the encoder got them, with what was said about each."""
+
+    def on_forgotten(self, anchor_ids: Sequence[str]) -> None:
+        """Nothing that is kept of these may stay."""
 
     def poll(self) -> Sequence[DeletionRequest]:
         """Between batches, also while nothing arrives: the moment to look at the adapter; and what is to be deleted."""
@@ -37,9 +40,12 @@ class NullObserver:
     """Looks at nothing."""
 
     def on_batch(
-        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
+        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[PredictionDocument]
     ) -> None:
         """Pass over the batch."""
+
+    def on_forgotten(self, anchor_ids: Sequence[str]) -> None:
+        """Nothing is kept."""
 
     def poll(self) -> Sequence[DeletionRequest]:
         """Want nothing."""

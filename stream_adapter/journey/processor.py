@@ -4,34 +4,53 @@ It predicts first and learns second (prequential), so every label is also an hon
 Kafka, no files, no clock but the one it is given.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import partial, wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.encode.base import Encoder
-from stream_adapter.events import PRESENCE_PREFIX
+from stream_adapter.events import PRESENCE_PREFIX, PredictionDocument
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay
 from stream_adapter.journey.foreign import Foreign
+from stream_adapter.journey.late_labels import LateLabels, Places
 from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
-from stream_adapter.journey.reading import ReadBatch, Reader
+from stream_adapter.journey.reading import ReadBatch, Reader, Refused
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter
+from stream_adapter.transport.labels import Arrivals
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _in_turn(method: "Callable[Concatenate[Processor, P], T]") -> "Callable[Concatenate[Processor, P], T]":
+    """Nobody else looks at the adapter meanwhile."""
+
+    @wraps(method)
+    def taking_turns(self: "Processor", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._turn:
+            return method(self, *args, **kwargs)
+
+    return taking_turns
 
 
 class Processor:
     """Turns batches of records into predictions, anchors and dead letters.
 
-    `prepare` belongs to the loop's thread, everything else to the one thread that owns the adapter.
+    `prepare` belongs to the loop's thread, `answer` to any, everything else to the one thread that owns the adapter.
 
     Attributes:
         parts: adapter, scoring, labels and what else remembers something.
@@ -47,6 +66,7 @@ class Processor:
         metrics: where everything is counted.
         clock: monotonic seconds.
         observer: looks on.
+        late: labels that come apart from their events, where the transport brings any.
     """
 
     def __init__(
@@ -61,8 +81,10 @@ class Processor:
         metrics: Metrics,
         clock: Callable[[], float],
         observer: Observer | None = None,
+        late: LateLabels | None = None,
     ) -> None:
         self.parts = parts
+        self.late = late
         self.saving: Callable[[], None] = lambda: None
         self._reader = reader
         self._encoder = encoder
@@ -72,6 +94,7 @@ class Processor:
         self._metrics = metrics
         self._clock = clock
         self._observer = observer or NullObserver()
+        self._turn = threading.Lock()  # held while the adapter predicts and learns, but not while the tower embeds
 
     @property
     def adapter(self) -> Adapter:
@@ -101,27 +124,23 @@ class Processor:
             vectors = self._encoder.encode(pictures)  # (B, d)
         times.append(self._clock())
         under_way = UnderWay(events, pictures, vectors, self._metrics)
-        prediction = self._predict(under_way)
-        times.append(self._clock())
-        timings_ms = {
-            stage: (end - start) * 1e3
-            for stage, start, end in zip(("decode_wait", "encode", "predict"), times, times[1:], strict=False)
-        }
-        # Before the label is learned: an event that cannot be written must not teach.
-        explained, prediction = self._explain(under_way, prediction, timings_ms)
-        learned, kept = self.learn(under_way, prediction, owned)
-        explained = [explained[row] for row in kept]
-        self._observer.on_batch(under_way.events, under_way.pictures, [one.prediction for one in explained])
-        deleted, durable = self._delete_as_requested()
-        outputs = [*learned, *deleted, *self._between_batches(owned)]
-        self._metrics.batch_events.observe(len(batch.records))
+        return self._take_in(batch, under_way, refused, times, owned)
 
-        refused = [*refused, *under_way.refused]
-        self._limit.observe(good=len(under_way.events), bad=[error for _, error in refused])
-        letters = [dead_letter(record, error) for record, error in refused]
-        stages = tuple((record.partition, error.stage) for record, error in refused)
-        written = [*(one.record for one in explained), *outputs, *letters]
-        return Outcome(Commit(written, _next_offsets(batch.records)), stages, durable)
+    @_in_turn
+    def answer(self, vectors: NDArray[np.float32]) -> list[PredictionDocument]:
+        """What would be said about events with these vectors now, float32 (B, d), unit: nothing is learned or counted.
+
+        Waits while a batch is predicted and learned, not while one is embedded.
+
+        Raises:
+            AnchorError: a vector is not finite, not unit or of the wrong length.
+        """
+        return self._explaining.describe(self.adapter.predict(vectors))
+
+    @_in_turn
+    def look(self, at: Callable[[Parts], T]) -> T:
+        """Look at the parts from any thread, while they rest; `at` is to return at once."""
+        return at(self.parts)
 
     def learn(
         self, under_way: UnderWay, prediction: Prediction, owned: Ownership = EVERYTHING
@@ -147,8 +166,19 @@ class Processor:
             return parts.labels.learn(some, vectors[chosen], labels.to_learn[chosen], owned)
 
         done, kept = under_way.through("learn", learn)
+        if self.late is not None:
+            outputs += self.late.keep(under_way.events, under_way.vectors, prediction.at(kept))
         return [*(output for part in done for output in part), *outputs], kept
 
+    @_in_turn
+    def apply_labels(self, arrivals: Arrivals, places: Places, owned: Ownership) -> Outcome:
+        """Take in labels that came apart from their events, and what waits for them; see `LateLabels.take`."""
+        assert self.late is not None
+        with self._metrics.stage("learn", len(arrivals.labels)):
+            outputs, refused = self.late.take(arrivals, places, owned)
+        return Outcome(Commit(outputs), tuple(refused))
+
+    @_in_turn
     def apply(
         self, changes: Sequence[Change], owned: Ownership | None = None, positions: Mapping[int, int] | None = None
     ) -> Outcome:
@@ -167,6 +197,9 @@ class Processor:
         parts.labels.follow(change for change in changes if not change.key.startswith(PRESENCE_PREFIX))
         parts.sharing.follow(change for change in changes if change.key.startswith(PRESENCE_PREFIX))
         parts.positions.update(positions or {})
+        forgotten = [change.key for change in changes if change.forgotten]
+        if forgotten:
+            self._observer.on_forgotten(forgotten)
         if owned is None:
             if not changes:  # what the learner would work out now would only be in the way of reading on
                 parts.labels.tidy()
@@ -176,6 +209,7 @@ class Processor:
         deleted, durable = self._delete_as_requested()
         return Outcome(Commit([*tidied, *deleted, *self._between_batches(owned)]), durable=durable)
 
+    @_in_turn
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned where `outputs` will never be written."""
         outputs = list(outputs)
@@ -191,6 +225,38 @@ class Processor:
         self._foreign.start_is_over(self.adapter.n_anchors)
         self._encoder.warm_up()
 
+    @_in_turn
+    def _take_in(
+        self,
+        batch: ReadBatch,
+        under_way: UnderWay,
+        refused: Sequence[Refused],
+        times: list[float],
+        owned: Ownership,
+    ) -> Outcome:
+        """The part of the journey that needs the adapter; `times` are those of the stages before."""
+        prediction = self._predict(under_way)
+        times.append(self._clock())
+        timings_ms = {
+            stage: (end - start) * 1e3
+            for stage, start, end in zip(("decode_wait", "encode", "predict"), times, times[1:], strict=False)
+        }
+        # Before the label is learned: an event that cannot be written must not teach.
+        explained, prediction = self._explain(under_way, prediction, timings_ms)
+        learned, kept = self.learn(under_way, prediction, owned)
+        explained = [explained[row] for row in kept]
+        self._observer.on_batch(under_way.events, under_way.pictures, [one.prediction for one in explained])
+        deleted, durable = self._delete_as_requested()
+        outputs = [*learned, *deleted, *self._between_batches(owned)]
+        self._metrics.batch_events.observe(len(batch.records))
+
+        refused = [*refused, *under_way.refused]
+        self._limit.observe(good=len(under_way.events), bad=[error for _, error in refused])
+        letters = [dead_letter(record, error) for record, error in refused]
+        stages = tuple((record.partition, error.stage) for record, error in refused)
+        written = [*(one.record for one in explained), *outputs, *letters]
+        return Outcome(Commit(written, _next_offsets(batch.records)), stages, durable)
+
     def _predict(self, under_way: UnderWay) -> Prediction:
         vectors = under_way.vectors
         done, _ = under_way.through("predict", lambda rows: self.adapter.predict(vectors[np.asarray(rows, np.int64)]))
@@ -205,10 +271,10 @@ class Processor:
             return self._explaining.explain([events[row] for row in rows], prediction.at(rows), timings_ms)
 
         done, kept = under_way.through("explain", explain)
-        for row in kept:
-            self._metrics.gate.observe(float(prediction.gate[row]))
-            self._metrics.novelty.observe(float(prediction.novelty[row]))
-        return [one for part in done for one in part], prediction.at(kept)
+        prediction = prediction.at(kept)
+        self._metrics.gate.observe(prediction.gate)
+        self._metrics.novelty.observe(prediction.novelty)
+        return [one for part in done for one in part], prediction
 
     def _between_batches(self, owned: Ownership) -> list[OutRecord]:
         """What is due by the clock; returns what changelog and drift topic must hold of it."""
@@ -236,7 +302,9 @@ class Processor:
         outputs: list[OutRecord] = []
         durable: list[Callable[[], None]] = []
         for request in self._observer.poll():
-            gone, tombstones = self.parts.labels.forget(request.anchor_ids)
+            if self.late is not None:
+                outputs += self.late.forget(request.anchor_ids)
+            gone, tombstones = self.parts.labels.forget(request.anchor_ids, forgotten=True)
             outputs += tombstones
             durable.append(partial(request.durable, gone))
         return outputs, tuple(durable)

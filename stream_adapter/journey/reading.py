@@ -1,18 +1,20 @@
 """The first leg of the journey: records become events, events become decoded pictures; bad ones are set aside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from stream_adapter.config import EventsConfig
-from stream_adapter.encode.base import Encoder, Prepared
-from stream_adapter.errors import EventError, MalformedEvent, UnexpectedFailure, UnknownLabel
+from stream_adapter.encode.base import Encoder, Prepared, Vectors, unit_vectors
+from stream_adapter.errors import EventError, MalformedEvent, UnexpectedFailure, UnfetchableReference, UnknownLabel
 from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
 from stream_adapter.events.formats import declared_type, found_type
+from stream_adapter.events.reference import Reference
 from stream_adapter.events.wire_format import event_format
 from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.transport.base import UNREADABLE, Record
 
 log = structlog.get_logger(__name__)
@@ -28,17 +30,20 @@ class ReadBatch:
 
     Attributes:
         records: all records of the batch, in order; tombstones, which are neither events nor refused, among them.
-        events: the events that could be read, each with the picture or vector that is to come.
+        events: the events that could be read, each with the picture that is to come; None: it brought its vector.
         refused: the records that could not be read, with the reason.
     """
 
     records: Sequence[Record]
-    events: Sequence[tuple[ImageEvent, Future[Prepared]]]
+    events: Sequence[tuple[ImageEvent, Future[Prepared] | None]]
     refused: Sequence[Refused]
 
 
 class Reader:
     """Reads batches and decodes their pictures in a pool.
+
+    Attributes:
+        times: decides on the times of events and labels.
 
     Args:
         encoder: knows how its pictures are prepared and which vectors are its own.
@@ -47,6 +52,7 @@ class Reader:
         decoders: the pool.
         metrics: stages "parse" and "decode", tombstones, times that are ahead, unexpected errors.
         events: what the records look like.
+        references: fetches pictures that are stored elsewhere; without it their events are refused.
     """
 
     def __init__(
@@ -58,19 +64,22 @@ class Reader:
         decoders: Executor,
         metrics: Metrics,
         events: EventsConfig | None = None,
+        references: References | None = None,
     ) -> None:
         self._encoder = encoder
         events = events or EventsConfig()
-        self._format = event_format(events, EventTimes(events.max_ahead_s, ahead=metrics.times_ahead.inc))
+        self.times = EventTimes(events.max_ahead_s, ahead=metrics.times_ahead.inc)
+        self._format = event_format(events, self.times)
         self._labels = KnownLabels(classes)
         self._reject_unknown_labels = reject_unknown_labels
         self._failures: set[tuple[str, type[Exception]]] = set()
         self._decoders = decoders
+        self._references = references
         self._metrics = metrics
 
     def read(self, records: Sequence[Record]) -> ReadBatch:
         """Read the events of a batch and start to decode their pictures; does not wait for them."""
-        events: list[tuple[ImageEvent, Future[Prepared]]] = []
+        events: list[tuple[ImageEvent, Future[Prepared] | None]] = []
         refused: list[Refused] = []
         with self._metrics.stage("parse", len(records)):
             for record in records:
@@ -79,12 +88,20 @@ class Reader:
                     continue
                 try:
                     event = self._parse(record)
+                    events.append((event, self._start(event)))
                 except EventError as error:
                     refused.append((record, error))
-                else:
-                    events.append((event, self._decoders.submit(self._decode, event)))
         self._metrics.stage_failed.labels(stage="parse").inc(len(refused))
         return ReadBatch(records, events, refused)
+
+    def check_label(self, label: str) -> None:
+        """Refuse a label that is no class, where those are to be refused.
+
+        Raises:
+            UnknownLabel: it is none.
+        """
+        if self._reject_unknown_labels:
+            self._labels.check(label)
 
     def decoded(self, batch: ReadBatch) -> tuple[list[ImageEvent], list[Prepared], list[Refused]]:
         """Wait for the pictures of a batch; those that cannot be decoded join the refused ones."""
@@ -92,9 +109,15 @@ class Reader:
         prepared: list[Prepared] = []
         refused = list(batch.refused)
         with self._metrics.stage("decode", len(batch.events)):
+            vectors = self._vectors([event for event, picture in batch.events if picture is None])
             for event, picture in batch.events:
                 try:
-                    prepared.append(picture.result())
+                    if picture is not None:
+                        prepared.append(picture.result())
+                    elif (vector := next(vectors)) is not None:
+                        prepared.append(vector)
+                    else:
+                        prepared.append(self._decode(event))
                 except EventError as error:
                     refused.append((event.record, error))
                 else:
@@ -102,17 +125,44 @@ class Reader:
         self._metrics.stage_failed.labels(stage="decode").inc(len(refused) - len(batch.refused))
         return events, prepared, refused
 
+    def _vectors(self, events: Sequence[ImageEvent]) -> Iterator[Vectors | None]:
+        """The vectors that events brought; None where something is the matter with one."""
+        d, fingerprint = self._encoder.d, self._encoder.fingerprint
+        fits = [len(event.data) == 4 * d and event.fingerprint == fingerprint for event in events]
+        vectors, good = unit_vectors([event.data for event, fit in zip(events, fits, strict=True) if fit], d)
+        read = iter(zip(vectors, good.tolist(), strict=True))
+        for fit in fits:
+            vector, usable = next(read) if fit else (None, False)
+            yield vector if usable else None
+
     def _parse(self, record: Record) -> ImageEvent:
         try:
             event = self._format(record)
             _check_lengths(event)
-            if self._reject_unknown_labels and event.label is not None:
-                self._labels.check(event.label)
+            if event.label is not None:
+                self.check_label(event.label)
         except EventError:
             raise
         except Exception as error:
             raise self._unexpected("parse", record, error) from error
         return event
+
+    def _start(self, event: ImageEvent) -> Future[Prepared] | None:
+        """Start to fetch, where that is needed, and to decode; None where a vector came."""
+        if event.reference is None:
+            return None if event.content_type == EMBEDDING else self._decoders.submit(self._decode, event)
+        if self._references is None:
+            raise UnfetchableReference("no references are fetched here; send the picture's bytes")
+        return self._references.pool.submit(self._fetch_and_decode, event, self._references, event.reference)
+
+    def _fetch_and_decode(self, event: ImageEvent, references: References, reference: Reference) -> Prepared:
+        try:
+            event = replace(event, data=references.fetch(reference))
+        except EventError:
+            raise
+        except Exception as error:
+            raise self._unexpected("decode", event.record, error) from error
+        return self._decoders.submit(self._decode, event).result()
 
     def _decode(self, event: ImageEvent) -> Prepared:
         try:
@@ -179,5 +229,8 @@ class KnownLabels:
 
 
 def is_tombstone(record: Record) -> bool:
-    """Whether a record only deletes its key, as compaction and deletion tools write it, whatever its headers say."""
-    return record.value is None and all(name != UNREADABLE for name, _ in record.headers)
+    """Whether a record only deletes its key, as compaction and deletion tools write it, whatever its headers say.
+
+    But for a reference to where the picture is: SDKs write an event without data as a record without a value.
+    """
+    return record.value is None and all(name.lower() not in (UNREADABLE, "ce_dataref") for name, _ in record.headers)

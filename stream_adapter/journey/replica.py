@@ -94,7 +94,22 @@ class Replica:
 
     def prune(self, owned: Ownership) -> list[OutRecord]:
         """Prune to the budgets, and let the learner do what is due; returns what the changelog must be told."""
-        return self.learn((), np.zeros((0, self._adapter.dimension), np.float32), (), owned)[1]
+        return self.learn((), np.zeros((0, self.dimension), np.float32), (), owned)[1]
+
+    def record(self, anchor_id: str) -> AnchorRecord | None:
+        """The live anchor of this id, as it is written; None where there is none."""
+        anchor = self._adapter.anchor(anchor_id)
+        return None if anchor is None else _record(anchor, self._fingerprint)
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of vectors."""
+        return self._adapter.dimension
+
+    @property
+    def has_anchor(self) -> NDArray[np.bool_]:
+        """Bool (C,): the classes that have anchors now."""
+        return self._adapter.has_anchor
 
     def reassert(self, owned: Ownership) -> list[OutRecord]:
         """Write again what an older record has replaced in the compacted topic, as far as this worker decides."""
@@ -104,7 +119,8 @@ class Replica:
             if anchor is None or owned.owns_id(anchor_id):
                 self._overruled.discard(anchor_id)
             if anchor is not None and owned.owns_id(anchor_id):
-                outputs.append(_again(anchor, self._fingerprint, self._writer))
+                # It is ours to write whoever owns the partition that it once came from.
+                outputs.append(replace(_record(anchor, self._fingerprint).to_record(self._writer), source=None))
                 self._wrote(outputs[-1], anchor)
         return outputs
 
@@ -131,8 +147,8 @@ class Replica:
         self._delete(deleted)
         return foreign
 
-    def forget(self, anchor_ids: Iterable[str]) -> tuple[list[str], list[OutRecord]]:
-        """Delete anchors because somebody asks for it, whoever decides about them.
+    def forget(self, anchor_ids: Iterable[str], *, forgotten: bool = False) -> tuple[list[str], list[OutRecord]]:
+        """Delete anchors because somebody asks for it, whoever decides about them; `forgotten` as `anchor_tombstone`.
 
         Returns:
             The ids that were there, and what the changelog must be told.
@@ -141,7 +157,7 @@ class Replica:
         for anchor_id in dict.fromkeys(anchor_ids):
             before = self._adapter.anchor(anchor_id)
             if before is not None:
-                outputs.append(anchor_tombstone(anchor_id, self._writer))
+                outputs.append(anchor_tombstone(anchor_id, self._writer, forgotten=forgotten))
                 self._wrote(outputs[-1], before)
         gone = [_id(output) for output in outputs]
         self._count(self._adapter.forget(gone).removed)
@@ -208,13 +224,21 @@ def _id(output: OutRecord) -> str:
 
 
 def _anchor(record: AnchorRecord) -> Anchor:
-    origin = Origin(record.event_source, record.event_id, record.topic, record.partition, record.offset)
+    origin = Origin(
+        record.event_source,
+        record.event_id,
+        record.topic,
+        record.partition,
+        record.offset,
+        record.annotator,
+        record.reference,
+    )
     return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms, origin)
 
 
-def _again(anchor: Anchor, fingerprint: str, writer: str) -> OutRecord:
+def _record(anchor: Anchor, fingerprint: str) -> AnchorRecord:
     origin = anchor.origin
-    record = AnchorRecord(
+    return AnchorRecord(
         anchor_id=anchor.anchor_id,
         vector=anchor.vector,
         label=anchor.label,
@@ -225,9 +249,9 @@ def _again(anchor: Anchor, fingerprint: str, writer: str) -> OutRecord:
         partition=origin.partition,
         offset=origin.offset,
         fingerprint=fingerprint,
-    ).to_record(writer)
-    # It is ours to write whoever owns the partition that it once came from.
-    return replace(record, source=None)
+        annotator=origin.annotator,
+        reference=origin.reference,
+    )
 
 
 def _same(one: Anchor, other: Anchor | None) -> bool:

@@ -39,6 +39,25 @@ class Scoring:
         labels, has_anchor = labels[rows], prediction.has_anchor
         zero_shot = prediction.zero_shot[rows].argmax(axis=1)  # (T,)
         adapted = prediction.adapted[rows].argmax(axis=1)  # (T,)
+        self.count(labels, zero_shot, adapted, has_anchor)
+        if shadow is not None:
+            self._score_shadow(labels, zero_shot, shadow.adapted[rows].argmax(axis=1), has_anchor)
+
+    def count(
+        self,
+        labels: NDArray[np.int64],
+        zero_shot: NDArray[np.int64],
+        adapted: NDArray[np.int64],
+        has_anchor: NDArray[np.bool_],
+    ) -> None:
+        """Score what was predicted, by the classes that the models put first.
+
+        Args:
+            labels: int64 (T,), class indices.
+            zero_shot: int64 (T,).
+            adapted: int64 (T,).
+            has_anchor: bool (C,), which classes had anchors then.
+        """
         self._accuracy.update(labels, zero_shot, adapted, has_anchor)
         self._count(labels, {"zero_shot": zero_shot, "adapted": adapted}, has_anchor)
         for group in GROUPS:
@@ -46,8 +65,6 @@ class Scoring:
             for model, value in zip(MODELS, (figures.window_adapted, figures.window_zero_shot), strict=True):
                 if value is not None:
                     self._metrics.accuracy.labels(group=group, model=model).set(value)
-        if shadow is not None:
-            self._score_shadow(labels, zero_shot, shadow.adapted[rows].argmax(axis=1), has_anchor)
 
     def state(self) -> dict[str, Any]:
         """Accuracy so far, JSON, for a snapshot; the shadow's begins anew with each start."""
@@ -64,11 +81,12 @@ class Scoring:
     def _count(
         self, labels: NDArray[np.int64], said: Mapping[str, NDArray[np.int64]], has_anchor: NDArray[np.bool_]
     ) -> None:
-        for row, label in enumerate(labels.tolist()):
-            group = self._accuracy.group_of(label, has_anchor)
-            self._metrics.scored.labels(group=group).inc()
+        groups = np.array([self._accuracy.group_of(label, has_anchor) for label in labels.tolist()])  # (T,)
+        for group in np.unique(groups).tolist():
+            rows = groups == group
+            self._metrics.scored.labels(group=group).inc(int(rows.sum()))
             for model, classes in said.items():
-                self._metrics.correct.labels(group=group, model=model).inc(float(classes[row] == label))
+                self._metrics.correct.labels(group=group, model=model).inc(int((classes == labels)[rows].sum()))
 
     def _score_shadow(
         self,

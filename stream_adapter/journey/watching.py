@@ -112,11 +112,19 @@ class Watching:
             labels=labels,
         )
         self._newest_ms = max(self._newest_ms, *(event.time_ms for event in events))
-        self._news = True
-        for alarm in alarms:
-            self._metrics.drift_alarms.labels(kind=alarm.kind).inc()
-            self._notify(alarm)
-        return self._records(alarms)
+        return self._found(alarms)
+
+    def observe_labels(
+        self,
+        labels: NDArray[np.int64],
+        zero_shot: NDArray[np.int64],
+        adapted: NDArray[np.int64],
+        undamped: NDArray[np.int64],
+        has_anchor: NDArray[np.bool_],
+        event_ids: Sequence[str],
+    ) -> list[OutRecord]:
+        """Show the monitor labels of events that it saw without them; arguments as `LabelMonitor.observe`."""
+        return self._found(self._monitor.observe_labels(labels, zero_shot, adapted, undamped, has_anchor, event_ids))
 
     def report(self, now_s: float) -> list[OutRecord]:
         """Show where every question stands, and what the drift topic is to hold of it now; mostly nothing.
@@ -145,6 +153,13 @@ class Watching:
         except ValueError as error:
             log.warning("the drift monitor begins anew", reason=str(error))
             self._monitor = self._new_monitor()
+
+    def _found(self, alarms: Sequence[DriftAlarm]) -> list[OutRecord]:
+        self._news = True
+        for alarm in alarms:
+            self._metrics.drift_alarms.labels(kind=alarm.kind).inc()
+            self._notify(alarm)
+        return self._records(alarms)
 
     def _records(self, alarms: Iterable[DriftAlarm]) -> list[OutRecord]:
         return [DriftEvent(alarm, self._newest_ms, self._source).to_record() for alarm in alarms]

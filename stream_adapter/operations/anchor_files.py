@@ -72,7 +72,10 @@ def export_anchors(config: Config, output: Path, at: str | None = None) -> PastS
         labels=[anchor.label for anchor in anchors],
         vectors=np.stack([anchor.vector for anchor in anchors]) if anchors else np.empty((0, 0), np.float16),
         times=np.array([anchor.event_time_ms for anchor in anchors], np.int64),
-        origins=[Origin(one.event_source, one.event_id, one.topic, one.partition, one.offset) for one in anchors],
+        origins=[
+            Origin(one.event_source, one.event_id, one.topic, one.partition, one.offset, one.annotator, one.reference)
+            for one in anchors
+        ],
     )
     file.write(output, _KIND, file.Content(facts, columns.arrays("anchors")))
     return state
@@ -157,6 +160,8 @@ def _read(path: Path) -> dict[str, AnchorRecord]:
             partition=origin.partition,
             offset=origin.offset,
             fingerprint=fingerprint,
+            annotator=origin.annotator,
+            reference=origin.reference,
         )
         for anchor_id, vector, label, time_ms, origin in rows
     }

@@ -1,13 +1,15 @@
 """The commands on what workers leave behind, thin: anchors, dead letters, drift events."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_adapter import config
 from stream_adapter.errors import STAGES
 from stream_adapter.output_file import is_standard_output
+
+if TYPE_CHECKING:
+    from stream_adapter.config import Config
 
 anchors_app = typer.Typer(help="Look at what was learned, and delete from it.", no_args_is_help=True)
 letters_app = typer.Typer(help="Events that could not be used.", no_args_is_help=True)
@@ -18,6 +20,13 @@ Limit = Annotated[
     int | None, typer.Option(min=1, help="At most so many, the newest: 50 in a table, all as JSON.", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
+
+
+def load_config(file: Path) -> "Config":
+    """Read a configuration; what reads it is loaded when a command runs, so that `--help` need not wait for it."""
+    from stream_adapter import config
+
+    return config.load(file)
 
 
 def _known_stage(stage: str | None) -> str | None:
@@ -36,7 +45,7 @@ def anchors_list(
     """Show what was learned, newest last."""
     from stream_adapter.operations import anchors, showing
 
-    found = list(anchors.read_anchors(config.load(file), label).values())
+    found = list(anchors.read_anchors(load_config(file), label).values())
     showing.show_anchors(found, limit, as_json=as_json)
 
 
@@ -49,7 +58,16 @@ def anchors_show(
     """Show one anchor with everything that is known about it."""
     from stream_adapter.operations import anchors, showing
 
-    showing.show_anchor(anchors.find_anchor(config.load(file), id), as_json=as_json)
+    showing.show_anchor(anchors.find_anchor(load_config(file), id), as_json=as_json)
+
+
+@anchors_app.command("suspicious")
+def anchors_suspicious(file: ConfigFile, limit: Limit = None, as_json: AsJson = False) -> None:
+    """Show labels that other anchors contradict, and anchors that did harm to later labelled events, by annotator."""
+    from stream_adapter.operations import showing
+    from stream_adapter.operations.suspicious import suspects
+
+    showing.show_suspects(suspects(load_config(file)), limit, as_json=as_json)
 
 
 @anchors_app.command("delete")
@@ -64,7 +82,7 @@ def anchors_delete(
 
     if not ids and label is None:
         raise typer.BadParameter("name ids, or a class with --label")
-    loaded = config.load(file)
+    loaded = load_config(file)
     doomed = anchors.choose_anchors(loaded, ids or [], label)
     showing.show_anchors(doomed, limit=20, as_json=False)
     if doomed and not yes:
@@ -85,7 +103,7 @@ def anchors_export(
     """Write the anchors, as they are or as they were, into one checksummed file."""
     from stream_adapter.operations import anchor_files, showing
 
-    showing.show_export(anchor_files.export_anchors(config.load(file), output, at), output)
+    showing.show_export(anchor_files.export_anchors(load_config(file), output, at), output)
 
 
 @anchors_app.command("import")
@@ -99,7 +117,7 @@ def anchors_import(
     """Make the anchors what they are in a file; running workers follow within about a second."""
     from stream_adapter.operations import anchor_files, showing
 
-    loaded = config.load(file)
+    loaded = load_config(file)
     plan = anchor_files.plan_import(loaded, input, replace=replace)
     typer.echo(f"{plan.new} new, {plan.changed} changed, {plan.unchanged} unchanged, {plan.deleted} to delete")
     if dry_run or not plan.records:
@@ -109,6 +127,30 @@ def anchors_import(
     with showing.progress("writing", len(plan.records)) as progress:
         anchor_files.write_import(loaded, plan, progress)
     typer.echo(f"{len(plan.records)} records written")
+
+
+@anchors_app.command("reembed")
+def anchors_reembed(
+    file: ConfigFile,
+    new: Annotated[Path, typer.Argument(help="Configuration with the new encoder and an anchors topic of its own.")],
+    images: Annotated[
+        Path | None, typer.Option(help="A recorded images topic; without it the topic as it is.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the anchors of a new encoder from the pictures that taught; the old worker serves on.
+
+    Exit status 1 when there are anchors, and none could be embedded.
+    """
+    from stream_adapter.operations import reembedding, showing
+
+    with showing.progress("embedding") as progress:
+        result = reembedding.reembed(load_config(file), load_config(new), images, progress)
+    showing.show_lost(result.lost, as_json=as_json)
+    counts = f"{result.written} written, {result.there} there already, {len(result.lost)} could not be embedded"
+    typer.echo(counts, err=as_json)
+    if result.lost and not result.written + result.there:
+        raise typer.Exit(1)
 
 
 @letters_app.command("list")
@@ -124,7 +166,7 @@ def dead_letters_list(
     """Show why events could not be used, and how many; with --ids or --json, which ones."""
     from stream_adapter.operations import dead_letters, showing
 
-    letters = [letter for letter in dead_letters.read_letters(config.load(file)) if stage in (None, letter.stage)]
+    letters = [letter for letter in dead_letters.read_letters(load_config(file)) if stage in (None, letter.stage)]
     if as_json or ids:
         showing.show_letters(letters, limit, as_json=as_json)
     else:
@@ -144,7 +186,7 @@ def dead_letters_replay(
     """Send the originals back to the topic that they came from."""
     from stream_adapter.operations import dead_letters
 
-    counts = dead_letters.replay(config.load(file), stage=stage)
+    counts = dead_letters.replay(load_config(file), stage=stage)
     typer.echo(f"sent {counts['sent']}, passed over {counts['passed over']}, unusable {counts['unusable']}")
 
 
@@ -157,5 +199,5 @@ def drift_report(
     """Write a page with plots: alarms, what the guard did, harm, accuracy, novelty, new classes and the evidence."""
     from stream_adapter.operations.drift_report import write_drift_report
 
-    number = write_drift_report(config.load(file), output, hours=hours)
+    number = write_drift_report(load_config(file), output, hours=hours)
     typer.echo(f"{number} events, written to {output}", err=is_standard_output(output))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from stream_adapter.events.headers import format_time
 from stream_adapter.harmless import harmless
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
+from stream_adapter.operations.suspicious import Suspects
 from stream_adapter.output_file import is_standard_output
 from stream_adapter.transport.kafka.topic_check import Finding
 
@@ -34,10 +36,16 @@ def show_anchors(anchors: Sequence[AnchorRecord], limit: int | None, *, as_json:
         _print_lines([_anchor_fields(anchor) for anchor in newest])
         return
     rows = [
-        (anchor.anchor_id, anchor.label, format_time(anchor.event_time_ms), f"{anchor.event_source} {anchor.event_id}")
+        (
+            anchor.anchor_id,
+            anchor.label,
+            anchor.annotator,
+            format_time(anchor.event_time_ms),
+            f"{anchor.event_source} {anchor.event_id}",
+        )
         for anchor in newest
     ]
-    _print_table(("id", "label", "event time", "event"), rows, total=len(anchors), noun="anchors")
+    print_table(("id", "label", "annotator", "event time", "event"), rows, total=len(anchors), noun="anchors")
 
 
 def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
@@ -50,6 +58,37 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
         table.add_row(name, harmless(str(value)))
     Console(markup=False).print(table)
+
+
+def show_suspects(found: Suspects, limit: int | None, *, as_json: bool) -> None:
+    """The worst `limit` anchors, and what each annotator's come to; as JSON the anchors alone."""
+    worst = found.anchors[: limit or (len(found.anchors) if as_json else _ROWS)]
+    if as_json:
+        names = ("others_say", "contradicted", "harmed", "helped")
+        _print_lines([{**_anchor_fields(one.anchor), **{n: getattr(one, n) for n in names}} for one in worst])
+        return
+    rows = [
+        (
+            one.anchor.anchor_id,
+            one.anchor.label,
+            one.others_say,
+            f"{one.contradicted:.2f}",
+            str(one.harmed),
+            str(one.helped),
+            one.anchor.annotator,
+            one.anchor.event_id,
+        )
+        for one in worst
+    ]
+    columns = ("id", "label", "others say", "contradicted", "harmed", "helped", "annotator", "event")
+    print_table(columns, rows, total=len(found.anchors), noun="suspicious anchors")
+    totals = [
+        (one.name or "–", *map(str, (one.anchors, one.contradicted, one.harmed, one.helped)))
+        for one in found.annotators
+    ]
+    print_table(
+        ("annotator", "anchors", "contradicted", "harmed", "helped"), totals, total=len(totals), noun="annotators"
+    )
 
 
 def show_export(state: PastState, output: Path) -> None:
@@ -66,12 +105,22 @@ def show_export(state: PastState, output: Path) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the error output; what is yielded is told how much is done."""
+def progress(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar on the error output; what is yielded is told how much is done, and of how much where that was not known."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda done, of=None: bar.update(task, completed=done, total=of)
+
+
+def show_lost(lost: Sequence[tuple[AnchorRecord, str]], *, as_json: bool) -> None:
+    """Anchors that could not be embedded anew: as JSON all, as a table the reasons."""
+    if as_json:
+        _print_lines([{**_anchor_fields(anchor), "reason": reason} for anchor, reason in lost])
+        return
+    kinds = Counter(_PARTICULARS.sub("…", reason) for _, reason in lost)
+    rows = [(str(number), kind) for kind, number in kinds.most_common(_ROWS)]
+    print_table(("anchors", "why it could not be embedded"), rows, total=len(kinds), noun="reasons")
 
 
 def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool) -> None:
@@ -82,7 +131,7 @@ def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool)
         _print_lines([{name: getattr(letter, name) for name in names} for letter in newest])
         return
     rows = [(letter.origin, letter.stage, letter.key, str(letter.bytes), letter.reason) for letter in newest]
-    _print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
+    print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
 
 
 def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
@@ -137,11 +186,13 @@ def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:
     return {
         "id": anchor.anchor_id,
         "label": anchor.label,
+        "annotator": anchor.annotator or None,
         "event_time": format_time(anchor.event_time_ms),
         "event_source": anchor.event_source,
         "event_id": anchor.event_id,
         "origin": f"{anchor.topic}-{anchor.partition}@{anchor.offset}",
         "fingerprint": anchor.fingerprint,
+        "reference": anchor.reference or None,
     }
 
 
@@ -151,7 +202,8 @@ def _print_lines(documents: Sequence[dict[str, Any]]) -> None:
         console.print(harmless(json.dumps(document, ensure_ascii=False)))
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
+    """The newest rows of so many, and how many there are."""
     table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -1,10 +1,12 @@
-"""Who may see the page, who sees pictures on it, and who may delete anchors there."""
+"""Who may see the page, who sees pictures on it, who may delete anchors there, and who may ask for predictions."""
 
 import hmac
 import ipaddress
 from dataclasses import dataclass, field
 
-from stream_adapter.config import PageConfig
+from pydantic import SecretStr
+
+from stream_adapter.config import PageConfig, PredictConfig
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -33,21 +35,25 @@ class Access:
     @classmethod
     def of(cls, config: PageConfig, host: str) -> "Access":
         """What the configuration means on `service.host`."""
-        local = is_loopback(host)
-        token = (config.token.get_secret_value() if config.token is not None else None) or None
-        mode = config.mode
+        local, token, mode = is_loopback(host), _secret(config.token), config.mode
         if mode == "auto":
             mode = ("full" if token else "read_only") if local else "off"
-        names = {name.lower() for name in config.hosts}
         return cls(
             enabled=mode != "off",
             changes=mode == "full",
             pictures=config.pictures == "on" or (config.pictures == "auto" and local),
             private=token is not None and not local,
-            # A page of another origin can point its own name at 127.0.0.1 and so ask in the visitor's browser (DNS
-            # rebinding); the name that it asks by gives it away.
-            hosts=frozenset(names | set(_LOOPBACK_NAMES)) if local else (frozenset(names) or None),
+            hosts=_hosts(config, local),
             token=token,
+        )
+
+    @classmethod
+    def of_predictions(cls, config: PredictConfig, page: PageConfig, host: str) -> "Access":
+        """Who may ask for predictions: on loopback whoever is there, elsewhere those who know the token."""
+        local, token = is_loopback(host), _secret(config.token)
+        enabled = config.mode == "on" or (config.mode == "auto" and (local or token is not None))
+        return cls(
+            enabled, changes=False, pictures=False, private=token is not None, hosts=_hosts(page, local), token=token
         )
 
     def knows_host(self, host_header: str) -> bool:
@@ -63,6 +69,17 @@ class Access:
         if self.token is None or scheme.lower() != "bearer":
             return False
         return hmac.compare_digest(given.strip().encode(), self.token.encode())
+
+
+def _secret(given: SecretStr | None) -> str | None:
+    return (given.get_secret_value() if given is not None else None) or None
+
+
+def _hosts(config: PageConfig, local: bool) -> frozenset[str] | None:
+    names = {name.lower() for name in config.hosts}
+    # A page of another origin can point its own name at 127.0.0.1 and so ask in the visitor's browser (DNS rebinding);
+    # the name that it asks by gives it away.
+    return frozenset(names | set(_LOOPBACK_NAMES)) if local else (frozenset(names) or None)
 
 
 def is_loopback(host: str) -> bool:

@@ -13,7 +13,7 @@ from stream_adapter import __version__
 from stream_adapter.config import PageConfig
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Prepared
-from stream_adapter.events import DriftEvent, ImageEvent, Prediction
+from stream_adapter.events import DriftEvent, ImageEvent, PredictionDocument
 from stream_adapter.journey.observing import DeletionRequest
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
@@ -85,10 +85,14 @@ class Page:
         self.requests.open(take)
 
     def on_batch(
-        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
+        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[PredictionDocument]
     ) -> None:
         """See `Observer.on_batch`."""
         self._sampler.on_batch(events, pictures, predictions)
+
+    def on_forgotten(self, anchor_ids: Sequence[str]) -> None:
+        """See `Observer.on_forgotten`."""
+        self.pictures.forget(anchor_ids)
 
     def poll(self) -> Sequence[DeletionRequest]:
         """See `Observer.poll`."""

@@ -103,7 +103,7 @@ class Pictures:
                 "picked": one.seen.picked,
                 "explanation": explain(one.seen.prediction),
                 "picture": thumbnails[one.seen.anchor_id],
-                **one.seen.prediction.to_json(),
+                **one.seen.prediction,
             }
             for one in shown
         ]

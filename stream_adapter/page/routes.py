@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from stream_adapter.page.access import Access
 from stream_adapter.page.gallery import LIMIT, anchors_of, classes_of
 from stream_adapter.page.history import SPANS
 from stream_adapter.page.page import Page
@@ -61,29 +62,28 @@ def page_routes(page: Page) -> list[BaseRoute]:
     api = _Api(page)
     files = {path.name: path for path in _STATIC.iterdir() if path.suffix in _TYPES}
     return [
-        Route("/", _guarded(page, _file(files["index.html"]), open_to_all=True)),
-        *(Route(f"/page/{name}", _guarded(page, _file(path), open_to_all=True)) for name, path in files.items()),
-        Route("/api/live", _guarded(page, api.live)),
-        Route("/api/classes", _guarded(page, api.classes)),
-        Route("/api/anchors", _guarded(page, api.anchors)),
-        Route("/api/thumbnails", _guarded(page, api.thumbnails)),
-        Route("/api/anchors/forget", _guarded(page, api.forget), methods=["POST"]),
+        Route("/", guarded(page.access, _file(files["index.html"]), open_to_all=True)),
+        *(Route(f"/page/{name}", guarded(page.access, _file(path), open_to_all=True)) for name, path in files.items()),
+        Route("/api/live", guarded(page.access, api.live)),
+        Route("/api/classes", guarded(page.access, api.classes)),
+        Route("/api/anchors", guarded(page.access, api.anchors)),
+        Route("/api/thumbnails", guarded(page.access, api.thumbnails)),
+        Route("/api/anchors/forget", guarded(page.access, api.forget), methods=["POST"]),
     ]
 
 
-def _guarded(page: Page, handler: Handler, *, open_to_all: bool = False) -> Handler:
+def guarded(access: Access, handler: Handler, *, open_to_all: bool = False) -> Handler:
     """Check who asks, and by which name, before `handler`; send the security headers with every answer."""
-    access = page.access
 
     async def answer(request: Request) -> Response:
         if not access.knows_host(request.headers.get("host", "")):
-            return _refusal(421, "this page is not served under that name; add it to `page.hosts`")
+            return _refusal(421, "this is not served under that name; add it to `page.hosts`")
         if access.private and not open_to_all and not access.is_token(request.headers.get("authorization", "")):
             return _refusal(401, "the token is missing or wrong")
         try:
             return await handler(request)
         except HTTPException as error:
-            return _refusal(error.status_code, error.detail)
+            return _refusal(error.status_code, error.detail, error.headers)
 
     async def with_headers(request: Request) -> Response:
         response = await answer(request)
@@ -93,9 +93,8 @@ def _guarded(page: Page, handler: Handler, *, open_to_all: bool = False) -> Hand
     return with_headers
 
 
-def _refusal(status: int, reason: str) -> Response:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse({"error": reason}, status, headers)
+def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"error": reason}, status, {"WWW-Authenticate": "Bearer"} if status == 401 else headers)
 
 
 def _file(path: Path) -> Handler:

@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import Literal
 
 from stream_adapter.encode.base import Prepared
-from stream_adapter.events import ImageEvent, Prediction
+from stream_adapter.events import ImageEvent, PredictionDocument
 
 Picked = Literal["random", "labelled", "moved"]
 
@@ -32,7 +32,7 @@ class Seen:
 
     anchor_id: str
     picture: Prepared
-    prediction: Prediction
+    prediction: PredictionDocument
     picked: Picked
 
 
@@ -57,7 +57,7 @@ class Sampler:
         self._kinds: cycle[Picked] = cycle(("random", "labelled", "moved", "labelled"))
 
     def on_batch(
-        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[Prediction]
+        self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[PredictionDocument]
     ) -> None:
         """Take what is due of a batch."""
         now = self._clock()
@@ -90,7 +90,7 @@ class Sampler:
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(one)
 
-    def _pick(self, predictions: Sequence[Prediction]) -> tuple[int, Picked]:
+    def _pick(self, predictions: Sequence[PredictionDocument]) -> tuple[int, Picked]:
         """A row of the wanted kind, or, where the batch has none, any."""
         wanted = next(self._kinds)
         start = self._random.randrange(len(predictions))
@@ -98,6 +98,7 @@ class Sampler:
             for step in range(len(predictions)):
                 row = (start + step) % len(predictions)
                 one = predictions[row]
-                if one.label is not None if wanted == "labelled" else one.top[0].label != one.zero_shot_label:
+                moved = one["top"][0]["label"] != one["zero_shot_label"]
+                if one["label"] is not None if wanted == "labelled" else moved:
                     return row, wanted
         return start, "random"

@@ -1,6 +1,7 @@
 """A whole worker from a configuration: models, transport, snapshots, HTTP and the journey of a batch."""
 
 import contextlib
+import importlib.util
 import time
 import uuid
 from collections.abc import Iterator
@@ -9,13 +10,16 @@ from functools import partial
 
 import structlog
 from prometheus_client import ProcessCollector
+from starlette.routing import BaseRoute
 
 from stream_adapter import __version__
 from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
-from stream_adapter.encode.clip import pick_device
+from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.loading import load_models
+from stream_adapter.encode.threads import with_threads
+from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.journey.watching import log_alarm
@@ -24,10 +28,13 @@ from stream_adapter.page.access import Access
 from stream_adapter.page.page import Facts, Page
 from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
+from stream_adapter.references import References
 from stream_adapter.service.health import Health
-from stream_adapter.service.http import HttpServer, build_app
 from stream_adapter.service.outage import Outage
 from stream_adapter.service.saving import Snapshots
+from stream_adapter.service.web.answering import Answering
+from stream_adapter.service.web.predict import PredictApi
+from stream_adapter.service.web.server import HttpServer, build_app
 from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.service.worker import Worker
 from stream_adapter.snapshots import SnapshotFolder
@@ -56,14 +63,17 @@ def open_worker(config: Config) -> Iterator[Worker]:
     with contextlib.ExitStack() as stack:
         http: HttpServer | None = None
         page: Page | None = None
+        answering: Answering | None = None
         if config.service.http:
             page = _open_page(config, metrics, health, stack)
-            routes = page_routes(page) if page is not None else []
+            answering, routes = open_predictions(config, metrics, stack)
+            routes += page_routes(page) if page is not None else []
             http = HttpServer(build_app(metrics, health, routes), config.service.host, config.service.port)
             http.start()
             stack.callback(http.stop)
             log.info("http", host=config.service.host, port=http.port, page=page is not None)
-        encoder, vocabulary = load_models(config.encoder, config.vocabulary)
+        loaded, vocabulary = load_models(config.encoder, config.vocabulary)
+        encoder = with_threads(loaded, config.encoder.threads)
         metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": vocabulary.hash})
         log.info(
             "model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=len(vocabulary.class_names)
@@ -72,10 +82,16 @@ def open_worker(config: Config) -> Iterator[Worker]:
         writer = uuid.uuid4().hex
         transport = transport_of(config)
         slot = transport.worker_name or writer  # under which it publishes what its traffic says
+        outage = Outage(health, metrics, clock)
+        labels = outage.wait_out(transport.open_labels) if config.labels.wait_max_events else None
+        if labels is not None:
+            stack.callback(labels.close)
         # Two: what readiness waits for must not wait for a graph of all anchors.
         background = ThreadPoolExecutor(2, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+        references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
+        stack.callback(references.close)
         processor = make_processor(
             encoder,
             vocabulary,
@@ -83,7 +99,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             surroundings=Surroundings(
                 clock=clock,
                 background=background,
-                device=str(pick_device(config.encoder.device)),
+                device=device_of(config.encoder.device),
                 slot=slot,
                 publishes=True,
                 seed=config.adapter.seed,
@@ -95,8 +111,9 @@ def open_worker(config: Config) -> Iterator[Worker]:
             clock=clock,
             notify=partial(_notify, page),
             observer=page,
+            waiting_partitions=0 if labels is None else labels.partitions,
+            references=references,
         )
-        outage = Outage(health, metrics, clock)
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
         snapshots = None
@@ -115,17 +132,11 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 clock=clock,
             )
             processor.saving = snapshots.poll
+        facts = facts_of(config, encoder, vocabulary)
         if page is not None:
-            facts = Facts(
-                encoder=encoder.fingerprint,
-                vocabulary=vocabulary.hash,
-                class_names=vocabulary.class_names,
-                canaries=frozenset(config.adapter.canaries),
-                guard=config.drift.mode,
-                tolerance=config.drift.tolerance,
-                min_labels=config.drift.min_labels,
-            )
             page.open(facts, lambda: View.of(processor.adapter, processor.parts.watching.damping))
+        if answering is not None:
+            answering.open(encoder, processor, decoders, facts)
         source, sink = outage.wait_out(lambda: _connect(transport, stack))
         yield Worker(
             source=source,
@@ -135,6 +146,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             batcher=Batcher(config.batch.max_batch, config.batch.max_wait_ms / 1e3, clock),
             metrics=metrics,
             health=health,
+            labels=labels,
             drain_s=config.service.drain_s,
             snapshots=snapshots,
             supervise=partial(_check_http, http),
@@ -149,6 +161,41 @@ def _connect(transport: Transport, stack: contextlib.ExitStack) -> tuple[Source,
         ends = transport.connect(attempt)
         stack.enter_context(attempt.pop_all())
     return ends
+
+
+def device_of(wanted: str) -> str:
+    """Where the learner computes: with NumPy where torch is not installed, because the encoder needs none."""
+    if importlib.util.find_spec("torch") is None:
+        return "numpy"
+    from stream_adapter.encode.clip import pick_device
+
+    return str(pick_device(wanted))
+
+
+def open_predictions(
+    config: Config, metrics: Metrics, stack: contextlib.ExitStack, *, share: float | None = None
+) -> tuple[Answering | None, list[BaseRoute]]:
+    """What answers `POST /predict`, where anybody may ask, and its routes; to be ended by `stack`."""
+    access = Access.of_predictions(config.predict, config.page, config.service.host)
+    if not access.enabled:
+        return None, []
+    settings = config.predict if share is None else config.predict.model_copy(update={"share": share})
+    answering = Answering(settings, metrics)
+    stack.callback(answering.stop)
+    return answering, PredictApi(answering, access, metrics, config.encoder.max_bytes).routes()
+
+
+def facts_of(config: Config, encoder: Encoder, vocabulary: Vocabulary) -> Facts:
+    """What does not change while a worker runs."""
+    return Facts(
+        encoder=encoder.fingerprint,
+        vocabulary=vocabulary.hash,
+        class_names=vocabulary.class_names,
+        canaries=frozenset(config.adapter.canaries),
+        guard=config.drift.mode,
+        tolerance=config.drift.tolerance,
+        min_labels=config.drift.min_labels,
+    )
 
 
 def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextlib.ExitStack) -> Page | None:

@@ -9,12 +9,15 @@ from itertools import takewhile
 import structlog
 
 from stream_adapter.adapter.anchors.ownership import Ownership
+from stream_adapter.journey.late_labels import Places
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.processor import Processor
+from stream_adapter.journey.reading import ReadBatch
 from stream_adapter.metrics import Metrics
 from stream_adapter.seldom import Seldom
 from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord, Partition, Record, Sink
 from stream_adapter.transport.changelog import Change
+from stream_adapter.transport.labels import Arrivals
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +35,14 @@ class _Job:
         future: its outcome.
         partitions: whose events it is about; empty where it is about none.
         closed_at: when its batch was closed, None where it is no batch.
+        labels: whether it is about labels that came apart from their events.
         lost: those of its partitions that moved to another worker meanwhile.
     """
 
     future: Future[Outcome]
     partitions: frozenset[Partition] = frozenset()
     closed_at: float | None = None
+    labels: bool = False
     lost: set[Partition] = field(default_factory=set)
 
 
@@ -54,6 +59,7 @@ class Pipeline:
     Args:
         metrics: stage "commit", latency, what became durable.
         progress: called when a commit is durable.
+        took: told of every batch that was computed: how many records, and seconds.
         poll: serves the group and calls `keep_only`; called between attempts of a commit that is aborted.
         clock: monotonic seconds.
     """
@@ -65,6 +71,7 @@ class Pipeline:
         processor: Processor,
         metrics: Metrics,
         progress: Callable[[], None],
+        took: Callable[[int, float], None],
         poll: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
@@ -72,6 +79,7 @@ class Pipeline:
         self._processor = processor
         self._metrics = metrics
         self._progress = progress
+        self._took = took
         self._poll = poll
         self._clock = clock
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
@@ -90,6 +98,11 @@ class Pipeline:
         return sum(job.closed_at is not None for job in self._jobs)
 
     @property
+    def labels(self) -> int:
+        """Portions of labels that are not committed yet."""
+        return sum(job.labels for job in self._jobs)
+
+    @property
     def leaving(self) -> bool:
         """Whether something under way was left to others and is not taken back yet.
 
@@ -101,12 +114,17 @@ class Pipeline:
         """Start on a batch."""
         prepared = self._processor.prepare(records)
         partitions = frozenset(record.partition for record in records)
-        future = self._compute.submit(self._processor.finish, prepared, owned)
+        future = self._compute.submit(self._finish, prepared, len(records), owned)
         self._jobs.append(_Job(future, partitions, self._clock()))
 
     def follow(self, changes: Sequence[Change], owned: Ownership, positions: Mapping[int, int]) -> None:
         """Take in what the changelog says up to these positions, between batches."""
         self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, owned, positions)))
+
+    def apply_labels(self, arrivals: Arrivals, places: Places, owned: Ownership) -> None:
+        """Take in labels that came apart from their events, between batches."""
+        future = self._compute.submit(self._processor.apply_labels, arrivals, places, owned)
+        self._jobs.append(_Job(future, frozenset(places.values()), labels=True))
 
     def keep_only(self, partitions: frozenset[Partition]) -> None:
         """Leave what belongs to other partitions to their new owners."""
@@ -145,6 +163,12 @@ class Pipeline:
         if finished == len(self._jobs) or finished >= _TOGETHER:
             return False
         return self._clock() - self._finished_at < _WAIT_FOR_MORE_S
+
+    def _finish(self, batch: ReadBatch, records: int, owned: Ownership) -> Outcome:
+        started = self._clock()
+        outcome = self._processor.finish(batch, owned)
+        self._took(records, self._clock() - started)
+        return outcome
 
     def close(self) -> None:
         """Let go of what was not started; what is under way ends by itself."""

@@ -1,5 +1,6 @@
 """The one place in which the parts of a journey are put together: for the worker, for `evaluate` and for tests."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -17,9 +18,10 @@ from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
-from stream_adapter.journey.explaining import Explaining
+from stream_adapter.journey.explaining import Explain, Explaining
 from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.labels import Labels
+from stream_adapter.journey.late_labels import LateLabels
 from stream_adapter.journey.observing import Observer
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.processor import Processor
@@ -29,6 +31,7 @@ from stream_adapter.journey.scoring import Scoring
 from stream_adapter.journey.sharing import Sharing
 from stream_adapter.journey.watching import Watching, log_alarm
 from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.transport.dead_letters import DeadLetterLimit
 
 
@@ -39,14 +42,17 @@ class JourneyConfig:
     Attributes:
         reject_unknown_labels: whether a label that is no class makes its event a dead letter.
         top_k: classes named in a prediction.
+        explain: what a prediction says beside its answer.
     """
 
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     drift: DriftSettings = field(default_factory=DriftSettings)
     dead_letters: config.DeadLetterLimit = field(default_factory=config.DeadLetterLimit)
     events: config.EventsConfig = field(default_factory=config.EventsConfig)
+    labels: config.LabelsConfig = field(default_factory=config.LabelsConfig)
     reject_unknown_labels: bool = True
     top_k: int = 5
+    explain: Explain = "full"
 
     @classmethod
     def of(cls, config: Config) -> "JourneyConfig":
@@ -56,8 +62,10 @@ class JourneyConfig:
             drift=config.drift,
             dead_letters=config.dead_letters,
             events=config.events,
+            labels=config.labels,
             reject_unknown_labels=config.vocabulary.unknown_labels == "reject",
             top_k=config.batch.top_k,
+            explain=config.predictions.explain,
         )
 
 
@@ -74,6 +82,9 @@ def make_processor(
     clock: Callable[[], float],
     notify: Callable[[DriftAlarm], None] = log_alarm,
     observer: Observer | None = None,
+    waiting_partitions: int = 0,
+    now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
+    references: References | None = None,
 ) -> Processor:
     """Everything between records that were read and what is to be written because of them.
 
@@ -89,6 +100,9 @@ def make_processor(
         clock: monotonic seconds.
         notify: called with what the drift monitor finds.
         observer: looks on.
+        waiting_partitions: of the topic of events that wait for labels; 0: labels come with their events alone.
+        now_ms: milliseconds since the epoch.
+        references: fetches pictures that are stored elsewhere.
 
     Raises:
         VocabularyError: a canary is not a class.
@@ -125,21 +139,41 @@ def make_processor(
             vocabulary=vocabulary.hash,
         ),
     )
+    reader = Reader(
+        encoder,
+        names,
+        reject_unknown_labels=config.reject_unknown_labels,
+        decoders=decoders,
+        metrics=metrics,
+        events=config.events,
+        references=references,
+    )
+    late = None
+    if waiting_partitions:
+        late = LateLabels(
+            parts.labels,
+            parts.scoring,
+            watching,
+            config=config.labels,
+            partitions=waiting_partitions,
+            fingerprint=fingerprint,
+            vocabulary=vocabulary.hash,
+            class_names=names,
+            check=reader.check_label,
+            times=reader.times,
+            slot=surroundings.slot,
+            metrics=metrics,
+            now_ms=now_ms,
+        )
     return Processor(
         parts,
-        reader=Reader(
-            encoder,
-            names,
-            reject_unknown_labels=config.reject_unknown_labels,
-            decoders=decoders,
-            metrics=metrics,
-            events=config.events,
-        ),
+        reader=reader,
         encoder=encoder,
-        explaining=Explaining(vocabulary, fingerprint, config.top_k),
+        explaining=Explaining(vocabulary, fingerprint, config.top_k, config.explain),
         limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
         foreign=Foreign(fingerprint=fingerprint, dimension=adapter.dimension, metrics=metrics),
         metrics=metrics,
         clock=clock,
         observer=observer,
+        late=late,
     )

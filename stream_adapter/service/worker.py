@@ -23,6 +23,7 @@ from stream_adapter.service.pipeline import Pipeline
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.transport.base import Partition, Sink, Source
 from stream_adapter.transport.changelog import Changelog, in_larger_portions
+from stream_adapter.transport.labels import LabelFeed
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,8 @@ _BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
 _POLL_WHILE_IDLE_S = 0.1
 _LAG_EVERY_S = 1.0
+_LABELS_UNDER_WAY = 2
+_LABELS_EVERY_S = 1.0  # also without labels: what waited too long is let go of
 # Changes that are taken in at once while the anchors are read back.
 RESTORED_AT_ONCE = 10_000
 
@@ -46,6 +49,7 @@ class Worker:
     Args:
         metrics: stage "commit", lag, readiness; public, for whoever runs the worker in its own process.
         health: told of progress and readiness.
+        labels: labels that come apart from their events, where the transport brings any.
         outage: told of a transport that does not answer.
         snapshots: the state on the disk, where it is kept.
         drain_s: seconds to finish and commit what is under way when it stops.
@@ -64,6 +68,7 @@ class Worker:
         metrics: Metrics,
         health: Health,
         drain_s: float,
+        labels: LabelFeed | None = None,
         outage: Outage | None = None,
         snapshots: Snapshots | None = None,
         supervise: Callable[[], None] = lambda: None,
@@ -71,6 +76,8 @@ class Worker:
     ) -> None:
         self._source = source
         self._changelog = changelog
+        self._labels = labels
+        self._labels_due_at = float("-inf")
         self._processor = processor
         self._batcher = batcher
         self.metrics = metrics
@@ -84,6 +91,7 @@ class Worker:
             processor=processor,
             metrics=metrics,
             progress=health.progress,
+            took=batcher.took,
             poll=self._poll_nothing,
             clock=clock,
         )
@@ -120,7 +128,9 @@ class Worker:
 
     @property
     def _finished(self) -> bool:
-        return self._source.exhausted and not self._pipeline.batches and not len(self._batcher)
+        if not self._source.exhausted or self._pipeline.batches or len(self._batcher):
+            return False
+        return self._labels is None or (self._labels.exhausted and not self._pipeline.labels)
 
     def restore(self) -> None:
         """Read the anchors back and warm the model up: the first event is like any other.
@@ -170,6 +180,7 @@ class Worker:
                     self._hand_over()
                 self._pipeline.commit_finished()
                 self._follow_changelog()
+                self._follow_labels()
         except Unreachable as error:
             trouble = str(error)
             time.sleep(_POLL_WHILE_IDLE_S)
@@ -231,6 +242,21 @@ class Worker:
         changes = self._changelog.poll()
         if changes or not len(self._pipeline):
             self._pipeline.follow(changes, self._owned, self._changelog.positions)
+
+    def _follow_labels(self) -> None:
+        """Between batches: apply the labels of the events that belong to this worker."""
+        if self._labels is None or self._pipeline.leaving or self._pipeline.labels >= _LABELS_UNDER_WAY:
+            return
+        inputs = {at.number: at for at in self._assigned}
+        count = self._source.partition_count
+        places = {
+            number: inputs[number % count] for number in range(self._labels.partitions) if number % count in inputs
+        }
+        self._labels.assign(frozenset(places))
+        arrivals = self._labels.poll()
+        if arrivals or self._clock() >= self._labels_due_at:
+            self._labels_due_at = self._clock() + _LABELS_EVERY_S
+            self._pipeline.apply_labels(arrivals, places, self._owned)
 
     def _drain(self) -> None:
         """Finish and commit what is under way; records that were only read are left for the next owner."""

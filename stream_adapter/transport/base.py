@@ -53,12 +53,13 @@ class OutRecord:
     """One record to be written to an output.
 
     Attributes:
-        channel: the output's role: "predictions", "anchors", "dead_letters" or "drift"; the transport maps roles to
-            topics or files.
+        channel: the output's role: "predictions", "anchors", "dead_letters", "drift", "waiting" or, from beside a
+            worker, "labels"; the transport maps roles to topics or files.
         value: the payload; None deletes the key in a compacted output.
         timestamp_ms: milliseconds since the epoch, or None for the time of writing.
         source: the input partition of the event that it comes from, None where no single event is behind it. An output
             whose partition moved to another worker must not be written here.
+        partition: of the output, where it is not left to the key.
     """
 
     channel: str
@@ -67,6 +68,7 @@ class OutRecord:
     headers: Headers = ()
     timestamp_ms: int | None = None
     source: Partition | None = None
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import ClassVar
 
 from pydantic import BaseModel
 
 from stream_adapter.transport.base import Commit, Headers, OutRecord, Partition, Record
 from stream_adapter.transport.changelog import Change, change_of
+from stream_adapter.transport.labels import SingleLabelFeed
 from stream_adapter.transport.single_log import SingleLog
 from stream_adapter.transport.transport import Progress, Role
 
@@ -235,6 +237,13 @@ class MemoryTransport:
     def open_changelog(self, writer: str) -> MemoryChangelog:
         """The anchors that were written to the sink."""
         return MemoryChangelog(sink=self.sink, writer=writer)
+
+    def open_labels(self) -> SingleLabelFeed:
+        """What was written to the channels `labels` and `waiting` of the sink."""
+        return SingleLabelFeed(
+            lambda start: islice(self._written("waiting"), start, None),
+            lambda start: islice(self._written("labels"), start, None),
+        )
 
     def open_log(self, role: Role, reader: str | None = None) -> SingleLog:
         """What was added to the source, or written to the sink."""

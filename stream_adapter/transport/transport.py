@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from stream_adapter.transport.base import OutRecord, Record, Sink, Source
 from stream_adapter.transport.changelog import Changelog
+from stream_adapter.transport.labels import LabelFeed
 
-Role = Literal["images", "predictions", "anchors", "dead_letters", "drift"]
+Role = Literal["images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting"]
 """What records are for: the input, or one of the channels of an `OutRecord`."""
 
 
@@ -113,6 +114,15 @@ class Transport(Protocol):
 
         Raises:
             TransportError: it cannot be opened.
+        """
+
+    def open_labels(self) -> LabelFeed | None:
+        """Labels that come apart from their events; None where this transport brings none.
+
+        Where it does, its sink takes the channel `waiting`, and `write` the channel `labels`, too.
+
+        Raises:
+            TransportError: they cannot be opened.
         """
 
     def open_log(self, role: Role, reader: str | None = None) -> Log:

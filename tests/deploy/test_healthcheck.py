@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
-from stream_adapter.service.http import HttpServer, build_app
+from stream_adapter.service.web.server import HttpServer, build_app
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "container" / "healthcheck.py"
 

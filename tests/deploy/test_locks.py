@@ -24,7 +24,9 @@ def locked(*names: str) -> dict[str, str]:
 
 def direct() -> list[Requirement]:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    return [Requirement(line) for line in document["project"]["dependencies"]]
+    project, extras = document["project"], document["project"]["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["worker"], *extras["page"]]
+    return [requirement for line in lines if (requirement := Requirement(line)).name != project["name"]]
 
 
 @pytest.mark.parametrize("variant", ["cpu", "cuda"])

@@ -21,11 +21,11 @@ from cloudevents.v1.kafka import from_binary as from_binary1
 from cloudevents.v1.kafka import to_binary as to_binary1
 from cloudevents.v1.kafka import to_structured as to_structured1
 
-from stream_adapter.events import parse_image_event
+from stream_adapter.events import parse_image_event, prediction_record
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from tests.events.test_cloudevents import TRACE, WRITTEN_MS, binary
 from tests.events.test_drift import EVENT as DRIFT
-from tests.events.test_prediction import PREDICTION
+from tests.events.test_prediction import DOCUMENT
 
 ROOT = Path(__file__).parents[2]
 JAVASCRIPT = ROOT / "tests/events/javascript"
@@ -40,7 +40,7 @@ ATTRIBUTES = {
     "traceparent": TRACE,
     "partitionkey": "k",
 }
-PREDICTED = PREDICTION.to_record(parse_image_event(binary(ce_traceparent=TRACE)))
+PREDICTED = prediction_record(parse_image_event(binary(ce_traceparent=TRACE)), DOCUMENT)
 
 
 def record(headers: dict[str, bytes], value: bytes) -> Record:

@@ -30,7 +30,7 @@ class Cluster:
 
     def __init__(self, bootstrap_servers: str, *, partitions: int = 2) -> None:
         unique = uuid.uuid4().hex[:8]
-        roles = ("images", "predictions", "anchors", "dead_letters", "drift")
+        roles = ("images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting")
         self.config = KafkaConfig(
             bootstrap_servers=bootstrap_servers,
             topics=KafkaTopics(**{role: f"{role}-{unique}" for role in roles}),

@@ -357,8 +357,8 @@ def test_an_observer_sees_each_batch_with_what_was_said() -> None:
     observer = Onlooker()
     run(make_processor(observer=observer), picture("cat", 1), picture("no picture", 2), picture("dog", 3, "dog"))
     ((events, pictures, shown),) = observer.batches
-    assert [event.id for event in events] == [one.event_id for one in shown] == ["1", "3"]
-    assert [one.top[0].label for one in shown] == ["cat", "dog"]
+    assert [event.id for event in events] == [one["event"]["id"] for one in shown] == ["1", "3"]
+    assert [one["top"][0]["label"] for one in shown] == ["cat", "dog"]
     assert all(one.shape == (D,) for one in pictures)
 
 

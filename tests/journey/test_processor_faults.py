@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_adapter.events import Prediction
+from stream_adapter.events import ImageEvent, prediction_record
+from stream_adapter.journey import explaining
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Partition
 from tests.fakes import make_processor, picture, vectors_of
@@ -38,7 +39,7 @@ def test_an_event_at_which_the_learner_fails_is_a_dead_letter_and_the_rest_goes_
     assert reasons["__connect.errors.stage"].decode() == stage
     assert reasons["__connect.errors.exception.class.name"] == b"builtins.ZeroDivisionError"
     assert [one["event"]["id"] for one in predictions(outcome)] == ["0", "1", "2", "4", "5"]
-    assert [one.event_id for one in observer.batches[0][2]] == ["0", "1", "2", "4", "5"]
+    assert [one["event"]["id"] for one in observer.batches[0][2]] == ["0", "1", "2", "4", "5"]
     taught = {dict(one.headers)["event_id"] for one in outputs(outcome, "anchors")}
     assert taught == {b"0", b"1", b"2", b"4", b"5"}
     assert {anchor.origin.event_id for anchor in processor.adapter.anchors()} == {"0", "1", "2", "4", "5"}
@@ -63,14 +64,13 @@ def test_a_learner_that_fails_at_everything_ends_the_worker_and_nothing_is_lost(
 def test_an_event_that_cannot_be_written_is_a_dead_letter_and_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = Metrics()
     processor = make_processor(metrics=metrics)
-    to_record = Prediction.to_record
 
-    def refuse(prediction: Prediction, *more: Any) -> Any:
-        if prediction.event_id == "2":
+    def refuse(event: ImageEvent, *more: Any) -> Any:
+        if event.id == "2":
             raise ValueError("out of range float values are not JSON compliant")
-        return to_record(prediction, *more)
+        return prediction_record(event, *more)
 
-    monkeypatch.setattr(Prediction, "to_record", refuse)
+    monkeypatch.setattr(explaining, "prediction_record", refuse)
     outcome = run(processor, *(picture("cat", number, "cat") for number in range(4)))
     assert outcome.refused == ((Partition("images", 0), "explain"),)
     assert [one["event"]["id"] for one in predictions(outcome)] == ["0", "1", "3"]

@@ -127,6 +127,16 @@ def no_evidence(worker: Worker) -> None:
     worker.metrics.drift_enough.labels(kind="harm", group="overall").set(0)
 
 
+def asked(answered: int, busy: int) -> Trouble:
+    """So many requests for predictions at every step."""
+
+    def ask(worker: Worker) -> None:
+        worker.metrics.http_predictions.labels(outcome="answered").inc(answered)
+        worker.metrics.http_predictions.labels(outcome="busy").inc(busy)
+
+    return each(ask)
+
+
 def failed_snapshot(worker: Worker) -> None:
     worker.metrics.snapshots.labels(outcome="failed").inc()
 
@@ -191,6 +201,7 @@ FIRES: dict[str, Case] = {
     "StreamAdapterAnchorsDiverged": Case(40, together(QUIET_LABELS, first(other_digest))),
     "StreamAdapterLearnerStale": Case(35, between(10, 99, first(put("learns", False)))),
     "StreamAdapterIndexRecallLow": Case(50, between(10, 99, first(recall(0.85)))),
+    "StreamAdapterPredictionsBusy": Case(40, between(5, 99, asked(90, 10), asked(0, 0))),
     "StreamAdapterSnapshotsFailing": Case(
         30, together(between(0, 99, first(put("disk", False))), every(5, 5, 99, first(failed_snapshot)))
     ),
@@ -270,6 +281,7 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterLearnerStale": Case(40, between(10, 22, first(put("learns", False)), first(put("learns", True)))),
     "StreamAdapterIndexRecallLow": Case(60, between(10, 30, first(recall(0.85)))),
     # One fails, the next one comes.
+    "StreamAdapterPredictionsBusy": Case(40, together(between(0, 99, asked(97, 3)), at(20, asked(0, 300)))),
     "StreamAdapterSnapshotsFailing": Case(
         40,
         together(at(10, first(failed_snapshot)), between(6, 14, first(put("disk", False)), first(put("disk", True)))),

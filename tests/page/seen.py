@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_adapter.events import ClassScore, ImageEvent, Neighbour, Prediction, Versions
+from stream_adapter.events import ImageEvent, PredictionDocument
 from stream_adapter.page.sampling import Seen
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.memory import IMAGES
@@ -14,23 +14,26 @@ def event(id: str = "1", label: str | None = None) -> ImageEvent:
     return ImageEvent("/test", id, 0, "image/jpeg", b"", label, None, Record(IMAGES, 0, 0, None, b""))
 
 
-def prediction(id: str = "1", **changes: Any) -> Prediction:
-    """Zero-shot says cat, the adapted model dog, moved by two of three anchors; `changes` to its attributes."""
-    attributes: dict[str, Any] = {
-        "event_source": "/test",
-        "event_id": id,
-        "event_time_ms": 0,
-        "top": (ClassScore("dog", 0.7, 0.2, "labelled", 1.0), ClassScore("cat", 0.3, 0.8, "labelled", 1.0)),
+def score(label: str, adapted: float, zero_shot: float, kind: str = "labelled") -> dict[str, Any]:
+    return {"label": label, "adapted": adapted, "zero_shot": zero_shot, "kind": kind, "presence": 1.0}
+
+
+def prediction(id: str = "1", **changes: Any) -> PredictionDocument:
+    """Zero-shot says cat, the adapted model dog, moved by two of three anchors; `changes` to its members."""
+    near = (("a", "dog", 0.93), ("b", "cat", 0.9), ("c", "dog", 0.8))
+    return {
+        "event": {"source": "/test", "id": id, "time": "1970-01-01T00:00:00.000Z"},
+        "top": [score("dog", 0.7, 0.2), score("cat", 0.3, 0.8)],
         "zero_shot_label": "cat",
         "label": None,
         "gate": 0.8,
-        "anchors": (Neighbour("a" * 32, "dog", 0.93), Neighbour("b" * 32, "cat", 0.9), Neighbour("c" * 32, "dog", 0.8)),
+        "anchors": [{"id": letter * 32, "label": label, "cosine": cosine} for letter, label, cosine in near],
         "top_has_anchors": True,
         "novelty": 0.1,
-        "versions": Versions("encoder", "vocabulary", "adapter"),
+        "versions": {"encoder": "encoder", "vocabulary": "vocabulary", "adapter": "adapter"},
         "timings_ms": {"encode": 1.0},
+        **changes,
     }
-    return Prediction(**{**attributes, **changes})
 
 
 def seen(id: str = "1", side: int = 224, **changes: Any) -> Seen:

@@ -20,7 +20,7 @@ from stream_adapter.page.page import Facts, Page
 from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
 from stream_adapter.service.health import Health
-from stream_adapter.service.http import HttpServer, build_app
+from stream_adapter.service.web.server import HttpServer, build_app
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.memory import IMAGES
 from tests.fakes import CANARY, CLASSES, make_processor

@@ -1,6 +1,5 @@
-from stream_adapter.events import ClassScore
 from stream_adapter.page.explaining import explain
-from tests.page.seen import prediction
+from tests.page.seen import prediction, score
 
 
 def test_an_answer_that_was_moved() -> None:
@@ -15,12 +14,12 @@ def test_an_answer_that_both_give() -> None:
         explain(prediction(zero_shot_label="dog"))[0]
         == "Both say “dog”; what was learned raised it from 20.0 % to 70.0 %."
     )
-    same = prediction(zero_shot_label="dog", top=(ClassScore("dog", 0.9, 0.901, "labelled", 1.0),))
+    same = prediction(zero_shot_label="dog", top=[score("dog", 0.9, 0.901)])
     assert explain(same)[0] == "Zero-shot and the adapted model agree on “dog” at 90.0 %."
 
 
 def test_without_anchors_or_far_from_them() -> None:
-    assert explain(prediction(anchors=(), gate=0.0))[:2] == [
+    assert explain(prediction(anchors=[], gate=0.0))[:2] == [
         "Zero-shot says “cat”; the traffic moved the answer to “dog”: 20.0 % without it, 70.0 % with it.",
         "There is no anchor yet: where pictures without labels lie is all that could move it.",
     ]
@@ -40,7 +39,7 @@ def test_a_label_judges_both_models() -> None:
 
 
 def test_a_class_without_anchors() -> None:
-    said = explain(prediction(top=(ClassScore("yak", 0.9, 0.4, "present", 1.0),), top_has_anchors=False))
+    said = explain(prediction(top=[score("yak", 0.9, 0.4, "present")], top_has_anchors=False))
     assert said[1].startswith("“yak” has no anchors (present): labels move the classes around it")
     assert said[1].endswith("The nearest anchor is “dog” at cosine 0.93.")
 

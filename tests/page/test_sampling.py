@@ -76,9 +76,9 @@ def test_labelled_and_moved_events_are_looked_for_and_said_to_be() -> None:
         clock.now_s += 1.0
         sampler.on_batch(events, pictures, predictions)
         found += drained(sampler)
-    assert {one.prediction.event_id for one in found if one.picked == "labelled"} == {"17"}
-    assert {one.prediction.event_id for one in found if one.picked == "moved"} == {"31"}
-    assert all(one.anchor_id == event(one.prediction.event_id).anchor_id for one in found)
+    assert {one.prediction["event"]["id"] for one in found if one.picked == "labelled"} == {"17"}
+    assert {one.prediction["event"]["id"] for one in found if one.picked == "moved"} == {"31"}
+    assert all(one.anchor_id == event(one.prediction["event"]["id"]).anchor_id for one in found)
 
 
 def test_two_threads_hand_over_without_a_loss() -> None:

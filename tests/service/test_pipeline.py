@@ -106,6 +106,7 @@ def held(batches: int) -> tuple[Held, Pipeline, MemorySink, FakeClock]:
         processor=processor,  # type: ignore[arg-type]
         metrics=Metrics(),
         progress=lambda: None,
+        took=lambda records, seconds: None,
         poll=lambda: None,
         clock=clock,
     )

@@ -22,6 +22,8 @@ class Origin:
         topic: where it was read.
         partition: the partition there.
         offset: the offset there.
+        annotator: who labelled it, where that is known.
+        reference: where its picture is stored, if it said so.
     """
 
     event_source: str = ""
@@ -29,6 +31,8 @@ class Origin:
     topic: str = ""
     partition: int = 0
     offset: int = 0
+    annotator: str = ""
+    reference: str = ""
 
 
 class Stamp(NamedTuple):
@@ -93,7 +97,7 @@ def check_vectors(vectors: NDArray[np.float32], dimension: int, name: Callable[[
     """
     if vectors.ndim != 2 or vectors.shape[1] != dimension:
         raise AnchorError(f"vectors have shape {vectors.shape}, expected (n, {dimension}): another encoder's?")
-    norms = np.linalg.norm(vectors, axis=1)  # (n,); not finite where the vector is not
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))  # (n,); not finite where the vector is not
     wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))
     if wrong.size:
         first = int(wrong[0])
@@ -106,8 +110,8 @@ def check_vectors(vectors: NDArray[np.float32], dimension: int, name: Callable[[
 def as_stored(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
     """Round unit vectors to what float16 can carry, so that a changelog in float16 loses nothing.
 
-    The original and its float16 form end as the same bits. So does a stored vector that is given again, if it is as
-    long and dense as CLIP's: renormalising moves no component by half a float16 step.
+    The original, its float16 form and the stored vector end as the same bits. A few short vectors would not, as
+    renormalising moves a number of theirs by half a float16 step: they are left as float16 has them.
 
     Args:
         vectors: float32 (n, d), unit.
@@ -118,7 +122,10 @@ def as_stored(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArra
     halves = vectors.astype(np.float16)  # (n, d)
     # In float64, so that a row's last bits do not depend on what it is batched with.
     wide = halves.astype(np.float64)
-    stored: NDArray[np.float32] = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    wide /= np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
+    stored = wide.astype(np.float32)
+    moved = (stored.astype(np.float16) != halves).any(axis=1)
+    stored[moved] = halves[moved]
     return stored, halves
 
 

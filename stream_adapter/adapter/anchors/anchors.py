@@ -1,6 +1,6 @@
 """All anchors of a process: kept, weighed, pruned and searched; the one truth for every learner beside it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, nothin
 from stream_adapter.adapter.anchors.net_changes import NetChanges
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.anchors.pruning import Pruner
-from stream_adapter.adapter.anchors.records import Displaced, TakeIn
+from stream_adapter.adapter.anchors.records import Displaced, TakeIn, hash_of
 from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.anchors.state import AnchorsCopy, restored_store, unconfirmed_of
 from stream_adapter.adapter.anchors.store import AnchorStore
@@ -21,6 +21,9 @@ from stream_adapter.adapter.anchors.weights import AnchorWeights, Directions, We
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.config import AnchorsConfig
+
+# Anchors for which memory is reserved, though not used, at once: growing a store copies it, in the middle of a stream.
+_MOST_AT_ONCE = 100_000
 
 
 class Columns(NamedTuple):
@@ -57,14 +60,19 @@ class Anchors:
 
     def __init__(self, classes: Classes, canaries: Sequence[str], config: AnchorsConfig, seed: int = 0) -> None:
         self._classes = classes
-        self._canaries = frozenset(canaries)
+        self._canaries: frozenset[str] = frozenset(canaries)
         self._config = config
         self._seed = seed
         self._asked: tuple[NDArray[np.float32], int, Neighbours] | None = None
-        self._use(AnchorStore(classes.names, classes.dimension))
+        self._use(AnchorStore(classes.names, classes.dimension, min(config.budget, _MOST_AT_ONCE)))
 
     def __len__(self) -> int:
         return len(self._store)
+
+    @property
+    def canaries(self) -> frozenset[str]:
+        """Class names whose anchors are not taken in."""
+        return self._canaries
 
     @property
     def vectors(self) -> NDArray[np.float32]:
@@ -185,28 +193,33 @@ class Anchors:
         """Weigh all anchors in other directions, as the learner that measures the traffic finds them."""
         self._weights.set_directions(directions)
 
-    def homeless(self, classes: Classes, renamed: Mapping[str, str]) -> list[str]:
-        """Ids of anchors whose class is not in another vocabulary; arguments as for `set_classes`."""
-        now = {renamed.get(name, name) for name in self._classes.names} & (set(classes.names) - self._canaries)
-        names = np.array([renamed.get(name, name) in now for name in self._classes.names], np.bool_)  # (C before,)
-        lost = np.flatnonzero(~names[self._store.classes])
+    def homeless(self, classes: Classes, renamed: Mapping[str, str], canaries: Collection[str]) -> list[str]:
+        """Ids of anchors that have no class in another vocabulary; arguments as for `set_classes`."""
+        learnable = set(classes.names) - set(canaries)
+        known = np.array([renamed.get(name, name) in learnable for name in self._classes.names], np.bool_)
+        lost = np.flatnonzero(~known[self._store.classes])
         return [self._store.ids[slot] for slot in lost.tolist()]
 
-    def set_classes(self, classes: Classes, renamed: Mapping[str, str]) -> None:
+    def set_classes(self, classes: Classes, renamed: Mapping[str, str], canaries: Collection[str]) -> None:
         """Go over to another vocabulary, in which all anchors have a class.
 
         Args:
             classes: the vocabulary from now on.
             renamed: former name to new name, of classes that are called otherwise now, or merged into another one.
+            canaries: class names whose anchors are not taken in from now on.
 
         Raises:
             KeyError: an anchor's class is not in it, see `homeless`.
         """
-        self._store.set_classes(classes.names, renamed)
-        self._classes = classes
+        used = np.flatnonzero(self._store.counts)
+        to = self._store.set_classes(classes.names, renamed)
+        self._classes, self._canaries = classes, frozenset(canaries)
         self._pruner = Pruner(self._store, self._weights, classes, self._config)
         self._store.doubt[:] = np.nan
-        self._weights.set_directions(self._weights.directions)  # merged classes crowd each other
+        if len(np.unique(to[used])) < len(used):  # merged classes crowd each other
+            self._weights.set_directions(self._weights.directions)
+        else:
+            self._weights.set_classes(to)
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""
@@ -240,7 +253,8 @@ class Anchors:
         """
         unconfirmed, settled = unconfirmed_of(arrays, self._classes.dimension)
         directions = self._weights.directions
-        self._use(restored_store(arrays, self._classes.names, self._classes.dimension, self._canaries))
+        of, capacity = self._classes, min(self._config.budget, _MOST_AT_ONCE)
+        self._use(restored_store(arrays, of.names, of.dimension, self._canaries, capacity))
         self._weights.set_directions(directions)
         self.remove(unconfirmed)
         self.put(settled)
@@ -256,15 +270,24 @@ class Anchors:
         if not anchors:
             return
         stored, halves = as_stored(checked_vectors(anchors, self._classes.dimension))
-        for index, anchor in enumerate(anchors):
-            if anchor.label in self._canaries:
-                changes.ignored(anchor.anchor_id, "canary")
-            elif not self._store.knows(anchor.label):
-                changes.ignored(anchor.anchor_id, "unknown label")
-            else:
-                changes.offered(anchor, to(anchor, stored[index], halves[index]))
+        learnable = [index for index, anchor in enumerate(anchors) if self._is_learnable(anchor, changes)]
+        offered, shapes = [anchors[index] for index in learnable], [hash_of(halves[index]) for index in learnable]
+        if self._store.is_new(offered, shapes):
+            changes.added(offered, self._store.extend(offered, stored[learnable], shapes))
+        else:
+            for index, anchor, shape in zip(learnable, offered, shapes, strict=True):
+                changes.offered(anchor, to(anchor, stored[index], shape))
         # Of those that came and went within the call no weight was ever counted.
         self._weights.update(list(changes.gone), self._store.slots_of(np.array(changes.new, np.int64)))
+
+    def _is_learnable(self, anchor: Anchor, changes: NetChanges) -> bool:
+        if anchor.label in self._canaries:
+            changes.ignored(anchor.anchor_id, "canary")
+        elif not self._store.knows(anchor.label):
+            changes.ignored(anchor.anchor_id, "unknown label")
+        else:
+            return True
+        return False
 
     def _settled(self, changes: NetChanges) -> Change:
         gone = self._columns_of(changes.gone)

@@ -24,7 +24,7 @@ class AnchorColumns:
     Attributes:
         ids: n different ids.
         labels: n class names.
-        vectors: float16 or float32 (n, d): as the wire carries them, or as they are stored.
+        vectors: float32 (n, d), or float16 as wire and file carry them, which loses nothing: see `as_stored`.
         times: int64 (n,), event times in milliseconds.
         origins: n origins.
     """
@@ -36,12 +36,12 @@ class AnchorColumns:
     origins: Sequence[Origin]
 
     @classmethod
-    def of(cls, anchors: Sequence[Anchor], dimension: int) -> "AnchorColumns":
-        """The columns of these anchors, with their float32 vectors."""
+    def of(cls, anchors: Sequence[Anchor], vectors: NDArray[np.float32]) -> "AnchorColumns":
+        """The columns of these anchors, with vectors float32 (n, d)."""
         return cls(
             ids=[anchor.anchor_id for anchor in anchors],
             labels=[anchor.label for anchor in anchors],
-            vectors=np.array([anchor.vector for anchor in anchors], np.float32).reshape(-1, dimension),
+            vectors=vectors,
             times=np.array([anchor.event_time_ms for anchor in anchors], np.int64),
             origins=[anchor.origin for anchor in anchors],
         )
@@ -55,7 +55,7 @@ class AnchorColumns:
     def arrays(self, name: str) -> dict[str, NDArray[np.generic]]:
         """Arrays whose names begin with `name.`, see `from_arrays`."""
         return {
-            f"{name}.vectors": self.vectors,
+            f"{name}.vectors": self.vectors.astype(np.float16),
             f"{name}.times": self.times,
             f"{name}.partitions": np.array([origin.partition for origin in self.origins], np.int64),
             f"{name}.offsets": np.array([origin.offset for origin in self.origins], np.int64),
@@ -64,6 +64,8 @@ class AnchorColumns:
             **pack_repeated(f"{name}.sources", [origin.event_source for origin in self.origins]),
             **pack_strings(f"{name}.event_ids", [origin.event_id for origin in self.origins]),
             **pack_repeated(f"{name}.topics", [origin.topic for origin in self.origins]),
+            **pack_repeated(f"{name}.annotators", [origin.annotator for origin in self.origins]),
+            **pack_repeated(f"{name}.references", [origin.reference for origin in self.origins]),
         }
 
     @classmethod
@@ -73,7 +75,7 @@ class AnchorColumns:
         Raises:
             ValueError: an array is missing, of another type or length, or an id is there twice.
         """
-        vectors = array_of(arrays, f"{name}.vectors", np.float16, np.float32, dimensions=2)
+        vectors = array_of(arrays, f"{name}.vectors", np.float16, dimensions=2)
         times = array_of(arrays, f"{name}.times", np.int64)
         origins = [
             unpack_repeated(f"{name}.sources", arrays),
@@ -81,6 +83,8 @@ class AnchorColumns:
             unpack_repeated(f"{name}.topics", arrays),
             array_of(arrays, f"{name}.partitions", np.int64).tolist(),
             array_of(arrays, f"{name}.offsets", np.int64).tolist(),
+            unpack_repeated(f"{name}.annotators", arrays),
+            unpack_repeated(f"{name}.references", arrays),
         ]
         ids, labels = unpack_strings(f"{name}.ids", arrays), unpack_repeated(f"{name}.labels", arrays)
         lengths = {len(column) for column in (ids, labels, vectors, times, *origins)}

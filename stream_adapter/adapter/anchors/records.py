@@ -1,14 +1,14 @@
-"""What the store says and hands out: what became of an offer, what left, and all its columns."""
+"""What the store says and hands out: what became of an offer and what left."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.anchor import Anchor, Origin
+from stream_adapter.adapter.anchors.anchor import Anchor
 
 DIGEST_BYTES = 16
 
@@ -21,7 +21,7 @@ class Displaced:
     anchor: Anchor
     class_index: int
     crowding: float
-    projected: NDArray[np.float32]
+    placed: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +42,14 @@ class Offer:
 
 
 # `AnchorStore.offer` and `AnchorStore.put`.
-TakeIn = Callable[[Anchor, NDArray[np.float32], NDArray[np.float16]], Offer]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class StoreColumns:
-    """n anchors of one moment, by column, without their vectors.
-
-    Attributes:
-        ids: n different ids.
-        labels: n class names.
-        times: int64 (n,), event times in milliseconds.
-        rows: int64 (n,), row ids.
-        origins: n origins.
-        shapes: n digests of the float16 vectors, `DIGEST_BYTES` each.
-        next_row: the next row id.
-        digest: hex digest of all anchors.
-    """
-
-    ids: Sequence[str]
-    labels: Sequence[str]
-    times: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    origins: Sequence[Origin]
-    shapes: Sequence[bytes]
-    next_row: int
-    digest: str
+TakeIn = Callable[[Anchor, NDArray[np.float32], bytes], Offer]
 
 
 def member_of(anchor_id: str, label: str, shape: bytes, event_time_ms: int) -> int:
     """One anchor's summand in the digest; sums do not depend on their order and can be taken back."""
-    return int.from_bytes(hash_of("\0".join((anchor_id, label, shape.hex(), str(event_time_ms))).encode()), "big")
+    return int.from_bytes(hash_of(f"{anchor_id}\0{label}\0{event_time_ms}\0".encode() + shape), "big")
 
 
-def hash_of(content: bytes) -> bytes:
+def hash_of(content: bytes | NDArray[np.float16]) -> bytes:
     """What a float16 vector is recognised by."""
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchor import Anchor, as_stored, check_vectors
 from stream_adapter.adapter.anchors.columns import AnchorColumns
-from stream_adapter.adapter.anchors.records import DIGEST_BYTES, StoreColumns, hash_of
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.packing import Arrays, array_of, pack_strings, unpack_strings
 from stream_adapter.errors import AnchorError, SnapshotError
 
-# Rows that are converted at a time: their float64 form (16 MB at d = 512) should stay in the cache.
-_ROWS_AT_ONCE = 4_096
+# Rows that are converted at a time: their float64 form (2 MB at d = 512) should stay in the cache.
+_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,35 +26,30 @@ class AnchorsState:
 
     Attributes:
         learnable: the classes whose anchors were taken in.
-        vectors: float32 (n, d), as stored, in parts: what was copied in the background, and what came later.
-        columns: everything else.
+        columns: all anchors, in float32.
+        rows: int64 (n,), their row ids: the order in which they came.
+        digest: hex digest of all of them.
         unconfirmed: anchors that are to be changed after a restore: to what, or to nothing.
     """
 
     learnable: Sequence[str]
-    vectors: Sequence[NDArray[np.float32]]
-    columns: StoreColumns
+    columns: AnchorColumns
+    rows: NDArray[np.int64]
+    digest: str
     unconfirmed: Mapping[str, Anchor | None]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The state as arrays, for `Anchors.restore`; any thread may call it."""
-        of = self.columns
-        vectors = np.concatenate(self.vectors)  # (n, d)
-        halves, shapes = vectors.astype(np.float16), b"".join(of.shapes)
-        # Float16 is half the size, and gives back the same bits but for some short vectors (at d = 16, 1 of 600):
-        # renormalising moved a number by more than half a float16 step.
-        lossless = b"".join(hash_of(row.tobytes()) for row in halves) == shapes
-        columns = AnchorColumns(of.ids, of.labels, halves if lossless else vectors, of.times, of.origins)
         settled = [anchor for anchor in self.unconfirmed.values() if anchor is not None]
+        dimension = self.columns.vectors.shape[1]
+        vectors = np.array([anchor.vector for anchor in settled], np.float32).reshape(-1, dimension)
         return {
-            **columns.arrays("store"),
-            "store.rows": of.rows,
-            "store.next_row": np.array([of.next_row], np.int64),
-            "store.shapes": np.frombuffer(shapes, np.uint8).reshape(-1, DIGEST_BYTES),
-            "store.digest": np.frombuffer(bytes.fromhex(of.digest), np.uint8),
+            **self.columns.arrays("store"),
+            "store.rows": self.rows,
+            "store.digest": np.frombuffer(bytes.fromhex(self.digest), np.uint8),
             **pack_strings("learnable", self.learnable),
             **pack_strings("unconfirmed", list(self.unconfirmed)),
-            **AnchorColumns.of(settled, vectors.shape[1]).arrays("settled"),
+            **AnchorColumns.of(settled, vectors).arrays("settled"),
         }
 
 
@@ -96,16 +90,19 @@ class AnchorsCopy:
         vectors = self._vectors[:known]
         moved = np.flatnonzero(store.rows[:known] != self._rows[:known])
         vectors[moved] = store.vectors[moved]
+        if len(store) > known:
+            vectors = np.concatenate([vectors, store.vectors[known:]])
         return AnchorsState(
             learnable=_learnable(store.class_names, self._canaries),
-            vectors=(vectors, store.vectors[known:].copy()),
-            columns=store.columns,
+            columns=store.columns(vectors),
+            rows=store.rows.copy(),
+            digest=store.digest,
             unconfirmed=dict(unconfirmed or {}),
         )
 
 
 def restored_store(
-    arrays: Arrays, class_names: Sequence[str], dimension: int, canaries: Collection[str]
+    arrays: Arrays, class_names: Sequence[str], dimension: int, canaries: Collection[str], capacity: int = 0
 ) -> AnchorStore:
     """The store that `AnchorsState.arrays` came from: the same anchors under the same row ids, the same digest.
 
@@ -114,6 +111,7 @@ def restored_store(
         class_names: the vocabulary now.
         dimension: d.
         canaries: classes that are not learned now.
+        capacity: see `AnchorStore`.
 
     Raises:
         SnapshotError: the arrays do not fit together, or not to the vocabulary: anchors of a class that was not known
@@ -122,16 +120,12 @@ def restored_store(
     try:
         _check_learnable(unpack_strings("learnable", arrays), _learnable(class_names, canaries))
         columns = AnchorColumns.from_arrays("store", arrays)
-        rows, shapes = array_of(arrays, "store.rows", np.int64), _shapes(arrays, len(columns.ids))
-        next_row = int(array_of(arrays, "store.next_row", np.int64)[0])
+        rows = array_of(arrays, "store.rows", np.int64)
         digest = array_of(arrays, "store.digest", np.uint8).tobytes().hex()
-        if len(rows) != len(columns.ids) or len(np.unique(rows)) < len(rows):
+        if len(rows) != len(columns.ids) or len(np.unique(rows)) < len(rows) or rows.min(initial=0) < 0:
             raise ValueError("row ids are not one for each anchor")
-        if rows.size and not 0 <= rows.min() <= rows.max() < next_row:
-            raise ValueError(f"row ids are not all below {next_row}")
-        rest = StoreColumns(columns.ids, columns.labels, columns.times, rows, columns.origins, shapes, next_row, digest)
-        store = AnchorStore.of(class_names, _stored(columns.vectors, dimension), rest)
-    except (ValueError, KeyError, IndexError, AnchorError) as error:
+        store = AnchorStore.of(class_names, columns, _stored(columns.vectors, dimension), rows, capacity)
+    except (ValueError, KeyError, AnchorError) as error:
         raise SnapshotError(f"the saved anchors cannot be used: {error}") from error
     if store.digest != digest:
         raise SnapshotError("the saved anchors cannot be used: their digest is not the one that was saved with them")
@@ -152,23 +146,14 @@ def unconfirmed_of(arrays: Arrays, dimension: int) -> tuple[list[str], list[Anch
         raise SnapshotError(f"the saved anchors cannot be used: {error}") from error
 
 
-def _stored(vectors: NDArray[np.float16] | NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
+def _stored(halves: NDArray[np.float16], dimension: int) -> NDArray[np.float32]:
     """The vectors as they were stored: float32 (n, d)."""
-    stored = vectors.astype(np.float32)
+    stored = halves.astype(np.float32)
     check_vectors(stored, dimension, "saved anchor {}".format)
-    if vectors.dtype == np.float16:
-        for start in range(0, len(vectors), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            stored[part] = as_stored(stored[part])[0]
+    for start in range(0, len(halves), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        stored[part] = as_stored(stored[part])[0]
     return stored
-
-
-def _shapes(arrays: Arrays, size: int) -> list[bytes]:
-    shapes = array_of(arrays, "store.shapes", np.uint8, dimensions=2)
-    if shapes.shape != (size, DIGEST_BYTES):
-        raise ValueError(f"`store.shapes` has shape {shapes.shape}, expected ({size}, {DIGEST_BYTES})")
-    joined = shapes.tobytes()
-    return [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
 
 
 def _learnable(class_names: Sequence[str], canaries: Collection[str]) -> list[str]:

@@ -13,7 +13,7 @@ weights.
 Weights are a function of the set of anchors and of the directions alone.
 """
 
-from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -25,10 +25,9 @@ from stream_adapter.adapter.anchors.store import AnchorStore
 NEARNESS = 0.3
 """τ: two events whose square distance is below τ·v, two anchors of one class below 2τ·v, say partly the same."""
 
-# With more classes than that all anchors are sorted once, in place of a look through all for each class.
-_FEW_CLASSES = 32
 # Changes of weights that wait for whoever sums over anchors; more than that, and everything is summed anew.
 _MOST_CHANGES = 65_536
+_ROWS_AT_ONCE = 1_024
 
 
 class Directions(NamedTuple):
@@ -59,20 +58,27 @@ class WeightChanges(NamedTuple):
     changes: NDArray[np.float64]
 
 
-def closeness(one: NDArray[np.float32], others: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
-    """max(0, 1 − |y_i − y_j|² / reach): float32 (n, m), of projected vectors (n, k) and (m, k)."""
-    unit = np.float32(1.0 / reach)
-    near: NDArray[np.float32] = np.multiply(one, np.float32(2.0) * unit) @ others.T
-    near += (np.float32(1.0) - unit * np.einsum("nk,nk->n", one, one))[:, None]
-    near -= unit * np.einsum("mk,mk->m", others, others)
-    np.clip(near, 0.0, 1.0, out=near)
-    return near
+def placed(vectors: NDArray[np.float32], directions: Directions, nearness: float) -> NDArray[np.float32]:
+    """Vectors (n, d) in the directions, as `closeness` wants them: float32 (n, k + 2).
+
+    With y = P z / √(`nearness` · v) they are (y, |y|², 1): one product makes square distances of them.
+    """
+    y = vectors @ (directions.matrix * np.float32(1.0 / np.sqrt(nearness * directions.variance)))
+    return np.hstack([y, np.einsum("nk,nk->n", y, y)[:, None], np.ones((len(y), 1), np.float32)])
+
+
+def closeness(one: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """max(0, 1 − |y_i − y_j|²): float32 (n, m), of vectors that are `placed`, (n, k + 2) and (m, k + 2)."""
+    left = np.float32(2.0) * one
+    left[:, -2], left[:, -1] = -1.0, 1.0 - one[:, -2]
+    near = left @ others.T
+    return np.maximum(near, 0.0, out=near)
 
 
 class AnchorWeights:
     """Keeps the weights level with the store, by what each change of the store changes.
 
-    The store's column `crowding` holds the sum in the formula above, `projected` what P makes of the vectors.
+    The store's column `crowding` holds the sum in the formula above, `placed` what P makes of the vectors.
 
     Args:
         store: the anchors.
@@ -84,41 +90,43 @@ class AnchorWeights:
         self._log: list[WeightChanges] | None = None
         self._logged = 0
 
-    @property
-    def reach(self) -> float:
-        """Square distance in the directions from which on two anchors say nothing of each other."""
-        assert self.directions is not None
-        return 2.0 * NEARNESS * self.directions.variance
-
     def set_directions(self, directions: Directions | None) -> None:
         """Weigh all anchors anew."""
         self.directions = directions
         store, self._log = self._store, None
         store.crowding[:] = 1.0
-        width = 0 if directions is None else directions.matrix.shape[1]
-        store.set_projected(np.zeros((len(store), width), np.float32))
         if directions is None:
+            store.set_placed(np.zeros((len(store), 0), np.float32))
             return
-        store.projected[:] = store.vectors @ directions.matrix  # (n, d) @ (d, k) -> (n, k)
-        order = np.argsort(store.classes, kind="stable")
-        bounds = np.flatnonzero(np.diff(store.classes[order], prepend=-1, append=-1))
-        for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            slots = order[start:end]
-            projected = store.projected[slots]
-            near = closeness(projected, projected, self.reach)  # (m, m)
-            np.fill_diagonal(near, 1.0)
-            store.crowding[slots] = near.sum(axis=1, dtype=np.float64)
+        store.set_placed(self._placed(store.vectors))
+        for class_index in np.flatnonzero(store.counts).tolist():
+            slots = store.members(class_index)
+            of_class = store.placed[slots]
+            for start in range(0, len(slots), _ROWS_AT_ONCE):
+                part = slice(start, start + _ROWS_AT_ONCE)
+                near = closeness(of_class[part], of_class)
+                store.crowding[slots[part]] = np.maximum(near.sum(axis=1, dtype=np.float64), 1.0)
+
+    def set_classes(self, to: NDArray[np.int64]) -> None:
+        """Classes have other numbers: int64 (C before,), which one each former one is now; none were merged."""
+        if self._log is not None:
+            self._log = [WeightChanges(vectors, to[classes], changes) for vectors, classes, changes in self._log]
 
     def update(self, gone: list[Displaced], new: NDArray[np.int64]) -> None:
         """Anchors have left the store and others, in slots int64 (n,), have come since weights were last level."""
         store = self._store
-        self._leave(gone, new)
-        store.crowding[new] = 1.0
-        if self.directions is not None and new.size:
-            store.projected[new] = store.vectors[new] @ self.directions.matrix
-            for class_slots, older in self._beside(store.classes[new], new):
-                self._crowd(new[class_slots], older)
-        self._note(store.vectors[new], store.classes[new], 1.0 / store.crowding[new])
+        if gone:
+            crowding = np.array([one.crowding for one in gone])
+            self._note(np.stack([one.anchor.vector for one in gone]), _classes_of(gone), -1.0 / crowding)
+        if not new.size and (self.directions is None or not gone):
+            return
+        slots, changes = new, np.ones(len(new))
+        if self.directions is None:
+            store.crowding[new] = 1.0
+        else:
+            store.placed[new] = self._placed(store.vectors[new])
+            slots, changes = self._crowd(gone, new)
+        self._note(store.vectors[slots], store.classes[slots], changes)
 
     def drain(self) -> WeightChanges | None:
         """All changes since this was last called; None where there are too many: whoever sums begins anew."""
@@ -131,55 +139,40 @@ class AnchorWeights:
             )
         return WeightChanges(*(np.concatenate(column) for column in zip(*log, strict=True)))
 
-    def _leave(self, gone: list[Displaced], new: NDArray[np.int64]) -> None:
-        if not gone:
-            return
-        classes = np.array([one.class_index for one in gone], np.int64)
-        crowding = np.array([one.crowding for one in gone])
-        self._note(np.stack([one.anchor.vector for one in gone]), classes, -1.0 / crowding)
-        if self.directions is None:
-            return
-        projected = np.stack([one.projected for one in gone])  # (n, k)
-        for of_class, older in self._beside(classes, new):
-            near = closeness(projected[of_class], self._store.projected[older], self.reach)
-            self._change(older, -near.sum(axis=0, dtype=np.float64))
+    def _crowd(self, gone: list[Displaced], new: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Let anchors that came and went count beside those of their class.
 
-    def _beside(
-        self, classes: NDArray[np.int64], new: NDArray[np.int64]
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """By class: which of classes (n,) are it, and the slots of its anchors that are not new (m,)."""
+        Returns:
+            Slots whose weight has changed, and by how much; a new anchor had none before.
+        """
         store = self._store
-        is_old = np.ones(len(store), np.bool_)
-        is_old[new] = False
+        store.crowding[new] = np.inf
+        classes = np.concatenate([_classes_of(gone), store.classes[new]])
+        rows = np.concatenate([*(one.placed[None] for one in gone), store.placed[new]])
+        signs = np.repeat(np.float32([-1.0, 1.0]), [len(gone), len(new)])
+        slots = np.concatenate([np.full(len(gone), -1), new])
         order = np.argsort(classes, kind="stable")
-        known, starts = np.unique(classes[order], return_index=True)
-        groups = zip(known.tolist(), np.split(order, starts[1:]), strict=True)
-        if len(known) < _FEW_CLASSES:
-            for class_index, of_class in groups:
-                members = store.members(class_index)
-                yield of_class, members[is_old[members]]
-            return
-        old = np.flatnonzero(is_old)
-        old = old[np.argsort(store.classes[old], kind="stable")]
-        begins, ends = (np.searchsorted(store.classes[old], known, side) for side in ("left", "right"))
-        for (_, of_class), begin, end in zip(groups, begins.tolist(), ends.tolist(), strict=True):
-            yield of_class, old[begin:end]
+        bounds = np.flatnonzero(np.diff(classes[order], prepend=-1, append=-1)).tolist()
+        changed, changes = [], []
+        for start, end in pairwise(bounds):
+            of_class = order[start:end]
+            members = store.members(int(classes[of_class[0]]))
+            near = closeness(rows[of_class], store.placed[members])
+            came = slots[of_class] >= 0
+            before = store.crowding[members]
+            now = before + signs[of_class] @ near
+            now[~np.isfinite(before)] = 0.0
+            store.crowding[members] = now
+            store.crowding[slots[of_class[came]]] = near[came].sum(axis=1)
+            now = store.crowding[members] = np.maximum(store.crowding[members], 1.0)
+            different = np.flatnonzero(now != before)
+            changed.append(members[different])
+            changes.append(1.0 / now[different] - 1.0 / before[different])
+        return np.concatenate(changed), np.concatenate(changes)
 
-    def _crowd(self, new: NDArray[np.int64], older: NDArray[np.int64]) -> None:
-        """Count new anchors (n,) of one class among each other and among the older ones (m,)."""
-        store = self._store
-        among = closeness(store.projected[new], store.projected[new], self.reach)  # (n, n)
-        np.fill_diagonal(among, 1.0)
-        near = closeness(store.projected[new], store.projected[older], self.reach)  # (n, m)
-        store.crowding[new] = among.sum(axis=1, dtype=np.float64) + near.sum(axis=1, dtype=np.float64)
-        self._change(older, near.sum(axis=0, dtype=np.float64))
-
-    def _change(self, slots: NDArray[np.int64], crowding: NDArray[np.float64]) -> None:
-        slots, crowding = slots[crowding != 0.0], crowding[crowding != 0.0]
-        before = 1.0 / self._store.crowding[slots]
-        self._store.crowding[slots] = np.maximum(self._store.crowding[slots] + crowding, 1.0)
-        changes = 1.0 / self._store.crowding[slots] - before
-        self._note(self._store.vectors[slots], self._store.classes[slots], changes)
+    def _placed(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert self.directions is not None
+        return placed(vectors, self.directions, 2.0 * NEARNESS)
 
     def _note(self, vectors: NDArray[np.float32], classes: NDArray[np.int64], changes: NDArray[np.float64]) -> None:
         if self._log is None or not len(classes):
@@ -188,4 +181,8 @@ class AnchorWeights:
         if self._logged > _MOST_CHANGES:
             self._log = None
             return
-        self._log.append(WeightChanges(vectors.copy(), classes.copy(), changes))
+        self._log.append(WeightChanges(vectors, classes, changes))
+
+
+def _classes_of(gone: list[Displaced]) -> NDArray[np.int64]:
+    return np.array([one.class_index for one in gone], np.int64)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.anchors.weights import WeightChanges
 
-_ROWS_AT_ONCE = 8_192
+_ROWS_AT_ONCE = 1_024
 
 
 class AnchorSums:
@@ -28,9 +28,8 @@ class AnchorSums:
         self.count = np.zeros(n_classes)
         self.sums = np.zeros((n_classes, dimension))
         self.changes = 0
-        self._scatter = np.zeros((dimension, dimension))
-        self._waiting: list[tuple[NDArray[np.floating], NDArray[np.float64]]] = []
-        self._before: dict[int, NDArray[np.float64]] = {}  # class -> S_c / √n_c as it is in the scatter
+        self._moment = np.zeros((dimension, dimension))  # Σ w z zᵀ, but for what waits
+        self._waiting: list[WeightChanges] = []
 
     def update(self) -> NDArray[np.int64]:
         """Take in what has changed; int64 (m,), the classes that it has changed for."""
@@ -40,29 +39,23 @@ class AnchorSums:
         self.changes += 1
         if changes is None:
             return self._begin_anew()
-        touched = np.unique(changes.classes)
-        for class_index in touched.tolist():
-            self._before.setdefault(class_index, self._mean_part(class_index))
-        self._waiting.append((changes.vectors, changes.changes))
-        self._add(changes)
+        self._waiting.append(changes)
+        touched = self._add(changes)
         gone = touched[self._anchors.counts[touched] == 0]
         self.count[gone], self.sums[gone] = 0.0, 0.0
         return touched
 
     def scatter(self) -> NDArray[np.float64]:
-        """Σ w z zᵀ − Σ_c S_c S_cᵀ / n_c: float64 (d, d), the anchors' scatter within classes; not to be changed."""
+        """Σ w z zᵀ − Σ_c S_c S_cᵀ / n_c: float64 (d, d), the anchors' scatter within classes."""
         if self._waiting:
-            vectors = np.concatenate([part for part, _ in self._waiting])
-            changes = np.concatenate([part for _, part in self._waiting])
+            vectors = np.concatenate([waiting.vectors for waiting in self._waiting])
+            changes = np.concatenate([waiting.changes for waiting in self._waiting])
             more, less = changes > 0, changes < 0
-            self._scatter += _products(vectors[more], changes[more])
-            self._scatter -= _products(vectors[less], -changes[less])
-            before = np.stack(list(self._before.values()))  # (m, d)
-            now = np.stack([self._mean_part(class_index) for class_index in self._before])
-            self._scatter += before.T @ before
-            self._scatter -= now.T @ now
-            self._waiting, self._before = [], {}
-        return self._scatter
+            self._moment += _products(vectors[more], changes[more])
+            self._moment -= _products(vectors[less], -changes[less])
+            self._waiting = []
+        labelled = self.count > 0
+        return np.asarray(self._moment - _products(self.sums[labelled], 1.0 / self.count[labelled]))
 
     def set_classes(self, former: NDArray[np.int64]) -> None:
         """Go over to other classes: int64 (C,), which former one each is, −1 for new ones. Merged ones begin anew."""
@@ -71,32 +64,26 @@ class AnchorSums:
         count[former >= 0], sums[former >= 0] = self.count[former[former >= 0]], self.sums[former[former >= 0]]
         self.count, self.sums = count, sums
 
-    def _mean_part(self, class_index: int) -> NDArray[np.float64]:
-        part: NDArray[np.float64] = self.sums[class_index] / np.sqrt(max(self.count[class_index], 1e-12))
-        return part
-
     def _begin_anew(self) -> NDArray[np.int64]:
         touched = np.flatnonzero((self.count > 0) | (self._anchors.counts > 0))
-        self.count[:], self.sums[:], self._scatter[:] = 0.0, 0.0, 0.0
-        self._waiting, self._before = [], {}
+        self.count[:], self.sums[:], self._moment[:], self._waiting = 0.0, 0.0, 0.0, []
         weights = self._anchors.weights
         for start in range(0, len(self._anchors), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
             vectors = self._anchors.vectors[part]
             self._add(WeightChanges(vectors, self._anchors.classes[part], weights[part]))
-            self._scatter += _products(vectors, weights[part])
-        labelled = self.count > 0
-        means = self.sums[labelled] / np.sqrt(self.count[labelled])[:, None]
-        self._scatter -= means.T @ means
+            self._moment += _products(vectors, weights[part])
         return touched
 
-    def _add(self, changes: WeightChanges) -> None:
+    def _add(self, changes: WeightChanges) -> NDArray[np.int64]:
+        """Add up; int64 (m,), the classes."""
         order = np.argsort(changes.classes, kind="stable")
         classes = changes.classes[order]
         starts = np.flatnonzero(np.diff(classes, prepend=-1))
         weighted = changes.vectors[order] * changes.changes[order, None]  # float64 (n, d)
         self.sums[classes[starts]] += np.add.reduceat(weighted, starts, axis=0)
         self.count[classes[starts]] += np.add.reduceat(changes.changes[order], starts)
+        return classes[starts]
 
 
 def _products(vectors: NDArray[np.floating], weights: NDArray[np.float64]) -> NDArray[np.float64]:

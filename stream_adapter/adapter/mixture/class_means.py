@@ -1,6 +1,7 @@
 """Classes around their means, and the answer: formulas (2) and (3) of docs/method.md."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,12 @@ from stream_adapter.adapter.mixture.constants import (
 from stream_adapter.adapter.mixture.evidence import Evidence
 
 _TAIL = DIMENSIONS / FREEDOM
-_EXPONENT = (DIMENSIONS + FREEDOM) / 2.0
+# A likelihood ratio is a power of a quotient of square distances; with 18, five products are all that it takes.
+_POWER = round((DIMENSIONS + FREEDOM) / 2.0)
+_WIDTH = DIMENSIONS / 2.0 / _POWER
+_LARGEST = float(np.exp(RATIO_LIMIT / _POWER))
+_SMALLEST = 0.02  # its power is nothing, and still no denormal number, with which processors are slow
+_BLOCKS = 4
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,17 +37,10 @@ class Prior:
     Attributes:
         presence: float32 (C,), a: 1 for labelled classes.
         labelled: bool (C,).
-        bias: b.
     """
 
     presence: NDArray[np.float32]
     labelled: NDArray[np.bool_]
-    bias: float
-
-    @property
-    def factors(self) -> NDArray[np.float32]:
-        """Float32 (C,): a_c e^{b [c labelled]}."""
-        return self.presence * np.where(self.labelled, np.float32(np.exp(self.bias)), np.float32(1.0))
 
 
 class ClassMeans:
@@ -50,7 +49,7 @@ class ClassMeans:
     Args:
         anchors: what anchors say.
         evidence: what traffic says.
-        prior: presences and b.
+        prior: presences.
         root: float32 (d, d), see `whitening`.
         backend: computes.
     """
@@ -66,36 +65,40 @@ class ClassMeans:
         self._anchors = anchors
         self._evidence = evidence
         self._backend = backend
-        self._root = root
-        self._device_root = backend.put(root)
         self.prior = prior
         n_classes, d = anchors.sums.shape
-        count = anchors.count
+        # The root is an upper triangle, of which a good third of a product by blocks is left out.
+        ends = np.linspace(0, d, _BLOCKS + 1).astype(int).tolist()
+        blocks = [(end, np.ascontiguousarray(root[:end, start:end])) for start, end in pairwise(ends) if end > start]
+        self._root = [(end, block, backend.put(block)) for end, block in blocks]
         has_mean = np.zeros(n_classes, np.bool_)
         has_mean[evidence.classes] = evidence.mass[evidence.classes] >= LEAST_MASS
         self._mass = np.where(has_mean, evidence.mass, 0.0)  # (C,)
         self._place = np.full(n_classes, -1)
         self._place[evidence.classes] = np.arange(len(evidence.classes))
-        weight = evidence.weight
+        weight, count = evidence.weight, anchors.count
         centre = evidence.total / weight if weight > 0 else anchors.sums.sum(axis=0) / max(float(count.sum()), 1e-9)
         self._centre = centre.astype(np.float32)  # (d,)
         self._device_centre = backend.put(self._centre)
         self._means = np.zeros((n_classes, d), np.float32)  # (m_c − centre) R, where c takes part
         self._squares = np.zeros(n_classes, np.float32)  # their square lengths
+        self._rows = np.zeros((n_classes, d + 2), np.float32)  # see `_whiten`
+        self._part, self._host_rows = np.zeros(0, np.int64), self._rows[:0]
         self._worth = self._worths()
         part = np.flatnonzero(self._worth >= TAKES_PART)
         self._whiten(part)
         self._fading = self._fade(part)
-        self._arrange(part)
+        self._arrange(part, part)
 
     def learned(self, classes: NDArray[np.int64], prior: Prior) -> None:
         """Labels have come or gone for classes int64 (m,): let their sums be in force, all else as it is."""
         self.prior = prior
         self._worth = self._worths()
         part = np.flatnonzero(self._worth >= TAKES_PART)
-        self._whiten(np.intersect1d(classes, part))
+        changed = classes[self._worth[classes] >= TAKES_PART]
+        self._whiten(changed)
         self._fading[prior.labelled] = 1.0
-        self._arrange(part)
+        self._arrange(part, changed)
 
     @property
     def active(self) -> bool:
@@ -106,11 +109,11 @@ class ClassMeans:
         """Float32 (n, C), q of vectors (n, d) and their zero-shot probabilities (n, C)."""
         xp = self._backend.xp
         plain = zero_shot * self._factors
-        plain /= xp.sum(plain, axis=1, keepdims=True)
         if not self.active:
+            plain /= xp.sum(plain, axis=1, keepdims=True)
             return plain
         full = zero_shot * self._faded
-        ratio = xp.exp(self._backend.clip(self._log_ratio(vectors), None, RATIO_LIMIT))  # (n, P)
+        ratio = self._ratio(vectors)  # (n, P)
         ratio *= self._g
         ratio += 1.0 - self._g
         if len(self._part) == full.shape[1]:
@@ -118,30 +121,27 @@ class ClassMeans:
         else:
             full[:, self._part] *= ratio
         full /= xp.sum(full, axis=1, keepdims=True)
-        overruled = xp.astype(xp.argmax(full, axis=1) != xp.argmax(plain, axis=1), xp.float32)
-        held_back = ((1.0 - self._say) * overruled)[:, None]  # 1 − h where q names another class, 0 elsewhere
-        plain -= full
-        plain *= held_back
-        plain += full
-        return plain
+        overruled = xp.nonzero(xp.argmax(full, axis=1) != xp.argmax(plain, axis=1))[0]
+        if len(overruled):
+            plain = plain[overruled]
+            plain *= (1.0 - self._say) / xp.sum(plain, axis=1, keepdims=True)
+            full[overruled] = self._say * full[overruled] + plain
+        return full
 
-    def _log_ratio(self, vectors: Array) -> Array:
-        """Log t_c / t_0 of the classes that take part: float32 (n, P)."""
+    def _ratio(self, vectors: Array) -> Array:
+        """t_c / t_0 of the classes that take part: float32 (n, P)."""
         xp = self._backend.xp
-        x = (vectors - self._device_centre) @ self._device_root  # (n, d)
-        far = xp.sum(x * x, axis=1)[:, None]  # from the centre
-        square = x @ self._part_means.T  # (n, P)
-        square *= -2.0
-        square += far
-        square += self._lengths
-        self._backend.clip(square, 0.0, None)
-        square *= self._tails
-        square += 1.0
-        # Not log1p, which takes ten times as long: of what lies near 1 nothing is left but rounding in float32.
-        ratio = xp.log(square)
-        ratio -= xp.log(1.0 + (_TAIL / self._wide) * far)
-        ratio *= -_EXPONENT
-        ratio += self._log_widths
+        x = vectors - self._device_centre
+        parts = [x[:, :end] @ block for end, _, block in self._root]
+        far = sum(xp.sum(part * part, axis=1) for part in parts)[:, None]  # from the centre
+        ratio = xp.concat([*parts, far, xp.ones_like(far)], axis=1) @ self._part_rows.T  # (n, P), the denominator
+        xp.divide(self._wide**_WIDTH + _TAIL * self._wide ** (_WIDTH - 1.0) * far, ratio, out=ratio)
+        self._backend.clip(ratio, _SMALLEST, _LARGEST)
+        ratio *= ratio
+        square = xp.asarray(ratio, copy=True)
+        for _ in range(3):
+            ratio *= ratio
+        ratio *= square  # 16 + 2
         return ratio
 
     def _worths(self) -> NDArray[np.float64]:
@@ -152,31 +152,37 @@ class ClassMeans:
         return np.where(self.prior.labelled, np.maximum(worth, count / (count + FEW)), worth)
 
     def _whiten(self, classes: NDArray[np.int64]) -> None:
-        """Means of these classes (m,) anew."""
+        """Means of these classes (m,) anew.
+
+        With x the event, far its square length, s the class's width and T = k/ν, a row makes of (x, far, 1) the
+        denominator s^w (1 + T/s |x − m|²) in one product: (−2u m, u, s^w + u |m|²), u = T s^(w−1), w = k / (k + ν).
+        """
         if not len(classes):
             return
         sums = self._anchors.sums[classes]  # (m, d), a copy
         seen = self._mass[classes] > 0
         sums[seen] += self._evidence.sums[self._place[classes[seen]]]
-        means = sums / (self._anchors.count + self._mass)[classes, None]
-        whitened = (means.astype(np.float32) - self._centre) @ self._root
-        self._means[classes], self._squares[classes] = whitened, np.square(whitened).sum(axis=1)
+        total = (self._anchors.count + self._mass)[classes, None]
+        x = (sums / total).astype(np.float32) - self._centre
+        means = np.concatenate([x[:, :end] @ block for end, block, _ in self._root], axis=1)
+        squares = np.square(means).sum(axis=1)
+        self._means[classes], self._squares[classes] = means, squares
+        width = 1.0 + 1.0 / np.maximum(total, LEAST_MASS)
+        unit = (_TAIL * width ** (_WIDTH - 1.0)).astype(np.float32)
+        self._rows[classes] = np.hstack([-2.0 * unit * means, unit, width**_WIDTH + unit * squares[:, None]])
 
-    def _arrange(self, part: NDArray[np.int64]) -> None:
-        """The classes that take part, in the form in which `answer` needs them."""
+    def _arrange(self, part: NDArray[np.int64], changed: NDArray[np.int64]) -> None:
+        """The classes that take part, in the form in which `answer` needs them; of these (m,) the rows have changed."""
         put = self._backend.put
-        total = (self._anchors.count + self._mass)[part]
-        means = self._means if len(part) == len(self._means) else self._means[part]  # (P, d)
-        lengths = self._squares[part]
-        self._wide = 1.0 + float(np.maximum(lengths - 1.0 / np.maximum(total, 1e-9), 0.0).mean()) if len(part) else 1.0
-        widths = (1.0 + 1.0 / np.maximum(total, LEAST_MASS)).astype(np.float32)
-        self._part = part
-        self._part_means = put(means)
-        self._lengths = put(lengths)
-        self._tails = put((_TAIL / widths).astype(np.float32))
-        self._log_widths = put((DIMENSIONS / 2.0 * np.log(self._wide / widths)).astype(np.float32))
+        if not np.array_equal(part, self._part):
+            self._host_rows = self._rows if len(part) == len(self._rows) else self._rows[part]
+        elif self._host_rows is not self._rows:
+            self._host_rows[np.searchsorted(part, changed)] = self._rows[changed]
+        self._part, self._part_rows = part, put(self._host_rows)
+        noise = 1.0 / np.maximum((self._anchors.count + self._mass)[part], 1e-9)
+        self._wide = 1.0 + float(np.maximum(self._squares[part] - noise, 0.0).mean()) if len(part) else 1.0
         self._g = put(self._worth[part].astype(np.float32))
-        factors = self.prior.factors
+        factors = self.prior.presence
         self._factors = put(factors)
         self._faded = put(factors * self._fading.astype(np.float32))
         checked = float(np.maximum(self._anchors.count - 1.0, 0.0).sum())

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.weights import NEARNESS, Directions, closeness
+from stream_adapter.adapter.anchors.weights import NEARNESS, Directions, closeness, placed
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.learner import Events
 from stream_adapter.adapter.mixture.backend import Array, Backend
 from stream_adapter.adapter.mixture.constants import COPY
+from stream_adapter.adapter.mixture.other_classes import over_other_classes
 from stream_adapter.adapter.packing import Arrays, array_of
 from stream_adapter.errors import SnapshotError
 
@@ -37,7 +38,7 @@ class Window:
         self._known: set[int] = set()  # the same, to look them up
         self._numbers = np.zeros(size, np.int64)  # in the order in which they came
         self._crowding = np.ones(size)  # what shares each event's weight
-        self._projected = np.zeros((size, 0), np.float32)
+        self._placed = np.zeros((size, 0), np.float32)  # see `placed`
         self._held = 0
         self._directions: Directions | None = None
         self.seen = 0
@@ -61,11 +62,6 @@ class Window:
         return self._keys[: self._held]
 
     @property
-    def projected(self) -> NDArray[np.float32]:
-        """Float32 (n, k), the vectors in the directions in force, by slot; a view."""
-        return self._projected[: self._held]
-
-    @property
     def weights(self) -> NDArray[np.float64]:
         """Float64 (n,) in (0, 1], what each event adds to those near it, by slot."""
         return np.asarray(1.0 / self._crowding[: self._held])
@@ -80,56 +76,41 @@ class Window:
         rows = np.array(list(first.values())[-self._size :], np.int64)
         if not rows.size:
             return
-        self._make_room(len(rows))
-        slots = np.arange(self._held, self._held + len(rows))
-        self._held += len(rows)
+        gone = self._superfluous(self._held + len(rows) - self._size)
+        slots = np.concatenate([gone, np.arange(self._held, self._held + len(rows) - len(gone))])
+        self._held += len(rows) - len(gone)
+        self._known.difference_update(self._keys[gone].tolist())
         vectors = np.ascontiguousarray(events.vectors[rows])
-        self._vectors[slots[0] : self._held] = self._backend.put(vectors)
-        # Indexing with indices copies: what is kept must not keep the whole batch alive.
-        self._zero_shot[slots[0] : self._held] = zero_shot if len(rows) == len(zero_shot) else zero_shot[rows]
+        self._vectors[slots] = self._backend.put(vectors)
+        self._zero_shot[slots] = zero_shot if len(rows) == len(zero_shot) else zero_shot[rows]
         self._keys[slots] = events.keys[rows]
         self._known.update(self._keys[slots].tolist())
         self._numbers[slots] = np.arange(self.seen - len(rows), self.seen)
         self._crowding[slots] = 1.0
         if self._directions is not None:
-            self._projected[slots] = vectors @ self._directions.matrix
-            near = closeness(self._projected[slots], self.projected, self._reach)  # (B, n)
-            near[np.arange(len(slots)), slots] = 0.0
-            self._crowding[: self._held] += near.sum(axis=0)
-            self._crowding[slots] = 1.0 + near.sum(axis=1)
+            changed = np.concatenate([self._placed[gone], placed(vectors, self._directions, NEARNESS)])
+            self._placed[slots] = changed[len(gone) :]
+            near = closeness(changed, self._placed[: self._held])
+            signs = np.repeat(np.float32([-1.0, 1.0]), [len(gone), len(slots)])
+            crowding = self._crowding[: self._held]
+            crowding += signs @ near
+            crowding[slots] = near[len(gone) :].sum(axis=1)
+            np.maximum(crowding, 1.0, out=crowding)
 
     def set_directions(self, directions: Directions) -> None:
         """Weigh all events in other directions."""
         self._directions = directions
-        self._projected = np.zeros((self._size, directions.matrix.shape[1]), np.float32)
-        self._projected[: self._held] = self._backend.get(self.vectors) @ directions.matrix
-        near = closeness(self.projected, self.projected, self._reach)  # (n, n)
-        np.fill_diagonal(near, 1.0)
-        self._crowding[: self._held] = near.sum(axis=1, dtype=np.float64)
+        vectors = placed(self._backend.get(self.vectors), directions, NEARNESS)
+        self._placed = np.zeros((self._size, vectors.shape[1]), np.float32)
+        self._placed[: self._held] = vectors
+        crowding = closeness(vectors, vectors).sum(axis=1, dtype=np.float64)
+        self._crowding[: self._held] = np.maximum(crowding, 1.0)
 
-    def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
-        """Go over to other classes: int64 (C,), which former one each is, −1 where it is new."""
-        backend, xp = self._backend, self._backend.xp
-        zero_shot = backend.zeros(self._size, len(classes))
-        if self._held:
-            before, vectors = backend.get(self.zero_shot), backend.get(self.vectors)
-            kept, new = np.flatnonzero(former >= 0), np.flatnonzero(former < 0)
-            weights = np.zeros((self._held, len(classes)))
-            weights[:, kept] = before[:, former[kept]]
-            # p = e^(logit − norm): the norm from the class that was likeliest, whose text may have changed its place.
-            best = np.where(np.isin(np.arange(before.shape[1]), former[kept]), before, 0.0).argmax(axis=1)
-            now = np.full(before.shape[1], -1)
-            now[former[kept]] = kept
-            if (now[best] < 0).any():  # nothing that was likely is left
-                logits = classes.logit_scale * (vectors @ classes.texts.T)
-                self._zero_shot = zero_shot
-                self._zero_shot[: self._held] = backend.softmax(backend.put(logits))
-                return
-            likeliest = before[np.arange(self._held), best].astype(np.float64)
-            norm = classes.logit_scale * np.einsum("nd,nd->n", vectors, classes.texts[now[best]]) - np.log(likeliest)
-            weights[:, new] = np.exp(classes.logit_scale * (vectors @ classes.texts[new].T) - norm[:, None])
-            zero_shot[: self._held] = backend.put((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
-        self._zero_shot = xp.asarray(zero_shot)
+    def set_classes(self, classes: Classes, same: NDArray[np.int64]) -> None:
+        """Go over to other classes: int64 (C,), the former one with the same text, −1 where there is none."""
+        zero_shot = self._backend.zeros(self._size, len(classes))
+        zero_shot[: self._held] = over_other_classes(self.zero_shot, self.vectors, classes, same, self._backend)
+        self._zero_shot = zero_shot
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The window as arrays, oldest event first."""
@@ -162,27 +143,10 @@ class Window:
         self.seen = seen
         self._numbers[: self._held] += seen - self._held
 
-    @property
-    def _reach(self) -> float:
-        assert self._directions is not None
-        return NEARNESS * self._directions.variance
-
-    def _make_room(self, count: int) -> None:
-        excess = self._held + count - self._size
-        if excess <= 0:
-            return
+    def _superfluous(self, count: int) -> NDArray[np.int64]:
+        """Slots of so many events to let go of: copies first, then what is oldest."""
+        if count <= 0:
+            return np.zeros(0, np.int64)
         numbers = self._numbers[: self._held]
-        rank = np.where(self.weights < COPY, numbers - (1 << 62), numbers)
-        gone = np.sort(np.argpartition(rank, excess - 1)[:excess])
-        self._known.difference_update(self._keys[gone].tolist())
-        if self._directions is not None:
-            near = closeness(self._projected[gone], self.projected, self._reach)
-            crowding = self._crowding[: self._held] - near.sum(axis=0)
-            self._crowding[: self._held] = np.maximum(crowding, 1.0)
-        # The last ones move into the places that are free now.
-        left = self._held - excess
-        free = gone[gone < left]
-        moved = np.setdiff1d(np.arange(left, self._held), gone, assume_unique=True)
-        for column in (self._vectors, self._zero_shot, self._keys, self._numbers, self._crowding, self._projected):
-            column[free] = column[moved]
-        self._held = left
+        rank = np.where(self._crowding[: self._held] > 1.0 / COPY, numbers - (1 << 62), numbers)
+        return np.sort(np.argpartition(rank, count - 1)[:count])

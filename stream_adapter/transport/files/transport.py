@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -10,9 +11,11 @@ from stream_adapter.config import FilesConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.files.changelog import FileChangelog
+from stream_adapter.transport.files.labels import LabelLines, file_labels
 from stream_adapter.transport.files.recording import RecordedInput
-from stream_adapter.transport.files.sink import FILES, FileSink
+from stream_adapter.transport.files.sink import FILES, FileSink, append_labels
 from stream_adapter.transport.files.source import FileSource, open_input
+from stream_adapter.transport.labels import SingleLabelFeed
 from stream_adapter.transport.recorded import to_line
 from stream_adapter.transport.single_log import SingleLog
 from stream_adapter.transport.transport import Progress, Role
@@ -44,6 +47,10 @@ class FileTransport:
         """The anchors in the output folder."""
         return FileChangelog(self._settings, writer)
 
+    def open_labels(self) -> SingleLabelFeed | None:
+        """The labels file, where there is one."""
+        return file_labels(self._settings)
+
     def open_log(self, role: Role, reader: str | None = None) -> SingleLog:
         """The input, or an output. No reader's place is kept.
 
@@ -53,15 +60,23 @@ class FileTransport:
         if role == "images":
             images = open_input(self._settings)
             return SingleLog(images.partition.topic, lambda: images.records(0))
+        if role == "labels":
+            path = self._labels_file()
+            return SingleLog(path.name, lambda: LabelLines(path)(0))
         path = self._settings.output / FILES[role]
         if role in _RESULTS and not path.exists():
             raise TransportError(f"cannot read {path}: there is no such file; did a worker run with this output?")
         return SingleLog(path.name, lambda: self._outputs(role))
 
     def write(self, outputs: Sequence[OutRecord]) -> None:
-        """Append to the outputs, where no worker runs; see `Transport.write`."""
+        """Append to the outputs, where no worker runs, and to the labels file, also while one does."""
+        append_labels(self._settings.labels_file, [output for output in outputs if output.channel == "labels"])
+        outputs = [output for output in outputs if output.channel != "labels"]
+        if not outputs:
+            return
         with contextlib.closing(FileSink(self._settings, FileSource(self._settings))) as sink:
             sink.commit(Commit(outputs))
+            sink.erase(outputs)
 
     def produce(self, records: Iterable[Record], *, rate: float | None = None) -> Iterator[Progress]:
         """Nothing can be sent.
@@ -83,6 +98,11 @@ class FileTransport:
                 yield lambda records: lines.writelines(map(to_line, records))
         except OSError as error:
             raise TransportError(f"cannot write {path}: {error.strerror}") from error
+
+    def _labels_file(self) -> Path:
+        if self._settings.labels_file is None:
+            raise TransportError("labels have no file to go to; set `files.labels_file`")
+        return self._settings.labels_file
 
     def _outputs(self, role: str) -> Iterator[Record]:
         path = self._settings.output / FILES[role]

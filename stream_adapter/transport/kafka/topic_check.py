@@ -12,7 +12,7 @@ from stream_adapter.transport.kafka.topics import DAY_MS, REASONS, describe_topi
 
 Severity = Literal["error", "warning"]
 
-_ROLES = ("images", "predictions", "anchors", "dead_letters", "drift")
+_ROLES = ("images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting")
 # An anchor is a vector and its headers, a prediction a page of JSON; the evidence on 10,000 classes is the largest.
 _SMALL_RECORD = 2**19
 _LONG = 2**63 - 1
@@ -126,6 +126,10 @@ def _rules(config: Config, role: str, topics: Mapping[str, TopicState | None]) -
         )
     if role == "anchors":
         return _ANCHOR_RULES
+    if role == "labels":
+        return (_Rule("error", "cleanup.policy", delete, "delete", "compaction removes labels that have a common key"),)
+    if role == "waiting":
+        return (_Rule("error", "cleanup.policy", _is("compact"), "compact", _WAITING),)
     if role == "drift":
         return (
             _Rule("warning", "cleanup.policy", delete, "delete", "compaction keeps one drift event of each group"),
@@ -201,6 +205,7 @@ def _at_most(most: float) -> Callable[[str], bool]:
     return lambda found: float(found) <= most
 
 
+_WAITING = "what is deleted by age or size was known of labels; without compaction it grows for ever"
 _OUTAGE = "events that wait for longer than that, while no worker runs, are lost"
 _LARGE_PICTURES = "larger pictures cannot be sent, though `encoder.max_bytes` would take them"
 _LARGE_LETTERS = "the letters of large pictures go without them"

@@ -10,6 +10,7 @@ from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import OutRecord, Record
 from stream_adapter.transport.kafka.changelog import KafkaChangelog
 from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.labels import KafkaLabelFeed
 from stream_adapter.transport.kafka.producing import produce, resending, write_outputs
 from stream_adapter.transport.kafka.reading import TopicReader
 from stream_adapter.transport.kafka.sink import KafkaSink
@@ -38,6 +39,10 @@ class KafkaTransport:
     def open_changelog(self, writer: str) -> KafkaChangelog:
         """The compacted anchors topic."""
         return KafkaChangelog(self._settings, writer=writer)
+
+    def open_labels(self) -> KafkaLabelFeed:
+        """The labels topic, and what waits for it."""
+        return KafkaLabelFeed(self._settings)
 
     def open_log(self, role: Role, reader: str | None = None) -> TopicReader:
         """A role's topic; places are kept as a group's, `group_id`-`reader`."""

@@ -21,6 +21,8 @@ from stream_adapter.transport.kafka.connection import Connection
 
 # What a record batch adds to its only record, generously.
 _BATCH_OVERHEAD = 512
+ONE_BY_ONE = {"batch_num_messages": 1}
+"""Options of a producer of librdkafka whose record batches hold one record."""
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _LAST_WORD_S = 5.0  # the producer gives up by itself at the deadline, and says why
 
@@ -135,7 +137,12 @@ class Writer:
             # A broker refuses records from the future; an event whose producer's clock is fast must not stop us.
             timestamp_ms = min(timestamp_ms, int(self._clock() * 1000))
         return producer.send(
-            topic, value=output.value, key=output.key, headers=list(output.headers), timestamp_ms=timestamp_ms
+            topic,
+            value=output.value,
+            key=output.key,
+            headers=list(output.headers),
+            timestamp_ms=timestamp_ms,
+            partition=output.partition,
         )
 
 
@@ -146,4 +153,6 @@ def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
         "anchors": topics.anchors,
         "dead_letters": topics.dead_letters,
         "drift": topics.drift,
+        "waiting": topics.waiting,
+        "labels": topics.labels,
     }

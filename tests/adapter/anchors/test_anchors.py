@@ -162,8 +162,8 @@ def test_classes_are_renamed_merged_removed_and_added(
     anchors.put(list(known.values()))
     for names, renamed in steps:
         before = by_row(anchors)
-        _, gone = anchors.remove(anchors.homeless(classes(*names), renamed))
-        anchors.set_classes(classes(*names), renamed)
+        _, gone = anchors.remove(anchors.homeless(classes(*names), renamed, ("other",)))
+        anchors.set_classes(classes(*names), renamed, ("other",))
         relabelled = {
             anchor_id: Anchor(anchor_id, one.vector, renamed.get(one.label, one.label), one.event_time_ms)
             for anchor_id, one in known.items()
@@ -191,6 +191,6 @@ def test_doubts_are_found_out_anew_under_other_texts() -> None:
     anchors = Anchors(Classes(("cat", "dog"), axes[:2], 10.0), (), AnchorsConfig(budget=2))
     anchors.take_in([Anchor("like cat", axes[0], "cat", 5), Anchor("neither", axes[2], "cat", 5)])
     anchors.take_in([])  # at its budget: doubts are known
-    anchors.set_classes(Classes(("cat", "dog"), axes[[1, 2]], 10.0), {})
+    anchors.set_classes(Classes(("cat", "dog"), axes[[1, 2]], 10.0), {}, ())
     removed = anchors.take_in([Anchor("late", axes[3], "cat", 9)]).result.removed
     assert [one.anchor_id for one in removed] == ["neither"]

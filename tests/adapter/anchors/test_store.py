@@ -92,6 +92,8 @@ def check_consistent(store: AnchorStore, model: Model) -> None:
         assert CLASSES[store.classes[slot]] == found[store.ids[slot]].label
         assert store.vectors[slot].tobytes() == found[store.ids[slot]].vector.tobytes()
     assert store.counts.tolist() == np.bincount(store.classes, minlength=3).tolist()
+    for index in range(3):
+        assert sorted(store.members(index).tolist()) == np.flatnonzero(store.classes == index).tolist()
     assert store.digest == store_of(list(found.values())[::-1], CLASSES, D).digest
 
 
@@ -196,12 +198,6 @@ def test_a_digest_is_taken_back_by_removal() -> None:
     offer(store, Anchor("a", VECTORS[0], "cat", 1))
     store.remove("a")
     assert store.digest == empty
-
-
-def test_exact_duplicates_are_counted_by_the_anchor_they_are_folded_into() -> None:
-    store = store_of([Anchor(name, VECTORS[0], "cat", 1) for name in "abc"], CLASSES, D)
-    assert store.ids == ["a"]
-    assert store.folds.tolist() == [2]
 
 
 def test_the_origin_is_carried_along_and_vectors_given_out_are_copies() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.anchors.weights import closeness
+from stream_adapter.adapter.anchors.weights import Directions, closeness, placed
 from stream_adapter.adapter.mixture.backend import Backend
 from stream_adapter.adapter.mixture.class_means import ClassMeans, Prior
 from stream_adapter.adapter.mixture.evidence import Evidence
@@ -35,8 +35,8 @@ def test_the_answer_is_formulas_two_and_three():
     zero = np.zeros(C)
     evidence = Evidence(200, float(mass.sum()), 20.0, total, zero, zero, mass, explained, (0, 0), has, traffic)
     presence = np.where(count > 0, 1.0, random.uniform(0.1, 1, C)).astype(np.float32)
-    b, root = -0.7, np.asarray(np.eye(D) * 1.7, np.float32)
-    model = ClassMeans(Sums(count, sums), evidence, Prior(presence, count > 0, b), root, BACKEND)  # type: ignore[arg-type]
+    root = np.asarray(np.eye(D) * 1.7, np.float32)
+    model = ClassMeans(Sums(count, sums), evidence, Prior(presence, count > 0), root, BACKEND)  # type: ignore[arg-type]
     vectors = stream(30, 5, classes=C).vectors
     zero_shot = BACKEND.softmax(20.0 * vectors @ unit(CENTRES + 0.3).T)
     answer = model.answer(vectors, zero_shot)
@@ -74,7 +74,7 @@ def test_the_answer_is_formulas_two_and_three():
     for row, z in enumerate(vectors):
         q, plain = np.zeros(C), np.zeros(C)
         for c in range(C):
-            plain[c] = zero_shot[row, c] * presence[c] * (np.exp(b) if n[c] else 1.0)
+            plain[c] = zero_shot[row, c] * presence[c]
             q[c] = plain[c] * f[c]
             if c in part:
                 square = float(np.sum(((z - m[c]) @ root) ** 2))
@@ -130,7 +130,8 @@ def test_closeness_is_one_for_the_same_and_zero_from_the_reach_on(seed):
     one, others = random.normal(size=(5, 8)).astype(np.float32), random.normal(size=(7, 8)).astype(np.float32)
     others[0] = one[0]
     reach = float(random.uniform(1.0, 20.0))
-    near = closeness(one, others, reach)
+    directions = Directions(np.eye(8, dtype=np.float32), reach / 0.3, 1)
+    near = closeness(placed(one, directions, 0.3), placed(others, directions, 0.3))
     assert near[0, 0] == pytest.approx(1.0, abs=1e-4)
     square = np.square(one[:, None] - others).sum(axis=2)
     np.testing.assert_allclose(near, np.clip(1 - square / reach, 0, 1), atol=1e-4)

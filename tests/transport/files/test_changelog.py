@@ -5,7 +5,7 @@ import pytest
 from stream_adapter.config import FilesConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
-from stream_adapter.transport.changelog import Change
+from stream_adapter.transport.changelog import Change, Unusable
 from stream_adapter.transport.files import FileChangelog
 from stream_adapter.transport.recorded import to_line
 
@@ -63,6 +63,8 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
         list(changelog_with(tmp_path, deletion(1) + b"?\n" + deletion(3)).read_to_end())
 
 
-def test_what_is_no_anchor_is_passed_over(tmp_path: Path) -> None:
+def test_what_is_no_anchor_is_given_on_as_unusable(tmp_path: Path) -> None:
     strange = to_line(Record(Partition("anchors", 0), 0, 0, b"k", b"not a vector"))
-    assert list(changelog_with(tmp_path, strange + deletion(1)).read_to_end()) == [[deleted(1, 1)]]
+    [[unusable, after]] = changelog_with(tmp_path, strange + deletion(1)).read_to_end()
+    assert isinstance(unusable.content, Unusable) and unusable.content.reason == "garbage"
+    assert after == deleted(1, 1)

@@ -1,5 +1,7 @@
 """Which search for nearest anchors is used: exact while the store is small, HNSW as it grows."""
 
+import importlib.util
+import math
 from concurrent.futures import Executor
 
 import numpy as np
@@ -44,6 +46,7 @@ def make_index(store: AnchorStore, config: AnchorsConfig, seed: int) -> NearestA
 class AutoNeighbours:
     """Exact search up to `grow_at` anchors, then HNSW until they are fewer than `shrink_at`.
 
+    Without hnswlib, which the library alone does not bring, it stays with exact search.
     The first graph is built in the background while exact search goes on answering; going back needs nothing.
     """
 
@@ -59,7 +62,7 @@ class AutoNeighbours:
         self._store = store
         self._config = config
         self._seed = seed
-        self._grow_at = grow_at
+        self._grow_at = grow_at if importlib.util.find_spec("hnswlib") is not None else math.inf
         self._shrink_at = shrink_at
         self._exact = ExactNeighbours(store)
         self._hnsw: HnswNeighbours | None = None

@@ -10,7 +10,7 @@ from stream_adapter.demo.loopback import open_loopback
 from stream_adapter.errors import TransportError
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
-from stream_adapter.service.http import HttpServer, build_app
+from stream_adapter.service.web.server import HttpServer, build_app
 
 
 class Clock:

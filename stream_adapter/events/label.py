@@ -1,0 +1,181 @@
+"""The label event: what somebody says that an image event shows, sent apart from it by its two ids alone."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.cloudevents import STRUCTURED, media_type, refuse_unreadable
+from stream_adapter.events.headers import decode_headers, format_time, parse_time
+from stream_adapter.events.image import anchor_id_of
+from stream_adapter.events.names import canonical_name
+from stream_adapter.events.payloads import as_text, from_base64, json_object
+from stream_adapter.events.times import EventTimes
+from stream_adapter.transport.base import OutRecord, Partition, Record
+
+EVENT_TYPE = "stream_adapter.label"
+_TEXTS = ("source", "id", "label", "annotator", "time")
+_LONGEST = 8_192  # bytes: more makes no event's id, and records that their topic does not take
+_ATTRIBUTES = ("specversion", "type", "source", "id")
+
+
+class LabelStamp(NamedTuple):
+    """Which of two label events about one image event counts: the larger one, whichever arrives first."""
+
+    time_ms: int
+    source: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEvent:
+    """A label, a correction, or a withdrawal.
+
+    Attributes:
+        event_source: CloudEvents `source` of the image event.
+        event_id: CloudEvents `id` of the image event.
+        label: the class name in its canonical form; None withdraws whatever was said before.
+        annotator: who says so, or None.
+        time_ms: when it was said, milliseconds since the epoch.
+        source: CloudEvents `source` of the label event itself.
+        id: CloudEvents `id` of the label event itself.
+        forget: whether nothing of the image event may stay, its vector included; only with a withdrawal.
+        record: the record it was read from; None where it is new.
+    """
+
+    event_source: str
+    event_id: str
+    label: str | None
+    annotator: str | None
+    time_ms: int
+    source: str
+    id: str
+    forget: bool = False
+    record: Record | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def new(
+        cls,
+        source: str,
+        id: str,
+        label: str | None,
+        *,
+        time_ms: int | None = None,
+        annotator: str | None = None,
+        sender: str = "stream_adapter/labels",
+        forget: bool = False,
+    ) -> "LabelEvent":
+        """A label for the image event of this `source` and `id`, by default of now; sent twice, it is the same event.
+
+        Raises:
+            MalformedEvent: an id, or the label, is empty.
+        """
+        if not source or not id or (label is not None and not canonical_name(label)):
+            raise MalformedEvent(f"a label needs source, id and label that are not empty, found {source, id, label!r}")
+        time_ms = int(time.time() * 1000) if time_ms is None else time_ms
+        label = None if label is None else canonical_name(label)
+        said = json.dumps([source, id, label, annotator, time_ms, forget]).encode()
+        own_id = hashlib.blake2b(said, digest_size=16).hexdigest()
+        return cls(source, id, label, annotator, time_ms, sender, own_id, forget)
+
+    @property
+    def anchor_id(self) -> str:
+        """The id of the anchor that the image event becomes."""
+        return anchor_id_of(self.event_source, self.event_id)
+
+    @property
+    def stamp(self) -> LabelStamp:
+        """What decides between two label events about one image event."""
+        return LabelStamp(self.time_ms, self.source, self.id)
+
+    def to_record(self, topic: str = "labels") -> Record:
+        """A record to be sent to the labels topic, in binary mode, under a key by which labels of an event are one."""
+        data: dict[str, Any] = {
+            "source": self.event_source,
+            "id": self.event_id,
+            "label": self.label,
+            "time": format_time(self.time_ms),
+        }
+        if self.annotator is not None:
+            data["annotator"] = self.annotator
+        if self.forget:
+            data["forget"] = True
+        headers = {
+            "ce_specversion": "1.0",
+            "ce_type": EVENT_TYPE,
+            "ce_source": self.source,
+            "ce_id": self.id,
+            "ce_time": format_time(self.time_ms),
+            "content-type": "application/json",
+        }
+        pairs = tuple((name, text.encode()) for name, text in headers.items())
+        value = json.dumps(data, ensure_ascii=False).encode()
+        return Record(Partition(topic, 0), 0, -1, self.anchor_id.encode(), value, pairs)
+
+    def to_output(self) -> OutRecord:
+        """The same, to be written."""
+        record = self.to_record()
+        return OutRecord("labels", record.key, record.value, record.headers)
+
+
+def parse_label_event(record: Record, times: EventTimes | None = None) -> LabelEvent:
+    """Read a label event, in binary or structured mode.
+
+    Raises:
+        MalformedEvent: it is none; the message says what is missing.
+    """
+    refuse_unreadable(record)
+    attributes, data = _parts(record)
+    for name in _ATTRIBUTES:
+        if not attributes.get(name):
+            raise MalformedEvent(f"CloudEvents attribute `{name}` is missing or empty")
+    if attributes["specversion"] != "1.0" or attributes["type"] != EVENT_TYPE:
+        raise MalformedEvent(
+            f"a label has specversion '1.0' and type {EVENT_TYPE!r}, found {attributes['specversion']!r:.20} and "
+            f"{attributes['type']!r:.80}"
+        )
+    texts = {name: as_text(data[name], f"`{name}`") for name in _TEXTS if data.get(name) is not None}
+    for name, text in texts.items():
+        if len(text.encode()) > _LONGEST:
+            raise MalformedEvent(f"the label's `{name}` has {len(text.encode())} bytes, more than {_LONGEST}")
+    for name in ("source", "id"):
+        if not texts.get(name):
+            raise MalformedEvent(f"`{name}` of the image event is missing or empty in the label's data")
+    if "label" not in data:
+        raise MalformedEvent("`label` is missing in the label's data; null withdraws a label")
+    label = canonical_name(texts["label"]) if "label" in texts else None
+    if label == "":
+        raise MalformedEvent("`label` is empty; null withdraws a label")
+    said = texts.get("time") or attributes.get("time")
+    return LabelEvent(
+        event_source=texts["source"],
+        event_id=texts["id"],
+        label=label,
+        annotator=texts.get("annotator") or None,
+        time_ms=(times or EventTimes()).of(record, parse_time(said, 0) if said else None),
+        source=attributes["source"],
+        id=attributes["id"],
+        forget=label is None and data.get("forget") is True,
+        record=record,
+    )
+
+
+def _parts(record: Record) -> tuple[dict[str, str], dict[str, Any]]:
+    """CloudEvents attributes, and the data."""
+    headers = decode_headers(
+        tuple((n, v) for n, v in record.headers if n.lower() == "content-type" or n.lower().startswith("ce_"))
+    )
+    attributes = {name.removeprefix("ce_"): value for name, value in headers.items() if name.startswith("ce_")}
+    document = json_object(record.value, "a label")
+    if media_type(headers.get("content-type", "")) != STRUCTURED and attributes:
+        return attributes, document
+    known = (*_ATTRIBUTES, "time")
+    attributes = {name: as_text(document[name], f"`{name}`") for name in known if document.get(name) is not None}
+    data = document.get("data")
+    if data is None and document.get("data_base64") is not None:
+        data = json_object(from_base64(document["data_base64"], "`data_base64`"), "a label's `data_base64`")
+    if not isinstance(data, dict):
+        raise MalformedEvent(f"a label's `data` must be a JSON object, found {data!r:.80}")
+    return attributes, data

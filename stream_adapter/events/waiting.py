@@ -1,0 +1,170 @@
+"""What is kept of an event until its label comes, and what became of that label: two records of the waiting topic.
+
+An event's first record is written by the worker that read its picture, the second one by the worker that applies its
+labels. Neither ever writes the other's key, so none can undo what the other knows.
+"""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.headers import FORMAT
+from stream_adapter.events.label import LabelEvent, LabelStamp
+from stream_adapter.events.payloads import json_object
+from stream_adapter.transport.base import OutRecord, Partition
+
+LABEL_PREFIX = "label/"
+POSITION_KEY = "position"
+WAITING_FORMAT = 1
+
+LabelState = Literal["waiting", "learned", "scored", "withdrawn", "outdated"]
+"""Its event is not known; an anchor; scored, but no anchor; taken back; not applied: `why` says it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WaitingEvent:
+    """An event that was predicted and not labelled.
+
+    Attributes:
+        source, id: of the image event.
+        time_ms: when it happened.
+        topic, partition, offset: where it was read.
+        fingerprint: the encoder that made the vector.
+        vocabulary: hash of the classes that `anchored` is about.
+        adapted, zero_shot: the class that each model put first, and its probability.
+        undamped: the class that the adapted model put first before the guard.
+        anchored: bool (C,), packed: which classes had anchors then.
+        vector: float32 (d,), unit, already rounded through float16.
+    """
+
+    source: str
+    id: str
+    time_ms: int
+    topic: str
+    partition: int
+    offset: int
+    fingerprint: str
+    vocabulary: str
+    adapted: tuple[str, float]
+    zero_shot: tuple[str, float]
+    undamped: str
+    anchored: bytes = field(repr=False)
+    vector: NDArray[np.float32] = field(repr=False)
+
+    def to_value(self) -> bytes:
+        """A line of JSON, and after it the vector in float16."""
+        document = {name: getattr(self, name) for name in _FIELDS}
+        document["anchored"] = base64.b64encode(self.anchored).decode("ascii")
+        return orjson.dumps(document) + b"\n" + self.vector.astype("<f2").tobytes()
+
+    @classmethod
+    def from_value(cls, value: bytes) -> "WaitingEvent":
+        """Read it back.
+
+        Raises:
+            MalformedEvent: it is none.
+        """
+        line, _, vector = value.partition(b"\n")
+        document = json_object(line, "a waiting event")
+        try:
+            halves = np.frombuffer(vector, "<f2").astype(np.float32)  # (d,)
+            with np.errstate(invalid="ignore"):
+                norm = np.linalg.norm(halves, axis=-1, keepdims=True)
+            if not abs(norm[0] - 1.0) <= 1e-2:
+                raise ValueError(f"a vector of norm {norm[0]}")
+            known = {name: kind(document[name]) for name, kind in _FIELDS.items()}
+            return cls(**known, anchored=base64.b64decode(document["anchored"]), vector=halves / norm)
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise MalformedEvent(f"not a waiting event: {error!r}") from error
+
+
+def _top(pair: Sequence[Any]) -> tuple[str, float]:
+    return str(pair[0]), float(pair[1])
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "source": str,
+    "id": str,
+    "time_ms": int,
+    "topic": str,
+    "partition": int,
+    "offset": int,
+    "fingerprint": str,
+    "vocabulary": str,
+    "adapted": _top,
+    "zero_shot": _top,
+    "undamped": str,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """The newest label of an event, and what became of it.
+
+    Attributes:
+        event: the label event; its `record` is left out.
+        place: topic, partition and offset that it was read from.
+        state: see `LabelState`.
+        why: why it was not learned; else empty.
+        tested: whether a label of this event was scored already.
+        worker: the slot that wrote this.
+        at_ms: when, milliseconds since the epoch.
+    """
+
+    event: LabelEvent
+    place: tuple[str, int, int]
+    state: LabelState
+    why: str
+    tested: bool
+    worker: str
+    at_ms: int
+
+    @property
+    def stamp(self) -> LabelStamp:
+        """The label event's."""
+        return self.event.stamp
+
+    def to_value(self) -> bytes:
+        """JSON."""
+        document = {name: getattr(self, name) for name in _LABEL_FIELDS}
+        document["event"] = {name: getattr(self.event, name) for name in _LABEL_EVENT_FIELDS}
+        return orjson.dumps(document)
+
+    @classmethod
+    def from_value(cls, value: bytes) -> "LabelRecord":
+        """Read it back.
+
+        Raises:
+            MalformedEvent: it is none.
+        """
+        document = json_object(value, "a label's state")
+        try:
+            event = LabelEvent(**document.pop("event"))
+            return cls(event=event, place=tuple(document.pop("place")), **document)
+        except (KeyError, ValueError, TypeError) as error:
+            raise MalformedEvent(f"not a label's state: {error!r}") from error
+
+
+_LABEL_FIELDS = [one.name for one in fields(LabelRecord)]
+_LABEL_EVENT_FIELDS = [one.name for one in fields(LabelEvent) if one.name != "record"]
+
+
+def waiting_record(
+    key: str, value: bytes | None, number: int, at_ms: int | None = None, source: Partition | None = None
+) -> OutRecord:
+    """A record of the waiting topic.
+
+    Args:
+        key: an anchor id, `LABEL_PREFIX` and one, or `POSITION_KEY`.
+        value: None deletes.
+        number: partition of the waiting topic.
+        at_ms: milliseconds since the epoch: its age counts from there; None for the time of writing.
+        source: the input partition whose owner writes it, where a worker does.
+    """
+    return OutRecord("waiting", key.encode(), value, ((FORMAT, str(WAITING_FORMAT).encode()),), at_ms, source, number)

@@ -1,0 +1,393 @@
+"""Labels that come apart from their events: what waits for them, and how they are scored and learned.
+
+What is known of an event is two things, each written by one worker alone: what was predicted (by the worker that read
+the picture) and the newest label (by the worker that owns the event). An event belongs to a partition of the waiting
+topic by a hash of its ids, and with it to one worker. The outcome does not depend on the order in which labels arrive,
+nor on how often: what is read twice, after a hand-over or a crash, is known already.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership, key_of
+from stream_adapter.adapter.prediction import Prediction
+from stream_adapter.config import LabelsConfig
+from stream_adapter.errors import EventError, ForeignVector, LabelWithoutEvent
+from stream_adapter.events import AnchorRecord, EventTimes, ImageEvent, round_through_float16
+from stream_adapter.events.label import LabelEvent, parse_label_event
+from stream_adapter.events.waiting import (
+    LABEL_PREFIX,
+    POSITION_KEY,
+    LabelRecord,
+    LabelState,
+    WaitingEvent,
+    waiting_record,
+)
+from stream_adapter.journey.labels import Labels
+from stream_adapter.journey.scoring import Scoring
+from stream_adapter.journey.waiting import Waiting
+from stream_adapter.journey.watching import Watching
+from stream_adapter.metrics import Metrics
+from stream_adapter.transport.base import OutRecord, Partition, Record
+from stream_adapter.transport.dead_letters import dead_letter
+from stream_adapter.transport.labels import Arrivals, write_positions
+
+log = structlog.get_logger(__name__)
+
+Places = Mapping[int, Partition]
+"""Partitions of the waiting topic that a worker owns, each with the input partition that makes it the owner."""
+
+
+class LateLabels:
+    """Belongs to the thread that owns the adapter.
+
+    Args:
+        labels: labels as lessons.
+        scoring: labels as tests.
+        watching: the drift monitor.
+        config: how much waits, and for how long.
+        partitions: of the waiting topic.
+        fingerprint: the encoder's.
+        vocabulary: hash of the vocabulary.
+        class_names: the vocabulary.
+        check: raises an `UnknownLabel` for a label that is to be refused.
+        times: decides on the times of labels.
+        slot: this worker's, for whoever asks what became of a label.
+        metrics: label delay, what waits.
+        now_ms: milliseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        labels: Labels,
+        scoring: Scoring,
+        watching: Watching,
+        *,
+        config: LabelsConfig,
+        partitions: int,
+        fingerprint: str,
+        vocabulary: str,
+        class_names: Sequence[str],
+        check: Callable[[str], None],
+        times: EventTimes,
+        slot: str,
+        metrics: Metrics,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._labels = labels
+        self._scoring = scoring
+        self._watching = watching
+        self._config = config
+        self._partitions = partitions
+        self._fingerprint = fingerprint
+        self._vocabulary = vocabulary
+        self._names = class_names
+        self._check = check
+        self._times = times
+        self._slot = slot
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._parts: dict[int, Waiting] = {}
+        # Of the call under way.
+        self._places: Places = {}
+        self._outputs: list[OutRecord] = []
+        self._changed: dict[str, None] = {}  # anchor ids whose label is to be written
+        self._refused: list[tuple[Partition, str]] = []
+
+    def keep(
+        self, events: Sequence[ImageEvent], vectors: NDArray[np.float32], prediction: Prediction
+    ) -> list[OutRecord]:
+        """What is to be kept of a batch: B events, of which those without a label wait for one.
+
+        Args:
+            events: B events.
+            vectors: float32 (B, d), unit.
+            prediction: what was said about them.
+        """
+        rows = [row for row, event in enumerate(events) if event.label is None]
+        if not rows:
+            return []
+        said = [_best(self._names, of[rows]) for of in (prediction.adapted, prediction.zero_shot, prediction.undamped)]
+        anchored = np.packbits(prediction.has_anchor).tobytes()
+        now_ms, outputs = self._now_ms(), []
+        for row, vector, (adapted, zero_shot, undamped) in zip(
+            rows, round_through_float16(vectors[rows]), zip(*said, strict=True), strict=True
+        ):
+            event, at = events[row], events[row].record.partition
+            waiting = WaitingEvent(
+                source=event.source,
+                id=event.id,
+                time_ms=event.time_ms,
+                topic=at.topic,
+                partition=at.number,
+                offset=event.record.offset,
+                fingerprint=self._fingerprint,
+                vocabulary=self._vocabulary,
+                adapted=adapted,
+                zero_shot=zero_shot,
+                undamped=undamped[0],
+                anchored=anchored,
+                vector=vector,
+            )
+            key = event.anchor_id
+            outputs.append(waiting_record(key, waiting.to_value(), self._number(key), now_ms, at))
+        return outputs
+
+    def forget(self, anchor_ids: Iterable[str]) -> list[OutRecord]:
+        """What tells the owners of these anchors' events that nothing of them may stay, in labels' own words."""
+        anchors = filter(None, map(self._labels.anchor_record, anchor_ids))
+        return [
+            LabelEvent.new(
+                one.event_source,
+                one.event_id,
+                None,
+                time_ms=max(self._now_ms(), one.event_time_ms),
+                sender=f"stream_adapter/{self._slot}",
+                forget=True,
+            ).to_output()
+            for one in anchors
+        ]
+
+    def take(
+        self, arrivals: Arrivals, places: Places, owned: Ownership = EVERYTHING
+    ) -> tuple[list[OutRecord], list[tuple[Partition, str]]]:
+        """Take in what has come, apply the labels that can be, and let go of what waited too long.
+
+        Args:
+            arrivals: what was read.
+            places: what of the waiting topic this worker owns.
+            owned: the anchors that this worker decides about.
+
+        Returns:
+            What is to be written, and for each label that was refused whose it was and the stage.
+        """
+        self._places, self._outputs, self._changed, self._refused = places, [], {}, []
+        for number in self._parts.keys() - places.keys():
+            del self._parts[number]
+        for number in arrivals.fresh & places.keys():
+            bound = -(-self._config.wait_max_events // self._partitions)
+            ages = self._config.wait_max_age, self._config.early_max_age
+            self._parts[number] = Waiting(bound, *(int(age * 1e3) for age in ages))
+        due: dict[str, None] = {}  # anchor ids whose label may be applied, in order
+        for record in arrivals.waiting:
+            part = self._parts.get(record.partition.number)
+            key = None if part is None else part.take_in(record)
+            if key is not None:
+                due[key] = None
+        for number in arrivals.restored & self._parts.keys():
+            self._parts[number].restored = True
+            due |= dict.fromkeys(self._parts[number].early)
+        advanced = set()
+        for record in arrivals.labels:
+            number, event = self._read(record)
+            if number not in self._parts:
+                continue
+            self._parts[number].positions[record.partition.number] = record.offset + 1
+            advanced.add(number)
+            if event is not None and self._is_news(event, self._parts[number]):
+                due[event.anchor_id] = None
+        self._apply(due, owned)
+        self._expire(owned)
+        for key in self._changed:
+            label = self._parts[self._number(key)].label(key)
+            self._write(LABEL_PREFIX + key, None if label is None else label.to_value(), self._number(key))
+        for number in advanced:
+            self._write(POSITION_KEY, write_positions(self._parts[number].positions), number)
+        self._metrics.waiting_events.set(sum(map(len, self._parts.values())))
+        self._metrics.waiting_labels.set(sum(len(part.early) for part in self._parts.values()))
+        return self._outputs, self._refused
+
+    def _number(self, key: str) -> int:
+        return key_of(key) % self._partitions
+
+    def _read(self, record: Record) -> tuple[int, LabelEvent | None]:
+        """The partition that a label belongs to, and the label; None where it was refused, if it is ours at all."""
+        number = self._number(f"{record.partition}@{record.offset}")
+        try:
+            event = parse_label_event(record, self._times)
+            number = self._number(event.anchor_id)
+            if number in self._parts and event.label is not None:
+                self._check(event.label)
+        except EventError as error:
+            if number in self._parts:
+                self._refuse(record, error, number)
+            return number, None
+        return number, event
+
+    def _is_news(self, event: LabelEvent, part: Waiting) -> bool:
+        known = part.label(event.anchor_id)
+        if known is not None and event.stamp <= known.stamp:
+            outcome = "repeated" if event.stamp == known.stamp else "outdated"
+            self._metrics.labels.labels(outcome=outcome).inc()
+            return False
+        assert event.record is not None
+        at = event.record.partition
+        label = LabelRecord(
+            event=replace(event, record=None),
+            place=(at.topic, at.number, event.record.offset),
+            state="waiting",
+            why="",
+            tested=known is not None and known.tested,
+            worker=self._slot,
+            at_ms=self._now_ms(),
+        )
+        self._set(label, part)
+        return True
+
+    def _apply(self, keys: Iterable[str], owned: Ownership) -> None:
+        """Score and learn the labels that wait, and whose event is known."""
+        ready: list[tuple[LabelRecord, WaitingEvent | AnchorRecord]] = []
+        tests: list[tuple[LabelEvent, WaitingEvent]] = []
+        for key in keys:
+            part = self._parts.get(self._number(key))
+            label = part.label(key) if part is not None and part.restored and key in part.early else None
+            if part is None or label is None:
+                continue
+            anchor = self._labels.anchor_record(key)
+            event = part.event(key) or anchor  # of an event that came with a label, the anchor is what is known
+            if event is None:
+                if label.event.label is None:  # kept, so that an older label that comes later stays away
+                    self._finish(label, "withdrawn", "nothing was known of the event")
+                continue
+            if event.fingerprint != self._fingerprint or not self._labels.fits(event.vector):
+                why = f"the event was embedded by encoder {event.fingerprint}, this worker runs {self._fingerprint}"
+                self._dismiss(label, ForeignVector(why))
+            elif anchor is not None and label.event.time_ms < anchor.event_time_ms:
+                self._finish(label, "outdated", "the event came again with a newer label")
+            else:
+                ready.append((label, event))
+                if isinstance(event, WaitingEvent) and anchor is None and not label.tested and label.event.label:
+                    tests.append((label.event, event))
+        for anchored, together in groupby(tests, lambda one: (one[1].vocabulary, one[1].anchored)):
+            self._score(list(together), *anchored)
+        if ready:
+            self._learn(ready, owned)
+
+    def _score(self, tests: Sequence[tuple[LabelEvent, WaitingEvent]], vocabulary: str, anchored: bytes) -> None:
+        """The first label of an event is a test of what was predicted then; these had the same classes with anchors."""
+        has_anchor = self._labels.has_anchor
+        if vocabulary == self._vocabulary:
+            bits = np.unpackbits(np.frombuffer(anchored, np.uint8), count=len(has_anchor))
+            has_anchor = bits.astype(np.bool_)
+        for label, event in tests:
+            self._metrics.label_delay.observe(max(0, label.time_ms - event.time_ms) / 1e3)
+        names = [(one.label or "", event.zero_shot[0], event.adapted[0], event.undamped) for one, event in tests]
+        classes = np.array([list(map(self._labels.class_of, row)) for row in names], np.int64)  # (T, 4)
+        known = classes[:, 0] >= 0
+        true, zero_shot, adapted, undamped = classes[known].T
+        ids = [event.id for (_, event), one in zip(tests, known.tolist(), strict=True) if one]
+        if ids:
+            self._scoring.count(true, zero_shot, adapted, has_anchor)
+            self._outputs += self._watching.observe_labels(true, zero_shot, adapted, undamped, has_anchor, ids)
+
+    def _learn(self, ready: Sequence[tuple[LabelRecord, WaitingEvent | AnchorRecord]], owned: Ownership) -> None:
+        """Make the anchors what the labels say: none, or one of this label, time and annotator."""
+        stale = []
+        for label, _ in ready:
+            anchor = self._labels.anchor_record(label.event.anchor_id)
+            if anchor is not None and label.event.label in (None, anchor.label):
+                stale.append(anchor.anchor_id)
+        outputs = self._labels.forget(stale)[1]
+        records = [_anchor(label.event, event) for label, event in ready if label.event.label is not None]
+        ignored, learned = self._labels.learn_late(records, owned)
+        # What was learned wrongly of an event that is a canary's must not stay.
+        more = self._labels.forget([key for key, why in ignored.items() if why != "outdated"])[1]
+        for output in (*outputs, *learned, *more):
+            self._outputs.append(self._ours(output, (output.key or b"").decode()))
+        for label, _ in ready:
+            why = ignored.get(label.event.anchor_id)
+            if label.event.label is None:
+                self._metrics.labels.labels(outcome="withdrawn").inc()
+                self._finish(label, "withdrawn")
+            else:
+                self._finish(replace(label, tested=True), "learned" if why is None else "scored", why or "")
+
+    def _expire(self, owned: Ownership) -> None:
+        now_ms = self._now_ms()
+        for number, part in self._parts.items():
+            if not part.restored:
+                continue
+            overdue = part.overdue(now_ms)
+            # An event that comes with a label of its own is not kept: what is known of it is its anchor.
+            self._apply([label.event.anchor_id for label in overdue], owned)
+            for label in overdue:
+                if label.event.anchor_id in part.early:
+                    self._dismiss(label, LabelWithoutEvent(_gone(label.event)))
+            for key in part.outdated(now_ms):
+                self._write(key, None, number)
+
+    def _finish(self, label: LabelRecord, state: LabelState, why: str = "") -> None:
+        """Keep what became of a label; of one that asks for it, nothing else."""
+        key = label.event.anchor_id
+        part = self._parts[self._number(key)]
+        self._set(replace(label, state=state, why=why, at_ms=self._now_ms()), part)
+        if label.event.forget:
+            log.info("forgot an event", anchor=key, asked_by=label.event.source)
+            if part.drop_event(key):
+                self._write(key, None, self._number(key))
+
+    def _set(self, label: LabelRecord, part: Waiting) -> None:
+        key = label.event.anchor_id
+        part.set_label(key, label)
+        self._changed[key] = None
+
+    def _dismiss(self, label: LabelRecord, error: EventError) -> None:
+        """A label that was kept becomes a dead letter; it may be sent again."""
+        key = label.event.anchor_id
+        number = self._number(key)
+        self._parts[number].drop_label(key)
+        self._changed[key] = None
+        topic, partition, offset = label.place
+        record = replace(label.event.to_record(), partition=Partition(topic, partition), offset=offset)
+        self._refuse(record, error, number)
+
+    def _refuse(self, record: Record, error: EventError, number: int) -> None:
+        self._outputs.append(replace(dead_letter(record, error), source=self._places[number]))
+        self._refused.append((self._places[number], error.stage))
+
+    def _write(self, key: str, value: bytes | None, number: int) -> None:
+        self._outputs.append(waiting_record(key, value, number, self._now_ms(), self._places[number]))
+
+    def _ours(self, output: OutRecord, key: str) -> OutRecord:
+        """What is written because of a label goes with the event's partition, wherever its picture came from.
+
+        An anchor that another one's label displaced, or that is pruned, goes with any that this worker owns.
+        """
+        place = self._places.get(self._number(key)) or next(iter(self._places.values()))
+        return replace(output, source=place)
+
+
+def _anchor(label: LabelEvent, event: WaitingEvent | AnchorRecord) -> AnchorRecord:
+    assert label.label is not None
+    return AnchorRecord(
+        anchor_id=label.anchor_id,
+        vector=event.vector,
+        label=label.label,
+        event_time_ms=label.time_ms,
+        event_source=label.event_source,
+        event_id=label.event_id,
+        topic=event.topic,
+        partition=event.partition,
+        offset=event.offset,
+        fingerprint=event.fingerprint,
+        annotator=label.annotator or "",
+    )
+
+
+def _best(names: Sequence[str], probabilities: NDArray[np.float32]) -> list[tuple[str, float]]:
+    """The most probable class of each event, (B, C), and its probability."""
+    best = probabilities.argmax(axis=1)  # (B,)
+    values = np.take_along_axis(probabilities, best[:, None], axis=1)[:, 0]
+    return [(names[c], round(value, 6)) for c, value in zip(best.tolist(), values.tolist(), strict=True)]
+
+
+def _gone(label: LabelEvent) -> str:
+    return (
+        f"no event {label.event_id!r} of source {label.event_source!r} is known: it never came, waited for longer than "
+        "`labels.wait_max_age`, or more than `labels.wait_max_events` came after it; send the picture with this label"
+    )

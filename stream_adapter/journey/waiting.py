@@ -1,0 +1,136 @@
+"""What is known of the events of one partition of the waiting topic: what was predicted, and the newest label."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import structlog
+
+from stream_adapter.errors import EventError, MalformedEvent
+from stream_adapter.events.headers import check_format, decode_headers
+from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, WAITING_FORMAT, LabelRecord, WaitingEvent
+from stream_adapter.transport.base import Record
+from stream_adapter.transport.labels import read_positions
+
+log = structlog.get_logger(__name__)
+
+
+class _Kept(NamedTuple):
+    """A waiting event as it was read, and when it was written, milliseconds since the epoch."""
+
+    at_ms: int
+    value: bytes
+
+
+class Waiting:
+    """Of several labels of an event the one with the largest stamp counts, in whatever order they come.
+
+    Everything is kept by anchor id, oldest first.
+
+    Attributes:
+        positions: how far labels were applied: next offset by partition of the labels topic.
+        restored: whether all that was known before is known here.
+        early: events whose newest label is not applied, because they are not known.
+
+    Args:
+        bound: most events, and most labels.
+        max_age_ms: after which an event, or a label, is let go of.
+        early_ms: after which a label whose event is not known is.
+    """
+
+    def __init__(self, bound: int, max_age_ms: int, early_ms: int) -> None:
+        self._bound = bound
+        self._max_age_ms = max_age_ms
+        self._early_ms = early_ms
+        self._events: OrderedDict[str, _Kept] = OrderedDict()
+        self._labels: OrderedDict[str, LabelRecord] = OrderedDict()
+        self.early: OrderedDict[str, None] = OrderedDict()
+        self.positions: dict[int, int] = {}
+        self.restored = False
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def take_in(self, record: Record) -> str | None:
+        """Take in a record of the topic; returns the anchor id whose label may be applied now."""
+        key, value = (record.key or b"").decode(errors="replace"), record.value
+        try:
+            check_format(decode_headers(record.headers), WAITING_FORMAT, "a waiting event")
+        except EventError as error:
+            log.warning("passed over a waiting event", at=record.offset, error=str(error))
+            return None
+        if key == POSITION_KEY:
+            if not self.restored:
+                self.positions = read_positions(value or b"{}")
+            return None
+        if not key.startswith(LABEL_PREFIX):
+            if value is None:
+                self._events.pop(key, None)
+            else:  # an event that comes again was predicted again: what counts is what was said first
+                self._events.setdefault(key, _Kept(record.timestamp_ms, value))
+            return key
+        if self.restored:  # this worker's own word, which comes back
+            return None
+        key = key.removeprefix(LABEL_PREFIX)
+        if value is None:
+            self.drop_label(key)
+            return None
+        try:
+            self.set_label(key, LabelRecord.from_value(value))
+        except MalformedEvent as error:
+            log.warning("passed over a label's state that cannot be read", at=record.offset, error=str(error))
+        return None
+
+    def event(self, key: str) -> WaitingEvent | None:
+        """What was predicted; None where it is not known."""
+        kept = self._events.get(key)
+        try:
+            return None if kept is None else WaitingEvent.from_value(kept.value)
+        except MalformedEvent as error:
+            log.warning("passed over a waiting event that cannot be read", anchor=key, error=str(error))
+            return None
+
+    def label(self, key: str) -> LabelRecord | None:
+        """The newest label of an event, and what became of it."""
+        return self._labels.get(key)
+
+    def set_label(self, key: str, label: LabelRecord) -> None:
+        """Keep an event's newest label."""
+        self._labels[key] = label
+        self._labels.move_to_end(key)
+        self.early.pop(key, None)
+        if label.state == "waiting":
+            self.early[key] = None
+
+    def drop_label(self, key: str) -> None:
+        """Know of no label of this event."""
+        self._labels.pop(key, None)
+        self.early.pop(key, None)
+
+    def drop_event(self, key: str) -> bool:
+        """Know nothing of this event; returns whether it was known."""
+        return self._events.pop(key, None) is not None
+
+    def overdue(self, now_ms: int) -> list[LabelRecord]:
+        """Labels that have waited too long for their event, or are the oldest of too many."""
+        found = []
+        for position, key in enumerate(self.early):
+            label = self._labels[key]
+            if label.at_ms > now_ms - self._early_ms and len(self.early) - position <= self._bound:
+                break
+            found.append(label)
+        return found
+
+    def outdated(self, now_ms: int) -> Iterator[str]:
+        """Keys of the topic that are to be deleted by now, and are let go of here."""
+        while self._events and self._is_old(len(self._events), next(iter(self._events.values())).at_ms, now_ms):
+            yield self._events.popitem(last=False)[0]
+        while self._labels and self._is_old(len(self._labels), next(iter(self._labels.values())).at_ms, now_ms):
+            key = next(iter(self._labels))
+            self.drop_label(key)
+            yield LABEL_PREFIX + key
+            if self.drop_event(key):  # or its next label would be a test once more
+                yield key
+
+    def _is_old(self, number: int, at_ms: int, now_ms: int) -> bool:
+        return number > self._bound or at_ms <= now_ms - self._max_age_ms

@@ -1,0 +1,73 @@
+"""The commands on labels that come apart from their events, thin."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream_adapter.operations.cli import AsJson, ConfigFile, load_config
+
+labels_app = typer.Typer(help="Labels that come apart from their events.", no_args_is_help=True)
+
+Annotator = Annotated[str | None, typer.Option(help="Who says so.", show_default=False)]
+
+
+@labels_app.command("send")
+def labels_send(
+    file: ConfigFile,
+    source: Annotated[str, typer.Argument(help="The image event's `ce_source`.")],
+    id: Annotated[str, typer.Argument(help="The image event's `ce_id`.")],
+    label: Annotated[str | None, typer.Argument(help="The class name.", show_default=False)] = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the event's label back.")] = False,
+    annotator: Annotator = None,
+    time: Annotated[str | None, typer.Option(help="When it was said (ISO 8601); by default now.")] = None,
+) -> None:
+    """Send one label, a correction or a withdrawal."""
+    from stream_adapter.events.headers import parse_time
+    from stream_adapter.events.label import LabelEvent
+    from stream_adapter.operations.labels import send_labels
+
+    if withdraw == (label is not None):
+        raise typer.BadParameter("give either a label or --withdraw")
+    time_ms = None if time is None else parse_time(time, 0)
+    send_labels(load_config(file), [LabelEvent.new(source, id, label, time_ms=time_ms, annotator=annotator)])
+    typer.echo("sent")
+
+
+@labels_app.command("import")
+def labels_import(
+    file: ConfigFile,
+    input: Annotated[Path, typer.Argument(help="CSV or JSON lines with id, label, source, annotator, time.")],
+    source: Annotated[str | None, typer.Option(help="`ce_source` of the events of rows that name none.")] = None,
+    annotator: Annotator = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the labels of these events back.")] = False,
+) -> None:
+    """Send the labels in a file; nothing is sent where a line is wrong."""
+    from stream_adapter.operations.labels import read_labels, send_labels
+
+    labels = read_labels(input, source=source, annotator=annotator, withdraw=withdraw)
+    typer.echo(f"sent {send_labels(load_config(file), labels)} labels")
+
+
+@labels_app.command("show")
+def labels_show(
+    file: ConfigFile,
+    source: Annotated[str, typer.Argument(help="The image event's `ce_source`.")],
+    id: Annotated[str, typer.Argument(help="The image event's `ce_id`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what became of the labels of an event."""
+    from stream_adapter.operations import labels, showing
+
+    event, fates = labels.fates_of(load_config(file), source, id)
+    documents = [labels.as_document(fate) for fate in fates]
+    if as_json:
+        for document in documents:
+            typer.echo(json.dumps(document, ensure_ascii=False))
+        return
+    if event is not None:
+        said = f"{event.adapted[0]!r} ({event.adapted[1]:.3f}), zero-shot {event.zero_shot[0]!r}"
+        typer.echo(f"the event is kept, from {event.topic}-{event.partition}@{event.offset}; predicted was {said}")
+    rows = [[str(value or "") for value in document.values()] for document in documents]
+    showing.print_table(("label", "annotator", "time", "state", "details"), rows, total=len(rows), noun="labels")

@@ -1,0 +1,160 @@
+"""A replica that only answers: it follows the anchors topic as a worker does that still waits for its partitions."""
+
+import contextlib
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import ProcessCollector
+
+from stream_adapter import __version__
+from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.config import Config
+from stream_adapter.encode.base import Encoder
+from stream_adapter.encode.loading import load_models
+from stream_adapter.encode.vocabulary import Vocabulary
+from stream_adapter.errors import ConfigError, StreamAdapterError, Unreachable
+from stream_adapter.journey.processor import Processor
+from stream_adapter.metrics import Metrics
+from stream_adapter.service.build import device_of, facts_of, open_predictions
+from stream_adapter.service.health import Health
+from stream_adapter.service.logs import configure_logs
+from stream_adapter.service.outage import Outage
+from stream_adapter.service.web.server import HttpServer, build_app
+from stream_adapter.service.wiring import JourneyConfig, make_processor
+from stream_adapter.service.worker import RESTORED_AT_ONCE
+from stream_adapter.transport.changelog import Changelog, in_larger_portions
+from stream_adapter.transport.opening import transport_of
+
+log = structlog.get_logger(__name__)
+
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A model that follows what workers learn. It reads no images, publishes nothing and damps nothing."""
+
+    encoder: Encoder
+    vocabulary: Vocabulary
+    processor: Processor
+    decoders: ThreadPoolExecutor
+    changelog: Changelog
+    health: Health
+    outage: Outage
+
+    def restore(self) -> None:
+        """Read the anchors back, and what workers say of their traffic, until all of it is in force.
+
+        Raises:
+            TransportError: they cannot be read.
+            FingerprintMismatch: most of them come from another encoder.
+        """
+        self.outage.wait_out(self._read_back)
+        self.processor.warm_up()
+        while self.processor.adapter.pending:
+            self.processor.apply(())
+            time.sleep(0.01)
+
+    def follow(self) -> None:
+        """Take in what was written since; without an answer say so, and go on with what is known."""
+        try:
+            with self.health.asking():
+                changes = self.changelog.poll()
+            self.outage.report(None)
+        except Unreachable as error:
+            self.outage.report(str(error))
+            return
+        self.processor.apply(changes, positions=self.changelog.positions)
+
+    def _read_back(self) -> None:
+        for changes in in_larger_portions(self.changelog.read_to_end(), RESTORED_AT_ONCE):
+            self.processor.apply(changes, positions=self.changelog.positions)
+            self.health.progress()
+
+
+@contextlib.contextmanager
+def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[Follower]:
+    """Load the models and open the changelog; released when the block ends.
+
+    Raises:
+        StreamAdapterError: anything that keeps it from starting.
+    """
+    encoder, vocabulary = load_models(config.encoder, config.vocabulary)
+    metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": vocabulary.hash})
+    writer = uuid.uuid4().hex
+    outage = Outage(health, metrics, time.monotonic)
+    with contextlib.ExitStack() as stack:
+        background = ThreadPoolExecutor(1, thread_name_prefix="background")
+        stack.callback(background.shutdown, wait=False, cancel_futures=True)
+        decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+        processor = make_processor(
+            encoder,
+            vocabulary,
+            JourneyConfig.of(config),
+            # As a worker's: what the traffic shows comes by the changelog, and none of it is this process's own.
+            surroundings=Surroundings(
+                clock=time.monotonic,
+                background=background,
+                device=device_of(config.encoder.device),
+                slot=writer,
+                publishes=True,
+                seed=config.adapter.seed,
+            ),
+            writer=writer,
+            source=f"stream_adapter/{writer}",
+            decoders=decoders,
+            metrics=metrics,
+            clock=time.monotonic,
+        )
+        changelog = outage.wait_out(lambda: transport_of(config).open_changelog(writer))
+        stack.callback(changelog.close)
+        yield Follower(encoder, vocabulary, processor, decoders, changelog, health, outage)
+
+
+def serve(config: Config) -> None:
+    """Answer over HTTP until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: nobody may ask.
+        StreamAdapterError: whatever kept it from starting or ended it.
+    """
+    configure_logs(config.service.log_level, config.service.log_format)
+    metrics, stopping = Metrics(), threading.Event()
+    health = Health(config.service.stuck_after_s, time.monotonic)
+    metrics.watch_progress(lambda: health.seconds_without_progress)
+    ProcessCollector(registry=metrics.registry)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with contextlib.ExitStack() as stack:
+        # There is no stream beside it that would have to be spared.
+        answering, routes = open_predictions(config, metrics, stack, share=1.0)
+        if answering is None:
+            raise ConfigError(["predict: nobody may ask on this address; set `predict.token`, or listen on 127.0.0.1"])
+        http = HttpServer(build_app(metrics, health, routes), config.service.host, config.service.port)
+        http.start()
+        stack.callback(http.stop)
+        log.info("http", host=config.service.host, port=http.port)
+        follower = stack.enter_context(open_follower(config, metrics, health))
+        follower.restore()
+        answering.open(
+            follower.encoder,
+            follower.processor,
+            follower.decoders,
+            facts_of(config, follower.encoder, follower.vocabulary),
+        )
+        for condition in ("restored", "model_warm", "partitions_assigned"):  # it needs none
+            health.set(condition, True)
+        log.info("serving", anchors=follower.processor.adapter.n_anchors)
+        while not stopping.wait(_POLL_S):
+            follower.follow()
+            health.progress()
+            metrics.ready.set(not health.missing)
+            if not http.alive:
+                raise StreamAdapterError("the HTTP thread has ended, see the log above; the replica stops with it")
+    log.info("stopped")

@@ -1,0 +1,185 @@
+"""Predictions beside the stream: what is asked at the same time is embedded together, within a share of the time."""
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from typing import NamedTuple
+
+import structlog
+
+from stream_adapter.config import PredictConfig
+from stream_adapter.encode.base import Encoder, Prepared
+from stream_adapter.errors import EventError
+from stream_adapter.events import EMBEDDING, PredictionDocument
+from stream_adapter.journey.processor import Processor
+from stream_adapter.metrics import Metrics
+from stream_adapter.page.page import Facts
+from stream_adapter.page.requests import View
+
+log = structlog.get_logger(__name__)
+
+_FRESH_S = 1.0
+_BURST_S = 0.2
+
+
+class Busy(Exception):
+    """More is asked than may be answered beside the stream; or the models are not there yet."""
+
+
+class Asked(NamedTuple):
+    """A picture's bytes, or those of a vector (`EMBEDDING`) of the encoder with this fingerprint."""
+
+    data: bytes
+    content_type: str = ""
+    fingerprint: str | None = None
+
+
+Answered = PredictionDocument | EventError
+
+
+class _Question(NamedTuple):
+    prepared: Sequence["Future[Prepared]"]
+    done: "Future[list[Answered]]"
+
+
+class Share:
+    """So many seconds of work a second, and a moment's more at once.
+
+    Args:
+        share: 0..1; 1 is as much as there is.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, share: float, clock: Callable[[], float]) -> None:
+        self._share = share
+        self._clock = clock
+        self._credit_s = _BURST_S
+        self._seen_s = clock()
+
+    def wait_s(self) -> float:
+        """How long to wait before the next piece of work."""
+        now_s = self._clock()
+        self._credit_s = min(_BURST_S, self._credit_s + self._share * (now_s - self._seen_s))
+        self._seen_s = now_s
+        return 0.0 if self._share >= 1.0 else max(0.0, -self._credit_s / self._share)
+
+    def spend(self, seconds: float) -> None:
+        """A piece of work took so long."""
+        self._credit_s -= seconds
+
+
+class Answering:
+    """A thread that answers; `ask` and `view` may be called by any.
+
+    Args:
+        settings: how much is answered at once, and in which share of the time.
+        metrics: outcomes, latency, seconds of work.
+    """
+
+    def __init__(self, settings: PredictConfig, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self.settings = settings
+        self.facts = Facts()
+        self._metrics = metrics
+        self._clock = clock
+        self._share = Share(settings.share, clock)
+        self._questions: queue.Queue[_Question] = queue.Queue(settings.max_waiting)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="predict", daemon=True)
+        self._view: View | None = None
+        self._viewed_s = 0.0
+        self._parts: tuple[Encoder, Processor, Executor] | None = None
+
+    def open(self, encoder: Encoder, processor: Processor, decoders: Executor, facts: Facts) -> None:
+        """The models are loaded, and the anchors are there: begin to answer."""
+        self.facts = facts
+        self._parts = encoder, processor, decoders
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; questions that wait get no answer."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5.0)
+
+    def ask(self, items: Sequence[Asked]) -> "Future[list[Answered]]":
+        """What is said about each of these: a document as on the predictions topic, or why it cannot be used.
+
+        Raises:
+            Busy: too many questions wait.
+        """
+        if self._parts is None:
+            raise Busy("the worker is still starting")
+        encoder, _, decoders = self._parts
+        question = _Question([decoders.submit(_prepare, encoder, one) for one in items], Future())
+        try:
+            self._questions.put_nowait(question)
+        except queue.Full:
+            for one in question.prepared:
+                one.cancel()
+            raise Busy(f"{self.settings.max_waiting} requests wait already") from None
+        return question.done
+
+    def view(self) -> View:
+        """The adapter as it is, or was a second ago; waits while a batch is learned.
+
+        Raises:
+            Busy: there is none yet.
+        """
+        if self._parts is None:
+            raise Busy("the worker is still starting")
+        if self._view is None or self._clock() - self._viewed_s >= _FRESH_S:
+            self._view = self._parts[1].look(lambda parts: View.of(parts.adapter, parts.watching.damping))
+            self._viewed_s = self._clock()
+        return self._view
+
+    def _run(self) -> None:
+        waiting: _Question | None = None
+        while not self._stopping.is_set():
+            try:
+                questions = [waiting or self._questions.get(timeout=0.5)]
+            except queue.Empty:
+                continue
+            waiting, number = None, len(questions[0].prepared)
+            self._stopping.wait(self._share.wait_s())
+            with contextlib.suppress(queue.Empty):
+                while number < self.settings.max_batch:
+                    waiting = self._questions.get_nowait()
+                    number += len(waiting.prepared)
+                    if number <= self.settings.max_batch:
+                        questions.append(waiting)
+                        waiting = None
+            began_s = self._clock()
+            try:
+                self._answer(questions)
+            except Exception as error:
+                log.exception("a question could not be answered")
+                for question in questions:
+                    question.done.set_exception(error)
+            spent_s = self._clock() - began_s
+            self._share.spend(spent_s)
+            self._metrics.http_compute.inc(spent_s)
+
+    def _answer(self, questions: Sequence[_Question]) -> None:
+        assert self._parts is not None
+        encoder, processor, _ = self._parts
+        answers: list[list[Answered | Prepared]] = [[_result(one) for one in of.prepared] for of in questions]
+        usable = [one for of in answers for one in of if not isinstance(one, EventError)]
+        said = iter(processor.answer(encoder.encode(usable)) if usable else ())  # type: ignore[arg-type]
+        for question, of in zip(questions, answers, strict=True):
+            question.done.set_result([one if isinstance(one, EventError) else next(said) for one in of])
+
+
+def _prepare(encoder: Encoder, asked: Asked) -> Prepared:
+    if asked.content_type == EMBEDDING:
+        return encoder.check_vector(asked.data, asked.fingerprint)
+    return encoder.prepare(asked.data, asked.content_type)
+
+
+def _result(prepared: "Future[Prepared]") -> "Prepared | EventError":
+    try:
+        return prepared.result()
+    except EventError as error:
+        return error

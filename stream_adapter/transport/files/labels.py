@@ -1,0 +1,78 @@
+"""Labels from a file of JSON lines, and waiting events from the output folder."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from stream_adapter.config import FilesConfig
+from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.label import EVENT_TYPE
+from stream_adapter.events.payloads import json_object
+from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.files.recording import record_in
+from stream_adapter.transport.files.sink import WAITING
+from stream_adapter.transport.labels import SingleLabelFeed
+
+
+def file_labels(config: FilesConfig) -> SingleLabelFeed | None:
+    """The labels in `files.labels_file`, those that are appended while the worker runs included; None without one."""
+    if config.labels_file is None:
+        return None
+    return SingleLabelFeed(_Waiting(config.output / WAITING), LabelLines(config.labels_file))
+
+
+class _Tail:
+    """The lines of a file that grows, from a number on; asked for in order, or from the first one again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._line = self._bytes = 0
+
+    def lines(self, start: int) -> Iterator[tuple[int, bytes]]:
+        if start < self._line:
+            self._line = self._bytes = 0
+        if not self.path.exists() or self.path.stat().st_size <= self._bytes:
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._bytes)
+            for line in file:
+                if not line.endswith(b"\n") and not _is_whole(line):
+                    return  # somebody is writing it
+                self._line += 1
+                self._bytes += len(line)
+                if self._line > start:
+                    yield self._line - 1, line
+
+
+class _Waiting(_Tail):
+    """Records as the sink wrote them."""
+
+    def __call__(self, start: int) -> Iterator[Record]:
+        at = Partition(self.path.name, 0)
+        for number, line in self.lines(start):
+            record = record_in(self.path, number + 1, line)
+            yield Record(at, number, record.timestamp_ms, record.key, record.value, record.headers)
+
+
+class LabelLines(_Tail):
+    """A line is a label event's data, or a whole label event in structured mode."""
+
+    def __call__(self, start: int) -> Iterator[Record]:
+        """The label events from line `start` on (the first one is 0)."""
+        at = Partition(self.path.name, 0)
+        for number, line in self.lines(start):
+            headers: dict[str, str] = {}
+            with contextlib.suppress(MalformedEvent):
+                if "specversion" not in json_object(line, "the line"):
+                    headers = {"ce_specversion": "1.0", "ce_type": EVENT_TYPE}
+                    headers |= {"ce_source": self.path.name, "ce_id": str(number)}
+            pairs = tuple((name, text.encode()) for name, text in headers.items())
+            yield Record(at, number, -1, None, line.strip(), pairs)
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        json_object(line, "the line")
+    except MalformedEvent:
+        return False
+    return True

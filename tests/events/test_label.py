@@ -1,0 +1,137 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_adapter.errors import EventError, MalformedEvent
+from stream_adapter.events.image import anchor_id_of
+from stream_adapter.events.label import LabelEvent, parse_label_event
+from stream_adapter.events.waiting import LabelRecord, WaitingEvent
+from stream_adapter.transport.base import Partition, Record
+from tests.events.test_schemas import texts, validator
+from tests.fakes import unit
+from tests.transport.strategies import RECORDS
+
+LABEL = validator("label-event")
+NAMES = texts.filter(lambda text: text.strip() != "" and text == text.strip())
+EVENTS = st.builds(
+    LabelEvent.new,
+    source=texts,
+    id=texts,
+    label=st.none() | st.sampled_from(["cat", "Café"]),
+    time_ms=st.integers(0, 10**12),
+    annotator=st.none() | texts,
+)
+
+
+def structured(event: LabelEvent, **changes: Any) -> Record:
+    record = event.to_record()
+    document = {name.removeprefix("ce_"): value.decode() for name, value in record.headers if name.startswith("ce_")}
+    document["data"] = json.loads(record.value or b"")
+    return replace(record, headers=(), value=json.dumps(document | changes).encode())
+
+
+@given(event=EVENTS)
+def test_it_is_read_back_in_both_modes_and_fits_the_schema(event: LabelEvent) -> None:
+    record = event.to_record()
+    LABEL.validate(json.loads(record.value or b""))
+    for read in (parse_label_event(record), parse_label_event(structured(event))):
+        assert read == event
+        assert read.anchor_id == anchor_id_of(event.event_source, event.event_id)
+
+
+@given(record=RECORDS)
+def test_whatever_comes_is_a_label_or_refused(record: Record) -> None:
+    try:
+        parse_label_event(record)
+    except EventError as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"source": ""}, "`source` of the image event"),
+        ({"id": 7}, "`id` must be a string"),
+        ({"label": " "}, "null withdraws"),
+        ({"time": "yesterday"}, "not an RFC 3339"),
+        ({"annotator": ["me"]}, "`annotator` must be"),
+    ],
+)
+def test_what_is_wrong_is_said(change: dict[str, Any], says: str) -> None:
+    record = LabelEvent.new("/camera", "1", "cat", time_ms=5).to_record()
+    value = json.dumps(json.loads(record.value or b"") | change).encode()
+    with pytest.raises(MalformedEvent, match=says):
+        parse_label_event(replace(record, value=value))
+
+
+def test_a_label_that_is_missing_does_not_withdraw_one() -> None:
+    record = LabelEvent.new("/camera", "1", None, time_ms=5).to_record()
+    data = json.loads(record.value or b"")
+    assert parse_label_event(record).label is None
+    del data["label"]
+    with pytest.raises(MalformedEvent, match="null withdraws"):
+        parse_label_event(replace(record, value=json.dumps(data).encode()))
+
+
+def test_of_two_times_the_datas_own_counts() -> None:
+    event = LabelEvent.new("/camera", "1", "cat", time_ms=5_000)
+    record = replace(event.to_record(), timestamp_ms=9_000_000)
+    assert parse_label_event(record).time_ms == 5_000
+    data = {name: value for name, value in json.loads(record.value or b"").items() if name != "time"}
+    headers = tuple((n, b"1970-01-01T00:00:07Z" if n == "ce_time" else v) for n, v in record.headers)
+    record = replace(record, value=json.dumps(data).encode(), headers=headers)
+    assert parse_label_event(record).time_ms == 7_000
+    record = replace(record, headers=tuple((n, v) for n, v in headers if n != "ce_time"))
+    assert parse_label_event(record).time_ms == 9_000_000
+
+
+@given(event=EVENTS, tested=st.booleans())
+def test_what_became_of_it_is_read_back(event: LabelEvent, tested: bool) -> None:
+    label = LabelRecord(event, ("labels", 2, 7), "scored", "canary", tested, "worker-1", 99)
+    assert LabelRecord.from_value(label.to_value()) == label
+
+
+def waiting_event(**changes: Any) -> WaitingEvent:
+    import numpy as np
+
+    vector = unit(np.random.default_rng(3).normal(size=16)).astype(np.float16).astype(np.float32)
+    given = {
+        "source": "/camera",
+        "id": "zwölf",
+        "time_ms": 12,
+        "topic": "images",
+        "partition": 3,
+        "offset": 40,
+        "fingerprint": "f",
+        "vocabulary": "v",
+        "adapted": ("cat", 0.75),
+        "zero_shot": ("dog", 0.5),
+        "undamped": "cat",
+        "anchored": b"\n\x00\xff",
+        "vector": unit(vector),
+    }
+    return WaitingEvent(**{**given, **changes})
+
+
+def test_a_waiting_event_is_read_back() -> None:
+    event = waiting_event()
+    read = WaitingEvent.from_value(event.to_value())
+    assert read.to_value() == event.to_value()
+    assert (read.adapted, read.anchored, read.id, read.offset) == (("cat", 0.75), b"\n\x00\xff", "zwölf", 40)
+
+
+@given(value=st.binary(max_size=80) | st.binary(max_size=40).map(lambda end: waiting_event().to_value()[:-5] + end))
+def test_whatever_is_in_its_place_is_refused(value: bytes) -> None:
+    for kind in (WaitingEvent, LabelRecord):
+        try:
+            kind.from_value(value)
+        except MalformedEvent as error:
+            assert str(error)
+
+
+def test_a_place_is_a_partition() -> None:
+    assert LabelEvent.new("/camera", "1", "cat", time_ms=5).to_record("mine").partition == Partition("mine", 0)

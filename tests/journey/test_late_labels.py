@@ -1,0 +1,369 @@
+"""Labels that come apart from their events, in a journey whose outputs come back as they do from topics."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_adapter.adapter.anchors.ownership import EVERYTHING
+from stream_adapter.config import LabelsConfig
+from stream_adapter.drift.settings import DriftSettings
+from stream_adapter.errors import LabelWithoutEvent
+from stream_adapter.events.image import anchor_id_of
+from stream_adapter.events.label import LabelEvent
+from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
+from stream_adapter.journey.observing import DeletionRequest, NullObserver
+from stream_adapter.journey.processor import Processor
+from stream_adapter.metrics import Metrics
+from stream_adapter.transport.base import Commit, OutRecord, Partition
+from stream_adapter.transport.changelog import Change
+from stream_adapter.transport.dead_letters import reason, undo
+from stream_adapter.transport.memory import MemoryChangelog, MemoryTransport
+from tests.fakes import CANARY, CLASSES, FakeClock, adapter_config, make_processor, picture, vectors_of
+from tests.journey.test_processor import run, value
+
+IMAGES = Partition("images", 0)
+
+
+class Journey(NullObserver):
+    """A processor whose outputs are written and come back."""
+
+    def __init__(self, transport: MemoryTransport | None = None, *, method: str = "class-means", **config: Any) -> None:
+        self.now_ms = 100_000
+        self.requests: list[DeletionRequest] = []
+        self.deleted: list[str] = []
+        self.forgotten: list[Change] = []
+        self.clock = FakeClock()
+        self.transport = transport or MemoryTransport()
+        self.metrics = Metrics()
+        self.processor: Processor = make_processor(
+            metrics=self.metrics,
+            labels=LabelsConfig(**config),
+            adapter=adapter_config(method=method),
+            drift=DriftSettings(mode="alarm_only"),
+            clock=self.clock,
+            observer=self,
+            waiting_partitions=1,
+            now_ms=lambda: self.now_ms,
+        )
+        self.feed = self.transport.open_labels()
+        self.feed.assign(frozenset({0}))
+        self.changelog = MemoryChangelog(sink=self.transport.sink, writer="test")
+        self.processor.apply([change for portion in self.changelog.read_to_end() for change in portion])
+        self.settle()
+
+    def send(self, *pictures: dict[str, Any]) -> None:
+        self.transport.sink.commit(run(self.processor, *pictures).commit)
+        self.settle()
+
+    def say(self, *labels: LabelEvent) -> None:
+        self.transport.write([label.to_output() for label in labels])
+        self.settle()
+
+    def settle(self) -> None:
+        while True:
+            arrivals = self.feed.poll()
+            outcome = self.processor.apply_labels(arrivals, {0: IMAGES}, EVERYTHING)
+            assert all(output.source == IMAGES for output in outcome.commit.outputs)
+            self.transport.sink.commit(outcome.commit)
+            if not arrivals:
+                break
+        changes = self.changelog.poll()
+        self.forgotten += [change for change in changes if change.forgotten]
+        outcome = self.processor.apply(changes, EVERYTHING)
+        self.transport.sink.commit(outcome.commit)
+        outcome.report(self.metrics)
+
+    def poll(self) -> list[DeletionRequest]:
+        asked, self.requests = self.requests, []
+        return asked
+
+    @property
+    def anchors(self) -> dict[str, tuple[str, int, str]]:
+        """Label, time and annotator, by event id."""
+        found = self.processor.adapter.anchors()
+        return {one.origin.event_id: (one.label, one.event_time_ms, one.origin.annotator) for one in found}
+
+    def label_of(self, number: int) -> LabelRecord | None:
+        key = (LABEL_PREFIX + anchor_id_of("/test", str(number))).encode()
+        values = [output.value for output in self.transport.sink.records["waiting"] if output.key == key]
+        return None if not values or values[-1] is None else LabelRecord.from_value(values[-1])
+
+    def letters(self) -> list[Any]:
+        return list(self.transport.open_log("dead_letters")._read())
+
+
+def said(
+    number: int, label: str | None, time_ms: int = 50_000, annotator: str | None = None, **more: Any
+) -> LabelEvent:
+    return LabelEvent.new("/test", str(number), label, time_ms=time_ms, annotator=annotator, **more)
+
+
+def test_a_late_label_is_scored_against_the_prediction_that_was_made_and_learned() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1, time_ms=20_000))
+    journey.send(*(picture("cat", number, "dog") for number in range(10, 20)))  # from here on it says dog
+    assert journey.processor.adapter.predict(vectors_of(("cat", 1))).adapted.argmax() == CLASSES.index("dog")
+    before = value(journey.metrics, "correct_total", group="unlabelled", model="adapted")
+    journey.say(said(1, "cat", annotator="ann"))
+    assert journey.anchors["1"] == ("cat", 50_000, "ann")
+    assert value(journey.metrics, "correct_total", group="unlabelled", model="adapted") == before + 1
+    label = journey.label_of(1)
+    assert label is not None and (label.state, label.worker, label.tested) == ("learned", "test", True)
+    assert value(journey.metrics, "label_delay_seconds_sum") == 30.0
+    origin = journey.processor.adapter.anchor(anchor_id_of("/test", "1")).origin  # type: ignore[union-attr]
+    assert (origin.topic, origin.partition, origin.offset) == ("images", 0, 0)
+
+
+def test_a_label_that_comes_twice_counts_once() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1))
+    journey.say(said(1, "cat"), said(1, "cat"))
+    journey.say(said(1, "cat"))
+    assert value(journey.metrics, "scored_total", group="unlabelled") == 1
+    assert value(journey.metrics, "labels_total", outcome="repeated") == 2
+    assert (
+        sum(output.key == anchor_id_of("/test", "1").encode() for output in journey.transport.sink.records["anchors"])
+        == 1
+    )
+
+
+def test_a_label_before_its_picture_waits_for_it() -> None:
+    journey = Journey()
+    journey.say(said(1, "cat"))
+    assert journey.label_of(1).state == "waiting"  # type: ignore[union-attr]
+    assert value(journey.metrics, "waiting_labels") == 1
+    journey.send(picture("cat", 1))
+    assert journey.anchors["1"][0] == "cat"
+    assert value(journey.metrics, "waiting_labels") == 0
+    assert value(journey.metrics, "waiting_events") == 1
+
+
+def test_a_label_whose_event_never_comes_is_a_dead_letter_that_can_be_sent_again() -> None:
+    journey = Journey(early_max_age=60.0)
+    label = said(1, "cat", annotator="ann")
+    journey.say(label)
+    journey.now_ms += 59_000
+    journey.settle()
+    assert not journey.letters()
+    journey.now_ms += 2_000
+    journey.settle()
+    (letter,) = journey.letters()
+    assert "no event '1' of source '/test' is known" in reason(letter)
+    original = undo(letter)
+    assert (original.value, original.headers) == (label.to_record().value, label.to_record().headers)
+    assert (original.partition, original.offset) == (Partition("labels", 0), 0)
+    assert value(journey.metrics, "waiting_labels") == 0
+    journey.send(picture("cat", 1))
+    assert not journey.anchors
+    journey.say(label)
+    assert journey.anchors["1"][0] == "cat"
+
+
+def test_labels_without_events_are_bounded_in_number() -> None:
+    journey = Journey(wait_max_events=3)
+    journey.say(*(said(number, "cat") for number in range(5)))
+    assert len(journey.letters()) == 2
+    assert value(journey.metrics, "waiting_labels") == 3
+
+
+def test_waiting_events_are_bounded_in_number_and_age() -> None:
+    journey = Journey(wait_max_events=3, wait_max_age=100.0, early_max_age=1.0)
+    journey.send(*(picture("cat", number) for number in range(5)))
+    assert value(journey.metrics, "waiting_events") == 3
+    deleted = [output.key for output in journey.transport.sink.records["waiting"] if output.value is None]
+    assert deleted == [anchor_id_of("/test", str(number)).encode() for number in (0, 1)]
+    journey.now_ms += 101_000
+    journey.settle()
+    assert value(journey.metrics, "waiting_events") == 0
+    journey.say(said(4, "cat"))
+    journey.now_ms += 2_000
+    journey.settle()
+    assert len(journey.letters()) == 1 and not journey.anchors
+
+
+def test_a_canary_is_scored_and_never_learned() -> None:
+    journey = Journey()
+    journey.send(picture("house", 1), picture("cat", 2))
+    journey.say(said(1, CANARY), said(2, "cat"))
+    journey.say(said(2, CANARY, 60_000))
+    assert not journey.anchors, "what was learned of a canary's picture by mistake is gone"
+    assert journey.label_of(1).state == "scored"  # type: ignore[union-attr]
+    assert value(journey.metrics, "scored_total", group="canary") == 1
+
+
+def test_a_withdrawn_label_is_gone_and_may_be_given_anew() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1))
+    journey.say(said(1, "dog"), said(1, None, 60_000), said(1, "horse", 55_000))
+    assert not journey.anchors
+    assert journey.label_of(1).state == "withdrawn"  # type: ignore[union-attr]
+    journey.say(said(1, "cat", 70_000))
+    assert journey.anchors["1"] == ("cat", 70_000, "")
+
+
+def test_the_same_label_by_somebody_else_is_theirs_from_then_on() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1))
+    journey.say(said(1, "cat", annotator="ann"))
+    journey.say(said(1, "cat", 60_000, annotator="bob"))
+    assert journey.anchors["1"] == ("cat", 60_000, "bob")
+    assert value(journey.metrics, "scored_total", group="unlabelled") == 1
+
+
+def test_an_event_that_came_with_a_label_is_corrected_and_withdrawn_by_its_ids() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1, "dog", time_ms=40_000), picture("cat", 2, "dog", time_ms=40_000))
+    journey.say(said(1, "cat", 39_000), said(2, None))
+    assert journey.anchors == {"1": ("dog", 40_000, "")}
+    assert journey.label_of(1).state == "outdated"  # type: ignore[union-attr]
+    journey.say(said(1, "cat", 41_000))
+    assert journey.anchors == {"1": ("cat", 41_000, "")}
+    assert value(journey.metrics, "scored_total", group="unlabelled") == 2, "the labels that they came with"
+
+
+def test_a_label_that_is_no_class_is_a_dead_letter_and_changes_nothing() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1))
+    journey.say(said(1, "cat"))
+    journey.say(said(1, "zebra", 60_000))
+    assert journey.anchors["1"][0] == "cat"
+    assert "'zebra' is not one of the 4 classes" in reason(journey.letters()[0])
+
+
+def test_what_is_no_label_is_a_dead_letter_byte_for_byte() -> None:
+    journey = Journey()
+    journey.transport.write([OutRecord("labels", b"k", b"\xff{", (("ce_id", b"1"),))])
+    journey.settle()
+    (letter,) = journey.letters()
+    assert (letter.key, letter.value) == (b"k", b"\xff{")
+
+
+def test_a_label_that_asks_for_it_leaves_no_vector_behind() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1))
+    journey.say(said(1, "cat", annotator="zoe"))
+    journey.say(said(1, None, 60_000, forget=True))
+    assert not journey.anchors
+    last = {output.key: output.value for output in journey.transport.sink.records["waiting"]}
+    assert last[anchor_id_of("/test", "1").encode()] is None
+    assert b"zoe" not in (last[(LABEL_PREFIX + anchor_id_of("/test", "1")).encode()] or b"")
+    assert value(journey.metrics, "waiting_events") == 0
+
+
+def test_what_is_deleted_on_the_page_is_forgotten_by_whoever_owns_the_event() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1), picture("dog", 2))
+    journey.say(said(1, "cat"), said(2, "dog"))
+    key = anchor_id_of("/test", "1")
+    journey.requests.append(DeletionRequest([key, "0" * 32], journey.deleted.extend))
+    journey.settle()
+    journey.settle()
+    assert journey.anchors.keys() == {"2"} and journey.deleted == [key]
+    last = {output.key: output.value for output in journey.transport.sink.records["waiting"]}
+    assert last[key.encode()] is None
+    assert journey.label_of(1).state == "withdrawn"  # type: ignore[union-attr]
+    assert [change.key for change in journey.forgotten] == [key]
+
+
+def test_whoever_takes_over_goes_on_where_the_other_was() -> None:
+    first = Journey()
+    first.send(*(picture(CLASSES[number % 3], number) for number in range(6)))
+    first.say(said(0, "cat"), said(1, None), said(9, "dog"))
+    first.transport.write([said(2, "horse").to_output()])  # read by nobody yet
+    second = Journey(first.transport)
+    assert {id: one[0] for id, one in second.anchors.items()} == {"0": "cat", "2": "horse"}
+    assert value(second.metrics, "scored_total", group="unlabelled") == 1, "of the first label it knows"
+    second.send(picture("dog", 9))
+    assert second.anchors["9"][0] == "dog"
+
+
+LABELS = st.lists(
+    st.builds(
+        said,
+        number=st.integers(0, 3),
+        label=st.none() | st.sampled_from(CLASSES[:3]),
+        time_ms=st.integers(50_000, 50_004),
+        annotator=st.none() | st.sampled_from(["ann", "bob"]),
+    ),
+    max_size=8,
+)
+
+
+def newest(labels: Iterable[LabelEvent]) -> dict[str, tuple[str, int, str]]:
+    last: dict[str, LabelEvent] = {}
+    for label in sorted(labels, key=lambda one: one.stamp):
+        last[label.event_id] = label
+    return {
+        id: (label.label, label.time_ms, label.annotator or "") for id, label in last.items() if label.label is not None
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(labels=LABELS, data=st.data())
+def test_any_order_of_labels_and_pictures_comes_to_the_same(labels: Sequence[LabelEvent], data: st.DataObject) -> None:
+    journey = Journey()
+    steps: list[Any] = [*labels, *(picture(CLASSES[number % 3], number) for number in range(4))]
+    order = data.draw(st.permutations(steps))
+    for step in order:
+        if isinstance(step, LabelEvent):
+            journey.say(step)
+        else:
+            journey.send(step)
+        if data.draw(st.integers(0, 5)) == 0:
+            journey = Journey(journey.transport)  # somebody takes over
+    assert journey.anchors == newest(labels)
+    probe = vectors_of(("cat", 70), ("dog", 71), ("horse", 72))
+    alone = Journey()
+    alone.send(*(picture(CLASSES[number % 3], number) for number in range(4)))
+    alone.say(*sorted(labels, key=lambda one: one.stamp))
+    np.testing.assert_allclose(
+        journey.processor.adapter.predict(probe).adapted, alone.processor.adapter.predict(probe).adapted, atol=1e-6
+    )
+
+
+def test_what_nobody_owns_is_passed_over() -> None:
+    journey = Journey()
+    journey.transport.write([said(1, "cat").to_output()])
+    outcome = journey.processor.apply_labels(journey.feed.poll(), {}, EVERYTHING)
+    assert outcome.commit == Commit([]) and not outcome.refused
+
+
+def test_it_is_refused_at_the_stage_of_labels() -> None:
+    journey = Journey(early_max_age=1.0)
+    journey.transport.write([said(1, "cat").to_output()])
+    arrivals = journey.feed.poll()
+    journey.processor.apply_labels(arrivals, {0: IMAGES}, EVERYTHING)
+    journey.now_ms += 2_000
+    outcome = journey.processor.apply_labels(journey.feed.poll(), {0: IMAGES}, EVERYTHING)
+    assert outcome.refused == ((IMAGES, LabelWithoutEvent.stage),)
+    (letter,) = (output for output in outcome.commit.outputs if output.channel == "dead_letters")
+    assert json.loads(letter.value or b"")["label"] == "cat"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    labels=st.lists(st.sampled_from(CLASSES[:3]), min_size=12, max_size=12),
+    forgotten=st.sets(st.integers(0, 11), min_size=1, max_size=11),
+    method=st.sampled_from(["mixture", "class-means"]),
+)
+def test_what_is_forgotten_is_as_if_it_had_never_been_labelled(
+    labels: Sequence[str], forgotten: set[int], method: str
+) -> None:
+    pictures = [picture(CLASSES[number % 3], number, time_ms=20_000 + number) for number in range(12)]
+    probe = vectors_of(*((name, 70 + seed) for name in CLASSES for seed in range(4)))
+
+    def answers(taught: Iterable[int], forget: Iterable[int]) -> Any:
+        journey = Journey(method=method)
+        journey.send(*pictures)
+        journey.say(*(said(number, labels[number]) for number in taught))
+        journey.say(*(said(number, None, 60_000, forget=True) for number in forget))
+        journey.clock.now_s += 60.0  # the window is asked anew once in a while
+        journey.settle()
+        return journey.processor.adapter.predict(probe).adapted
+
+    never = answers([number for number in range(12) if number not in forgotten], [])
+    np.testing.assert_allclose(answers(range(12), forgotten), never, atol=1e-6)

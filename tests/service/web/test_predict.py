@@ -1,0 +1,295 @@
+"""Predictions over HTTP, in front of a real processor; fakes embed."""
+
+import base64
+import http.client
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_adapter.config import PageConfig, PredictConfig
+from stream_adapter.errors import UndecodableImage
+from stream_adapter.events import EMBEDDING
+from stream_adapter.metrics import Metrics
+from stream_adapter.page.access import Access
+from stream_adapter.page.page import Facts
+from stream_adapter.service.health import Health
+from stream_adapter.service.web.answering import Answering, Share
+from stream_adapter.service.web.predict import OPENAPI, PredictApi
+from stream_adapter.service.web.server import HttpServer, build_app
+from stream_adapter.transport.base import Record
+from stream_adapter.transport.memory import IMAGES
+from tests.fakes import CANARY, CLASSES, FakeClock, FakeEncoder, make_processor, picture
+
+DOCUMENT = json.loads(OPENAPI.read_text())
+TOKEN = "0123456789abcdef-token"
+
+
+class Encoder(FakeEncoder):
+    """One that cannot read everything, and waits when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def prepare(self, data: bytes, content_type: str) -> Any:
+        if data == b"broken":
+            raise UndecodableImage("these 6 bytes are no picture")
+        return super().prepare(data, content_type)
+
+    def encode(self, prepared: Any) -> Any:
+        assert self.go_on.wait(10)
+        return super().encode(prepared)
+
+
+class Served:
+    def __init__(self, **config: Any) -> None:
+        predict = PredictConfig.model_validate(config)
+        self.metrics = Metrics()
+        self.encoder = Encoder()
+        self.processor = make_processor(encoder=self.encoder, metrics=self.metrics)
+        self.answering = Answering(predict, self.metrics)
+        access = Access.of_predictions(predict, PageConfig(), "127.0.0.1")
+        api = PredictApi(self.answering, access, self.metrics, max_bytes=10_000)
+        app = build_app(self.metrics, Health(10.0, time.monotonic), api.routes())
+        self.server = HttpServer(app, "127.0.0.1", 0)
+        self.decoders = ThreadPoolExecutor(2)
+        self.server.start()
+
+    def open(self) -> None:
+        facts = Facts(self.encoder.fingerprint, "v", CLASSES, frozenset([CANARY]))
+        self.answering.open(self.encoder, self.processor, self.decoders, facts)
+
+    def stop(self) -> None:
+        self.encoder.go_on.set()
+        self.answering.stop()
+        self.server.stop()
+        self.decoders.shutdown()
+
+    def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read()), answer.headers
+        finally:
+            connection.close()
+
+    def batch(self, *instances: Any) -> tuple[int, Any, Any]:
+        return self.request(
+            "POST", "/predict", json.dumps({"instances": instances}).encode(), content_type="application/json"
+        )
+
+    def stream(self, *events: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the stream says about events; it learns them, too."""
+        records = [
+            Record(IMAGES, place, 0, one["key"], one["value"], one["headers"]) for place, one in enumerate(events)
+        ]
+        outcome = self.processor.finish(self.processor.prepare(records))
+        return [json.loads(one.value or b"") for one in outcome.commit.outputs if one.channel == "predictions"]
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    served = Served()
+    served.open()
+    yield served
+    served.stop()
+
+
+def schema(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+
+
+def b64(name: str, number: int) -> str:
+    return base64.b64encode(f"{name} {number}".encode()).decode()
+
+
+def without(prediction: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in prediction.items() if name not in names}
+
+
+def test_the_answer_is_the_stream_s_and_teaches_nothing(served: Served) -> None:
+    served.stream(*(picture(CLASSES[number % 2], number, CLASSES[number % 2]) for number in range(8)))
+    before = served.processor.adapter.version
+    status, answer, _ = served.request("POST", "/predict", b"cat 20")
+    assert status == 200
+    jsonschema.validate(answer, schema("Prediction"))
+    assert served.processor.adapter.version == before
+    (said,) = served.stream(picture("cat", 20))
+    assert without(said, "event", "label", "timings_ms") == answer
+    assert served.metrics.http_predictions.labels(outcome="answered")._value.get() == 1
+
+
+def test_a_batch_has_an_answer_or_a_reason_for_each(served: Served) -> None:
+    vector = served.encoder.encode([served.encoder.prepare(b"cat 1", "")])[0]
+    given = {"vector": vector.tolist(), "fingerprint": served.encoder.fingerprint}
+    status, answer, _ = served.batch(
+        {"picture": b64("cat", 1)}, {"picture": base64.b64encode(b"broken").decode()}, given
+    )
+    assert status == 200
+    one, broken, two = answer["predictions"]
+    assert broken == {"error": "these 6 bytes are no picture"}
+    assert one["top"] == two["top"]
+    (content,) = DOCUMENT["paths"]["/predict"]["post"]["responses"]["200"]["content"].values()
+    jsonschema.validate(answer, {**content["schema"], "components": DOCUMENT["components"]})
+
+
+def test_a_vector_comes_as_bytes_too_and_must_be_the_encoder_s(served: Served) -> None:
+    vector = served.encoder.encode([served.encoder.prepare(b"dog 1", "")])[0].astype("<f4").tobytes()
+    ask = f"/predict?fingerprint={served.encoder.fingerprint}"
+    assert served.request("POST", ask, vector, content_type=EMBEDDING)[0] == 200
+    status, answer, _ = served.request("POST", "/predict?fingerprint=other", vector, content_type=EMBEDDING)
+    assert status == 422
+    assert "vectors of two encoders cannot be compared" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"{", 400, "not JSON"),
+        (b"[" * 5_000, 400, "not JSON"),
+        (b"[]", 400, "`instances` must be a list of 1 to 16"),
+        (json.dumps({"instances": [{}] * 17}).encode(), 400, "1 to 16"),
+        (b'{"instances": [{"picture": "?"}]}', 400, r"instances\[0\]` cannot be read"),
+        (b'{"instances": [{"vector": [1e999], "fingerprint": 1}]}', 400, "needs a `picture`"),
+        (b'{"instances": [{"vector": [[1], 2], "fingerprint": "f"}]}', 400, "cannot be read"),
+        (b" " * 20_001, 413, "more than 20,000 bytes"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_reason(served: Served, body: bytes, status: int, said: str) -> None:
+    found, answer, _ = served.request("POST", "/predict", body, content_type="application/json")
+    assert found == status
+    jsonschema.validate(answer, schema("Error"))
+    assert re.search(said, answer["error"])
+    assert served.metrics.http_predictions.labels(outcome="refused")._value.get() == 1
+
+
+def test_classes_and_anchors_are_shown(served: Served) -> None:
+    served.stream(picture("cat", 1, "cat"), picture("dog", 2, "dog"))
+    status, answer, _ = served.request("GET", "/classes")
+    assert status == 200
+    jsonschema.validate(answer, schema("Classes"))
+    assert {one["name"]: one["anchors"] for one in answer["classes"] if one["anchors"]} == {"cat": 1, "dog": 1}
+    assert answer["encoder"] == served.encoder.fingerprint
+    status, answer, _ = served.request("GET", "/anchors?label=cat")
+    jsonschema.validate(answer, schema("Anchors"))
+    assert [one["label"] for one in answer["anchors"]] == ["cat"]
+    assert served.request("GET", "/anchors?limit=many")[0] == 400
+
+
+def test_the_description_is_there_and_names_every_route(served: Served) -> None:
+    _, answer, _ = served.request("GET", "/openapi.json")
+    assert set(answer["paths"]) == {"/predict", "/classes", "/anchors", "/healthz"}
+    for path, methods in answer["paths"].items():
+        for method in methods:
+            assert served.request(method.upper(), path, b"cat 1")[0] == 200
+
+
+def test_where_there_is_a_token_it_must_be_known() -> None:
+    served = Served(token=TOKEN)
+    try:
+        served.open()
+        for method, path in (("POST", "/predict"), ("GET", "/classes"), ("GET", "/anchors")):
+            assert served.request(method, path, b"cat 1")[0] == 401
+            assert served.request(method, path, b"cat 1", authorization=f"Bearer {TOKEN}x")[0] == 401
+            assert served.request(method, path, b"cat 1", authorization=f"Bearer {TOKEN}")[0] == 200
+            assert served.request(method, path, b"cat 1", host="rebound.example")[0] == 421
+        assert served.request("GET", "/openapi.json")[0] == 200
+    finally:
+        served.stop()
+
+
+@pytest.mark.parametrize(
+    ("host", "config", "enabled", "private"),
+    [
+        ("127.0.0.1", {}, True, False),
+        ("127.0.0.1", {"token": TOKEN}, True, True),
+        ("127.0.0.1", {"mode": "off"}, False, False),
+        ("0.0.0.0", {}, False, False),
+        ("0.0.0.0", {"token": TOKEN}, True, True),
+    ],
+)
+def test_off_loopback_there_is_no_answer_without_a_token(
+    host: str, config: dict[str, Any], enabled: bool, private: bool
+) -> None:
+    access = Access.of_predictions(PredictConfig.model_validate(config), PageConfig(), host)
+    assert (access.enabled, access.private, access.changes) == (enabled, private, False)
+
+
+def test_while_it_starts_and_while_too_much_is_asked_it_says_so_and_when_to_ask_again() -> None:
+    served = Served(max_waiting=1, max_batch=1)
+    try:
+        status, answer, headers = served.request("POST", "/predict", b"cat 1")
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert "still starting" in answer["error"]
+        served.open()
+        served.encoder.go_on.clear()
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(served.request, "POST", "/predict", b"cat 1") for _ in range(4)]
+            deadline = time.monotonic() + 10
+            while not any(one.done() for one in asked) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            served.encoder.go_on.set()
+            statuses = sorted(one.result()[0] for one in asked)
+        assert statuses[0] == 200
+        assert statuses[-1] == 503
+    finally:
+        served.stop()
+
+
+def test_questions_that_wait_are_embedded_together(served: Served) -> None:
+    sizes: list[int] = []
+    encode = served.encoder.encode
+    served.encoder.encode = lambda prepared: (sizes.append(len(prepared)), encode(prepared))[1]  # type: ignore[method-assign]
+    served.encoder.go_on.clear()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(served.request, "POST", "/predict", b"cat 1") for _ in range(8)]
+        deadline = time.monotonic() + 10
+        while served.answering._questions.qsize() < 7 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        served.encoder.go_on.set()
+        assert [one.result()[0] for one in asked] == [200] * 8
+    assert sizes == [1, 7]
+
+
+@settings(deadline=None)
+@given(share=st.floats(0.01, 0.99), pieces=st.lists(st.floats(0.0, 0.5), min_size=1, max_size=50))
+def test_work_takes_no_more_than_its_share_and_a_moment(share: float, pieces: list[float]) -> None:
+    clock = FakeClock()
+    bounded, worked = Share(share, clock), 0.0
+    for seconds in pieces:
+        clock.now_s += bounded.wait_s()
+        assert worked <= share * clock.now_s + 0.2 + 1e-6
+        clock.now_s += seconds
+        bounded.spend(seconds)
+        worked += seconds
+
+
+def test_a_share_of_all_never_waits() -> None:
+    free = Share(1.0, FakeClock())
+    free.spend(100.0)
+    assert free.wait_s() == 0.0
+
+
+def test_predictions_are_answered_while_a_batch_is_embedded(served: Served) -> None:
+    """The stream's own encode does not hold the adapter."""
+    vectors = np.eye(1, served.processor.adapter.dimension, dtype=np.float32)
+    served.encoder.go_on.clear()
+    with ThreadPoolExecutor(1) as pool:
+        batch = pool.submit(served.stream, picture("cat", 1, "cat"))
+        assert served.processor.answer(vectors)[0]["anchors"] == []
+        assert not batch.done()
+        served.encoder.go_on.set()
+        batch.result(10)
+    assert len(served.processor.answer(vectors)[0]["anchors"]) == 1
