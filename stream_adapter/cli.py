@@ -15,6 +15,7 @@ from stream_adapter import __version__
 from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
+from stream_adapter.harmless import harmless
 from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app, load_config
 from stream_adapter.operations.forget_cli import forget
 from stream_adapter.operations.label_cli import labels_app
@@ -248,4 +249,5 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _complain(error: StreamAdapterError) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
+    said = escape(harmless(str(error), lines=True))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {said}")

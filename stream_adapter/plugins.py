@@ -115,7 +115,10 @@ LEARNERS = Registry(
 ENCODERS = Registry(
     "encoder",
     "stream_adapter.encoders",
-    {"open_clip": "stream_adapter.encode.clip:OpenClipModel"},
+    {
+        "open_clip": "stream_adapter.encode.clip:OpenClipModel",
+        "groceries": "stream_adapter.demo.groceries:GroceriesModel",  # the demo's
+    },
     needs=("Settings",),
 )
 TRANSPORTS = Registry(

@@ -191,6 +191,13 @@ ROWS: dict[str, list[Panel]] = {
         ("What runs", "Builds side by side.", "short", [
             ("count by (version, encoder, vocabulary) (§build_info)", "{{version}} {{encoder}} {{vocabulary}}")]),
     ],
+    "Answers over HTTP": [
+        ("Requests", "By what became of them, a second.", "reqps", [
+            ("sum by (outcome) (rate(§http_predictions_total[$__rate_interval]))", "{{outcome}}")]),
+        ("Latency", "From a request to its answer.", "s", quantiles("http_prediction_seconds")),
+        ("Time spent on answers", "Seconds a second; at a worker held below `predict.share`.", "percentunit", [
+            ("sum by (instance) (rate(§http_compute_seconds_total[$__rate_interval]))", "{{instance}}")]),
+    ],
 }  # fmt: skip
 
 

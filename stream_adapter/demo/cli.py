@@ -11,8 +11,16 @@ from stream_adapter.operations.cli import load_config
 
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for summary.json and accuracy.png.")] = Path("demo-output"),
-    events: Annotated[int, typer.Option(min=100, help="Pictures in the stream.")] = 4_000,
-    rate: Annotated[float, typer.Option(min=1.0, help="Pictures sent a second.")] = 80.0,
+    pictures: Annotated[
+        Literal["groceries", "drawn"],
+        typer.Option(help="Photographs of shelves, or drawings on which the small CLIP itself is at work."),
+    ] = "groceries",
+    events: Annotated[
+        int | None, typer.Option(min=100, help="Pictures in the stream; by default 527, of drawn ones 4,000.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1.0, help="Pictures sent a second; by default 6, of drawn ones 80.")
+    ] = None,
     transport: Annotated[
         Literal["auto", "kafka", "files"],
         typer.Option(help="auto: Kafka where KAFKA_BOOTSTRAP_SERVERS is set or Java and Maven are there, else files."),
@@ -22,12 +30,13 @@ def demo(
         bool, typer.Option(help="Open the worker's page, where this runs in a terminal with a display.")
     ] = True,
 ) -> None:
-    """See it learn: a broker, a worker, a stream of drawn pictures, and the accuracy against the truth."""
+    """See it learn: a broker, a worker, a stream of pictures, and the accuracy against the truth."""
     from stream_adapter.demo.display import Display
     from stream_adapter.demo.run import DemoSettings, run_demo
 
     settings = DemoSettings(
         output=output,
+        pictures=pictures,
         events=events,
         rate=rate,
         transport=None if transport == "auto" else transport,

@@ -12,10 +12,16 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from stream_adapter.demo.groceries import AFTER, WRONG
 from stream_adapter.demo.scoreboard import WINDOW, Scoreboard
 
 _NAMES = {"labelled": "labelled now and then", "canary": "never taught"}
 _LINE_EVERY_S = 5.0
+_WRONG = (
+    "{n} vegetables that CLIP takes for something else: it gets {zero_shot} right, the worker {adapted}.\n"
+    "One of them is labelled “vegetable” now."
+)
+_AFTER = "The next {n} of their kind: CLIP alone gets {zero_shot} right, the worker {adapted}, after one label."
 
 
 class Display:
@@ -25,6 +31,7 @@ class Display:
         self._console = Console()
         self._live: Live | None = None
         self._board: Scoreboard | None = None
+        self._told: set[str] = set()
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         )
@@ -45,12 +52,15 @@ class Display:
             self.say(text + " …")
             yield
 
-    def started(self, transport: str, page: str, token: str) -> None:
+    def started(self, transport: str, page: str, token: str, pictures: str) -> None:
         """Say what is about to be seen, where the worker's page is, and the token with which anchors can be deleted."""
-        self.say(
-            "A worker learns from a stream of drawn pictures. Some classes get a label now and then, others never;\n"
-            f"half way the pictures' style changes. Transport: {transport}."
-        )
+        told = {
+            "groceries": "A worker watches a shop's shelves: photographs by phone, real CLIP vectors, 171 names.\n"
+            "Fruit and vegetables get a label now and then; apples, bananas, carrots and oranges never do.",
+            "drawn": "A worker learns from drawn pictures. Some classes get a label now and then, others never;\n"
+            "half way the style changes.",
+        }[pictures]
+        self.say(f"{told} Transport: {transport}.")
         self._console.print(
             Panel(f"[bold]{page}[/bold]\nwhile it runs; to forget anchors there: token {token}", title="Watch it live"),
             highlight=False,
@@ -73,11 +83,21 @@ class Display:
         """Show the scores as they are now."""
         assert self._board is not None
         self._progress.update(self._task, completed=self._board.scored)
+        self._tell_opening(self._board)
         if self._live is not None:
             self._live.update(self._render())
         elif not self._console.is_terminal and time.monotonic() >= self._line_due_at and self._board.scored:
             self._line_due_at = time.monotonic() + _LINE_EVERY_S
             self.say(self._line())
+
+    def _tell_opening(self, board: Scoreboard) -> None:
+        """What one label did, as soon as it is seen; the pictures of the opening are chosen to show it."""
+        for part, number, text in (("wrong", WRONG, _WRONG), ("after", AFTER, _AFTER)):
+            hits = board.parts[part].hits
+            if len(hits) == number and part not in self._told:
+                self._told.add(part)
+                zero_shot, adapted = (sum(hit[column] for hit in hits) for column in (1, 2))
+                self.say(text.format(n=number, zero_shot=zero_shot, adapted=adapted))
 
     def finished(self, summary: dict[str, Any], files: list[Path]) -> None:
         """The summary table, and where to look further."""

@@ -10,7 +10,7 @@ from stream_adapter.evaluate.scores import windowed
 _TITLES = {"labelled": "classes that get labels", "canary": "classes that are never taught"}
 
 
-def save_plot(board: Scoreboard, shift_at: int, path: Path) -> None:
+def save_plot(board: Scoreboard, shift_at: int | None, path: Path) -> None:
     """Draw the curves of both groups into a PNG file."""
     import matplotlib as mpl  # heavy, and needed at the very end only
 
@@ -23,8 +23,9 @@ def save_plot(board: Scoreboard, shift_at: int, path: Path) -> None:
         position, zero_shot, adapted = np.array(sorted(score.hits)).T  # (n,) each
         axis.plot(position, windowed(zero_shot, WINDOW), color="#888888", label="zero-shot (untouched CLIP)")
         axis.plot(position, windowed(adapted, WINDOW), color="#1f6f4a", label="adapted")
-        axis.axvline(shift_at, color="#bbbbbb", linestyle=":")
-        axis.text(shift_at, 0.02, " the style changes", color="#777777", transform=axis.get_xaxis_transform())
+        if shift_at is not None:
+            axis.axvline(shift_at, color="#bbbbbb", linestyle=":")
+            axis.text(shift_at, 0.02, " the style changes", color="#777777", transform=axis.get_xaxis_transform())
         axis.set_title(_TITLES[group])
         axis.set_xlabel("events")
         axis.grid(alpha=0.2)

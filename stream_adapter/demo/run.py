@@ -20,8 +20,8 @@ from stream_adapter.demo import browser
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.display import Display
 from stream_adapter.demo.feeds import Feed, FilesFeed, KafkaFeed, Picture
+from stream_adapter.demo.groceries import AFTER, OPENING, WRONG, groceries, opening_part
 from stream_adapter.demo.loopback import open_loopback
-from stream_adapter.demo.pictures import demo_stream
 from stream_adapter.demo.plot import save_plot
 from stream_adapter.demo.scenes import DEMO_CLASSES
 from stream_adapter.demo.scoreboard import Scoreboard, Sent
@@ -29,6 +29,7 @@ from stream_adapter.demo.worker_process import WorkerProcess
 from stream_adapter.errors import StreamAdapterError, TransportError
 
 Transport = Literal["kafka", "files"]
+Pictures = Literal["groceries", "drawn"]
 
 _HERE = Path(__file__).parent
 _FIRST_PORT = 8080
@@ -42,21 +43,25 @@ class DemoSettings:
     Attributes:
         output: folder for `summary.json` and `accuracy.png`.
         label_share: share of the pictures that carry a label, 0..1.
+        pictures: "groceries": photographs of shelves, with recorded vectors; "drawn": the small CLIP itself at work.
+        events: None: every photograph once, or 4,000 drawings.
+        rate: pictures a second; None: 6 photographs, or 80 drawings.
         transport: "kafka" or "files"; None takes Kafka where there is one or one can be started.
     """
 
     output: Path
-    events: int = 4_000
-    rate: float = 80.0
+    pictures: Pictures = "groceries"
+    events: int | None = None
+    rate: float | None = None
     label_share: float = 0.3
     transport: Transport | None = None
     seed: int = 0
     browser: bool = True
 
 
-def config_path() -> Path:
-    """`configs/demo.yaml`; a link beside this module puts it into the installed package."""
-    return _HERE / "demo.yaml"
+def config_path(pictures: Pictures = "groceries") -> Path:
+    """One of `configs/`; links beside this module put them into the installed package."""
+    return _HERE / ("groceries.yaml" if pictures == "groceries" else "demo.yaml")
 
 
 def run_demo(settings: DemoSettings, display: Display) -> None:
@@ -66,10 +71,14 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
         StreamAdapterError: the broker or the worker could not do its job; the message holds the log's end.
     """
     settings.output.mkdir(parents=True, exist_ok=True)
+    photographs = settings.pictures == "groceries"
+    events = settings.events or (len(groceries().jpegs) if photographs else 4_000)
+    rate = settings.rate or (6.0 if photographs else 80.0)
+    classes = groceries().class_names if photographs else DEMO_CLASSES
     board = Scoreboard()
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stream-adapter-demo-")))
-        (scratch / "classes.txt").write_text("\n".join(DEMO_CLASSES) + "\n")
+        (scratch / "classes.txt").write_text("\n".join(classes) + "\n")
         transport, servers = _transport(settings.transport, display, stack)
         environment = {
             "DEMO_TRANSPORT": transport,
@@ -79,10 +88,12 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
             "DEMO_TOKEN": secrets.token_urlsafe(12),
             "KAFKA_BOOTSTRAP_SERVERS": servers,
         }
-        config = _load_config(environment)
-        worker = WorkerProcess(config_path(), environment, scratch)
+        path = config_path(settings.pictures)
+        config = _load_config(path, environment)
+        worker = WorkerProcess(path, environment, scratch)
         stack.callback(worker.stop)
-        stream = _pictures(settings, frozenset(config.adapter.canaries), board)
+        drawn = _photographs(events, settings) if photographs else _drawings(events, settings)
+        stream = _noted(drawn, frozenset(config.adapter.canaries), board)
         started = time.monotonic()
         feed = _open_feed(transport, config, stack)
         if transport == "kafka":
@@ -90,20 +101,20 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
             with display.waiting("Starting the worker"):
                 _wait_until_ready(config.service.port, worker)
         page = f"http://127.0.0.1:{config.service.port}/"
-        display.started(transport, page, environment["DEMO_TOKEN"])
+        display.started(transport, page, environment["DEMO_TOKEN"], settings.pictures)
         if settings.browser and browser.somebody_is_there():
             browser.open_when_served(page)
-        with display.live(settings.events, board):
+        with display.live(events, board):
             if transport == "files":
                 _write_all(stream, feed)
                 worker.start()
-            _play(stream, feed, worker, board, settings, display)
+            _play(stream, feed, worker, board, events, rate, display)
         seconds = time.monotonic() - started
         worker.stop()
-        dead_letters = settings.events - board.scored
+        dead_letters = events - board.scored
     summary = {
         "transport": transport,
-        "events": settings.events,
+        "events": events,
         "dead_letters": dead_letters,
         "seconds": round(seconds, 1),
         "worker_restarts": worker.restarts,
@@ -112,7 +123,7 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
     (settings.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     saved = [settings.output / "summary.json", settings.output / "accuracy.png"]
     try:
-        save_plot(board, shift_at=settings.events // 2, path=saved[1])
+        save_plot(board, shift_at=None if photographs else events // 2, path=saved[1])
     except ModuleNotFoundError as error:  # the container image is without
         display.say(f"No plot: {error.name} is not installed; it comes with `pip install stream-adapter[demo]`.")
         del saved[1]
@@ -139,12 +150,12 @@ def _transport(wanted: Transport | None, display: Display, stack: contextlib.Exi
     return "kafka", broker.bootstrap_servers
 
 
-def _load_config(environment: dict[str, str]) -> configuration.Config:
+def _load_config(path: Path, environment: dict[str, str]) -> configuration.Config:
     """The worker's own configuration, so that topics and canaries are named in one place only."""
     before = os.environ.copy()
     os.environ.update(environment)
     try:
-        return configuration.load(config_path())
+        return configuration.load(path)
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -175,18 +186,37 @@ def _wait_until_ready(port: int, worker: WorkerProcess) -> None:
     raise StreamAdapterError(f"the worker did not get ready; its log ends:\n{worker.log_tail()}")
 
 
-def _pictures(settings: DemoSettings, canaries: frozenset[str], board: Scoreboard) -> Iterator[Picture]:
-    """The stream: drawn as it is sent, the truth noted on the board, a share of it labelled."""
+Shown = tuple[bytes, str, str | None, str]
+"""A picture's bytes, the truth about it, the label that it is sent with, and its part of the opening."""
+
+
+def _photographs(events: int, settings: DemoSettings) -> Iterator[Shown]:
+    """The shop's pictures in their order, over and over; the opening is as it was arranged, whatever the seed."""
+    rng, shop = np.random.default_rng(settings.seed), groceries()
+    for place in range(events):
+        row = place % len(shop.jpegs)
+        truth, part = shop.labels[row], opening_part(place)
+        label = truth if rng.random() < settings.label_share else None
+        if place < OPENING + WRONG + AFTER:
+            label = truth if place == OPENING + WRONG - 1 else None
+        yield shop.jpegs[row], truth, label, part
+
+
+def _drawings(events: int, settings: DemoSettings) -> Iterator[Shown]:
+    """Drawn as they are sent, a share of them labelled."""
+    from stream_adapter.demo.pictures import demo_stream  # Pillow: where nothing is drawn it need not be there
+
     rng = np.random.default_rng(settings.seed)
-    pictures = demo_stream(settings.events, shift_at=settings.events // 2, rng=rng)
-    for position, drawn in enumerate(pictures):
+    for drawn in demo_stream(events, shift_at=events // 2, rng=rng):
         truth = drawn.scene.class_name
-        picture = Picture(
-            event_id=f"{position:06d}",
-            data=drawn.jpeg,
-            label=truth if rng.random() < settings.label_share else None,
-        )
-        board.sent(picture.event_id, Sent(position, truth, "canary" if truth in canaries else "labelled"))
+        yield drawn.jpeg, truth, truth if rng.random() < settings.label_share else None, ""
+
+
+def _noted(stream: Iterator[Shown], canaries: frozenset[str], board: Scoreboard) -> Iterator[Picture]:
+    """The stream as it is sent, the truth noted on the board."""
+    for position, (data, truth, label, part) in enumerate(stream):
+        picture = Picture(f"{position:06d}", data, None if truth in canaries else label)
+        board.sent(picture.event_id, Sent(position, truth, "canary" if truth in canaries else "labelled", part))
         yield picture
 
 
@@ -201,16 +231,17 @@ def _play(
     feed: Feed,
     worker: WorkerProcess,
     board: Scoreboard,
-    settings: DemoSettings,
+    events: int,
+    rate: float,
     display: Display,
 ) -> None:
     """Send at the wanted rate and score what comes back, until every picture has its prediction."""
     started = heard_at = time.monotonic()
     sent = 0
     everything_sent = False
-    while board.scored < settings.events:
+    while board.scored < events:
         now = time.monotonic()
-        while not everything_sent and sent < (now - started) * settings.rate:
+        while not everything_sent and sent < (now - started) * rate:
             picture = next(stream, None)
             if picture is None:
                 everything_sent = True
@@ -228,9 +259,9 @@ def _play(
         if finished or now - heard_at > _SILENCE_S:
             for prediction in feed.predictions():
                 board.predicted(prediction)
-            if board.scored < settings.events:
+            if board.scored < events:
                 raise StreamAdapterError(
-                    f"{settings.events - board.scored} of {settings.events} pictures have no prediction; the worker's "
+                    f"{events - board.scored} of {events} pictures have no prediction; the worker's "
                     f"log ends:\n{worker.log_tail()}"
                 )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GROUPS = ("labelled", "canary")
+PARTS = ("wrong", "after")
 WINDOW = 200
 """Newest events of a group that curves and the live table are about."""
 
@@ -16,11 +17,13 @@ class Sent:
         position: its place in the stream, from 0.
         truth: its class.
         group: "labelled" for a class that gets labels, "canary" for one that never teaches.
+        part: of the opening, see `groceries.opening_part`.
     """
 
     position: int
     truth: str
     group: str
+    part: str = ""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class Scoreboard:
         self._sent: dict[str, Sent] = {}
         self._scored: set[str] = set()
         self.groups = {group: GroupScore() for group in GROUPS}
+        self.parts = {part: GroupScore() for part in PARTS}
 
     def sent(self, event_id: str, picture: Sent) -> None:
         """Note a picture before it is sent."""
@@ -57,6 +61,8 @@ class Scoreboard:
         picture = self._sent[event_id]
         hits = prediction["zero_shot_label"] == picture.truth, prediction["top"][0]["label"] == picture.truth
         self.groups[picture.group].hits.append((picture.position, *hits))
+        if picture.part:
+            self.parts[picture.part].hits.append((picture.position, *hits))
 
     @property
     def scored(self) -> int:

@@ -25,6 +25,7 @@ class AnchorRecord:
         topic: with `partition` and `offset` where the labelled event was.
         fingerprint: the encoder that made the vector.
         annotator: who labelled it; empty where nobody says.
+        reference: where the picture is stored, of an event that said so.
     """
 
     anchor_id: str
@@ -38,6 +39,7 @@ class AnchorRecord:
     offset: int
     fingerprint: str
     annotator: str = ""
+    reference: str = ""
 
     @property
     def stamp(self) -> tuple[int, int, int]:
@@ -64,6 +66,8 @@ class AnchorRecord:
         }
         if self.annotator:
             headers["annotator"] = self.annotator
+        if self.reference:
+            headers["reference"] = self.reference
         return OutRecord(
             "anchors",
             self.anchor_id.encode(),
@@ -103,6 +107,7 @@ class AnchorRecord:
                 offset=offset,
                 fingerprint=fields["fingerprint"],
                 annotator=fields.get("annotator", ""),
+                reference=fields.get("reference", ""),
             )
         except (KeyError, ValueError) as error:
             raise MalformedEvent(

@@ -5,12 +5,12 @@ labels. Neither ever writes the other's key, so none can undo what the other kno
 """
 
 import base64
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from stream_adapter.errors import MalformedEvent
@@ -61,8 +61,7 @@ class WaitingEvent:
         """A line of JSON, and after it the vector in float16."""
         document = {name: getattr(self, name) for name in _FIELDS}
         document["anchored"] = base64.b64encode(self.anchored).decode("ascii")
-        line = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        return line + b"\n" + self.vector.astype("<f2").tobytes()
+        return orjson.dumps(document) + b"\n" + self.vector.astype("<f2").tobytes()
 
     @classmethod
     def from_value(cls, value: bytes) -> "WaitingEvent":
@@ -133,9 +132,9 @@ class LabelRecord:
 
     def to_value(self) -> bytes:
         """JSON."""
-        document = asdict(self)
-        del document["event"]["record"]
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        document = {name: getattr(self, name) for name in _LABEL_FIELDS}
+        document["event"] = {name: getattr(self.event, name) for name in _LABEL_EVENT_FIELDS}
+        return orjson.dumps(document)
 
     @classmethod
     def from_value(cls, value: bytes) -> "LabelRecord":
@@ -150,6 +149,10 @@ class LabelRecord:
             return cls(event=event, place=tuple(document.pop("place")), **document)
         except (KeyError, ValueError, TypeError) as error:
             raise MalformedEvent(f"not a label's state: {error!r}") from error
+
+
+_LABEL_FIELDS = [one.name for one in fields(LabelRecord)]
+_LABEL_EVENT_FIELDS = [one.name for one in fields(LabelEvent) if one.name != "record"]
 
 
 def waiting_record(

@@ -302,7 +302,9 @@ class Processor:
         outputs: list[OutRecord] = []
         durable: list[Callable[[], None]] = []
         for request in self._observer.poll():
-            gone, tombstones = self.parts.labels.forget(request.anchor_ids)
+            if self.late is not None:
+                outputs += self.late.forget(request.anchor_ids)
+            gone, tombstones = self.parts.labels.forget(request.anchor_ids, forgotten=True)
             outputs += tombstones
             durable.append(partial(request.durable, gone))
         return outputs, tuple(durable)

@@ -2,19 +2,19 @@
 
 import contextlib
 import getpass
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from stream_adapter.adapter.anchors.ownership import key_of
 from stream_adapter.config import Config
-from stream_adapter.errors import EventError, MalformedEvent, TransportError
+from stream_adapter.errors import EventError, MalformedEvent
 from stream_adapter.events import AnchorRecord, anchor_tombstone, canonical_name
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent, parse_label_event
 from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent, waiting_record
 from stream_adapter.operations.anchors import WRITER, read_anchors
-from stream_adapter.operations.labels import send_labels
+from stream_adapter.operations.labels import come_apart, last_waiting, send_labels
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
 
@@ -87,17 +87,19 @@ def plan_forgetting(config: Config, criteria: Criteria) -> Plan:
         if of and criteria.mean_label(anchor.label, anchor.annotator or None, anchor.event_time_ms):
             plan.anchors.append(anchor)
             plan.events.add((anchor.event_source, anchor.event_id))
-    newest = _newest_labels(transport_of(config))
-    for label in newest.values():
-        if criteria.mean(label.event_source, label.event_id) and not label.forget:
-            plan.labels += (meant := criteria.mean_label(label.label, label.annotator, label.time_ms))
-            if meant:
-                plan.events.add((label.event_source, label.event_id))
-    for event in _waiting(transport_of(config)):
-        if criteria.mean(event.source, event.id):
-            if not criteria.about_labels:
-                plan.events.add((event.source, event.id))
-            plan.waiting += (event.source, event.id) in plan.events
+    if not come_apart(config):
+        return plan
+    transport = transport_of(config)
+    waiting = last_waiting(transport)
+    for label in _newest_labels(transport, waiting).values():
+        of = criteria.mean(label.event_source, label.event_id) and not label.forget
+        if of and criteria.mean_label(label.label, label.annotator, label.time_ms):
+            plan.labels += 1
+            plan.events.add((label.event_source, label.event_id))
+    for event in _events(waiting):
+        if criteria.mean(event.source, event.id) and not criteria.about_labels:
+            plan.events.add((event.source, event.id))
+        plan.waiting += (event.source, event.id) in plan.events
     return plan
 
 
@@ -113,54 +115,39 @@ def carry_out(config: Config, plan: Plan) -> None:
     transport, events = transport_of(config), sorted(plan.events)
     # Also where there is no anchor: it is from here that pages hear whose pictures may not stay.
     outputs = [anchor_tombstone(anchor_id_of(*event), WRITER, forgotten=True) for event in events]
-    ends = _ends_of_waiting(transport)
-    if ends:
+    if come_apart(config):
         sender = f"stream_adapter/forget/{quote(getpass.getuser())}"
         send_labels(config, (LabelEvent.new(*event, None, sender=sender, forget=True) for event in events))
+        with contextlib.closing(transport.open_log("waiting")) as log:
+            partitions = len(log.ends())
         for event in events:
             key = anchor_id_of(*event)
-            number = key_of(key) % len(ends)
-            outputs += [waiting_record(name, None, number) for name in (key, LABEL_PREFIX + key)]
+            outputs += [waiting_record(one, None, key_of(key) % partitions) for one in (key, LABEL_PREFIX + key)]
     transport.write(outputs)
 
 
-def _ends_of_waiting(transport: Transport) -> dict[int, int]:
-    """The ends of the waiting topic; empty where there is none."""
-    with contextlib.suppress(TransportError):
-        transport.open_log("labels").close()
-        with contextlib.closing(transport.open_log("waiting")) as log:
-            return log.ends()
-    return {}
-
-
-def _newest_labels(transport: Transport) -> dict[str, LabelEvent]:
+def _newest_labels(transport: Transport, waiting: Mapping[str, bytes]) -> dict[str, LabelEvent]:
     """The newest label of each event, as far as anybody still knows it."""
     newest: dict[str, LabelEvent] = {}
-    for label in _labels(transport):
+    for label in _labels(transport, waiting):
         known = newest.get(label.anchor_id)
         if known is None or label.stamp > known.stamp:
             newest[label.anchor_id] = label
     return newest
 
 
-def _labels(transport: Transport) -> Iterator[LabelEvent]:
-    with contextlib.suppress(TransportError):  # there may be no such topic
-        for record in read_all(transport, "labels"):
-            with contextlib.suppress(EventError):
-                yield parse_label_event(record)
-        for key, value in _last_values(transport).items():
-            if key.startswith(LABEL_PREFIX) and value is not None:
-                with contextlib.suppress(MalformedEvent):
-                    yield LabelRecord.from_value(value).event
+def _labels(transport: Transport, waiting: Mapping[str, bytes]) -> Iterator[LabelEvent]:
+    for record in read_all(transport, "labels"):
+        with contextlib.suppress(EventError):
+            yield parse_label_event(record)
+    for key, value in waiting.items():
+        if key.startswith(LABEL_PREFIX):
+            with contextlib.suppress(MalformedEvent):
+                yield LabelRecord.from_value(value).event
 
 
-def _waiting(transport: Transport) -> Iterator[WaitingEvent]:
-    with contextlib.suppress(TransportError):
-        for key, value in _last_values(transport).items():
-            if not key.startswith(LABEL_PREFIX) and key != POSITION_KEY and value is not None:
-                with contextlib.suppress(MalformedEvent):
-                    yield WaitingEvent.from_value(value)
-
-
-def _last_values(transport: Transport) -> dict[str, bytes | None]:
-    return {(record.key or b"").decode(errors="replace"): record.value for record in read_all(transport, "waiting")}
+def _events(waiting: Mapping[str, bytes]) -> Iterator[WaitingEvent]:
+    for key, value in waiting.items():
+        if not key.startswith(LABEL_PREFIX) and key != POSITION_KEY:
+            with contextlib.suppress(MalformedEvent):
+                yield WaitingEvent.from_value(value)

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from stream_adapter import config
 from stream_adapter.events.headers import parse_time
-from stream_adapter.operations.cli import ConfigFile
+from stream_adapter.operations.cli import ConfigFile, load_config
 
 
 def forget(
@@ -27,7 +26,7 @@ def forget(
     criteria = forgetting.Criteria(frozenset(event or ()), label, annotator, source, *times)
     if criteria == forgetting.Criteria():
         raise typer.BadParameter("say which: --event, --label, --annotator, --source, --since or --until")
-    loaded = config.load(file)
+    loaded = load_config(file)
     plan = forgetting.plan_forgetting(loaded, criteria)
     showing.show_anchors(plan.anchors, limit=20, as_json=False)
     what = (

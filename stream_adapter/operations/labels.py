@@ -17,14 +17,29 @@ from stream_adapter.events.label import LabelEvent, parse_label_event
 from stream_adapter.events.payloads import json_object
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, WaitingEvent
 from stream_adapter.transport import dead_letters
-from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.opening import transport_of
-from stream_adapter.transport.transport import read_all
+from stream_adapter.transport.transport import Transport, read_all
 
 COLUMNS = ("source", "id", "label", "annotator", "time")
 _SEPARATORS = ",;\t|"
 _PORTION = 10_000
 _SHOWN_PROBLEMS = 10
+
+
+def come_apart(config: Config) -> bool:
+    """Whether labels may come apart from their events here, so that there is something that waits for them."""
+    on_files = config.transport == "files" and config.files is not None and config.files.labels_file is not None
+    return bool(config.labels.wait_max_events) and (config.transport == "kafka" or on_files)
+
+
+def last_waiting(transport: Transport) -> dict[str, bytes]:
+    """What the waiting topic has under each of its keys now.
+
+    Raises:
+        TransportError: it cannot be read.
+    """
+    last = {(record.key or b"").decode(errors="replace"): record.value for record in read_all(transport, "waiting")}
+    return {key: value for key, value in last.items() if value is not None}
 
 
 def send_labels(file: Config | Path | str, labels: Iterable[LabelEvent]) -> int:
@@ -37,8 +52,7 @@ def send_labels(file: Config | Path | str, labels: Iterable[LabelEvent]) -> int:
     transport = transport_of(file if isinstance(file, Config) else config.load(Path(file)))
     sent, rest = 0, iter(labels)
     while portion := list(islice(rest, _PORTION)):
-        records = [label.to_record() for label in portion]
-        transport.write([OutRecord("labels", record.key, record.value, record.headers) for record in records])
+        transport.write([label.to_output() for label in portion])
         sent += len(portion)
     return sent
 
@@ -134,11 +148,7 @@ def fates_of(config: Config, source: str, id: str) -> tuple[WaitingEvent | None,
         label = _label_about(record, key)
         if label is not None:
             labels[label.source, label.id] = label
-    last: dict[str, bytes | None] = {}
-    for record in read_all(transport, "waiting"):
-        name = (record.key or b"").decode(errors="replace")
-        if name.removeprefix(LABEL_PREFIX) == key:
-            last[name] = record.value
+    last = last_waiting(transport)
     refused = {}
     for record in read_all(transport, "dead_letters"):
         label = _label_about(record, key)

@@ -28,6 +28,7 @@ from stream_adapter.page.access import Access
 from stream_adapter.page.page import Facts, Page
 from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
+from stream_adapter.references import References
 from stream_adapter.service.health import Health
 from stream_adapter.service.outage import Outage
 from stream_adapter.service.saving import Snapshots
@@ -89,6 +90,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
         background = ThreadPoolExecutor(2, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+        references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
+        stack.callback(references.close)
         processor = make_processor(
             encoder,
             vocabulary,
@@ -109,6 +112,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             notify=partial(_notify, page),
             observer=page,
             waiting_partitions=0 if labels is None else labels.partitions,
+            references=references,
         )
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)

@@ -88,7 +88,20 @@ def alone(docker: Docker, image: str) -> dict[str, Any]:
         f"--volume={volume}:{Path(inside).parent}",
     )
     try:
-        docker(*closed, "--tmpfs=/tmp", image, "demo", "--transport", "files", "--events", "300", "--output", inside)
+        docker(
+            *closed,
+            "--tmpfs=/tmp",
+            image,
+            "demo",
+            "--pictures",
+            "drawn",
+            "--transport",
+            "files",
+            "--events",
+            "300",
+            "--output",
+            inside,
+        )
         summary: dict[str, Any] = json.loads(docker(*closed, "--entrypoint=cat", image, f"{inside}/summary.json"))
     finally:
         docker("volume", "rm", volume, check=False)

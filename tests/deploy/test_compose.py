@@ -65,7 +65,7 @@ def test_every_service_of_ours_reads_the_workers_file_and_may_do_little(name: st
 
 def test_commands_exist() -> None:
     ours = [SERVICES[name]["command"] for name in OURS if "command" in SERVICES[name]]
-    assert [[*words[:-1]] for words in ours] == [["topics", "create"], ["produce-samples"]]
+    assert [[*words[:-1]] for words in ours] == [["topics", "create"], ["serve"], ["produce-samples"]]
     for words in ours:
         command: Any = typer.main.get_command(app)
         for word in words[:-1]:

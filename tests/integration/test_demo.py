@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,10 +39,30 @@ def descendants(pid: int) -> set[int]:
 
 
 @pytest.mark.parametrize("transport", ["kafka", "files"])
+def test_the_first_thing_seen_is_what_one_label_does_and_canaries_hold(
+    transport: str, bootstrap_servers: str, tmp_path: Path
+) -> None:
+    demo = start_demo(tmp_path, "--rate", "30", "--transport", transport, servers=bootstrap_servers)
+    printed, _ = demo.communicate(timeout=200)
+    assert demo.returncode == 0, printed
+    (zero_shot, adapted) = re.findall(
+        r"The next 12 of their kind: CLIP alone gets (\d+) right, the worker (\d+)", printed
+    )[0]
+    assert (int(zero_shot), int(adapted) >= 6) == (0, True)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["transport"], summary["events"], summary["dead_letters"]) == (transport, 527, 0)
+    labelled, canary = (summary["groups"][name] for name in ("labelled", "canary"))
+    assert canary["events"] >= 50
+    assert labelled["adapted"] > labelled["zero_shot"] + 0.04
+    assert canary["adapted"] > canary["zero_shot"] - 0.04
+
+
+@pytest.mark.parametrize("transport", ["kafka", "files"])
 def test_it_predicts_every_picture_and_writes_its_summary(
     transport: str, bootstrap_servers: str, tmp_path: Path
 ) -> None:
-    demo = start_demo(tmp_path, "--events", "600", "--rate", "100", "--transport", transport, servers=bootstrap_servers)
+    options = ("--pictures", "drawn", "--events", "600", "--rate", "100", "--transport", transport)
+    demo = start_demo(tmp_path, *options, servers=bootstrap_servers)
     printed, _ = demo.communicate(timeout=150)
     assert demo.returncode == 0, printed
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -60,7 +81,7 @@ def test_it_predicts_every_picture_and_writes_its_summary(
 
 
 def test_a_killed_worker_is_started_again_and_nothing_is_missing(bootstrap_servers: str, tmp_path: Path) -> None:
-    demo = start_demo(tmp_path, "--events", "1200", "--rate", "80", servers=bootstrap_servers)
+    demo = start_demo(tmp_path, "--pictures", "drawn", "--events", "1200", "--rate", "80", servers=bootstrap_servers)
 
     def worker() -> int:
         for pid in descendants(demo.pid):

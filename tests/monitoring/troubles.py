@@ -127,8 +127,34 @@ def no_evidence(worker: Worker) -> None:
     worker.metrics.drift_enough.labels(kind="harm", group="overall").set(0)
 
 
+def asked(answered: int, busy: int) -> Trouble:
+    """So many requests for predictions at every step."""
+
+    def ask(worker: Worker) -> None:
+        worker.metrics.http_predictions.labels(outcome="answered").inc(answered)
+        worker.metrics.http_predictions.labels(outcome="busy").inc(busy)
+
+    return each(ask)
+
+
 def failed_snapshot(worker: Worker) -> None:
     worker.metrics.snapshots.labels(outcome="failed").inc()
+
+
+def silent(worker: Worker) -> None:
+    worker.metrics.silent.inc(60.0)
+
+
+def too_large(worker: Worker) -> None:
+    worker.metrics.outputs_too_large.labels(channel="anchors").inc()
+
+
+def set_aside(worker: Worker) -> None:
+    worker.metrics.set_aside.labels(reason="garbage").inc()
+
+
+def unexpected(worker: Worker) -> None:
+    worker.metrics.unexpected_errors.labels(stage="predict").inc()
 
 
 def a_backlog(fleet: Fleet) -> None:
@@ -175,10 +201,15 @@ FIRES: dict[str, Case] = {
     "StreamAdapterAnchorsDiverged": Case(40, together(QUIET_LABELS, first(other_digest))),
     "StreamAdapterLearnerStale": Case(35, between(10, 99, first(put("learns", False)))),
     "StreamAdapterIndexRecallLow": Case(50, between(10, 99, first(recall(0.85)))),
+    "StreamAdapterPredictionsBusy": Case(40, between(5, 99, asked(90, 10), asked(0, 0))),
     "StreamAdapterSnapshotsFailing": Case(
         30, together(between(0, 99, first(put("disk", False))), every(5, 5, 99, first(failed_snapshot)))
     ),
     "StreamAdapterAnchorsNearBudget": Case(75, lambda fleet: None, anchors=95_000),
+    "StreamAdapterNoAnswer": Case(25, between(10, 99, first(silent))),
+    "StreamAdapterOutputsTooLarge": Case(20, at(10, first(too_large))),
+    "StreamAdapterForeignRecords": Case(20, at(10, first(set_aside))),
+    "StreamAdapterUnexpectedErrors": Case(20, at(10, first(unexpected))),
 }
 
 
@@ -250,11 +281,17 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterLearnerStale": Case(40, between(10, 22, first(put("learns", False)), first(put("learns", True)))),
     "StreamAdapterIndexRecallLow": Case(60, between(10, 30, first(recall(0.85)))),
     # One fails, the next one comes.
+    "StreamAdapterPredictionsBusy": Case(40, together(between(0, 99, asked(97, 3)), at(20, asked(0, 300)))),
     "StreamAdapterSnapshotsFailing": Case(
         40,
         together(at(10, first(failed_snapshot)), between(6, 14, first(put("disk", False)), first(put("disk", True)))),
     ),
     "StreamAdapterAnchorsNearBudget": Case(75, lambda fleet: None, anchors=100_000),
+    "StreamAdapterNoAnswer": Case(25, between(10, 13, first(silent), first(gauge("silent", 0)))),
+    # What happened long ago.
+    "StreamAdapterOutputsTooLarge": Case(20, lambda fleet: None),
+    "StreamAdapterForeignRecords": Case(20, lambda fleet: None),
+    "StreamAdapterUnexpectedErrors": Case(20, at(10, first(put("bad", {"decode": 0.008})))),
 }
 
 ALSO_QUIET: list[tuple[str, Case]] = [

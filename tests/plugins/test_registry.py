@@ -31,7 +31,7 @@ def test_everything_built_in_can_be_loaded(registry: Registry) -> None:
 
 def test_there_is_one_of_each_kind_without_any_plug_in() -> None:
     assert set(TRANSPORTS.built_in) == {"kafka", "files"}
-    assert set(ENCODERS.built_in) == {"open_clip"}
+    assert set(ENCODERS.built_in) == {"open_clip", "groceries"}
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones_and_the_nearest() -> None:

@@ -9,6 +9,7 @@ arXiv 2212.06556.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +40,13 @@ class WorkerAdapter:
     Args:
         task: the classes, canaries and settings.
         method: in place of the configured one.
+        protection: the other method's; by default it has none, as published.
     """
 
-    def __init__(self, task: Task, *, method: str | None = None) -> None:
-        changes = {"canaries": task.canaries} if method is None else {"canaries": task.canaries, "method": method}
+    def __init__(self, task: Task, *, method: str | None = None, protection: float = 0.0) -> None:
+        changes: dict[str, Any] = {"canaries": task.canaries}
+        if method is not None:
+            changes |= {"method": method, "protection": protection, "protect": {}}
         config = task.adapter.model_copy(update=changes)
         self._names = task.vocabulary.class_names
         self._metrics = Metrics()

@@ -149,9 +149,7 @@ def _instance(number: int, one: Any) -> Asked:
             return Asked(np.array(vector, "<f4").tobytes(), EMBEDDING, fingerprint)
     except (binascii.Error, ValueError, TypeError, OverflowError) as error:
         raise HTTPException(400, f"`instances[{number}]` cannot be read: {error}") from None
-    raise HTTPException(
-        400, f"`instances[{number}]` must have a `picture` in base64, or a `vector` and a `fingerprint`"
-    )
+    raise HTTPException(400, f"`instances[{number}]` needs a `picture` in base64, or a `vector` and a `fingerprint`")
 
 
 async def read_body(request: Request, most: int) -> bytes:

@@ -1,10 +1,11 @@
 """`FileSink`: outputs as JSON lines, and the consumed positions with them."""
 
 import fcntl
+import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from io import FileIO
@@ -54,6 +55,7 @@ class FileSink:
     def __init__(self, config: FilesConfig, source: FileSource, clock: Callable[[], float] = time.time) -> None:
         self._folder = config.output
         self._input = config.input
+        self._labels_file = config.labels_file
         self._source = source
         self._clock = clock
         self._files: dict[str, FileIO] = {}
@@ -72,6 +74,8 @@ class FileSink:
         state = State(self._state.input, dict(self._state.places), dict(self._state.extents))
         lines: defaultdict[str, list[bytes]] = defaultdict(list)
         for output in commit.outputs:
+            if output.channel == "labels":
+                continue
             extent = state.extents[output.channel]
             line = self._line(output, extent.records)
             lines[output.channel].append(line)
@@ -86,6 +90,7 @@ class FileSink:
                 self._cut(channel, self._state)
             raise TransportError(f"cannot write to `files.output` {self._folder}: {error}; nothing was lost") from error
         self._state = state
+        append_labels(self._labels_file, [output for output in commit.outputs if output.channel == "labels"])
 
     def erase(self, outputs: Iterable[OutRecord]) -> None:
         """Overwrite what was written of deleted keys, in place: what is later in a file keeps its line and byte.
@@ -173,3 +178,24 @@ def _extent_of(path: Path) -> Extent:
             if line.endswith(b"\n"):
                 size, lines = position, lines + 1
     return Extent(size, lines)
+
+
+def append_labels(path: Path | None, labels: Sequence[OutRecord]) -> None:
+    """Append label events to a labels file, as structured CloudEvents.
+
+    Raises:
+        TransportError: it cannot be written, or there is none.
+    """
+    if not labels:
+        return
+    if path is None:
+        raise TransportError("labels have no file to go to; set `files.labels_file`")
+    lines = []
+    for label in labels:
+        attributes = {n.removeprefix("ce_"): v.decode() for n, v in label.headers if n.startswith("ce_")}
+        lines.append(json.dumps({**attributes, "data": json.loads(label.value or b"{}")}, ensure_ascii=False) + "\n")
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(lines))
+    except OSError as error:
+        raise TransportError(f"cannot write `files.labels_file` {path}: {error.strerror}") from error

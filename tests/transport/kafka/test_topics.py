@@ -62,4 +62,4 @@ def test_who_may_not_ask_for_the_default_must_give_a_number() -> None:
         create_topics(admin, topic_specs(KafkaTopics()))
     assert admin.made == {}
     create_topics(admin, topic_specs(KafkaTopics()), replication_factor=3)
-    assert len(admin.made) == 5
+    assert len(admin.made) == 7
