@@ -201,3 +201,19 @@ def test_labels_are_sent_by_commands(loaded: Config, tmp_path: Path) -> None:
         ("3", "cat", "ann"),
         ("3", None, None),
     ]
+
+
+def test_what_to_label_next_is_what_waits_and_has_no_label(loaded: Config, tmp_path: Path) -> None:
+    def asked() -> list[str]:
+        done = RUNNER.invoke(app, ["labels", "next", str(tmp_path / "worker.yaml"), "--limit", "3", "--json"])
+        assert done.exit_code == 0, done.exception
+        return [json.loads(line)["id"] for line in done.stdout.splitlines()]
+
+    assert loaded.files is not None
+    assert asked() == []
+    work(loaded.files)
+    first = asked()
+    assert len(first) == len(set(first)) == 3
+    send_labels(loaded, [LabelEvent.new("/test", id, "cat", time_ms=2_000) for id in first])
+    work(loaded.files)
+    assert len(asked()) == 3 and not set(first) & set(asked())
