@@ -10,10 +10,14 @@ KILLS ?= 200
 WORKERS ?= 3
 BROKER_RESTARTS ?= 0
 ZOMBIES ?= 0
+MINUTES ?= 5
+SECONDS ?= 60
+INPUTS ?= 0
 RESCALES ?= 0
+LATE ?= 0
 JOBS ?= 2
 
-.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test drift-study acl-test tutorial-test extras-test audit clean
+.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test fault-campaign fuzz fuzz-guided drift-study acl-test tutorial-test extras-test audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,7 +61,17 @@ benchmarks: setup ## Print what things cost, side by side
 
 kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; ends with one line of JSON
 	@$(BIN)/python -m tests.campaigns --kills $(KILLS) --workers $(WORKERS) \
-		--broker-restarts $(BROKER_RESTARTS) --zombies $(ZOMBIES) --rescales $(RESCALES)
+		--broker-restarts $(BROKER_RESTARTS) --zombies $(ZOMBIES) --rescales $(RESCALES) --late $(LATE)
+
+fault-campaign: setup ## Faults of every kind at random into three workers for MINUTES; ends with one line of JSON
+	@$(BIN)/python -m tests.faults --minutes $(MINUTES)
+
+fuzz: setup ## Mutated inputs for every parser: rounds of SECONDS until there were INPUTS (1000000 takes an hour or less)
+	@$(BIN)/python -m tests.faults.fuzz --seconds $(SECONDS) --inputs $(INPUTS)
+
+fuzz-guided: setup ## The same by coverage, with atheris, in a virtual environment of its own
+	test -x build/atheris/bin/python || { $(PYTHON) -m venv --system-site-packages build/atheris && build/atheris/bin/pip install --quiet 'atheris>=3,<4'; }
+	@PYTHONPATH=$$(build/atheris/bin/python -c 'import site; print(site.getsitepackages()[0])') $(BIN)/python -m tests.faults.fuzz --guided --seconds $(SECONDS)
 
 drift-study: setup ## Simulate the drift detectors on STREAMS streams; ends with one line of JSON
 	$(BIN)/python benchmarks/drift_study.py --streams $(STREAMS)

@@ -310,6 +310,10 @@ class VectorsOnly:
         """Itself."""
         return self
 
+    def prepare(self, data: bytes, content_type: str) -> NDArray[np.uint8]:
+        """There are no pictures."""
+        raise NotImplementedError
+
     def check_vector(self, data: bytes, fingerprint: str | None) -> NDArray[np.float32]:
         """As every encoder does."""
         from stream_adapter.encode.base import check_vector

@@ -15,7 +15,9 @@ from stream_adapter import __version__
 from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
+from stream_adapter.harmless import harmless
 from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app, load_config
+from stream_adapter.operations.forget_cli import forget
 from stream_adapter.operations.label_cli import labels_app
 from stream_adapter.output_file import is_standard_output
 
@@ -35,6 +37,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(classes_app, name="classes")
 app.add_typer(anchors_app, name="anchors")
 app.add_typer(labels_app, name="labels")
+app.command()(forget)
 app.add_typer(letters_app, name="dead-letters")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(drift_app, name="drift")
@@ -246,4 +249,5 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _complain(error: StreamAdapterError) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
+    said = escape(harmless(str(error), lines=True))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {said}")

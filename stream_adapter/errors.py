@@ -17,6 +17,7 @@
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
         │   └── NewerFormat        a newer version of this package wrote it
+        ├── UnfetchableReference   stage "fetch": what the event refers to is not allowed, or cannot be had
         ├── UndecodableImage       stage "decode": not an image, truncated, too large
         ├── ForeignVector          stage "encode": an embedding of another encoder, or not a unit vector
         ├── UnknownLabel           stage "label": the label is not in the vocabulary
@@ -54,7 +55,9 @@ class PluginError(StreamAdapterError):
 _EXTRAS = {
     **dict.fromkeys(("torch", "torchvision", "open_clip", "simplejpeg", "hnswlib"), "worker"),
     **dict.fromkeys(("starlette", "uvicorn", "PIL"), "page"),
+    "httpcore2": "worker",
     "matplotlib": "demo",
+    "obstore": "stores",
 }
 
 
@@ -128,6 +131,12 @@ class MalformedEvent(EventError):
 
 class NewerFormat(MalformedEvent):
     """A record of a format that this version does not know; it is left alone."""
+
+
+class UnfetchableReference(EventError):
+    """The picture is stored elsewhere, and may not or cannot be fetched."""
+
+    stage = "fetch"
 
 
 class UndecodableImage(EventError):

@@ -22,6 +22,7 @@ from stream_adapter.drift.alarm import AlarmKind, DriftStatus
 from stream_adapter.drift.prequential import Group
 from stream_adapter.errors import STAGES as REFUSING
 from stream_adapter.events.formats import DECLARED_TYPES, FOUND_TYPES
+from stream_adapter.events.reference import SCHEMES
 from stream_adapter.transport.base import Partition
 
 
@@ -101,6 +102,12 @@ class Metrics:
 
         self.pictures = Counter(
             "pictures", "Pictures that were to be decoded, by what they were said to be and are.", _TYPES, **made
+        )
+        self.references = Counter(
+            "references", "Pictures that are stored elsewhere, by what fetching came to.", ["scheme", "outcome"], **made
+        )
+        self.reference_seconds = Histogram(
+            "reference_seconds", "Seconds until a picture that is stored elsewhere was there.", buckets=_SECONDS, **made
         )
         self.aborted_commits = Counter(
             "aborted_commits", "Transactions that were undone and tried again, or left to a new owner.", **made
@@ -217,6 +224,8 @@ class Metrics:
                 metric.labels(stage=stage)
         for declared, found in itertools.product(DECLARED_TYPES, FOUND_TYPES):
             self.pictures.labels(declared=declared, found=found)
+        for scheme, outcome in itertools.product(SCHEMES, ("fetched", "failed", "retried")):
+            self.references.labels(scheme=scheme, outcome=outcome)
         for group in GROUPS:
             for counter in (self.scored, self.shadow_scored, self.shadow_correct):
                 counter.labels(group=group)

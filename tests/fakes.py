@@ -127,4 +127,6 @@ def make_processor(
 def adapter_config(**more: Any) -> AdapterConfig:
     """The small learner of `tests.learners`, with one canary."""
     anchors = AnchorsConfig(neighbours=4, index="exact")
-    return AdapterConfig(**{"method": "class-means", "canaries": (CANARY,), "anchors": anchors, **more})
+    return AdapterConfig(
+        **{"method": "class-means", "protection": 0.0, "canaries": (CANARY,), "anchors": anchors, **more}
+    )

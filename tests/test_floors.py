@@ -15,7 +15,7 @@ FLOORS = (
     {"service"},
     {"page"},
     {"journey"},
-    {"transport", "snapshots", "encode"},
+    {"transport", "snapshots", "encode", "references"},
     {"drift"},
     {"adapter"},
     {"events", "config", "errors"},

@@ -75,9 +75,9 @@ class Adapter:
     ) -> None:
         config = config or AdapterConfig()
         self.classes = Classes(tuple(class_names), np.array(text_vectors, np.float32), logit_scale)
-        missing = sorted(set(config.canaries) - set(class_names))
-        if missing:
-            raise VocabularyError(f"canaries that are not in the vocabulary: {', '.join(missing)}")
+        for kind, named in (("canaries", config.canaries), ("classes in adapter.protect", config.protect)):
+            if missing := sorted(set(named) - set(class_names)):
+                raise VocabularyError(f"{kind} that are not in the vocabulary: {', '.join(missing)}")
         surroundings = surroundings or Surroundings(seed=config.seed)
         self._config = config
         self._background = surroundings.background or InlineExecutor()
@@ -251,9 +251,9 @@ class Adapter:
         Raises:
             SnapshotError: the arrays do not fit together, or not to the vocabulary; of the anchors nothing has changed.
         """
-        before = Columns(self._anchors.rows.copy(), self._anchors.vectors.copy(), self._anchors.classes.copy())
-        self._anchors.restore(arrays)
-        now = Columns(self._anchors.rows.copy(), self._anchors.vectors.copy(), self._anchors.classes.copy())
+        before = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
+        self._anchors.restore(arrays)  # into arrays of its own
+        now = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
         for learner in self._learners:
             _forget(learner, before)
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}

@@ -23,6 +23,7 @@ from stream_adapter.config.sections import (
     LabelsConfig,
     PageConfig,
     PredictConfig,
+    ReferencesConfig,
     SnapshotsConfig,
 )
 from stream_adapter.config.values import FilePath
@@ -45,6 +46,7 @@ __all__ = [
     "PageConfig",
     "PredictConfig",
     "PreprocessConfig",
+    "ReferencesConfig",
     "RefitConfig",
     "Section",
     "SnapshotsConfig",

@@ -45,6 +45,7 @@ class EncoderConfig(Section):
     preprocess: PreprocessConfig | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: PositiveInt | None = None
     decode_threads: PositiveInt = 2
     max_pixels: PositiveInt = 50_000_000
     max_bytes: PositiveInt = 20_000_000
@@ -111,11 +112,13 @@ class RefitConfig(Section):
     max_anchors: PositiveInt = 1_024
 
 
+Nats = Annotated[float, Field(ge=0.0, le=10.0)]
+
+
 class MixtureConfig(Section):
     """The default method, see docs/method.md."""
 
     window: PositiveInt = 2_000
-    protection: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.5
     reach: Annotated[float, Field(gt=0.0, le=2.0)] | None = None
     every_s: PositiveFloat = 1.0
 
@@ -135,6 +138,8 @@ class AdapterConfig(Section):
     shadow: Annotated[str | None, registered(LEARNERS)] = None
     seed: int = 0
     canaries: tuple[str, ...] = ()
+    protection: Nats = 0.4
+    protect: dict[str, Nats] = {}
     anchors: AnchorsConfig = AnchorsConfig()
     mixture: MixtureConfig = MixtureConfig()
     llu: LatentUpdatesConfig = LatentUpdatesConfig()

@@ -47,7 +47,7 @@ class ClipEncoder:
         self._device = pick_device(config.device)
         # Convolutional towers are about 1.4 times as fast with the channels last; for transformers it is all one.
         self._visual = towers.visual.to(self._device).to(memory_format=torch.channels_last)
-        self._dtype = choose(config.precision, self._device, self._visual, self._size)
+        self._dtype = choose(config.precision, self._device, self._visual)
         if self._device.type == "cpu":
             self._visual.to(self._dtype)
         # Pixels are 0..255 on arrival: both are scaled, not the pixels.

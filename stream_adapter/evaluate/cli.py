@@ -30,6 +30,8 @@ Batch = Annotated[int, typer.Option(min=1, help="Events predicted together, befo
 
 _WIDE = 160
 
+DEFAULT_CELLS = "plain,rare,ultra-rare,burst,late,look-alike,recorded,cameras"
+
 DEFAULT_METHODS = (
     "zero-shot,llu,tip-adapter,knn,nearest-or-zero-shot,slda,ranpac,rail,anytime,kernel-ridge,lsa,stata,online-mixture,"
     "default"
@@ -52,6 +54,9 @@ def stream(
     canaries_after: Annotated[
         float, typer.Option(min=0, max=1, help="No canary comes before this share of the stream.")
     ] = 0.0,
+    look_alike: Annotated[
+        bool, typer.Option("--look-alike", help="A share of canaries: those that look most like a class with labels.")
+    ] = False,
     events: Annotated[
         int | None,
         typer.Option(
@@ -99,6 +104,32 @@ def stream(
     _evaluate(
         Request(file, config, save_features, methods, seeds, jobs, json, html),
         stream_settings(order, given, values),
+    )
+
+
+@app.command("no-harm")
+def no_harm(
+    file: File,
+    methods: Methods = DEFAULT_METHODS,
+    cells: Annotated[str, typer.Option(help="Streams with commas, see docs/evaluation.md.")] = DEFAULT_CELLS,
+    protections: Annotated[
+        str, typer.Option(help="Values of adapter.protection with commas, beside the configured one.")
+    ] = "0,0.1,0.2,0.4,0.8",
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of canaries, order and labels.")] = 3,
+    config: ConfigOption = None,
+    save_features: SaveFeatures = None,
+    jobs: Jobs = 1,
+    json: JsonFile = None,
+    html: HtmlFile = None,
+) -> None:
+    """Does it harm whom nobody labels: rare, late and look-alike classes, along the protection of every method."""
+    from stream_adapter.evaluate.command import Request, evaluate_no_harm, numbers
+
+    evaluate_no_harm(
+        Request(file, config, save_features, methods, seeds, jobs, json, html),
+        cells,
+        numbers(protections, "--protections"),
+        *_consoles(),
     )
 
 
@@ -161,5 +192,9 @@ def _evaluate(request: "Request", settings: "Settings") -> None:
     """Evaluate, with the table on standard output; in a file or a pipe that is wide enough for every column."""
     from stream_adapter.evaluate.command import evaluate
 
+    evaluate(request, settings, *_consoles())
+
+
+def _consoles() -> tuple[Console, Console]:
     console = Console()
-    evaluate(request, settings, console if console.is_terminal else Console(width=_WIDE), Console(stderr=True))
+    return console if console.is_terminal else Console(width=_WIDE), Console(stderr=True)

@@ -1,13 +1,16 @@
 """What the `evaluate` commands do: read, run with a progress bar, report."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stream_adapter import config
 from stream_adapter.errors import EvaluationError
+from stream_adapter.evaluate import no_harm
 from stream_adapter.evaluate.embedding import embed
 from stream_adapter.evaluate.features import Features, read_features, save_features
 from stream_adapter.evaluate.methods import check_methods
@@ -15,6 +18,7 @@ from stream_adapter.evaluate.page import render
 from stream_adapter.evaluate.report import document, show, write_json, write_text
 from stream_adapter.evaluate.results import REFERENCE
 from stream_adapter.evaluate.running import Evaluation, Settings, run_all
+from stream_adapter.evaluate.stream import StreamSettings
 from stream_adapter.output_file import is_standard_output
 
 
@@ -39,32 +43,60 @@ def evaluate(request: Request, settings: Settings, console: Console, progress: C
         ConfigError: the configuration is not valid.
         EvaluationError: data, methods or settings cannot be used.
     """
+    evaluation = _evaluation(request, settings, progress)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=progress, transient=True) as bar:
+        task = bar.add_task("events predicted", total=len(evaluation.jobs) * settings.size(evaluation.features))
+        runs = run_all(evaluation, request.jobs, lambda events: bar.advance(task, events))
+    report = document(evaluation, runs)
+    shown = _write(request, report, lambda: render(evaluation, runs, report), console, progress)
+    show(evaluation, runs, shown)
+
+
+def evaluate_no_harm(
+    request: Request, cells: str, protections: Sequence[float], console: Console, progress: Console
+) -> None:
+    """Run all cells and report.
+
+    Raises:
+        ConfigError: the configuration is not valid.
+        EvaluationError: data, methods, cells or protections cannot be used.
+    """
+    evaluation = _evaluation(request, StreamSettings(), progress)
+    along = tuple(sorted({*protections, evaluation.adapter.protection}))
+    lines = []
+    with progress.status("running …") as status:
+        for line in no_harm.no_harm(evaluation, parts(cells), along, request.jobs):
+            lines.append(line)
+            status.update(f"{line.cell}: {line.method}, protection {line.protection} …")
+    report = no_harm.document(lines, evaluation)
+    no_harm.show(lines, _write(request, report, lambda: no_harm.render(lines, evaluation), console, progress))
+
+
+def _evaluation(request: Request, settings: Settings, progress: Console) -> Evaluation:
     asked = check_methods(parts(request.methods))
     for path in (request.json, request.html, request.save_features):
         if path is not None and not path.absolute().parent.is_dir():
             raise EvaluationError(f"the folder of {path} does not exist; create it first")
     loaded = None if request.config is None else config.load(request.config)
     features = _features(request, loaded, progress)
-    evaluation = Evaluation(
-        features,
-        settings,
-        tuple(dict.fromkeys((REFERENCE, *asked))),
-        request.seeds,
-        config.AdapterConfig() if loaded is None else loaded.adapter,
-    )
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=progress, transient=True) as bar:
-        task = bar.add_task("events predicted", total=len(evaluation.jobs) * settings.size(features))
-        runs = run_all(evaluation, request.jobs, lambda events: bar.advance(task, events))
-    report = document(evaluation, runs)
+    methods = tuple(dict.fromkeys((REFERENCE, *asked)))
+    adapter = config.AdapterConfig() if loaded is None else loaded.adapter
+    return Evaluation(features, settings, methods, request.seeds, adapter)
+
+
+def _write(
+    request: Request, report: dict[str, Any], page: Callable[[], str], console: Console, progress: Console
+) -> Console:
+    """Write the reports; the console that is free for tables."""
     if request.json is not None:
         write_json(request.json, report)
     if request.html is not None:
-        write_text(request.html, render(evaluation, runs, report))
+        write_text(request.html, page())
     outputs = [path for path in (request.json, request.html) if path is not None]
-    show(evaluation, runs, progress if any(map(is_standard_output, outputs)) else console)
     for path in outputs:
         progress.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+    return progress if any(map(is_standard_output, outputs)) else console
 
 
 def parts(text: str) -> tuple[str, ...]:
@@ -90,6 +122,21 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     if not found or not all(part.isdecimal() and int(part) for part in found):
         raise EvaluationError(f"{option} must be whole numbers from 1 on with commas, as in 1,4,16; found {text!r}")
     return tuple(int(part) for part in found)
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Protections with commas.
+
+    Raises:
+        EvaluationError: something else.
+    """
+    try:
+        found = tuple(float(part) for part in parts(text))
+        for value in found:
+            config.AdapterConfig(protection=value)
+    except ValueError as error:
+        raise EvaluationError(f"{option} must be numbers from 0 to 10 with commas, found {text!r}") from error
+    return found
 
 
 def _features(request: Request, loaded: config.Config | None, console: Console) -> Features:

@@ -32,6 +32,24 @@ def draw_classes(features: Features, share: float, seed: int, purpose: str) -> N
     return np.sort(generator(seed, purpose).permutation(occurring)[:wanted])
 
 
+def draw_look_alikes(features: Features, share: float, seed: int) -> NDArray[np.int64]:
+    """As many classes as `draw_classes` draws, at most half of them: one of each of the pairs that look most alike.
+
+    Pairs are told by the cosine of their pictures' means, the closest first, no class in two of them.
+    """
+    wanted = len(draw_classes(features, share, seed, "canaries"))
+    occurring = features.occurring
+    means = np.stack([features.vectors[features.labels == label].mean(axis=0) for label in occurring.tolist()])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    alike = np.triu(means @ means.T + 2.0, 1)
+    pairs: list[tuple[np.intp, ...]] = []
+    while len(pairs) < wanted and alike.any():
+        pairs.append(np.unravel_index(alike.argmax(), alike.shape))
+        alike[list(pairs[-1])], alike[:, list(pairs[-1])] = 0.0, 0.0
+    sides = generator(seed, "look-alikes").integers(2, size=len(pairs))
+    return np.sort(occurring[[pair[side] for pair, side in zip(pairs, sides.tolist(), strict=True)]])
+
+
 def named_classes(features: Features, names: tuple[str, ...]) -> NDArray[np.int64]:
     """Indices of classes by name: int64, ascending.
 

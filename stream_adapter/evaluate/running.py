@@ -12,6 +12,7 @@ from stream_adapter.config import AdapterConfig
 from stream_adapter.evaluate.features import Features
 from stream_adapter.evaluate.methods import METHODS, Method, Task
 from stream_adapter.evaluate.methods.base import Advance, Make
+from stream_adapter.evaluate.methods.worker_adapter import WorkerAdapter
 from stream_adapter.evaluate.results import Outcome, Run
 
 
@@ -30,13 +31,17 @@ class Settings(Protocol):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Evaluation:
-    """What is to be run; `adapter` has the settings of `default` and `llu`."""
+    """What is to be run; `adapter` has the settings of `default` and `llu`.
+
+    With a `protection` the product runs all of the methods, each under it; a rival under 0 is what was published.
+    """
 
     features: Features
     settings: Settings
     methods: tuple[str, ...]
     seeds: int
     adapter: AdapterConfig
+    protection: float | None = None
 
     @property
     def jobs(self) -> list[tuple[str, int]]:
@@ -47,7 +52,13 @@ class Evaluation:
         """Run one method with one seed."""
 
         def make(never_taught: tuple[str, ...]) -> Method:
-            return METHODS[method](Task(self.features.vocabulary, never_taught, seed, self.adapter))
+            adapter = self.adapter
+            if self.protection is not None:
+                adapter = adapter.model_copy(update={"protection": self.protection})
+            task = Task(self.features.vocabulary, never_taught, seed, adapter)
+            if self.protection and method != "default":
+                return WorkerAdapter(task, method=method, protection=self.protection)
+            return METHODS[method](task)
 
         started = time.perf_counter()
         outcome = self.settings.run(self.features, make, seed, advance)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.errors import EvaluationError
-from stream_adapter.evaluate.draws import draw_classes, generator, named_classes
+from stream_adapter.evaluate.draws import draw_classes, draw_look_alikes, generator, named_classes
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import Batch, Lessons, Method
 from stream_adapter.evaluate.methods.base import Advance, Make
@@ -34,6 +34,7 @@ class StreamSettings:
         canary_rate: share of each canary class's events that is kept.
         canary_labels: the first so many events of each canary class come with their label, are learned, and not scored.
         canaries_after: no canary comes before this share of the stream's events.
+        look_alike: of a share, canaries are those that look most like another class, which gets labels.
         events: length of the stream; all events where there are fewer. By domain: an equal part from each.
         delay: a label is learned so many events after its event.
         label_noise: share of the labels replaced by another taught class.
@@ -53,6 +54,7 @@ class StreamSettings:
     canary_rate: float = 1.0
     canary_labels: int = 0
     canaries_after: float = 0.0
+    look_alike: bool = False
     events: int = 2_500
     delay: int = 0
     label_noise: float = 0.0
@@ -171,6 +173,8 @@ def _canaries(features: Features, settings: StreamSettings, seed: int) -> NDArra
         classes = named_classes(features, settings.canaries)
     elif settings.canaries == 0.0:
         classes = np.zeros(0, np.int64)
+    elif settings.look_alike:
+        classes = draw_look_alikes(features, settings.canaries, seed)
     else:
         classes = draw_classes(features, settings.canaries, seed, "canaries")
     canary = np.zeros(len(features.vocabulary.class_names), np.bool_)

@@ -10,6 +10,8 @@ from stream_adapter.transport.base import Headers, OutRecord, Partition
 
 ANCHOR_FORMAT = 1
 
+FORGOTTEN = "forgotten"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnchorRecord:
@@ -23,6 +25,7 @@ class AnchorRecord:
         topic: with `partition` and `offset` where the labelled event was.
         fingerprint: the encoder that made the vector.
         annotator: who labelled it; empty where nobody says.
+        reference: where the picture is stored, of an event that said so.
     """
 
     anchor_id: str
@@ -36,6 +39,7 @@ class AnchorRecord:
     offset: int
     fingerprint: str
     annotator: str = ""
+    reference: str = ""
 
     @property
     def stamp(self) -> tuple[int, int, int]:
@@ -62,6 +66,8 @@ class AnchorRecord:
         }
         if self.annotator:
             headers["annotator"] = self.annotator
+        if self.reference:
+            headers["reference"] = self.reference
         return OutRecord(
             "anchors",
             self.anchor_id.encode(),
@@ -101,6 +107,7 @@ class AnchorRecord:
                 offset=offset,
                 fingerprint=fields["fingerprint"],
                 annotator=fields.get("annotator", ""),
+                reference=fields.get("reference", ""),
             )
         except (KeyError, ValueError) as error:
             raise MalformedEvent(
@@ -120,12 +127,14 @@ def round_through_float16(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(halves / np.linalg.norm(halves, axis=-1, keepdims=True).astype(np.float32))
 
 
-def anchor_tombstone(key: str, writer: str, source: Partition | None = None) -> OutRecord:
+def anchor_tombstone(key: str, writer: str, source: Partition | None = None, *, forgotten: bool = False) -> OutRecord:
     """The record that deletes an anchor, or a presence record, from the compacted topic.
 
     Args:
         key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`.
         writer: who deletes.
         source: the input partition of the event because of which it goes, where there is one.
+        forgotten: whether nothing else of the event may stay either, such as its picture on a page.
     """
-    return OutRecord("anchors", key.encode(), None, (("writer", writer.encode()),), source=source)
+    headers = (("writer", writer.encode()), *([(FORGOTTEN, b"1")] if forgotten else []))
+    return OutRecord("anchors", key.encode(), None, headers, source=source)

@@ -1,7 +1,8 @@
 """Image events as CloudEvents 1.0, in binary mode or in structured JSON mode.
 
 In binary mode the attributes travel in `ce_*` headers and the picture is the value; in structured mode
-(`application/cloudevents+json`) the picture is in `data_base64`. Both are defined by the Kafka protocol binding:
+(`application/cloudevents+json`) the picture is in `data_base64`. In its place `dataref` may say where it is.
+Both are defined by the Kafka protocol binding:
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
 """
 
@@ -15,6 +16,7 @@ from stream_adapter.events.headers import checked_traceparent, decode_headers, p
 from stream_adapter.events.image import EMBEDDING, EVENT_TYPE, ImageEvent
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object, looks_like_json
+from stream_adapter.events.reference import Reference
 from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import UNREADABLE, Headers, Record
 
@@ -23,7 +25,7 @@ BATCHED = "application/cloudevents-batch"
 _ANY_STRUCTURED = "application/cloudevents"
 _PREFIX = "ce_"
 _REQUIRED = ("id", "source", "type", "specversion")
-_MEMBERS = (*_REQUIRED, "time", "label", "datacontenttype", "fingerprint")  # what a worker reads
+_MEMBERS = (*_REQUIRED, "time", "label", "datacontenttype", "fingerprint", "dataref")  # what a worker reads
 _SHOWN_MEMBERS = 5
 
 
@@ -59,13 +61,18 @@ def parse_image_event(record: Record, times: EventTimes | None = None) -> ImageE
         raise MalformedEvent(f"CloudEvents specversion {attributes['specversion']!r} is not supported; send '1.0'")
     if attributes["type"] != EVENT_TYPE:
         raise MalformedEvent(f"event type {attributes['type']!r} is not {EVENT_TYPE!r}")
-    if content_type != EMBEDDING and not may_be_picture(content_type):
+    dataref = attributes.get("dataref") if not data else None  # https://github.com/cloudevents/spec, dataref.md
+    reference = None if dataref is None else Reference.parse(dataref)
+    undeclared = reference is not None and not content_type  # of what is stored somewhere nobody may know it
+    if content_type != EMBEDDING and not may_be_picture(content_type) and not undeclared:
         raise MalformedEvent(
             f"content type {content_type!r} is neither a picture's (image/…, application/octet-stream, "
             f"binary/octet-stream) nor {EMBEDDING}"
         )
-    if data is None:
-        raise MalformedEvent("the event has no payload; the value must be the picture's bytes")
+    if data is None and reference is None:
+        raise MalformedEvent(
+            "the event has no payload; the value must be the picture's bytes, or `ce_dataref` say where they are"
+        )
     label = attributes.get("label")
     if label is not None and not canonical_name(label):
         raise MalformedEvent("`ce_label` is empty; leave it out where there is no label")
@@ -78,7 +85,8 @@ def parse_image_event(record: Record, times: EventTimes | None = None) -> ImageE
         id=attributes["id"],
         time_ms=times.of(record, None if time is None else parse_time(time, default_ms=0)),
         content_type=content_type,
-        data=data,
+        data=data or b"",
+        reference=reference,
         label=None if label is None else canonical_name(label),
         fingerprint=fingerprint,
         record=record,

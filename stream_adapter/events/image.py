@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 
 from stream_adapter.events.headers import format_time
+from stream_adapter.events.reference import Reference
 from stream_adapter.transport.base import Headers, Record
 
 EVENT_TYPE = "stream_adapter.image"
@@ -20,10 +21,11 @@ class ImageEvent:
         id: CloudEvents `id`.
         time_ms: when it happened, milliseconds since the epoch, see `EventTimes`.
         content_type: what somebody says that `data` is, lower case, without parameters; for a picture a hint, no more.
-        data: the picture's bytes, or the vector's.
+        data: the picture's bytes, or the vector's; empty where it is still to be fetched.
         label: the class name that somebody gave it, in its canonical form, or None.
         fingerprint: for `EMBEDDING` events, the encoder that made the vector.
         record: the record it was read from.
+        reference: where the picture is stored, of an event that does not bring it.
         traceparent: the trace that it belongs to, as W3C's header of that name has it, or None.
         anchor_id: the id of the anchor that it becomes: 32 hex digits, a hash of its identity. Being derived and not
             drawn, it is the same when an event is delivered again, so a repeated write of the anchor is harmless.
@@ -37,6 +39,7 @@ class ImageEvent:
     label: str | None
     fingerprint: str | None
     record: Record = field(repr=False)
+    reference: Reference | None = None
     traceparent: str | None = None
     anchor_id: str = field(init=False, compare=False)
 
@@ -51,13 +54,24 @@ def anchor_id_of(source: str, id: str) -> str:
 
 
 def image_event_headers(
-    *, source: str, id: str, content_type: str, time_ms: int | None = None, label: str | None = None
+    *,
+    source: str,
+    id: str,
+    content_type: str,
+    time_ms: int | None = None,
+    label: str | None = None,
+    reference: str | None = None,
 ) -> Headers:
-    """The headers of an image event in binary mode; what a producer sends beside the picture's bytes."""
+    """The headers of an image event in binary mode; what a producer sends beside the picture's bytes.
+
+    With a `reference` to where it is stored, the value is empty.
+    """
     pairs = {"ce_specversion": "1.0", "ce_type": EVENT_TYPE, "ce_source": source, "ce_id": id}
     if time_ms is not None:
         pairs["ce_time"] = format_time(time_ms)
     if label is not None:
         pairs["ce_label"] = label
+    if reference is not None:
+        pairs["ce_dataref"] = reference
     pairs["content-type"] = content_type
     return tuple((name, value.encode()) for name, value in pairs.items())

@@ -13,7 +13,7 @@ from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object
 from stream_adapter.events.times import EventTimes
-from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.base import OutRecord, Partition, Record
 
 EVENT_TYPE = "stream_adapter.label"
 _TEXTS = ("source", "id", "label", "annotator", "time")
@@ -113,6 +113,11 @@ class LabelEvent:
         pairs = tuple((name, text.encode()) for name, text in headers.items())
         value = json.dumps(data, ensure_ascii=False).encode()
         return Record(Partition(topic, 0), 0, -1, self.anchor_id.encode(), value, pairs)
+
+    def to_output(self) -> OutRecord:
+        """The same, to be written."""
+        record = self.to_record()
+        return OutRecord("labels", record.key, record.value, record.headers)
 
 
 def parse_label_event(record: Record, times: EventTimes | None = None) -> LabelEvent:

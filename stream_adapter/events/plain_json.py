@@ -12,6 +12,7 @@ from stream_adapter.events.image import EMBEDDING, ImageEvent
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object, looks_like_json
 from stream_adapter.events.raw import header_of, place_of, source_of
+from stream_adapter.events.reference import SCHEMES, Reference, scheme_of
 from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import Record
 
@@ -45,7 +46,7 @@ class JsonFormat:
                 "raw`, for CloudEvents `cloudevents`"
             )
         document = json_object(record.value, "the value")
-        content_type, data = self._payload(document)
+        content_type, data, reference = self._payload(document)
         label = self._text(document, "label")
         return ImageEvent(
             source=self._text(document, "source") or source_of(record),
@@ -53,16 +54,19 @@ class JsonFormat:
             time_ms=self._times.of(record, self._time_ms(document)),
             content_type=content_type,
             data=data,
+            reference=reference,
             label=canonical_name(label) or None if label is not None else None,
             fingerprint=self._text(document, "fingerprint") if content_type == EMBEDDING else None,
             record=record,
             traceparent=checked_traceparent(header_of(record, "traceparent")),
         )
 
-    def _payload(self, document: dict[str, Any]) -> tuple[str, bytes]:
-        """Content type and bytes of the picture or vector."""
+    def _payload(self, document: dict[str, Any]) -> tuple[str, bytes, Reference | None]:
+        """Content type and bytes of the picture or vector, or where the picture is stored."""
         if "vector" in self._paths:
-            return EMBEDDING, self._vector(document)
+            return EMBEDDING, self._vector(document), None
+        if "reference" in self._paths:
+            return "", b"", Reference.parse(as_text(self._required(document, "reference"), self._what("reference")))
         what = self._what("picture")
         text = self._required(document, "picture")
         content_type = ""
@@ -71,13 +75,11 @@ class JsonFormat:
             if not comma or not head.lower().endswith(";base64"):
                 raise MalformedEvent(f"{what} is a data: URL without base64: {head[:40]!r}; send it as base64")
             content_type = media_type(head[5:])
-        elif isinstance(text, str) and text[:8].lower().startswith(
-            ("http://", "https://", "s3://", "gs://", "file://")
-        ):
+        elif isinstance(text, str) and scheme_of(text) in SCHEMES:
             raise MalformedEvent(
-                f"{what} is a reference, {text[:60]!r}; a worker fetches none, send the picture's bytes"
+                f"{what} is a reference, {text[:60]!r}; then name its path in `events.fields.reference`"
             )
-        return content_type, from_base64(text, what)
+        return content_type, from_base64(text, what), None
 
     def _vector(self, document: dict[str, Any]) -> bytes:
         what = self._what("vector")

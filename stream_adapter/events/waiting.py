@@ -5,21 +5,23 @@ labels. Neither ever writes the other's key, so none can undo what the other kno
 """
 
 import base64
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from stream_adapter.errors import MalformedEvent
+from stream_adapter.events.headers import FORMAT
 from stream_adapter.events.label import LabelEvent, LabelStamp
 from stream_adapter.events.payloads import json_object
 from stream_adapter.transport.base import OutRecord, Partition
 
 LABEL_PREFIX = "label/"
 POSITION_KEY = "position"
+WAITING_FORMAT = 1
 
 LabelState = Literal["waiting", "learned", "scored", "withdrawn", "outdated"]
 """Its event is not known; an anchor; scored, but no anchor; taken back; not applied: `why` says it."""
@@ -59,8 +61,7 @@ class WaitingEvent:
         """A line of JSON, and after it the vector in float16."""
         document = {name: getattr(self, name) for name in _FIELDS}
         document["anchored"] = base64.b64encode(self.anchored).decode("ascii")
-        line = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        return line + b"\n" + self.vector.astype("<f2").tobytes()
+        return orjson.dumps(document) + b"\n" + self.vector.astype("<f2").tobytes()
 
     @classmethod
     def from_value(cls, value: bytes) -> "WaitingEvent":
@@ -131,9 +132,9 @@ class LabelRecord:
 
     def to_value(self) -> bytes:
         """JSON."""
-        document = asdict(self)
-        del document["event"]["record"]
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        document = {name: getattr(self, name) for name in _LABEL_FIELDS}
+        document["event"] = {name: getattr(self.event, name) for name in _LABEL_EVENT_FIELDS}
+        return orjson.dumps(document)
 
     @classmethod
     def from_value(cls, value: bytes) -> "LabelRecord":
@@ -150,14 +151,20 @@ class LabelRecord:
             raise MalformedEvent(f"not a label's state: {error!r}") from error
 
 
-def waiting_record(key: str, value: bytes | None, number: int, at_ms: int, source: Partition | None) -> OutRecord:
+_LABEL_FIELDS = [one.name for one in fields(LabelRecord)]
+_LABEL_EVENT_FIELDS = [one.name for one in fields(LabelEvent) if one.name != "record"]
+
+
+def waiting_record(
+    key: str, value: bytes | None, number: int, at_ms: int | None = None, source: Partition | None = None
+) -> OutRecord:
     """A record of the waiting topic.
 
     Args:
         key: an anchor id, `LABEL_PREFIX` and one, or `POSITION_KEY`.
         value: None deletes.
         number: partition of the waiting topic.
-        at_ms: milliseconds since the epoch: its age counts from there.
-        source: the input partition whose owner writes it.
+        at_ms: milliseconds since the epoch: its age counts from there; None for the time of writing.
+        source: the input partition whose owner writes it, where a worker does.
     """
-    return OutRecord("waiting", key.encode(), value, (), at_ms, source, number)
+    return OutRecord("waiting", key.encode(), value, ((FORMAT, str(WAITING_FORMAT).encode()),), at_ms, source, number)

@@ -1,21 +1,28 @@
-"""When a batch closes: at `max_batch` records or `max_wait_s` after its first, whichever comes first."""
+"""When a batch closes: when it is full, or `max_wait_s` after its first record, whichever comes first."""
 
 from collections.abc import Callable, Iterable
 
 from stream_adapter.transport.base import Partition, Record
+
+# A batch is full when it takes so long to compute: fewer records would cost more each, more would only wait longer.
+_FULL_S = 0.1
+_FIRST = 64  # as long as nothing was measured
+_LEAST = 16
 
 
 class Batcher:
     """Collects records into batches. Pure but for the clock that it is given.
 
     Args:
-        max_batch: records in a full batch.
+        max_batch: records in a full batch at most.
         max_wait_s: seconds that the first record of a batch waits for company.
         clock: monotonic seconds.
     """
 
     def __init__(self, max_batch: int, max_wait_s: float, clock: Callable[[], float]) -> None:
         self._max_batch = max_batch
+        self._full = min(_FIRST, max_batch)
+        self._each_s: float | None = None
         self._max_wait_s = max_wait_s
         self._clock = clock
         self._records: list[Record] = []
@@ -27,7 +34,13 @@ class Batcher:
     @property
     def room(self) -> int:
         """Records that still fit."""
-        return self._max_batch - len(self._records)
+        return self._full - len(self._records)
+
+    def took(self, records: int, seconds: float) -> None:
+        """A batch of so many records took so long: those that come have the size that fits."""
+        each_s = seconds / records
+        self._each_s = each_s if self._each_s is None else 0.8 * self._each_s + 0.2 * each_s
+        self._full = min(max(_LEAST, int(_FULL_S / max(self._each_s, 1e-9))), self._max_batch)
 
     @property
     def remaining_wait_s(self) -> float:

@@ -147,13 +147,13 @@ class Labels:
         """
         return [*self._replica.reassert(owned), *self._replica.prune(owned)]
 
-    def forget(self, anchor_ids: Sequence[str]) -> tuple[list[str], list[OutRecord]]:
+    def forget(self, anchor_ids: Sequence[str], *, forgotten: bool = False) -> tuple[list[str], list[OutRecord]]:
         """Delete anchors, here at once and everywhere by what the changelog must be told; no event teaches them again.
 
         Returns:
             The ids that were there, and what the changelog must be told.
         """
-        return self._replica.forget(anchor_ids)
+        return self._replica.forget(anchor_ids, forgotten=forgotten)
 
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
@@ -195,4 +195,5 @@ class Labels:
             partition=at.number,
             offset=event.record.offset,
             fingerprint=self._fingerprint,
+            reference="" if event.reference is None else str(event.reference),
         )

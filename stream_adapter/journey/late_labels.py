@@ -8,8 +8,10 @@ nor on how often: what is read twice, after a hand-over or a crash, is known alr
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership, key_of
@@ -34,6 +36,8 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import dead_letter
 from stream_adapter.transport.labels import Arrivals, write_positions
+
+log = structlog.get_logger(__name__)
 
 Places = Mapping[int, Partition]
 """Partitions of the waiting topic that a worker owns, each with the input partition that makes it the owner."""
@@ -92,6 +96,7 @@ class LateLabels:
         # Of the call under way.
         self._places: Places = {}
         self._outputs: list[OutRecord] = []
+        self._changed: dict[str, None] = {}  # anchor ids whose label is to be written
         self._refused: list[tuple[Partition, str]] = []
 
     def keep(
@@ -133,6 +138,21 @@ class LateLabels:
             outputs.append(waiting_record(key, waiting.to_value(), self._number(key), now_ms, at))
         return outputs
 
+    def forget(self, anchor_ids: Iterable[str]) -> list[OutRecord]:
+        """What tells the owners of these anchors' events that nothing of them may stay, in labels' own words."""
+        anchors = filter(None, map(self._labels.anchor_record, anchor_ids))
+        return [
+            LabelEvent.new(
+                one.event_source,
+                one.event_id,
+                None,
+                time_ms=max(self._now_ms(), one.event_time_ms),
+                sender=f"stream_adapter/{self._slot}",
+                forget=True,
+            ).to_output()
+            for one in anchors
+        ]
+
     def take(
         self, arrivals: Arrivals, places: Places, owned: Ownership = EVERYTHING
     ) -> tuple[list[OutRecord], list[tuple[Partition, str]]]:
@@ -146,7 +166,7 @@ class LateLabels:
         Returns:
             What is to be written, and for each label that was refused whose it was and the stage.
         """
-        self._places, self._outputs, self._refused = places, [], []
+        self._places, self._outputs, self._changed, self._refused = places, [], {}, []
         for number in self._parts.keys() - places.keys():
             del self._parts[number]
         for number in arrivals.fresh & places.keys():
@@ -173,6 +193,9 @@ class LateLabels:
                 due[event.anchor_id] = None
         self._apply(due, owned)
         self._expire(owned)
+        for key in self._changed:
+            label = self._parts[self._number(key)].label(key)
+            self._write(LABEL_PREFIX + key, None if label is None else label.to_value(), self._number(key))
         for number in advanced:
             self._write(POSITION_KEY, write_positions(self._parts[number].positions), number)
         self._metrics.waiting_events.set(sum(map(len, self._parts.values())))
@@ -219,6 +242,7 @@ class LateLabels:
     def _apply(self, keys: Iterable[str], owned: Ownership) -> None:
         """Score and learn the labels that wait, and whose event is known."""
         ready: list[tuple[LabelRecord, WaitingEvent | AnchorRecord]] = []
+        tests: list[tuple[LabelEvent, WaitingEvent]] = []
         for key in keys:
             part = self._parts.get(self._number(key))
             label = part.label(key) if part is not None and part.restored and key in part.early else None
@@ -238,22 +262,28 @@ class LateLabels:
             else:
                 ready.append((label, event))
                 if isinstance(event, WaitingEvent) and anchor is None and not label.tested and label.event.label:
-                    self._score(label.event, event)
+                    tests.append((label.event, event))
+        for anchored, together in groupby(tests, lambda one: (one[1].vocabulary, one[1].anchored)):
+            self._score(list(together), *anchored)
         if ready:
             self._learn(ready, owned)
 
-    def _score(self, label: LabelEvent, event: WaitingEvent) -> None:
-        """The first label of an event is a test of what was predicted then."""
-        self._metrics.label_delay.observe(max(0, label.time_ms - event.time_ms) / 1e3)
+    def _score(self, tests: Sequence[tuple[LabelEvent, WaitingEvent]], vocabulary: str, anchored: bytes) -> None:
+        """The first label of an event is a test of what was predicted then; these had the same classes with anchors."""
         has_anchor = self._labels.has_anchor
-        if event.vocabulary == self._vocabulary:
-            bits = np.frombuffer(event.anchored, np.uint8)
-            has_anchor = np.unpackbits(bits, count=len(has_anchor)).astype(np.bool_)
-        names = (label.label or "", event.zero_shot[0], event.adapted[0], event.undamped)
-        true, zero_shot, adapted, undamped = (np.array([self._labels.class_of(name)], np.int64) for name in names)
-        if true[0] >= 0:
+        if vocabulary == self._vocabulary:
+            bits = np.unpackbits(np.frombuffer(anchored, np.uint8), count=len(has_anchor))
+            has_anchor = bits.astype(np.bool_)
+        for label, event in tests:
+            self._metrics.label_delay.observe(max(0, label.time_ms - event.time_ms) / 1e3)
+        names = [(one.label or "", event.zero_shot[0], event.adapted[0], event.undamped) for one, event in tests]
+        classes = np.array([list(map(self._labels.class_of, row)) for row in names], np.int64)  # (T, 4)
+        known = classes[:, 0] >= 0
+        true, zero_shot, adapted, undamped = classes[known].T
+        ids = [event.id for (_, event), one in zip(tests, known.tolist(), strict=True) if one]
+        if ids:
             self._scoring.count(true, zero_shot, adapted, has_anchor)
-            self._outputs += self._watching.observe_label(true, zero_shot, adapted, undamped, has_anchor, event.id)
+            self._outputs += self._watching.observe_labels(true, zero_shot, adapted, undamped, has_anchor, ids)
 
     def _learn(self, ready: Sequence[tuple[LabelRecord, WaitingEvent | AnchorRecord]], owned: Ownership) -> None:
         """Make the anchors what the labels say: none, or one of this label, time and annotator."""
@@ -296,20 +326,22 @@ class LateLabels:
         key = label.event.anchor_id
         part = self._parts[self._number(key)]
         self._set(replace(label, state=state, why=why, at_ms=self._now_ms()), part)
-        if label.event.forget and part.drop_event(key):
-            self._write(key, None, self._number(key))
+        if label.event.forget:
+            log.info("forgot an event", anchor=key, asked_by=label.event.source)
+            if part.drop_event(key):
+                self._write(key, None, self._number(key))
 
     def _set(self, label: LabelRecord, part: Waiting) -> None:
         key = label.event.anchor_id
         part.set_label(key, label)
-        self._write(LABEL_PREFIX + key, label.to_value(), self._number(key))
+        self._changed[key] = None
 
     def _dismiss(self, label: LabelRecord, error: EventError) -> None:
         """A label that was kept becomes a dead letter; it may be sent again."""
         key = label.event.anchor_id
         number = self._number(key)
         self._parts[number].drop_label(key)
-        self._write(LABEL_PREFIX + key, None, number)
+        self._changed[key] = None
         topic, partition, offset = label.place
         record = replace(label.event.to_record(), partition=Partition(topic, partition), offset=offset)
         self._refuse(record, error, number)

@@ -29,6 +29,9 @@ class Observer(Protocol):
     ) -> None:
         """A batch was predicted and taught: B events, as the encoder got them, with what was said about each."""
 
+    def on_forgotten(self, anchor_ids: Sequence[str]) -> None:
+        """Nothing that is kept of these may stay."""
+
     def poll(self) -> Sequence[DeletionRequest]:
         """Between batches, also while nothing arrives: the moment to look at the adapter; and what is to be deleted."""
 
@@ -40,6 +43,9 @@ class NullObserver:
         self, events: Sequence[ImageEvent], pictures: Sequence[Prepared], predictions: Sequence[PredictionDocument]
     ) -> None:
         """Pass over the batch."""
+
+    def on_forgotten(self, anchor_ids: Sequence[str]) -> None:
+        """Nothing is kept."""
 
     def poll(self) -> Sequence[DeletionRequest]:
         """Want nothing."""

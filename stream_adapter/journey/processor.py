@@ -197,6 +197,9 @@ class Processor:
         parts.labels.follow(change for change in changes if not change.key.startswith(PRESENCE_PREFIX))
         parts.sharing.follow(change for change in changes if change.key.startswith(PRESENCE_PREFIX))
         parts.positions.update(positions or {})
+        forgotten = [change.key for change in changes if change.forgotten]
+        if forgotten:
+            self._observer.on_forgotten(forgotten)
         if owned is None:
             if not changes:  # what the learner would work out now would only be in the way of reading on
                 parts.labels.tidy()
@@ -208,8 +211,10 @@ class Processor:
 
     @_in_turn
     def undo(self, outputs: Iterable[OutRecord]) -> None:
-        """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
+        """Take back what was learned where `outputs` will never be written."""
+        outputs = list(outputs)
         self.parts.labels.undo(outputs)
+        self.parts.sharing.undo(outputs)
 
     def warm_up(self) -> None:
         """All anchors are read back: run the model once, so that the first event is not the slow one.
@@ -297,7 +302,9 @@ class Processor:
         outputs: list[OutRecord] = []
         durable: list[Callable[[], None]] = []
         for request in self._observer.poll():
-            gone, tombstones = self.parts.labels.forget(request.anchor_ids)
+            if self.late is not None:
+                outputs += self.late.forget(request.anchor_ids)
+            gone, tombstones = self.parts.labels.forget(request.anchor_ids, forgotten=True)
             outputs += tombstones
             durable.append(partial(request.durable, gone))
         return outputs, tuple(durable)

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from stream_adapter.config import EventsConfig
 from stream_adapter.encode.base import Encoder, Prepared, Vectors, unit_vectors
-from stream_adapter.errors import EventError, MalformedEvent, UnexpectedFailure, UnknownLabel
+from stream_adapter.errors import EventError, MalformedEvent, UnexpectedFailure, UnfetchableReference, UnknownLabel
 from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
 from stream_adapter.events.formats import declared_type, found_type
+from stream_adapter.events.reference import Reference
 from stream_adapter.events.wire_format import event_format
 from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.transport.base import UNREADABLE, Record
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,7 @@ class Reader:
         decoders: the pool.
         metrics: stages "parse" and "decode", tombstones, times that are ahead, unexpected errors.
         events: what the records look like.
+        references: fetches pictures that are stored elsewhere; without it their events are refused.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Reader:
         decoders: Executor,
         metrics: Metrics,
         events: EventsConfig | None = None,
+        references: References | None = None,
     ) -> None:
         self._encoder = encoder
         events = events or EventsConfig()
@@ -70,6 +74,7 @@ class Reader:
         self._reject_unknown_labels = reject_unknown_labels
         self._failures: set[tuple[str, type[Exception]]] = set()
         self._decoders = decoders
+        self._references = references
         self._metrics = metrics
 
     def read(self, records: Sequence[Record]) -> ReadBatch:
@@ -83,11 +88,9 @@ class Reader:
                     continue
                 try:
                     event = self._parse(record)
+                    events.append((event, self._start(event)))
                 except EventError as error:
                     refused.append((record, error))
-                else:
-                    is_vector = event.content_type == EMBEDDING
-                    events.append((event, None if is_vector else self._decoders.submit(self._decode, event)))
         self._metrics.stage_failed.labels(stage="parse").inc(len(refused))
         return ReadBatch(records, events, refused)
 
@@ -143,6 +146,23 @@ class Reader:
         except Exception as error:
             raise self._unexpected("parse", record, error) from error
         return event
+
+    def _start(self, event: ImageEvent) -> Future[Prepared] | None:
+        """Start to fetch, where that is needed, and to decode; None where a vector came."""
+        if event.reference is None:
+            return None if event.content_type == EMBEDDING else self._decoders.submit(self._decode, event)
+        if self._references is None:
+            raise UnfetchableReference("no references are fetched here; send the picture's bytes")
+        return self._references.pool.submit(self._fetch_and_decode, event, self._references, event.reference)
+
+    def _fetch_and_decode(self, event: ImageEvent, references: References, reference: Reference) -> Prepared:
+        try:
+            event = replace(event, data=references.fetch(reference))
+        except EventError:
+            raise
+        except Exception as error:
+            raise self._unexpected("decode", event.record, error) from error
+        return self._decoders.submit(self._decode, event).result()
 
     def _decode(self, event: ImageEvent) -> Prepared:
         try:
@@ -209,5 +229,8 @@ class KnownLabels:
 
 
 def is_tombstone(record: Record) -> bool:
-    """Whether a record only deletes its key, as compaction and deletion tools write it, whatever its headers say."""
-    return record.value is None and all(name != UNREADABLE for name, _ in record.headers)
+    """Whether a record only deletes its key, as compaction and deletion tools write it, whatever its headers say.
+
+    But for a reference to where the picture is: SDKs write an event without data as a record without a value.
+    """
+    return record.value is None and all(name.lower() not in (UNREADABLE, "ce_dataref") for name, _ in record.headers)

@@ -147,8 +147,8 @@ class Replica:
         self._delete(deleted)
         return foreign
 
-    def forget(self, anchor_ids: Iterable[str]) -> tuple[list[str], list[OutRecord]]:
-        """Delete anchors because somebody asks for it, whoever decides about them.
+    def forget(self, anchor_ids: Iterable[str], *, forgotten: bool = False) -> tuple[list[str], list[OutRecord]]:
+        """Delete anchors because somebody asks for it, whoever decides about them; `forgotten` as `anchor_tombstone`.
 
         Returns:
             The ids that were there, and what the changelog must be told.
@@ -157,7 +157,7 @@ class Replica:
         for anchor_id in dict.fromkeys(anchor_ids):
             before = self._adapter.anchor(anchor_id)
             if before is not None:
-                outputs.append(anchor_tombstone(anchor_id, self._writer))
+                outputs.append(anchor_tombstone(anchor_id, self._writer, forgotten=forgotten))
                 self._wrote(outputs[-1], before)
         gone = [_id(output) for output in outputs]
         self._count(self._adapter.forget(gone).removed)
@@ -225,7 +225,13 @@ def _id(output: OutRecord) -> str:
 
 def _anchor(record: AnchorRecord) -> Anchor:
     origin = Origin(
-        record.event_source, record.event_id, record.topic, record.partition, record.offset, record.annotator
+        record.event_source,
+        record.event_id,
+        record.topic,
+        record.partition,
+        record.offset,
+        record.annotator,
+        record.reference,
     )
     return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms, origin)
 
@@ -244,6 +250,7 @@ def _record(anchor: Anchor, fingerprint: str) -> AnchorRecord:
         offset=origin.offset,
         fingerprint=fingerprint,
         annotator=origin.annotator,
+        reference=origin.reference,
     )
 
 

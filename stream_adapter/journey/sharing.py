@@ -41,6 +41,7 @@ class Sharing:
         self._vocabulary = vocabulary
         self._say = Seldom(log.warning)
         self._records: dict[str, bytes] = {}
+        self._written: dict[str, bytes] = {}  # of keys that all workers share: what the changelog has
         self._followed_s: dict[str, float | None] = {}  # slots' keys; None: since the last look at the clock
 
     def publish(self) -> list[OutRecord]:
@@ -77,12 +78,28 @@ class Sharing:
         """
         for change in changes:
             key = change.key.removeprefix(PRESENCE_PREFIX)
+            if _slot_of(key) is None and isinstance(change.content, PresenceRecord):
+                self._written[key] = change.content.value
             if change.own and _slot_of(key) == self._slot:
                 continue
             if not isinstance(change.content, PresenceRecord):
                 self._withdraw(key)
             else:
                 self._take_in(key, change.content.value)
+
+    def undo(self, outputs: Iterable[OutRecord]) -> None:
+        """Take back what was published under shared keys and will never be written: all workers must have the same.
+
+        What this worker's own slot says stays in force here; it says something newer soon.
+        """
+        for output in outputs:
+            key = (output.key or b"").decode().removeprefix(PRESENCE_PREFIX)
+            if output.value is None or _slot_of(key) is not None or self._records.get(key) != output.value:
+                continue
+            if key in self._written:
+                self._take_in(key, self._written[key])
+            else:
+                self._withdraw(key)
 
     def state(self) -> Mapping[str, bytes]:
         """The newest record of each key, for a snapshot."""

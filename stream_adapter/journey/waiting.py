@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import structlog
 
-from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent
+from stream_adapter.errors import EventError, MalformedEvent
+from stream_adapter.events.headers import check_format, decode_headers
+from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, WAITING_FORMAT, LabelRecord, WaitingEvent
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.labels import read_positions
 
@@ -53,6 +54,11 @@ class Waiting:
     def take_in(self, record: Record) -> str | None:
         """Take in a record of the topic; returns the anchor id whose label may be applied now."""
         key, value = (record.key or b"").decode(errors="replace"), record.value
+        try:
+            check_format(decode_headers(record.headers), WAITING_FORMAT, "a waiting event")
+        except EventError as error:
+            log.warning("passed over a waiting event", at=record.offset, error=str(error))
+            return None
         if key == POSITION_KEY:
             if not self.restored:
                 self.positions = read_positions(value or b"{}")

@@ -114,17 +114,17 @@ class Watching:
         self._newest_ms = max(self._newest_ms, *(event.time_ms for event in events))
         return self._found(alarms)
 
-    def observe_label(
+    def observe_labels(
         self,
-        label: NDArray[np.int64],
+        labels: NDArray[np.int64],
         zero_shot: NDArray[np.int64],
         adapted: NDArray[np.int64],
         undamped: NDArray[np.int64],
         has_anchor: NDArray[np.bool_],
-        event_id: str,
+        event_ids: Sequence[str],
     ) -> list[OutRecord]:
-        """Show the monitor the label of an event that it saw before; arguments as `LabelMonitor.observe`, of one."""
-        return self._found(self._monitor.observe_labels(label, zero_shot, adapted, undamped, has_anchor, [event_id]))
+        """Show the monitor labels of events that it saw without them; arguments as `LabelMonitor.observe`."""
+        return self._found(self._monitor.observe_labels(labels, zero_shot, adapted, undamped, has_anchor, event_ids))
 
     def report(self, now_s: float) -> list[OutRecord]:
         """Show where every question stands, and what the drift topic is to hold of it now; mostly nothing.

@@ -73,7 +73,7 @@ def export_anchors(config: Config, output: Path, at: str | None = None) -> PastS
         vectors=np.stack([anchor.vector for anchor in anchors]) if anchors else np.empty((0, 0), np.float16),
         times=np.array([anchor.event_time_ms for anchor in anchors], np.int64),
         origins=[
-            Origin(one.event_source, one.event_id, one.topic, one.partition, one.offset, one.annotator)
+            Origin(one.event_source, one.event_id, one.topic, one.partition, one.offset, one.annotator, one.reference)
             for one in anchors
         ],
     )
@@ -161,6 +161,7 @@ def _read(path: Path) -> dict[str, AnchorRecord]:
             offset=origin.offset,
             fingerprint=fingerprint,
             annotator=origin.annotator,
+            reference=origin.reference,
         )
         for anchor_id, vector, label, time_ms, origin in rows
     }

@@ -61,6 +61,15 @@ def anchors_show(
     showing.show_anchor(anchors.find_anchor(load_config(file), id), as_json=as_json)
 
 
+@anchors_app.command("suspicious")
+def anchors_suspicious(file: ConfigFile, limit: Limit = None, as_json: AsJson = False) -> None:
+    """Show labels that other anchors contradict, and anchors that did harm to later labelled events, by annotator."""
+    from stream_adapter.operations import showing
+    from stream_adapter.operations.suspicious import suspects
+
+    showing.show_suspects(suspects(load_config(file)), limit, as_json=as_json)
+
+
 @anchors_app.command("delete")
 def anchors_delete(
     file: ConfigFile,
@@ -118,6 +127,30 @@ def anchors_import(
     with showing.progress("writing", len(plan.records)) as progress:
         anchor_files.write_import(loaded, plan, progress)
     typer.echo(f"{len(plan.records)} records written")
+
+
+@anchors_app.command("reembed")
+def anchors_reembed(
+    file: ConfigFile,
+    new: Annotated[Path, typer.Argument(help="Configuration with the new encoder and an anchors topic of its own.")],
+    images: Annotated[
+        Path | None, typer.Option(help="A recorded images topic; without it the topic as it is.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the anchors of a new encoder from the pictures that taught; the old worker serves on.
+
+    Exit status 1 when there are anchors, and none could be embedded.
+    """
+    from stream_adapter.operations import reembedding, showing
+
+    with showing.progress("embedding") as progress:
+        result = reembedding.reembed(load_config(file), load_config(new), images, progress)
+    showing.show_lost(result.lost, as_json=as_json)
+    counts = f"{result.written} written, {result.there} there already, {len(result.lost)} could not be embedded"
+    typer.echo(counts, err=as_json)
+    if result.lost and not result.written + result.there:
+        raise typer.Exit(1)
 
 
 @letters_app.command("list")

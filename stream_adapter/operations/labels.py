@@ -17,14 +17,29 @@ from stream_adapter.events.label import LabelEvent, parse_label_event
 from stream_adapter.events.payloads import json_object
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, WaitingEvent
 from stream_adapter.transport import dead_letters
-from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.opening import transport_of
-from stream_adapter.transport.transport import read_all
+from stream_adapter.transport.transport import Transport, read_all
 
 COLUMNS = ("source", "id", "label", "annotator", "time")
 _SEPARATORS = ",;\t|"
 _PORTION = 10_000
 _SHOWN_PROBLEMS = 10
+
+
+def come_apart(config: Config) -> bool:
+    """Whether labels may come apart from their events here, so that there is something that waits for them."""
+    on_files = config.transport == "files" and config.files is not None and config.files.labels_file is not None
+    return bool(config.labels.wait_max_events) and (config.transport == "kafka" or on_files)
+
+
+def last_waiting(transport: Transport) -> dict[str, bytes]:
+    """What the waiting topic has under each of its keys now.
+
+    Raises:
+        TransportError: it cannot be read.
+    """
+    last = {(record.key or b"").decode(errors="replace"): record.value for record in read_all(transport, "waiting")}
+    return {key: value for key, value in last.items() if value is not None}
 
 
 def send_labels(file: Config | Path | str, labels: Iterable[LabelEvent]) -> int:
@@ -37,8 +52,7 @@ def send_labels(file: Config | Path | str, labels: Iterable[LabelEvent]) -> int:
     transport = transport_of(file if isinstance(file, Config) else config.load(Path(file)))
     sent, rest = 0, iter(labels)
     while portion := list(islice(rest, _PORTION)):
-        records = [label.to_record() for label in portion]
-        transport.write([OutRecord("labels", record.key, record.value, record.headers) for record in records])
+        transport.write([label.to_output() for label in portion])
         sent += len(portion)
     return sent
 
@@ -63,7 +77,7 @@ def read_labels(
         for line, row in _rows(path):
             try:
                 given = {name: row.get(name) for name in COLUMNS}
-                if not withdraw and not given["label"] and not (given["label"] is None and row.get("") == "json"):
+                if not withdraw and row.get("label", "") == "":  # None is JSON's null, and means something
                     raise MalformedEvent("`label` is empty; to take labels back, use --withdraw")
                 said = given["time"]
                 labels.append(
@@ -77,7 +91,7 @@ def read_labels(
                 )
             except (MalformedEvent, AttributeError, TypeError) as error:
                 problems.append(f"line {line}: {error}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, MalformedEvent) as error:
         problems.append(str(error))
     if problems or not labels:
         shown = "".join(f"\n  - {problem}" for problem in problems[:_SHOWN_PROBLEMS] or ["it has no label"])
@@ -87,15 +101,14 @@ def read_labels(
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows by lower-case names with their line; JSON has "json" under the empty name, because null means something."""
+    """Rows with their line; of a table by lower-case names."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline()
         file.seek(0)
         if first.lstrip().startswith("{"):
             for line, text in enumerate(file, 1):
                 if text.strip():
-                    row = json_object(text.encode(), "the line")
-                    yield line, {**row, "": "json" if "label" in row else ""}
+                    yield line, json_object(text.encode(), "the line")
             return
         separator = max(_SEPARATORS, key=first.count)
         reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
@@ -135,11 +148,7 @@ def fates_of(config: Config, source: str, id: str) -> tuple[WaitingEvent | None,
         label = _label_about(record, key)
         if label is not None:
             labels[label.source, label.id] = label
-    last: dict[str, bytes | None] = {}
-    for record in read_all(transport, "waiting"):
-        name = (record.key or b"").decode(errors="replace")
-        if name.removeprefix(LABEL_PREFIX) == key:
-            last[name] = record.value
+    last = last_waiting(transport)
     refused = {}
     for record in read_all(transport, "dead_letters"):
         label = _label_about(record, key)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,8 +17,10 @@ from rich.table import Table
 from stream_adapter.errors import UnknownLabel
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
+from stream_adapter.harmless import harmless
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
+from stream_adapter.operations.suspicious import Suspects
 from stream_adapter.output_file import is_standard_output
 from stream_adapter.transport.kafka.topic_check import Finding
 
@@ -53,8 +56,39 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None)
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
-        table.add_row(name, str(value))
-    Console().print(table)
+        table.add_row(name, harmless(str(value)))
+    Console(markup=False).print(table)
+
+
+def show_suspects(found: Suspects, limit: int | None, *, as_json: bool) -> None:
+    """The worst `limit` anchors, and what each annotator's come to; as JSON the anchors alone."""
+    worst = found.anchors[: limit or (len(found.anchors) if as_json else _ROWS)]
+    if as_json:
+        names = ("others_say", "contradicted", "harmed", "helped")
+        _print_lines([{**_anchor_fields(one.anchor), **{n: getattr(one, n) for n in names}} for one in worst])
+        return
+    rows = [
+        (
+            one.anchor.anchor_id,
+            one.anchor.label,
+            one.others_say,
+            f"{one.contradicted:.2f}",
+            str(one.harmed),
+            str(one.helped),
+            one.anchor.annotator,
+            one.anchor.event_id,
+        )
+        for one in worst
+    ]
+    columns = ("id", "label", "others say", "contradicted", "harmed", "helped", "annotator", "event")
+    print_table(columns, rows, total=len(found.anchors), noun="suspicious anchors")
+    totals = [
+        (one.name or "–", *map(str, (one.anchors, one.contradicted, one.harmed, one.helped)))
+        for one in found.annotators
+    ]
+    print_table(
+        ("annotator", "anchors", "contradicted", "harmed", "helped"), totals, total=len(totals), noun="annotators"
+    )
 
 
 def show_export(state: PastState, output: Path) -> None:
@@ -71,12 +105,22 @@ def show_export(state: PastState, output: Path) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the error output; what is yielded is told how much is done."""
+def progress(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar on the error output; what is yielded is told how much is done, and of how much where that was not known."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda done, of=None: bar.update(task, completed=done, total=of)
+
+
+def show_lost(lost: Sequence[tuple[AnchorRecord, str]], *, as_json: bool) -> None:
+    """Anchors that could not be embedded anew: as JSON all, as a table the reasons."""
+    if as_json:
+        _print_lines([{**_anchor_fields(anchor), "reason": reason} for anchor, reason in lost])
+        return
+    kinds = Counter(_PARTICULARS.sub("…", reason) for _, reason in lost)
+    rows = [(str(number), kind) for kind, number in kinds.most_common(_ROWS)]
+    print_table(("anchors", "why it could not be embedded"), rows, total=len(kinds), noun="reasons")
 
 
 def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool) -> None:
@@ -102,7 +146,7 @@ def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
     for column in ("letters", "stage", "reason of the newest", "newest"):
         table.add_column(column, overflow="fold", justify="right" if column == "letters" else "left")
     for row in rows[:_ROWS]:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(harmless(cell)) for cell in row))
     console = Console(markup=True)
     if rows:
         console.print(table)
@@ -148,13 +192,14 @@ def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:
         "event_id": anchor.event_id,
         "origin": f"{anchor.topic}-{anchor.partition}@{anchor.offset}",
         "fingerprint": anchor.fingerprint,
+        "reference": anchor.reference or None,
     }
 
 
 def _print_lines(documents: Sequence[dict[str, Any]]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     for document in documents:
-        console.print(json.dumps(document, ensure_ascii=False))
+        console.print(harmless(json.dumps(document, ensure_ascii=False)))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
@@ -163,7 +208,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(harmless, row))
     console = Console(markup=False)
     if rows:
         console.print(table)

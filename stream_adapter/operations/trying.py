@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from stream_adapter.events import EMBEDDING, EventTimes
 from stream_adapter.events.headers import format_time
 from stream_adapter.events.wire_format import event_format
 from stream_adapter.journey.reading import KnownLabels, is_tombstone
+from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.files.recording import record_in, whole_lines
 from stream_adapter.transport.opening import transport_of
@@ -51,7 +54,7 @@ class Reading:
 
 
 def try_events(config: Config, source: Path | None, topic: str | None, limit: int) -> Iterator[Reading]:
-    """Read the first records as a worker would; pictures are decoded, vectors are not compared with an encoder.
+    """Read the first records as a worker would; pictures are fetched and decoded, vectors not compared with an encoder.
 
     Args:
         config: how events are read, and the classes.
@@ -66,30 +69,32 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
     parse = event_format(config.events, EventTimes(config.events.max_ahead_s))
     labels = KnownLabels(_class_names(config.vocabulary))
     decode = ImageDecoder(PreprocessCfg(), max_pixels=config.encoder.max_pixels, max_bytes=config.encoder.max_bytes)
-    for record in itertools.islice(_records(config, source, topic), limit):
-        place = f"{record.partition}@{record.offset}"
-        if is_tombstone(record):
-            yield Reading(place, "tombstone")
-            continue
-        try:
-            event = parse(record)
-            if event.label is not None and config.vocabulary.unknown_labels == "reject":
-                labels.check(event.label)
-            if event.content_type != EMBEDDING:
-                decode(event.data, event.content_type)
-        except EventError as error:
-            yield Reading(place, "refused", error.stage, str(error))
-            continue
-        yield Reading(
-            place,
-            "event",
-            id=event.id,
-            source=event.source,
-            time=format_time(event.time_ms),
-            label=event.label,
-            content_type=event.content_type,
-            bytes=len(event.data),
-        )
+    with closing(References(config.references, max_bytes=config.encoder.max_bytes, metrics=Metrics())) as references:
+        for record in itertools.islice(records_of(config, source, topic), limit):
+            place = f"{record.partition}@{record.offset}"
+            if is_tombstone(record):
+                yield Reading(place, "tombstone")
+                continue
+            try:
+                event = parse(record)
+                if event.label is not None and config.vocabulary.unknown_labels == "reject":
+                    labels.check(event.label)
+                data = event.data if event.reference is None else references.fetch(event.reference)
+                if event.content_type != EMBEDDING:
+                    decode(data, event.content_type)
+            except EventError as error:
+                yield Reading(place, "refused", error.stage, str(error))
+                continue
+            yield Reading(
+                place,
+                "event",
+                id=event.id,
+                source=event.source,
+                time=format_time(event.time_ms),
+                label=event.label,
+                content_type=event.content_type,
+                bytes=len(data),
+            )
 
 
 def show_readings(readings: Iterator[Reading], *, as_json: bool) -> int:
@@ -123,7 +128,8 @@ def _class_names(vocabulary: VocabularyConfig) -> tuple[str, ...]:
     return tuple(class_prompts(vocabulary))
 
 
-def _records(config: Config, source: Path | None, topic: str | None) -> Iterator[Record]:
+def records_of(config: Config, source: Path | None, topic: str | None = None) -> Iterator[Record]:
+    """The records of a recorded topic; without one those of the images topic, or of another in its place."""
     if source is not None:
         return (record_in(source, number, line) for number, line in enumerate(whole_lines(source), 1))
     if topic is not None:

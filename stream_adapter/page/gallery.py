@@ -42,7 +42,7 @@ def anchors_of(
         facts: the class names.
         pictures: where there are thumbnails.
         label: only this class; None: all.
-        search: only those whose id begins with it, or whose event's id contains it.
+        search: only those whose id begins with it, whose event's id contains it, or whose annotator it is.
         limit: at most so many.
     """
     listing = view.anchors
@@ -63,6 +63,7 @@ def anchors_of(
                 "label": facts.class_names[int(listing.classes[slot])],
                 "time": format_time(int(listing.times[slot])),
                 "event": {"source": listing.origins[slot].event_source, "id": listing.origins[slot].event_id},
+                "annotator": listing.origins[slot].annotator or None,
                 "picture": thumbnails[listing.ids[slot]],
             }
             for slot in shown
@@ -75,4 +76,5 @@ def _index(class_names: Sequence[str], label: str) -> int:
 
 
 def _matches(view: View, slot: int, search: str) -> bool:
-    return view.anchors.ids[slot].startswith(search.lower()) or search in view.anchors.origins[slot].event_id
+    origin = view.anchors.origins[slot]
+    return view.anchors.ids[slot].startswith(search.lower()) or search in origin.event_id or search == origin.annotator

@@ -90,6 +90,10 @@ class Page:
         """See `Observer.on_batch`."""
         self._sampler.on_batch(events, pictures, predictions)
 
+    def on_forgotten(self, anchor_ids: Sequence[str]) -> None:
+        """See `Observer.on_forgotten`."""
+        self.pictures.forget(anchor_ids)
+
     def poll(self) -> Sequence[DeletionRequest]:
         """See `Observer.poll`."""
         deletions = self.requests.serve()

@@ -18,6 +18,7 @@ from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.loading import load_models
+from stream_adapter.encode.threads import with_threads
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.journey.batching import Batcher
@@ -27,6 +28,7 @@ from stream_adapter.page.access import Access
 from stream_adapter.page.page import Facts, Page
 from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
+from stream_adapter.references import References
 from stream_adapter.service.health import Health
 from stream_adapter.service.outage import Outage
 from stream_adapter.service.saving import Snapshots
@@ -70,7 +72,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
             http.start()
             stack.callback(http.stop)
             log.info("http", host=config.service.host, port=http.port, page=page is not None)
-        encoder, vocabulary = load_models(config.encoder, config.vocabulary)
+        loaded, vocabulary = load_models(config.encoder, config.vocabulary)
+        encoder = with_threads(loaded, config.encoder.threads)
         metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": vocabulary.hash})
         log.info(
             "model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=len(vocabulary.class_names)
@@ -79,13 +82,16 @@ def open_worker(config: Config) -> Iterator[Worker]:
         writer = uuid.uuid4().hex
         transport = transport_of(config)
         slot = transport.worker_name or writer  # under which it publishes what its traffic says
-        labels = transport.open_labels() if config.labels.wait_max_events else None
+        outage = Outage(health, metrics, clock)
+        labels = outage.wait_out(transport.open_labels) if config.labels.wait_max_events else None
         if labels is not None:
             stack.callback(labels.close)
         # Two: what readiness waits for must not wait for a graph of all anchors.
         background = ThreadPoolExecutor(2, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+        references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
+        stack.callback(references.close)
         processor = make_processor(
             encoder,
             vocabulary,
@@ -106,8 +112,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
             notify=partial(_notify, page),
             observer=page,
             waiting_partitions=0 if labels is None else labels.partitions,
+            references=references,
         )
-        outage = Outage(health, metrics, clock)
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
         snapshots = None

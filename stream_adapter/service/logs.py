@@ -8,6 +8,8 @@ from typing import Literal
 
 import structlog
 
+from stream_adapter.harmless import harmless
+
 _REPEAT_S = 600.0
 
 
@@ -30,7 +32,9 @@ def configure_logs(level: str, form: Literal["auto", "human", "json"]) -> None:
     tracebacks = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )
-    finish: list[structlog.typing.Processor] = [plain] if human else [tracebacks, structlog.processors.JSONRenderer()]
+    finish: list[structlog.typing.Processor] = (
+        [_harmless, plain] if human else [tracebacks, structlog.processors.JSONRenderer()]
+    )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -49,6 +53,11 @@ def configure_logs(level: str, form: Literal["auto", "human", "json"]) -> None:
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
     logging.getLogger("stream_adapter").setLevel(level.upper())
     handler.addFilter(_Repeats())
+
+
+def _harmless(logger: object, name: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What events bring must not steer a terminal; JSON escapes it anyway."""
+    return {key: harmless(value, lines=True) if isinstance(value, str) else value for key, value in entry.items()}
 
 
 class _Repeats(logging.Filter):

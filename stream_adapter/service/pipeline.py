@@ -12,9 +12,10 @@ from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.journey.late_labels import Places
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.processor import Processor
+from stream_adapter.journey.reading import ReadBatch
 from stream_adapter.metrics import Metrics
 from stream_adapter.seldom import Seldom
-from stream_adapter.transport.base import Commit, CommitAborted, OutputsTooLarge, OutRecord, Partition, Record, Sink
+from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord, Partition, Record, Sink
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.labels import Arrivals
 
@@ -58,6 +59,7 @@ class Pipeline:
     Args:
         metrics: stage "commit", latency, what became durable.
         progress: called when a commit is durable.
+        took: told of every batch that was computed: how many records, and seconds.
         poll: serves the group and calls `keep_only`; called between attempts of a commit that is aborted.
         clock: monotonic seconds.
     """
@@ -69,6 +71,7 @@ class Pipeline:
         processor: Processor,
         metrics: Metrics,
         progress: Callable[[], None],
+        took: Callable[[int, float], None],
         poll: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
@@ -76,6 +79,7 @@ class Pipeline:
         self._processor = processor
         self._metrics = metrics
         self._progress = progress
+        self._took = took
         self._poll = poll
         self._clock = clock
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
@@ -110,7 +114,7 @@ class Pipeline:
         """Start on a batch."""
         prepared = self._processor.prepare(records)
         partitions = frozenset(record.partition for record in records)
-        future = self._compute.submit(self._processor.finish, prepared, owned)
+        future = self._compute.submit(self._finish, prepared, len(records), owned)
         self._jobs.append(_Job(future, partitions, self._clock()))
 
     def follow(self, changes: Sequence[Change], owned: Ownership, positions: Mapping[int, int]) -> None:
@@ -160,6 +164,12 @@ class Pipeline:
             return False
         return self._clock() - self._finished_at < _WAIT_FOR_MORE_S
 
+    def _finish(self, batch: ReadBatch, records: int, owned: Ownership) -> Outcome:
+        started = self._clock()
+        outcome = self._processor.finish(batch, owned)
+        self._took(records, self._clock() - started)
+        return outcome
+
     def close(self) -> None:
         """Let go of what was not started; what is under way ends by itself."""
         self._compute.shutdown(wait=False, cancel_futures=True)
@@ -177,8 +187,8 @@ class Pipeline:
                     with self._metrics.stage("commit", len(commit.outputs)):
                         self._sink.commit(commit)
                 break
-            except OutputsTooLarge as error:
-                too_large += error.outputs
+            except OutputTooLarge as error:
+                too_large.append(error.output)
                 self._count_too_large(error)
             except CommitAborted as error:
                 if self._clock() > give_up_at:
@@ -189,13 +199,12 @@ class Pipeline:
         self._undo([output for _, dropped in parts for output in dropped])
         return outcomes
 
-    def _count_too_large(self, error: OutputsTooLarge) -> None:
+    def _count_too_large(self, error: OutputTooLarge) -> None:
         """One record must not stop every worker that computes it; but people must hear of it."""
-        for output in error.outputs:
-            self._metrics.outputs_too_large.labels(channel=output.channel).inc()
-        first = error.outputs[0]
-        of = str(first.source) if first.source is not None else (first.key or b"").decode(errors="replace")
-        self._say("left out outputs that are too large", error=str(error), channel=first.channel, first_of=of)
+        output = error.output
+        self._metrics.outputs_too_large.labels(channel=output.channel).inc()
+        of = str(output.source) if output.source is not None else (output.key or b"").decode(errors="replace")
+        self._say("left out an output that is too large", error=str(error), channel=output.channel, of=of)
 
     def _undo(self, outputs: Sequence[OutRecord]) -> None:
         def undo() -> Outcome:

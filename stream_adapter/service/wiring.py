@@ -31,6 +31,7 @@ from stream_adapter.journey.scoring import Scoring
 from stream_adapter.journey.sharing import Sharing
 from stream_adapter.journey.watching import Watching, log_alarm
 from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.transport.dead_letters import DeadLetterLimit
 
 
@@ -83,6 +84,7 @@ def make_processor(
     observer: Observer | None = None,
     waiting_partitions: int = 0,
     now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
+    references: References | None = None,
 ) -> Processor:
     """Everything between records that were read and what is to be written because of them.
 
@@ -100,6 +102,7 @@ def make_processor(
         observer: looks on.
         waiting_partitions: of the topic of events that wait for labels; 0: labels come with their events alone.
         now_ms: milliseconds since the epoch.
+        references: fetches pictures that are stored elsewhere.
 
     Raises:
         VocabularyError: a canary is not a class.
@@ -143,6 +146,7 @@ def make_processor(
         decoders=decoders,
         metrics=metrics,
         events=config.events,
+        references=references,
     )
     late = None
     if waiting_partitions:

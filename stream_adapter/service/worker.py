@@ -91,6 +91,7 @@ class Worker:
             processor=processor,
             metrics=metrics,
             progress=health.progress,
+            took=batcher.took,
             poll=self._poll_nothing,
             clock=clock,
         )

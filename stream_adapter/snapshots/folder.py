@@ -1,9 +1,11 @@
 """A folder of snapshots that belongs to one worker."""
 
+import contextlib
+import errno
 import fcntl
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import structlog
 
@@ -35,8 +37,7 @@ class SnapshotFolder:
         self._path = path
         self._keep = keep
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._lock = (path / ".lock").open("w")
+            self._lock = _open_lock(path)
         except OSError as error:
             raise SnapshotError(
                 f"cannot use the folder of snapshots {path}: {error}; see `snapshots.folder`"
@@ -50,8 +51,9 @@ class SnapshotFolder:
                 f"{path}/${{POD_NAME}}"
             ) from error
         # Half a file that a killed writer left; nobody else writes here.
-        for scratch in path.glob(f".{_NAMES}.new"):
-            scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for scratch in path.glob(f".{_NAMES}.new"):
+                scratch.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -123,6 +125,18 @@ class SnapshotFolder:
     def _numbers(self) -> list[int]:
         numbers = (path.name.removeprefix("snapshot-").removesuffix(".bin") for path in self._path.glob(_NAMES))
         return [int(number) for number in numbers if number.isascii() and number.isdigit()]
+
+
+def _open_lock(path: Path) -> IO[str]:
+    """The folder's lock file; on a disk that is read-only for now the one that is there, and nothing is written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / ".lock").open("w")
+    except OSError as error:
+        if error.errno != errno.EROFS or not (path / ".lock").exists():
+            raise
+        log.warning("the folder of snapshots is read-only", folder=str(path))
+        return (path / ".lock").open()
 
 
 def _misfit(snapshot: Snapshot, fingerprint: str, changelog: str, oldest_ms: int | None) -> str | None:

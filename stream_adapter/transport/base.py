@@ -94,16 +94,16 @@ class CommitAborted(TransportError):
     """
 
 
-class OutputsTooLarge(CommitAborted):
-    """A commit was undone because of outputs that their topic does not take; the others can be committed without them.
+class OutputTooLarge(CommitAborted):
+    """A commit was undone because of an output that its topic does not take; it can be committed without that.
 
     Attributes:
-        outputs: those that are too large.
+        output: the one that is too large; there may be more.
     """
 
-    def __init__(self, message: str, outputs: Sequence[OutRecord]) -> None:
+    def __init__(self, message: str, output: OutRecord) -> None:
         super().__init__(message)
-        self.outputs = outputs
+        self.output = output
 
 
 class Source(Protocol):
@@ -168,7 +168,7 @@ class Sink(Protocol):
         Raises:
             TransportError: the outputs could not be written; no position was recorded.
             CommitAborted: the commit was undone; the batch can be processed again.
-            OutputsTooLarge: that, and it would be again with these outputs in it.
+            OutputTooLarge: that, and it would be again with this output in it.
             Unreachable: nobody answers, or nobody can say what became of it; the same commit, or what is left of it
                 when partitions move away, is to be asked for again.
             Fenced: another worker took over this one's identity.

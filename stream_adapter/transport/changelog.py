@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from stream_adapter.errors import MalformedEvent, NewerFormat, Unreachable
-from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, PresenceRecord
+from stream_adapter.events import FORGOTTEN, PRESENCE_PREFIX, AnchorRecord, PresenceRecord
 from stream_adapter.transport.base import Record
 
 
@@ -25,6 +25,7 @@ class Change:
         key: an anchor's id, or `PRESENCE_PREFIX` and a `PresenceRecord.key`; empty where it cannot be told.
         content: what holds for the key from here on; None: it is deleted.
         own: whether this very process wrote it.
+        forgotten: whether nothing else of the event may stay, either; only of a deletion.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Change:
     own: bool = False
     partition: int = 0
     offset: int = 0
+    forgotten: bool = False
 
 
 class Changelog(Protocol):
@@ -122,7 +124,9 @@ def change_of(record: Record, writer: str = "") -> Change:
         content = Unusable("newer_format", f"{record.partition} offset {record.offset}: {error}")
     except (MalformedEvent, UnicodeDecodeError) as error:
         content = Unusable("garbage", f"{record.partition} offset {record.offset}: {error}")
-    return Change(key, content, _writer_of(record) == writer, record.partition.number, record.offset)
+    own, at = _header_of(record, "writer") == writer, record.partition.number
+    forgotten = content is None and _header_of(record, FORGOTTEN) is not None
+    return Change(key, content, own, at, record.offset, forgotten)
 
 
 def _content(key: str, record: Record) -> AnchorRecord | PresenceRecord | None:
@@ -133,5 +137,5 @@ def _content(key: str, record: Record) -> AnchorRecord | PresenceRecord | None:
     return AnchorRecord.from_record(record.key, record.value, record.headers)
 
 
-def _writer_of(record: Record) -> str | None:
-    return next((value.decode(errors="replace") for name, value in record.headers if name == "writer"), None)
+def _header_of(record: Record, wanted: str) -> str | None:
+    return next((value.decode(errors="replace") for name, value in record.headers if name == wanted), None)

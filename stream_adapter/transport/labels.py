@@ -11,6 +11,7 @@ from stream_adapter.events.payloads import json_object
 from stream_adapter.events.waiting import POSITION_KEY
 from stream_adapter.transport.base import Record
 
+LABELS_AT_ONCE = 64
 _PORTION = 1_000
 
 
@@ -98,7 +99,7 @@ class SingleLabelFeed:
         self._next += len(waiting)
         for record in waiting if fresh else ():
             self._next_label = position_in(record).get(0, self._next_label)
-        labels = list(islice(self._labels(self._next_label), _PORTION))
+        labels = list(islice(self._labels(self._next_label), LABELS_AT_ONCE))
         self._next_label += len(labels)
         self.exhausted = not waiting and not labels
         return Arrivals(fresh, waiting, fresh, labels)

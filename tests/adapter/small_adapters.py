@@ -26,7 +26,7 @@ def confused(count: int, label: int, seed: int, towards: int) -> NDArray[np.floa
 
 def make(surroundings: Surroundings | None = None, llu: dict[str, Any] | None = None, **config: Any) -> Adapter:
     """An adapter that fits in line after every label, if nothing else is asked for."""
-    config = {"method": "llu", "llu": {"refit": {"steps": 100}, **(llu or {})}, **config}
+    config = {"method": "llu", "protection": 0.0, "llu": {"refit": {"steps": 100}, **(llu or {})}, **config}
     return Adapter(TEXTS, CLASSES, 100.0, AdapterConfig(**config), surroundings=surroundings)
 
 

@@ -33,10 +33,10 @@ def test_every_outcome_of_learning_is_told() -> None:
     assert second.replaced == (Replaced("two", "two", "c", "b"), Replaced("contradiction", "three", "d", "c"))
     assert second.folded == (Folded("copy", "one"),)
     assert second.ignored == (
-        Ignored("one", "repeated"),
-        Ignored("late", "outdated"),
         Ignored("canary", "canary"),
         Ignored("stranger", "unknown label"),
+        Ignored("one", "repeated"),
+        Ignored("late", "outdated"),
     )
     assert second.removed == (Removed("three", "corrected"),)
     assert second.written == ("new", "two", "contradiction")

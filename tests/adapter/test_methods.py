@@ -22,7 +22,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_the_nearest() -> Non
 
 
 def test_a_learner_of_another_package_is_made_with_its_own_settings() -> None:
-    config = AdapterConfig(method="class-means", methods={"class-means": {}})
+    config = AdapterConfig(method="class-means", methods={"class-means": {}}, protection=0.0)
     assert isinstance(Adapter(TEXTS, ["a", "b"], config=config)._learner, ClassMeans)
 
 

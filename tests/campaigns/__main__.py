@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--broker-restarts", type=int, default=0)
     parser.add_argument("--zombies", type=int, default=0)
     parser.add_argument("--rescales", type=int, default=0)
+    parser.add_argument("--late", type=int, default=0, help="1: labels come apart from their events")
     parser.add_argument("--rate", type=float, default=60.0, help="events a second")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="keep logs here")
@@ -45,10 +46,12 @@ def main() -> None:
             workers=given.workers,
             rate=given.rate,
             seed=given.seed,
+            late=bool(given.late),
             progressed=lambda: bar.advance(task),
         )
     print(json.dumps(asdict(report)))
-    sys.exit(not (report.lost == report.doubled == 0 and report.digests_equal and report.answers_equal))
+    miscounted = report.lost + report.doubled + report.labels_lost + report.labels_doubled
+    sys.exit(not (miscounted == 0 and report.digests_equal and report.answers_equal))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.reading import TopicReader
 from stream_adapter.transport.kafka.topics import create_topics, topic_specs
 from tests.campaigns.stream import PROBE, Stream
-from tests.campaigns.verdict import Account, alike, answers, judge
+from tests.campaigns.verdict import Account, alike, answers, judge, judge_late
 from tests.campaigns.workers import Workers
 
 PARTITIONS = 6
@@ -31,7 +31,10 @@ CLASSES = ("red circle", "blue star", "green triangle", "yellow diamond", "pink 
 
 @dataclass
 class Report:
-    """What the campaign found; `digests_equal` is about the survivors and a fresh worker, and about their answers."""
+    """What the campaign found; `digests_equal` is about the survivors and a fresh worker, and about their answers.
+
+    `labels…` are about labels that came apart from their events.
+    """
 
     kills: int = 0
     broker_restarts: int = 0
@@ -41,6 +44,9 @@ class Report:
     labelled: int = 0
     lost: int = 0
     doubled: int = 0
+    labels: int = 0
+    labels_lost: int = 0
+    labels_doubled: int = 0
     digests_equal: bool = False
     answers_equal: bool = False
     ended_by_themselves: list[int] = field(default_factory=list)
@@ -58,9 +64,21 @@ class Campaign:
         rate: events a second.
         budget: most anchors; pruning goes on most of the time.
         seed: of the stream and the moments.
+        late: whether labels come apart from their events.
     """
 
-    def __init__(self, kafka: LocalKafka, folder: Path, *, workers: int, rate: float, budget: int, seed: int) -> None:
+    def __init__(
+        self,
+        kafka: LocalKafka,
+        folder: Path,
+        *,
+        workers: int,
+        rate: float,
+        budget: int,
+        seed: int,
+        late: bool = False,
+    ) -> None:
+        self._late = late
         self.report = Report()
         self.classes = CLASSES
         self._kafka = kafka
@@ -80,6 +98,7 @@ class Campaign:
             encoder.fingerprint,
             rate=rate,
             seed=seed,
+            labels_topic=self._config.kafka.topics.labels if late else None,
         )
         self._probes = [self.stream.vector(number % len(CLASSES)) for number in range(PROBES)]
         self.workers = Workers(paths, folder)
@@ -105,7 +124,8 @@ class Campaign:
             self.report.ended_by_themselves = self.workers.ended
         report = self.report
         lost, doubled = self._judge()
-        report.lost, report.doubled, report.examples = len(lost), len(doubled), (lost + doubled)[:10]
+        report.lost, report.doubled = len(lost), len(doubled)
+        report.examples += (lost + doubled)[:10]
         report.digests_equal = len(digests) == 1 and None not in digests
         report.answers_equal = not differing
         report.examples += differing[:3]
@@ -117,7 +137,11 @@ class Campaign:
         account = Account.of(self._config.kafka)
         self.report.events = account.records.total()
         self.report.labelled = sum(map(len, account.labels.values()))
-        return judge(self._config.kafka, account)
+        if self._late:
+            self.report.labels, *labels = judge_late(self._config.kafka)
+            self.report.labels_lost, self.report.labels_doubled = map(len, labels)
+            self.report.examples += [one for both in labels for one in both][:10]
+        return judge(self._config.kafka, account, late=self._late)
 
     def kill_one(self) -> None:
         """SIGKILL to a random worker at a random moment."""
@@ -268,10 +292,11 @@ def run_campaign(
     rate: float = 60.0,
     budget: int = 300,
     seed: int = 0,
+    late: bool = False,
     progressed: Callable[[], None] = lambda: None,
 ) -> Report:
     """Disturb a stream so many times; see `Report`."""
-    campaign = Campaign(kafka, folder, workers=workers, rate=rate, budget=budget, seed=seed)
+    campaign = Campaign(kafka, folder, workers=workers, rate=rate, budget=budget, seed=seed, late=late)
     disturbances = [campaign.kill_one] * kills + [campaign.restart_broker] * broker_restarts
     disturbances += [campaign.zombie] * zombies + [campaign.rescale] * rescales
     random.Random(seed).shuffle(disturbances)

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_adapter.config import KafkaConfig
+from stream_adapter.events.headers import format_time
 from stream_adapter.events.image import anchor_id_of
+from stream_adapter.events.label import LabelEvent, parse_label_event
+from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
 from stream_adapter.transport.kafka.transport import KafkaTransport
 from stream_adapter.transport.transport import read_all
 from tests.campaigns.stream import PROBE, SOURCE
@@ -38,8 +41,13 @@ class Account:
         return account
 
 
-def judge(config: KafkaConfig, account: Account) -> tuple[list[str], list[str]]:
+def judge(config: KafkaConfig, account: Account, *, late: bool = False) -> tuple[list[str], list[str]]:
     """Compare what was sent with what is in the other topics, as a reader of committed records sees them.
+
+    Args:
+        config: the topics.
+        account: what was sent.
+        late: whether labels came apart from their events; those are judged by `judge_late`.
 
     Returns:
         What was lost and what was doubled, one sentence each.
@@ -67,9 +75,52 @@ def judge(config: KafkaConfig, account: Account) -> tuple[list[str], list[str]]:
         if not effects[id][labels[-1]] and anchor_id_of(SOURCE, id).encode() not in pruned_at_once:
             lost.append(f"event {id}: its label {labels[-1]!r} had no effect")
         doubled += [f"event {id}: label {label!r} taught {n} times" for label, n in effects[id].items() if n > 1]
-    doubled += [f"event {id} taught without a label" for id in effects.keys() - account.labels.keys()]
+    if not late:
+        doubled += [f"event {id} taught without a label" for id in effects.keys() - account.labels.keys()]
     lost += [f"a dead letter: {record.key!r}" for record in read_all(KafkaTransport(config), "dead_letters")]
     return lost, doubled
+
+
+def judge_late(config: KafkaConfig) -> tuple[int, list[str], list[str]]:
+    """What became of the labels that were sent by the ids of their events.
+
+    The newest label of each event must be what is known of it, and each label may have made one anchor, once.
+
+    Returns:
+        How many labels there were, and which were lost and doubled, one sentence each.
+    """
+    newest: dict[str, LabelEvent] = {}
+    number = 0
+    for record in read_all(KafkaTransport(config), "labels"):
+        label, number = parse_label_event(record), number + 1
+        if label.anchor_id not in newest or label.stamp > newest[label.anchor_id].stamp:
+            newest[label.anchor_id] = label
+    states: dict[str, LabelRecord] = {}
+    for record in read_all(KafkaTransport(config), "waiting"):
+        key = (record.key or b"").decode()
+        if key.startswith(LABEL_PREFIX) and record.value is not None:
+            states[key.removeprefix(LABEL_PREFIX)] = LabelRecord.from_value(record.value)
+    lost, taught, alive, deleted = [], Counter[tuple[str, str]](), dict[str, str](), set[str]()
+    for record in read_all(KafkaTransport(config), "anchors"):
+        headers = {name: value.decode() for name, value in record.headers}
+        key = (record.key or b"").decode()
+        alive.pop(key, None)
+        if record.value is not None and "label" in headers:
+            taught[key, headers["event_time"]] += 1
+            alive[key] = headers["label"]
+        elif record.value is None:
+            deleted.add(key)  # as one is that is pruned with the label that makes it
+    for key, label in newest.items():
+        state = states.get(key)
+        wanted = "withdrawn" if label.label is None else "learned"
+        if state is None or state.stamp != label.stamp or state.state != wanted:
+            lost.append(f"label {label}: {state}")
+        elif key in alive and alive[key] != label.label:
+            lost.append(f"label {label}: the anchor says {alive[key]!r}")
+        elif label.label is not None and not taught[key, format_time(label.time_ms)] and key not in deleted:
+            lost.append(f"label {label}: never an anchor")
+    doubled = [f"anchor {key} of {time}: {times} times" for (key, time), times in taught.items() if times > 1]
+    return number, lost, doubled
 
 
 def answers(config: KafkaConfig, probe: str) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,7 @@ def problems_of(text: str) -> list[str]:
 
 def test_smallest_file_takes_every_default() -> None:
     config = parse(SMALLEST)
-    assert config.batch.max_batch == 64
+    assert config.batch.max_batch == 512
     assert config.adapter.mixture.window == 2_000
 
 

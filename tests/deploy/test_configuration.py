@@ -41,14 +41,15 @@ def test_the_configuration_is_valid_with_the_environment_of_the_pod(path: str, m
 def test_the_pod_provides_every_variable_and_no_setting_is_idle(path: str) -> None:
     rendered = render(path)
     wanted = variables(rendered.worker_yaml)
-    assert wanted <= set(rendered.environment)
+    assert wanted - {"PREDICT_TOKEN"} <= set(rendered.environment)  # which only the component `serve` has
     elsewhere = {"IMAGES_PARTITIONS", "TOPICS_REPLICATION_FACTOR"}  # for the topics job's arguments
     assert set(rendered.settings) == (wanted & set(rendered.settings)) | elsewhere
 
 
 def test_settings_are_unset_where_nobody_sets_them() -> None:
-    """No default in the file: a forgotten setting is an error, not another worker's topic."""
-    assert ":-" not in (MANIFESTS / "config" / "worker.yaml").read_text()
+    """No default in the file: a forgotten setting is an error, not another worker's topic; no token is nobody's."""
+    text = (MANIFESTS / "config" / "worker.yaml").read_text()
+    assert re.findall(r"\$\{\w+:-\w*\}", text) == ["${PREDICT_TOKEN:-}"]
 
 
 @pytest.mark.parametrize("path", OVERLAYS)

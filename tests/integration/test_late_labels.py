@@ -56,30 +56,30 @@ def test_labels_come_late_to_two_workers_of_which_one_is_killed(cluster: Cluster
     expected: dict[str, tuple[str, str]] = {}
     with running(paths[0]) as one, running(paths[1]) as two:
         both = "stream_adapter_assigned_partitions"
-        wait_for(lambda: metric(one, both) == metric(two, both) == 1, timeout_s=60, what="a partition each")
+        wait_for(lambda: metric(one, both) == metric(two, both) == 1, timeout_s=180, what="a partition each")
         stream_adapter.send_labels(paths[0], [label("3", TRUTH["3"], 50)])  # before its picture
         send(cluster, [(data, event(id)) for id, _, data in PICTURES])
-        wait_for(lambda: len(predicted_ids(cluster)) == len(PICTURES), timeout_s=60, what="predictions")
+        wait_for(lambda: len(predicted_ids(cluster)) == len(PICTURES), timeout_s=180, what="predictions")
         first = [id for id in TRUTH if int(id) < 12 and TRUTH[id] != CANARY]
-        stream_adapter.send_labels(paths[0], [label(id, TRUTH[id], 100) for id in TRUTH if int(id) < 12])
+        stream_adapter.send_labels(paths[0], [label(id, TRUTH[id], 100) for id in TRUTH if int(id) < 12 and id != "3"])
         expected |= {id: (TRUTH[id], "ann") for id in first}
-        wait_for(lambda: anchors(cluster) == expected, timeout_s=30, what="what the labels taught")
+        wait_for(lambda: anchors(cluster) == expected, timeout_s=60, what="what the labels taught")
         stream_adapter.send_labels(
             paths[0],
             [label("0", "yellow diamond", 200, "bob"), label("0", "green triangle", 150), label("2", None, 200)],
         )
         expected["0"] = ("yellow diamond", "bob")
         del expected["2"]
-        wait_for(lambda: anchors(cluster) == expected, timeout_s=30, what="a correction and a withdrawal")
+        wait_for(lambda: anchors(cluster) == expected, timeout_s=60, what="a correction and a withdrawal")
 
         assert two._process is not None
         os.killpg(two._process.pid, signal.SIGKILL)
         late = [label(id, TRUTH[id], 300) for id in TRUTH if int(id) >= 12]
         stream_adapter.send_labels(paths[0], [*late, label("2", "red circle", 120), label("4", "blue star", 90)])
         expected |= {id: (TRUTH[id], "ann") for id in TRUTH if int(id) >= 12 and TRUTH[id] != CANARY}
-        wait_for(lambda: metric(one, both) == 2, timeout_s=60, what="the other's partition")
-        wait_for(lambda: anchors(cluster) == expected, timeout_s=30, what="the labels of the killed worker's events")
-        scored = [metric(one, f'stream_adapter_scored_total{{group="{group}"}}') for group in ("labelled", "canary")]
+        wait_for(lambda: metric(one, both) == 2, timeout_s=180, what="the other's partition")
+        wait_for(lambda: anchors(cluster) == expected, timeout_s=60, what="the labels of the killed worker's events")
+        scored = [metric(one, f'stream_adapter_scored_total{{group="{group}"}}') for group in ("unlabelled", "canary")]
         assert all(scored)
         assert (metric(one, "stream_adapter_label_delay_seconds_count") or 0) > 0
 
@@ -103,7 +103,7 @@ def test_waiting_records_are_where_their_owners_read_them(cluster: Cluster, tmp_
     path = write_config(tmp_path, cluster)
     with running(path):
         send(cluster, [(data, event(id)) for id, _, data in PICTURES])
-        wait_for(lambda: len(predicted_ids(cluster)) == len(PICTURES), timeout_s=60, what="predictions")
+        wait_for(lambda: len(predicted_ids(cluster)) == len(PICTURES), timeout_s=180, what="predictions")
     records = cluster.read(cluster.config.topics.waiting)
     keys = {record.key.decode(): record for record in records if record.value is not None}
     assert keys.keys() == {anchor_id_of("/test", id) for id in TRUTH}

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from typer.testing import CliRunner
 from stream_adapter.cli import app
 from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.events.image import anchor_id_of
 from stream_adapter.transport.base import Commit, OutRecord, Record
 from stream_adapter.transport.dead_letters import dead_letter
 from stream_adapter.transport.kafka import KafkaChangelog, KafkaSink, KafkaSource, write_outputs
+from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.diagnosis import why_no_answer
+from stream_adapter.transport.kafka.labels import KafkaLabelFeed
+from stream_adapter.transport.kafka.topics import create_topics, topic_specs
 from tests.events.test_drift import EVENT as DRIFT_EVENT
 from tests.events.test_prediction import VALIDATOR
 from tests.integration.cluster import Cluster, close, commit_of, poll_until, wait_for
@@ -76,6 +81,7 @@ class Guarded:
         self._kafka = kafka
         self._names = {
             "stream-adapter": cluster.config.group_id,
+            "anchors-new": f"{cluster.config.topics.anchors}-new",
             **{default: getattr(cluster.config.topics, default.replace("-", "_")) for default in _TOPICS},
         }
         self.config = cluster.but(bootstrap_servers=kafka.secured_servers, security=security, delivery="exactly_once")
@@ -94,7 +100,7 @@ class Guarded:
         return name
 
 
-_TOPICS = ("images", "predictions", "anchors", "dead-letters", "drift")
+_TOPICS = ("images", "predictions", "anchors", "dead-letters", "drift", "labels", "waiting")
 
 
 @pytest.fixture
@@ -141,7 +147,13 @@ def journey(config: KafkaConfig) -> None:
         sink = KafkaSink(source)
         opened.insert(0, sink)
         records = poll_until(source, 1)
-        outputs = [OutRecord(channel, b"key", b"value") for channel in ("predictions", "dead_letters", "drift")]
+        labels = KafkaLabelFeed(config)
+        opened.insert(0, labels)
+        labels.assign(frozenset({0}))
+        wait_for(lambda: labels.poll().restored, what="the waiting events")
+        labels.poll()
+        channels = ("predictions", "dead_letters", "drift", "waiting", "labels")
+        outputs = [OutRecord(channel, b"key", b"value") for channel in channels]
         sink.commit(Commit([*outputs, OutRecord("anchors", b"key", None)], commit_of(records).positions))
         changelog.poll()
     finally:
@@ -180,8 +192,13 @@ COMMANDS = {
     "events-try": [["events", "try"]],
     "produce": [["produce", "PICTURES"]],
     "anchors-read": [["anchors", "list"], ["anchors", "export", "OUT"], ["record", "OUT", "--topic", "anchors"]],
+    "anchors-suspicious": [["anchors", "suspicious"]],
     "anchors-at": [["anchors", "export", "OUT", "--at", "1"]],
+    "anchors-reembed": [["anchors", "reembed", "NEW"]],
     "anchors-write": [["anchors", "delete", "--label", "red circle", "--yes"], ["anchors", "import", "IN", "--yes"]],
+    "labels-send": [["labels", "send", "/test", "one", "red circle"]],
+    "labels-show": [["labels", "show", "/test", "one"]],
+    "forget": [["forget", "--label", "red circle", "--yes"]],
     "letters-list": [["dead-letters", "list"]],
     "letters-replay": [["dead-letters", "replay"]],
     "drift-report": [["drift", "report", "--output", "OUT"]],
@@ -196,7 +213,13 @@ def filled(cluster: Cluster, guarded: Guarded, tmp_path: Path) -> Path:
     config = write_guarded(tmp_path, cluster, guarded)
     learned = [anchor_record(n, CLASSES[n % 4]).to_record("test") for n in range(8)]
     letter = dead_letter(Record(cluster.at(0), 0, 1, b"key", b"value", ()), MalformedEvent("of the test"))
+    learned.append(replace(learned[0], key=anchor_id_of("/test", "one").encode()))
     write_outputs(cluster.config, [*learned, letter, DRIFT_EVENT.to_record()])
+    topics = cluster.config.topics.model_copy(update={"anchors": f"{cluster.config.topics.anchors}-new"})
+    create_topics(Connection(cluster.config), topic_specs(topics, partitions=1))
+    (tmp_path / "new").mkdir()
+    kafka = guarded.config.model_copy(update={"topics": topics})
+    write_config(tmp_path / "new", cluster, kafka=kafka.model_dump(mode="json"))
     send(cluster, [(drawn(1)[0][1], event("one"))])
     picture = tmp_path / "pictures" / "red circle" / "one.jpg"
     picture.parent.mkdir(parents=True)
@@ -213,9 +236,10 @@ def write_plain(folder: Path, cluster: Cluster) -> Path:
 
 def invoke(config: Path, *command: str) -> Result:
     """Call a command in this process; the configuration goes behind its name."""
-    at = 2 if command[0] in ("anchors", "dead-letters", "drift", "events", "topics") else 1
+    at = 2 if command[0] in ("anchors", "dead-letters", "drift", "events", "labels", "topics") else 1
     places = {name: str(config.parent / name.lower()) for name in ("OUT", "PICTURES")} | {
-        "IN": str(config.parent / "IN")
+        "IN": str(config.parent / "IN"),
+        "NEW": str(config.parent / "new" / "worker.yaml"),
     }
     arguments = [places.get(argument, argument) for argument in command]
     return CliRunner().invoke(app, [*arguments[:at], str(config), *arguments[at:]])

@@ -37,6 +37,24 @@ def test_a_lone_record_waits_no_longer_than_the_limit() -> None:
     assert batcher.due
 
 
+def test_a_batch_is_full_when_it_takes_a_tenth_of_a_second() -> None:
+    batcher = Batcher(max_batch=512, max_wait_s=10.0, clock=Clock())
+    assert batcher.room == 64  # nothing was measured
+    batcher.took(10, 0.01)
+    assert batcher.room == 100
+    for _ in range(50):
+        batcher.took(100, 0.02)
+    assert abs(batcher.room - 500) <= 1
+    batcher.took(1, 1e-9)
+    for seconds, room in ((1e-9, 512), (10.0, 16)):  # never more than is allowed, never so few that each costs more
+        for _ in range(50):
+            batcher.took(1, seconds)
+        assert batcher.room == room
+    small = Batcher(max_batch=4, max_wait_s=10.0, clock=Clock())
+    small.took(1, 10.0)
+    assert small.room == 4
+
+
 def test_an_empty_batch_is_never_due() -> None:
     clock = Clock()
     batcher = Batcher(max_batch=3, max_wait_s=0.5, clock=clock)

@@ -5,37 +5,47 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import LabelsConfig
+from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.errors import LabelWithoutEvent
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
+from stream_adapter.journey.observing import DeletionRequest, NullObserver
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Commit, OutRecord, Partition
+from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import reason, undo
 from stream_adapter.transport.memory import MemoryChangelog, MemoryTransport
-from tests.fakes import CANARY, CLASSES, make_processor, picture, vectors_of
+from tests.fakes import CANARY, CLASSES, FakeClock, adapter_config, make_processor, picture, vectors_of
 from tests.journey.test_processor import run, value
 
 IMAGES = Partition("images", 0)
 
 
-class Journey:
+class Journey(NullObserver):
     """A processor whose outputs are written and come back."""
 
-    def __init__(self, transport: MemoryTransport | None = None, **config: Any) -> None:
+    def __init__(self, transport: MemoryTransport | None = None, *, method: str = "class-means", **config: Any) -> None:
         self.now_ms = 100_000
+        self.requests: list[DeletionRequest] = []
+        self.deleted: list[str] = []
+        self.forgotten: list[Change] = []
+        self.clock = FakeClock()
         self.transport = transport or MemoryTransport()
         self.metrics = Metrics()
         self.processor: Processor = make_processor(
             metrics=self.metrics,
             labels=LabelsConfig(**config),
+            adapter=adapter_config(method=method),
+            drift=DriftSettings(mode="alarm_only"),
+            clock=self.clock,
+            observer=self,
             waiting_partitions=1,
             now_ms=lambda: self.now_ms,
         )
@@ -50,7 +60,7 @@ class Journey:
         self.settle()
 
     def say(self, *labels: LabelEvent) -> None:
-        self.transport.write([as_output(label) for label in labels])
+        self.transport.write([label.to_output() for label in labels])
         self.settle()
 
     def settle(self) -> None:
@@ -61,7 +71,15 @@ class Journey:
             self.transport.sink.commit(outcome.commit)
             if not arrivals:
                 break
-        self.processor.apply(self.changelog.poll(), EVERYTHING)
+        changes = self.changelog.poll()
+        self.forgotten += [change for change in changes if change.forgotten]
+        outcome = self.processor.apply(changes, EVERYTHING)
+        self.transport.sink.commit(outcome.commit)
+        outcome.report(self.metrics)
+
+    def poll(self) -> list[DeletionRequest]:
+        asked, self.requests = self.requests, []
+        return asked
 
     @property
     def anchors(self) -> dict[str, tuple[str, int, str]]:
@@ -82,11 +100,6 @@ def said(
     number: int, label: str | None, time_ms: int = 50_000, annotator: str | None = None, **more: Any
 ) -> LabelEvent:
     return LabelEvent.new("/test", str(number), label, time_ms=time_ms, annotator=annotator, **more)
-
-
-def as_output(label: LabelEvent) -> OutRecord:
-    record = label.to_record()
-    return OutRecord("labels", record.key, record.value, record.headers)
 
 
 def test_a_late_label_is_scored_against_the_prediction_that_was_made_and_learned() -> None:
@@ -241,11 +254,26 @@ def test_a_label_that_asks_for_it_leaves_no_vector_behind() -> None:
     assert value(journey.metrics, "waiting_events") == 0
 
 
+def test_what_is_deleted_on_the_page_is_forgotten_by_whoever_owns_the_event() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1), picture("dog", 2))
+    journey.say(said(1, "cat"), said(2, "dog"))
+    key = anchor_id_of("/test", "1")
+    journey.requests.append(DeletionRequest([key, "0" * 32], journey.deleted.extend))
+    journey.settle()
+    journey.settle()
+    assert journey.anchors.keys() == {"2"} and journey.deleted == [key]
+    last = {output.key: output.value for output in journey.transport.sink.records["waiting"]}
+    assert last[key.encode()] is None
+    assert journey.label_of(1).state == "withdrawn"  # type: ignore[union-attr]
+    assert [change.key for change in journey.forgotten] == [key]
+
+
 def test_whoever_takes_over_goes_on_where_the_other_was() -> None:
     first = Journey()
     first.send(*(picture(CLASSES[number % 3], number) for number in range(6)))
     first.say(said(0, "cat"), said(1, None), said(9, "dog"))
-    first.transport.write([as_output(said(2, "horse"))])  # read by nobody yet
+    first.transport.write([said(2, "horse").to_output()])  # read by nobody yet
     second = Journey(first.transport)
     assert {id: one[0] for id, one in second.anchors.items()} == {"0": "cat", "2": "horse"}
     assert value(second.metrics, "scored_total", group="unlabelled") == 1, "of the first label it knows"
@@ -299,18 +327,43 @@ def test_any_order_of_labels_and_pictures_comes_to_the_same(labels: Sequence[Lab
 
 def test_what_nobody_owns_is_passed_over() -> None:
     journey = Journey()
-    journey.transport.write([as_output(said(1, "cat"))])
+    journey.transport.write([said(1, "cat").to_output()])
     outcome = journey.processor.apply_labels(journey.feed.poll(), {}, EVERYTHING)
     assert outcome.commit == Commit([]) and not outcome.refused
 
 
-@pytest.mark.parametrize("kind", [LabelWithoutEvent])
-def test_it_is_refused_at_the_stage_of_labels(kind: type[LabelWithoutEvent]) -> None:
+def test_it_is_refused_at_the_stage_of_labels() -> None:
     journey = Journey(early_max_age=1.0)
-    journey.transport.write([as_output(said(1, "cat"))])
+    journey.transport.write([said(1, "cat").to_output()])
     arrivals = journey.feed.poll()
     journey.processor.apply_labels(arrivals, {0: IMAGES}, EVERYTHING)
     journey.now_ms += 2_000
     outcome = journey.processor.apply_labels(journey.feed.poll(), {0: IMAGES}, EVERYTHING)
-    assert outcome.refused == ((IMAGES, kind.stage),)
-    assert json.loads(outcome.commit.outputs[1].value or b"")["label"] == "cat"
+    assert outcome.refused == ((IMAGES, LabelWithoutEvent.stage),)
+    (letter,) = (output for output in outcome.commit.outputs if output.channel == "dead_letters")
+    assert json.loads(letter.value or b"")["label"] == "cat"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    labels=st.lists(st.sampled_from(CLASSES[:3]), min_size=12, max_size=12),
+    forgotten=st.sets(st.integers(0, 11), min_size=1, max_size=11),
+    method=st.sampled_from(["mixture", "class-means"]),
+)
+def test_what_is_forgotten_is_as_if_it_had_never_been_labelled(
+    labels: Sequence[str], forgotten: set[int], method: str
+) -> None:
+    pictures = [picture(CLASSES[number % 3], number, time_ms=20_000 + number) for number in range(12)]
+    probe = vectors_of(*((name, 70 + seed) for name in CLASSES for seed in range(4)))
+
+    def answers(taught: Iterable[int], forget: Iterable[int]) -> Any:
+        journey = Journey(method=method)
+        journey.send(*pictures)
+        journey.say(*(said(number, labels[number]) for number in taught))
+        journey.say(*(said(number, None, 60_000, forget=True) for number in forget))
+        journey.clock.now_s += 60.0  # the window is asked anew once in a while
+        journey.settle()
+        return journey.processor.adapter.predict(probe).adapted
+
+    never = answers([number for number in range(12) if number not in forgotten], [])
+    np.testing.assert_allclose(answers(range(12), forgotten), never, atol=1e-6)

@@ -1,6 +1,7 @@
 """What learners tell each other: published, followed in the changelog's order, withdrawn when its slot falls silent."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 from structlog.testing import capture_logs
@@ -132,3 +133,17 @@ def test_a_snapshot_keeps_what_was_followed() -> None:
     after.sharing.restore(before.sharing.state())
     assert after.in_force == before.in_force
     assert len(after.in_force) == 2
+
+
+def test_what_is_never_written_is_taken_back_where_all_share_it() -> None:
+    """Or this worker would answer by directions that no other has."""
+    worker = Worker("one")
+    shared = PresenceRecord("directions", b'{"events": 1}', "encoder", "v")
+    lost, news = replace(shared, value=b'{"events": 2}'), replace(shared, key="evidence/one", value=b'{"events": 3}')
+    for before in ([], [shared.to_record("other")]):
+        worker.follow(before)
+        for record in (lost, news):
+            worker.sharing._take_in(record.key, record.value)
+        worker.sharing.undo([lost.to_record("one"), news.to_record("one")])
+        expected = {"evidence/one": news.value} | ({"directions": shared.value} if before else {})
+        assert worker.sharing.state() == worker.in_force == expected

@@ -141,6 +141,22 @@ def failed_snapshot(worker: Worker) -> None:
     worker.metrics.snapshots.labels(outcome="failed").inc()
 
 
+def silent(worker: Worker) -> None:
+    worker.metrics.silent.inc(60.0)
+
+
+def too_large(worker: Worker) -> None:
+    worker.metrics.outputs_too_large.labels(channel="anchors").inc()
+
+
+def set_aside(worker: Worker) -> None:
+    worker.metrics.set_aside.labels(reason="garbage").inc()
+
+
+def unexpected(worker: Worker) -> None:
+    worker.metrics.unexpected_errors.labels(stage="predict").inc()
+
+
 def a_backlog(fleet: Fleet) -> None:
     for worker in fleet.workers:
         worker.backlog += 30_000
@@ -190,6 +206,10 @@ FIRES: dict[str, Case] = {
         30, together(between(0, 99, first(put("disk", False))), every(5, 5, 99, first(failed_snapshot)))
     ),
     "StreamAdapterAnchorsNearBudget": Case(75, lambda fleet: None, anchors=95_000),
+    "StreamAdapterNoAnswer": Case(25, between(10, 99, first(silent))),
+    "StreamAdapterOutputsTooLarge": Case(20, at(10, first(too_large))),
+    "StreamAdapterForeignRecords": Case(20, at(10, first(set_aside))),
+    "StreamAdapterUnexpectedErrors": Case(20, at(10, first(unexpected))),
 }
 
 
@@ -267,6 +287,11 @@ STAYS_QUIET: dict[str, Case] = {
         together(at(10, first(failed_snapshot)), between(6, 14, first(put("disk", False)), first(put("disk", True)))),
     ),
     "StreamAdapterAnchorsNearBudget": Case(75, lambda fleet: None, anchors=100_000),
+    "StreamAdapterNoAnswer": Case(25, between(10, 13, first(silent), first(gauge("silent", 0)))),
+    # What happened long ago.
+    "StreamAdapterOutputsTooLarge": Case(20, lambda fleet: None),
+    "StreamAdapterForeignRecords": Case(20, lambda fleet: None),
+    "StreamAdapterUnexpectedErrors": Case(20, at(10, first(put("bad", {"decode": 0.008})))),
 }
 
 ALSO_QUIET: list[tuple[str, Case]] = [

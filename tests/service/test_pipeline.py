@@ -9,7 +9,7 @@ from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.pipeline import Pipeline
-from stream_adapter.transport.base import Commit, CommitAborted, OutputsTooLarge, Record
+from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, Record
 from stream_adapter.transport.dead_letters import size_of
 from stream_adapter.transport.memory import MemorySink, MemorySource
 from tests.fakes import FakeClock, headers, picture
@@ -58,7 +58,7 @@ class Narrow(MemorySink):
     def commit(self, commit: Commit) -> None:
         large = [output for output in commit.outputs if size_of(output) > self.most]
         if large:
-            raise OutputsTooLarge("the topic does not take them", large[:1])  # one at a time
+            raise OutputTooLarge("the topic does not take it", large[0])
         super().commit(commit)
 
 
@@ -106,6 +106,7 @@ def held(batches: int) -> tuple[Held, Pipeline, MemorySink, FakeClock]:
         processor=processor,  # type: ignore[arg-type]
         metrics=Metrics(),
         progress=lambda: None,
+        took=lambda records, seconds: None,
         poll=lambda: None,
         clock=clock,
     )

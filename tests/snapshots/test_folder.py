@@ -1,9 +1,11 @@
+import errno
 import random
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -134,3 +136,23 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_state(tmp_path: Pa
         assert list(tmp_path.glob(".*.new")) == []
         last = found
     assert torn >= 5, "hardly any of the kills met a write"
+
+
+def test_a_read_only_disk_is_read_and_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker must not depend on what it only keeps to start sooner."""
+    with SnapshotFolder(tmp_path) as folder:
+        folder.save(numbered(3))
+    opened = Path.open
+
+    def refuse(self: Path, mode: str = "r", *arguments: Any, **more: Any) -> Any:
+        if set(mode) & set("wax+"):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return opened(self, mode, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with SnapshotFolder(tmp_path) as folder:
+        assert newest(folder) == 3
+        with pytest.raises(SnapshotError, match="another worker keeps its snapshots"):
+            SnapshotFolder(tmp_path)
+    with pytest.raises(SnapshotError, match="cannot use the folder"):
+        SnapshotFolder(tmp_path / "new")

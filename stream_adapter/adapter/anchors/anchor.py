@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from stream_adapter.errors import AnchorError
 
 UNIT_TOLERANCE = 1e-3
-_ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,7 @@ class Origin:
         partition: the partition there.
         offset: the offset there.
         annotator: who labelled it, where that is known.
+        reference: where its picture is stored, if it said so.
     """
 
     event_source: str = ""
@@ -32,6 +32,7 @@ class Origin:
     partition: int = 0
     offset: int = 0
     annotator: str = ""
+    reference: str = ""
 
 
 class Stamp(NamedTuple):
@@ -109,8 +110,8 @@ def check_vectors(vectors: NDArray[np.float32], dimension: int, name: Callable[[
 def as_stored(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
     """Round unit vectors to what float16 can carry, so that a changelog in float16 loses nothing.
 
-    The original and its float16 form end as the same bits, and so does a stored vector that is given again: what
-    renormalising moves by half a float16 step, as it does to a few short vectors, is rounded once more.
+    The original, its float16 form and the stored vector end as the same bits. A few short vectors would not, as
+    renormalising moves a number of theirs by half a float16 step: they are left as float16 has them.
 
     Args:
         vectors: float32 (n, d), unit.
@@ -119,15 +120,12 @@ def as_stored(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArra
         float32 (n, d), unit, and float16 (n, d), its form on the wire.
     """
     halves = vectors.astype(np.float16)  # (n, d)
-    for _ in range(_ROUNDS):
-        # In float64, so that a row's last bits do not depend on what it is batched with.
-        wide = halves.astype(np.float64)
-        wide /= np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
-        stored = wide.astype(np.float32)
-        again = stored.astype(np.float16)
-        if np.array_equal(again, halves):
-            break
-        halves = again
+    # In float64, so that a row's last bits do not depend on what it is batched with.
+    wide = halves.astype(np.float64)
+    wide /= np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
+    stored = wide.astype(np.float32)
+    moved = (stored.astype(np.float16) != halves).any(axis=1)
+    stored[moved] = halves[moved]
     return stored, halves
 
 

@@ -13,7 +13,7 @@ from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, nothin
 from stream_adapter.adapter.anchors.net_changes import NetChanges
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.anchors.pruning import Pruner
-from stream_adapter.adapter.anchors.records import Displaced, TakeIn
+from stream_adapter.adapter.anchors.records import Displaced, TakeIn, hash_of
 from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.anchors.state import AnchorsCopy, restored_store, unconfirmed_of
 from stream_adapter.adapter.anchors.store import AnchorStore
@@ -21,6 +21,9 @@ from stream_adapter.adapter.anchors.weights import AnchorWeights, Directions, We
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.config import AnchorsConfig
+
+# Anchors for which memory is reserved, though not used, at once: growing a store copies it, in the middle of a stream.
+_MOST_AT_ONCE = 100_000
 
 
 class Columns(NamedTuple):
@@ -61,7 +64,7 @@ class Anchors:
         self._config = config
         self._seed = seed
         self._asked: tuple[NDArray[np.float32], int, Neighbours] | None = None
-        self._use(AnchorStore(classes.names, classes.dimension))
+        self._use(AnchorStore(classes.names, classes.dimension, min(config.budget, _MOST_AT_ONCE)))
 
     def __len__(self) -> int:
         return len(self._store)
@@ -250,7 +253,8 @@ class Anchors:
         """
         unconfirmed, settled = unconfirmed_of(arrays, self._classes.dimension)
         directions = self._weights.directions
-        self._use(restored_store(arrays, self._classes.names, self._classes.dimension, self._canaries))
+        of, capacity = self._classes, min(self._config.budget, _MOST_AT_ONCE)
+        self._use(restored_store(arrays, of.names, of.dimension, self._canaries, capacity))
         self._weights.set_directions(directions)
         self.remove(unconfirmed)
         self.put(settled)
@@ -266,15 +270,24 @@ class Anchors:
         if not anchors:
             return
         stored, halves = as_stored(checked_vectors(anchors, self._classes.dimension))
-        for index, anchor in enumerate(anchors):
-            if anchor.label in self._canaries:
-                changes.ignored(anchor.anchor_id, "canary")
-            elif not self._store.knows(anchor.label):
-                changes.ignored(anchor.anchor_id, "unknown label")
-            else:
-                changes.offered(anchor, to(anchor, stored[index], halves[index]))
+        learnable = [index for index, anchor in enumerate(anchors) if self._is_learnable(anchor, changes)]
+        offered, shapes = [anchors[index] for index in learnable], [hash_of(halves[index]) for index in learnable]
+        if self._store.is_new(offered, shapes):
+            changes.added(offered, self._store.extend(offered, stored[learnable], shapes))
+        else:
+            for index, anchor, shape in zip(learnable, offered, shapes, strict=True):
+                changes.offered(anchor, to(anchor, stored[index], shape))
         # Of those that came and went within the call no weight was ever counted.
         self._weights.update(list(changes.gone), self._store.slots_of(np.array(changes.new, np.int64)))
+
+    def _is_learnable(self, anchor: Anchor, changes: NetChanges) -> bool:
+        if anchor.label in self._canaries:
+            changes.ignored(anchor.anchor_id, "canary")
+        elif not self._store.knows(anchor.label):
+            changes.ignored(anchor.anchor_id, "unknown label")
+        else:
+            return True
+        return False
 
     def _settled(self, changes: NetChanges) -> Change:
         gone = self._columns_of(changes.gone)

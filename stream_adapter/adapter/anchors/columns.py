@@ -36,12 +36,12 @@ class AnchorColumns:
     origins: Sequence[Origin]
 
     @classmethod
-    def of(cls, anchors: Sequence[Anchor], dimension: int) -> "AnchorColumns":
-        """The columns of these anchors, with their float32 vectors."""
+    def of(cls, anchors: Sequence[Anchor], vectors: NDArray[np.float32]) -> "AnchorColumns":
+        """The columns of these anchors, with vectors float32 (n, d)."""
         return cls(
             ids=[anchor.anchor_id for anchor in anchors],
             labels=[anchor.label for anchor in anchors],
-            vectors=np.array([anchor.vector for anchor in anchors], np.float32).reshape(-1, dimension),
+            vectors=vectors,
             times=np.array([anchor.event_time_ms for anchor in anchors], np.int64),
             origins=[anchor.origin for anchor in anchors],
         )
@@ -65,6 +65,7 @@ class AnchorColumns:
             **pack_strings(f"{name}.event_ids", [origin.event_id for origin in self.origins]),
             **pack_repeated(f"{name}.topics", [origin.topic for origin in self.origins]),
             **pack_repeated(f"{name}.annotators", [origin.annotator for origin in self.origins]),
+            **pack_repeated(f"{name}.references", [origin.reference for origin in self.origins]),
         }
 
     @classmethod
@@ -83,6 +84,7 @@ class AnchorColumns:
             array_of(arrays, f"{name}.partitions", np.int64).tolist(),
             array_of(arrays, f"{name}.offsets", np.int64).tolist(),
             unpack_repeated(f"{name}.annotators", arrays),
+            unpack_repeated(f"{name}.references", arrays),
         ]
         ids, labels = unpack_strings(f"{name}.ids", arrays), unpack_repeated(f"{name}.labels", arrays)
         lengths = {len(column) for column in (ids, labels, vectors, times, *origins)}

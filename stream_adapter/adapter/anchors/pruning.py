@@ -74,20 +74,20 @@ class Pruner:
         ranking = _Ranking(self._store, self._weights)
         victims: list[Victim] = []
         for class_index in np.flatnonzero(crowded).tolist():
+            members = self._store.members(class_index)
             for _ in range(min(counts[class_index] - self._config.budget_per_class, _AT_ONCE - len(victims))):
-                victims.append(Victim(ranking.take(self._store.classes == class_index), "class budget"))
+                victims.append(Victim(ranking.take(members), "class budget"))
                 counts[class_index] -= 1
         spared = max(1, self._config.budget // (4 * max(1, int((counts > 0).sum()))))
-        eligible = (counts > spared)[self._store.classes]  # (n,)
+        ranking.spare(np.flatnonzero((counts <= spared)[self._store.classes]))
         for _ in range(min(int(counts.sum()) - self._config.budget, _AT_ONCE - len(victims))):
-            if not (eligible & ranking.left).any():
+            if ranking.is_empty:
                 return victims + self._stalest(int(counts.sum()) - self._config.budget, ranking.left)
-            row = ranking.take(eligible)
-            victims.append(Victim(row, "total budget"))
+            victims.append(Victim(ranking.take(), "total budget"))
             class_index = int(self._store.classes[ranking.last])
             counts[class_index] -= 1
             if counts[class_index] <= spared:
-                eligible &= self._store.classes != class_index
+                ranking.spare(self._store.members(class_index))
         return victims
 
     def _find_doubts(self) -> None:
@@ -120,25 +120,34 @@ class _Ranking:
         self._weights = weights
         self._doubt = np.nan_to_num(store.doubt.astype(np.float64), nan=_UNKNOWN_DOUBT)
         self._crowding = store.crowding.copy()
-        self._age = np.empty(len(store))  # 0 for the oldest, below 1 for all
-        self._age[np.lexsort((store.keys, store.times))] = np.arange(len(store)) / max(len(store), 1)
-        self._worth = self._worth_at(np.arange(len(store)))
+        self._worth = self._worth_at(np.arange(len(store)))  # infinite for what is thought away or spared
         self.left = np.ones(len(store), np.bool_)
         self.last = -1
 
-    def take(self, among: NDArray[np.bool_]) -> int:
-        """The row of the anchor of these, bool (n,), that is worth least; from here on it is thought away."""
-        self.last = int(np.where(among & self.left, self._worth, np.inf).argmin())
-        self.left[self.last] = False
+    @property
+    def is_empty(self) -> bool:
+        """Whether none is left to take."""
+        return not np.isfinite(self._worth.min(initial=np.inf))
+
+    def spare(self, slots: NDArray[np.int64]) -> None:
+        """None of these, int64 (m,), is to be taken."""
+        self._worth[slots] = np.inf
+
+    def take(self, among: NDArray[np.int64] | slice = slice(None)) -> int:
+        """The row of the anchor of these slots that is worth least; from here on it is thought away."""
+        store, worth = self._store, self._worth[among]
+        least = np.flatnonzero(worth == worth.min())
+        if not isinstance(among, slice):
+            least = among[least]
+        self.last = int(least[np.lexsort((store.keys[least], store.times[least]))[0]])
+        self.left[self.last], self._worth[self.last] = False, np.inf
         if self._weights.directions is not None:
-            store, class_index = self._store, int(self._store.classes[self.last])
-            members = store.members(class_index)
+            members = store.members(int(store.classes[self.last]))
             near = closeness(store.placed[self.last][None], store.placed[members])[0]
-            touched = members[(near > 0.0) & self.left[members]]
-            self._crowding[touched] -= near[(near > 0.0) & self.left[members]]
-            self._worth[touched] = self._worth_at(touched)
-        return int(self._store.rows[self.last])
+            touched = np.flatnonzero((near > 0.0) & np.isfinite(self._worth[members]))
+            self._crowding[members[touched]] -= near[touched]
+            self._worth[members[touched]] = self._worth_at(members[touched])
+        return int(store.rows[self.last])
 
     def _worth_at(self, slots: NDArray[np.int64]) -> NDArray[np.float64]:
-        worth = self._doubt[slots] / np.maximum(self._crowding[slots], 1.0)
-        return np.asarray(np.rint(_WORTH_STEPS * worth) + self._age[slots])
+        return np.asarray(np.rint(_WORTH_STEPS * self._doubt[slots] / np.maximum(self._crowding[slots], 1.0)))

@@ -42,12 +42,12 @@ class Offer:
 
 
 # `AnchorStore.offer` and `AnchorStore.put`.
-TakeIn = Callable[[Anchor, NDArray[np.float32], NDArray[np.float16]], Offer]
+TakeIn = Callable[[Anchor, NDArray[np.float32], bytes], Offer]
 
 
 def member_of(anchor_id: str, label: str, shape: bytes, event_time_ms: int) -> int:
     """One anchor's summand in the digest; sums do not depend on their order and can be taken back."""
-    return int.from_bytes(hash_of("\0".join((anchor_id, label, shape.hex(), str(event_time_ms))).encode()), "big")
+    return int.from_bytes(hash_of(f"{anchor_id}\0{label}\0{event_time_ms}\0".encode() + shape), "big")
 
 
 def hash_of(content: bytes | NDArray[np.float16]) -> bytes:

@@ -41,13 +41,15 @@ class AnchorsState:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The state as arrays, for `Anchors.restore`; any thread may call it."""
         settled = [anchor for anchor in self.unconfirmed.values() if anchor is not None]
+        dimension = self.columns.vectors.shape[1]
+        vectors = np.array([anchor.vector for anchor in settled], np.float32).reshape(-1, dimension)
         return {
             **self.columns.arrays("store"),
             "store.rows": self.rows,
             "store.digest": np.frombuffer(bytes.fromhex(self.digest), np.uint8),
             **pack_strings("learnable", self.learnable),
             **pack_strings("unconfirmed", list(self.unconfirmed)),
-            **AnchorColumns.of(settled, self.columns.vectors.shape[1]).arrays("settled"),
+            **AnchorColumns.of(settled, vectors).arrays("settled"),
         }
 
 
@@ -100,7 +102,7 @@ class AnchorsCopy:
 
 
 def restored_store(
-    arrays: Arrays, class_names: Sequence[str], dimension: int, canaries: Collection[str]
+    arrays: Arrays, class_names: Sequence[str], dimension: int, canaries: Collection[str], capacity: int = 0
 ) -> AnchorStore:
     """The store that `AnchorsState.arrays` came from: the same anchors under the same row ids, the same digest.
 
@@ -109,6 +111,7 @@ def restored_store(
         class_names: the vocabulary now.
         dimension: d.
         canaries: classes that are not learned now.
+        capacity: see `AnchorStore`.
 
     Raises:
         SnapshotError: the arrays do not fit together, or not to the vocabulary: anchors of a class that was not known
@@ -121,7 +124,7 @@ def restored_store(
         digest = array_of(arrays, "store.digest", np.uint8).tobytes().hex()
         if len(rows) != len(columns.ids) or len(np.unique(rows)) < len(rows) or rows.min(initial=0) < 0:
             raise ValueError("row ids are not one for each anchor")
-        store = AnchorStore.of(class_names, columns, _stored(columns.vectors, dimension), rows)
+        store = AnchorStore.of(class_names, columns, _stored(columns.vectors, dimension), rows, capacity)
     except (ValueError, KeyError, AnchorError) as error:
         raise SnapshotError(f"the saved anchors cannot be used: {error}") from error
     if store.digest != digest:

@@ -34,6 +34,7 @@ class AnchorStore:
     Args:
         class_names: the vocabulary; anchors carry an index into it.
         dimension: d, the length of the vectors.
+        capacity: anchors for which there is room from the beginning; memory that is not used costs nothing.
 
     Attributes: by slot, each a view that is good until the next change; the last three follow from the others.
         vectors: float32 (n, d).
@@ -57,20 +58,20 @@ class AnchorStore:
     placed: NDArray[np.float32]
     doubt: NDArray[np.float32]
 
-    def __init__(self, class_names: Sequence[str], dimension: int) -> None:
+    def __init__(self, class_names: Sequence[str], dimension: int, capacity: int = _SMALLEST_CAPACITY) -> None:
         self.class_names = tuple(class_names)
         self._class_index = {name: index for index, name in enumerate(self.class_names)}
         self._next_row = 0
         self._columns = {
-            "vectors": np.empty((0, dimension), np.float32),
-            "classes": np.empty(0, np.int64),
-            "times": np.empty(0, np.int64),
-            "keys": np.empty(0, np.uint64),
-            "rows": np.empty(0, np.int64),
-            "crowding": np.empty(0, np.float64),
-            "placed": np.empty((0, 0), np.float32),
-            "doubt": np.empty(0, np.float32),
-            "_place": np.empty(0, np.int64),  # among the members of its class
+            "vectors": np.empty((capacity, dimension), np.float32),
+            "classes": np.empty(capacity, np.int64),
+            "times": np.empty(capacity, np.int64),
+            "keys": np.empty(capacity, np.uint64),
+            "rows": np.empty(capacity, np.int64),
+            "crowding": np.empty(capacity, np.float64),
+            "placed": np.empty((capacity, 0), np.float32),
+            "doubt": np.empty(capacity, np.float32),
+            "_place": np.empty(capacity, np.int64),  # among the members of its class
         }
         self.ids: list[str] = []
         self.origins: list[Origin] = []
@@ -129,13 +130,22 @@ class AnchorStore:
         """Hex digest of the set of (id, label, float16 vector, time); the order of arrival does not matter."""
         return self._digest.to_bytes(DIGEST_BYTES, "big").hex()
 
-    def offer(self, anchor: Anchor, stored: NDArray[np.float32], half: NDArray[np.float16]) -> Offer:
+    def is_new(self, anchors: Sequence[Anchor], shapes: Sequence[bytes]) -> bool:
+        """Whether all of these are of ids and vectors that are not there and not twice among them."""
+        ids = {anchor.anchor_id for anchor in anchors}
+        return (
+            len(ids) == len(set(shapes)) == len(anchors)
+            and ids.isdisjoint(self._row_of_id)
+            and self._rows_of_shape.keys().isdisjoint(shapes)
+        )
+
+    def offer(self, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> Offer:
         """Take an anchor in, by the rules above.
 
         Args:
             anchor: its label must be in the vocabulary.
             stored: float32 (d,), from `as_stored`.
-            half: float16 (d,), from `as_stored`.
+            shape: `hash_of` its float16 form.
         """
         displaced: list[Displaced] = []
         known = self.get(anchor.anchor_id)
@@ -146,7 +156,6 @@ class AnchorStore:
                 return Offer(refused="outdated")
             displaced.append(self.remove(anchor.anchor_id))
 
-        shape = hash_of(half)
         twins = [self.anchor(self._slot_of_row[row]) for row in self._rows_of_shape.get(shape, ())]
         same = next((twin.anchor_id for twin in twins if twin.label == anchor.label), None)
         if same is not None:
@@ -157,12 +166,11 @@ class AnchorStore:
 
         return Offer(row=self._append(anchor, stored, shape), displaced=tuple(displaced))
 
-    def put(self, anchor: Anchor, stored: NDArray[np.float32], half: NDArray[np.float16]) -> Offer:
+    def put(self, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> Offer:
         """Take an anchor in that was decided on elsewhere; arguments as for `offer`.
 
         At equal stamps the later arrival wins: stamps repeat only where the input topic was made anew.
         """
-        shape = hash_of(half)
         known = self.get(anchor.anchor_id)
         if known is None:
             return Offer(row=self._append(anchor, stored, shape))
@@ -261,68 +269,76 @@ class AnchorStore:
         columns: AnchorColumns,
         vectors: NDArray[np.float32],
         rows: NDArray[np.int64],
+        capacity: int = 0,
     ) -> "AnchorStore":
         """The store that these columns came from, with its vectors (n, d) as they were stored, and its row ids (n,).
 
         Raises:
             KeyError: an anchor's class is not in the vocabulary.
         """
-        store, size = cls(class_names, vectors.shape[1]), len(columns.ids)
-        store._columns |= {
-            "vectors": vectors,
-            "classes": np.fromiter((store._class_index[label] for label in columns.labels), np.int64, size),
-            "times": columns.times.copy(),
-            "keys": np.fromiter(map(key_of, columns.ids), np.uint64, size),
-            "rows": rows.copy(),
-            "crowding": np.ones(size),
-            "placed": np.zeros((size, 0), np.float32),
-            "doubt": np.full(size, np.nan, np.float32),
-            "_place": np.zeros(size, np.int64),
-        }
-        store.ids, store.origins = list(columns.ids), list(columns.origins)
-        store._shapes = [hash_of(half) for half in columns.vectors]
-        store._slot_of_row = dict(zip(rows.tolist(), range(size), strict=True))
-        store._row_of_id = dict(zip(columns.ids, rows.tolist(), strict=True))
-        for shape, row in zip(store._shapes, rows.tolist(), strict=True):
-            store._rows_of_shape.setdefault(shape, []).append(row)
-        store._next_row = int(rows.max(initial=-1)) + 1
-        store._view(size)
-        store._group()
-        store._digest = store._sum()
+        store = cls(class_names, vectors.shape[1], max(capacity, len(rows)))
+        store._fill(columns, vectors, [hash_of(half) for half in columns.vectors], rows.tolist())
         return store
 
     def _label(self, slot: int) -> str:
         return self.class_names[int(self.classes[slot])]
 
     def _append(self, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> int:
-        slot, row = len(self), self._next_row
-        columns = self._columns
-        if slot == len(columns["rows"]):
-            for name, column in columns.items():
-                grown = np.empty((max(_SMALLEST_CAPACITY, 2 * slot), *column.shape[1:]), column.dtype)
-                grown[:slot] = column
-                columns[name] = grown
-        class_index, key = self._class_index[anchor.label], key_of(anchor.anchor_id)
-        count = int(self._counts[class_index])
-        members = self._members.get(class_index)
-        if members is None or count == len(members):
-            self._members[class_index] = np.empty(2 * count + 4, np.int64)
-            self._members[class_index][:count] = members if count else ()
-        self._members[class_index][count] = slot
-        values = (stored, class_index, anchor.event_time_ms, key, row, 1.0, 0.0, np.nan, count)
-        for column, value in zip(columns.values(), values, strict=True):
-            column[slot] = value
-        self.ids.append(anchor.anchor_id)
-        self.origins.append(anchor.origin)
-        self._shapes.append(shape)
-        self._slot_of_row[row] = slot
-        self._row_of_id[anchor.anchor_id] = row
-        self._rows_of_shape.setdefault(shape, []).append(row)
-        self._counts[class_index] += 1
-        self._next_row += 1
-        self._view(slot + 1)
-        self._digest = (self._digest + self._member(slot)) % _DIGESTS
-        return row
+        return self.extend([anchor], stored[None], [shape]).start
+
+    def extend(self, anchors: Sequence[Anchor], stored: NDArray[np.float32], shapes: Sequence[bytes]) -> range:
+        """Take in n anchors that are new, see `is_new`, at once; arguments as for `offer`. Returns their row ids."""
+        rows = range(self._next_row, self._next_row + len(anchors))
+        self._fill(AnchorColumns.of(anchors, stored), stored, shapes, rows)
+        return rows
+
+    def _fill(
+        self, columns: AnchorColumns, stored: NDArray[np.float32], shapes: Sequence[bytes], rows: Sequence[int]
+    ) -> None:
+        start, end = len(self), len(self) + len(rows)
+        self._reserve(end)
+        classes = np.array([self._class_index[label] for label in columns.labels], np.int64)
+        keys = np.array([key_of(anchor_id) for anchor_id in columns.ids], np.uint64)
+        values = (stored, classes, columns.times, keys, rows, 1.0, 0.0, np.nan, 0)
+        for column, value in zip(self._columns.values(), values, strict=True):
+            column[start:end] = value
+        self.ids += columns.ids
+        self.origins += columns.origins
+        self._shapes += shapes
+        self._view(end)
+        self._join(classes, np.arange(start, end))
+        self._slot_of_row.update(zip(rows, range(start, end), strict=True))
+        self._row_of_id.update(zip(columns.ids, rows, strict=True))
+        for shape, row in zip(shapes, rows, strict=True):
+            self._rows_of_shape.setdefault(shape, []).append(row)
+        self._next_row = max(self._next_row, max(rows, default=-1) + 1)
+        self._digest = (self._digest + self._sum(start)) % _DIGESTS
+
+    def _reserve(self, size: int) -> None:
+        """Make room for so many anchors."""
+        capacity = len(self._columns["rows"])
+        if size <= capacity:
+            return
+        for name, column in self._columns.items():
+            grown = np.empty((max(_SMALLEST_CAPACITY, 2 * capacity, size), *column.shape[1:]), column.dtype)
+            grown[: len(self)] = column[: len(self)]
+            self._columns[name] = grown
+
+    def _join(self, classes: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
+        """These anchors (n,) are members of their classes (n,) from now on."""
+        order = np.argsort(classes, kind="stable")
+        bounds = np.flatnonzero(np.diff(classes[order], prepend=-1, append=-1)).tolist()
+        for start, end in pairwise(bounds):
+            joining = slots[order[start:end]]
+            class_index = int(classes[order[start]])
+            first, after = int(self._counts[class_index]), int(self._counts[class_index]) + end - start
+            members = self._members.get(class_index, joining[:0])
+            if after > len(members):
+                members = np.concatenate([members[:first], joining, np.empty(after, np.int64)])
+                self._members[class_index] = members
+            members[first:after] = joining
+            self._columns["_place"][joining] = np.arange(first, after)
+            self._counts[class_index] = after
 
     def _view(self, size: int) -> None:
         """Let the views be of so many anchors."""
@@ -331,14 +347,11 @@ class AnchorStore:
 
     def _group(self) -> None:
         """Find out from `classes` who the members of each are."""
-        self._counts = np.bincount(self.classes, minlength=len(self.class_names))
-        order = np.argsort(self.classes, kind="stable")
-        bounds = np.concatenate([[0], np.cumsum(self._counts)]).tolist()
-        self._members = {index: order[start:end] for index, (start, end) in enumerate(pairwise(bounds)) if end > start}
-        self._columns["_place"][order] = np.arange(len(self)) - np.repeat(bounds[:-1], self._counts)
+        self._counts, self._members = np.zeros(len(self.class_names), np.int64), {}
+        self._join(self.classes, np.arange(len(self)))
 
-    def _sum(self) -> int:
-        return sum(map(self._member, range(len(self)))) % _DIGESTS
+    def _sum(self, start: int = 0) -> int:
+        return sum(map(self._member, range(start, len(self)))) % _DIGESTS
 
     def _member(self, slot: int) -> int:
         return member_of(self.ids[slot], self._label(slot), self._shapes[slot], int(self.times[slot]))

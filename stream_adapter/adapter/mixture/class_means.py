@@ -37,17 +37,10 @@ class Prior:
     Attributes:
         presence: float32 (C,), a: 1 for labelled classes.
         labelled: bool (C,).
-        bias: b.
     """
 
     presence: NDArray[np.float32]
     labelled: NDArray[np.bool_]
-    bias: float
-
-    @property
-    def factors(self) -> NDArray[np.float32]:
-        """Float32 (C,): a_c e^{b [c labelled]}."""
-        return self.presence * np.where(self.labelled, np.float32(np.exp(self.bias)), np.float32(1.0))
 
 
 class ClassMeans:
@@ -56,7 +49,7 @@ class ClassMeans:
     Args:
         anchors: what anchors say.
         evidence: what traffic says.
-        prior: presences and b.
+        prior: presences.
         root: float32 (d, d), see `whitening`.
         backend: computes.
     """
@@ -189,7 +182,7 @@ class ClassMeans:
         noise = 1.0 / np.maximum((self._anchors.count + self._mass)[part], 1e-9)
         self._wide = 1.0 + float(np.maximum(self._squares[part] - noise, 0.0).mean()) if len(part) else 1.0
         self._g = put(self._worth[part].astype(np.float32))
-        factors = self.prior.factors
+        factors = self.prior.presence
         self._factors = put(factors)
         self._faded = put(factors * self._fading.astype(np.float32))
         checked = float(np.maximum(self._anchors.count - 1.0, 0.0).sum())

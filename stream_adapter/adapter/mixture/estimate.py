@@ -11,7 +11,6 @@ from stream_adapter.adapter.mixture.backend import Backend
 from stream_adapter.adapter.mixture.class_means import ClassMeans, Prior
 from stream_adapter.adapter.mixture.evidence import Evidence
 from stream_adapter.adapter.mixture.label_shift import Shift
-from stream_adapter.adapter.mixture.protection import LabelledOdds
 from stream_adapter.adapter.mixture.shared_evidence import SharedEvidence
 from stream_adapter.adapter.mixture.standing import presence_of
 from stream_adapter.adapter.mixture.traffic import Traffic
@@ -27,7 +26,7 @@ class Estimate:
         kind: what the keys of its records begin with.
         classes: the vocabulary.
         anchors: the anchors; an empty set for what the traffic alone says.
-        settings: protection and pace.
+        settings: pace.
         surroundings: clock and slot.
         backend: computes.
     """
@@ -41,12 +40,9 @@ class Estimate:
         surroundings: Surroundings,
         backend: Backend,
     ) -> None:
-        self._classes = classes
         self._anchors = anchors
-        self._settings = settings
         self._backend = backend
         self._sums = AnchorSums(anchors, len(classes), classes.dimension)
-        self._odds = LabelledOdds(anchors, backend)
         self._root: tuple[tuple[tuple[float, float], int], NDArray[np.float32]] | None = None
         self.shared = SharedEvidence(kind, classes, surroundings, settings.every_s)
         self.rebuild()
@@ -62,7 +58,7 @@ class Estimate:
         if len(touched):
             prior = self.model.prior
             if not np.array_equal(prior.labelled, self._anchors.counts > 0):
-                prior = self._prior(self.evidence, prior.bias)
+                prior = self._prior(self.evidence)
             self.model.learned(touched, prior)
         return len(touched) > 0
 
@@ -92,26 +88,15 @@ class Estimate:
         root = self._whitening(self.evidence.spread)
         self.model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
 
-    def set_classes(self, classes: Classes, former: NDArray[np.int64], same: NDArray[np.int64]) -> None:
-        """Go over to other classes. `rebuild` follows.
-
-        Args:
-            classes: C of them.
-            former: int64 (C,), which former one each is; −1 where it is new.
-            same: the same, but −1 also where its text is another one.
-        """
-        self._classes = classes
+    def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
+        """Go over to other classes: int64 (C,), which former one each is, −1 where it is new. `rebuild` follows."""
         self._sums.set_classes(former)
-        self._odds.set_classes(classes, same)
         self.shared.set_classes(classes)
 
-    def _prior(self, evidence: Evidence, bias: float | None = None) -> Prior:
+    def _prior(self, evidence: Evidence) -> Prior:
         labelled = self._anchors.counts > 0
         presence, self.standing = presence_of(evidence, labelled)
-        if bias is None:
-            of = self._classes
-            bias = self._odds.bias(presence, labelled, of.texts, of.logit_scale, self._settings.protection)
-        return Prior(presence, labelled, bias)
+        return Prior(presence, labelled)
 
     def _whitening(self, spread: tuple[float, float]) -> NDArray[np.float32]:
         """The covariance's root. Where no other worker's spread adds to the own one it is asked for twice."""

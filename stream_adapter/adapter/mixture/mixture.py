@@ -52,6 +52,7 @@ class Mixture:
         self._settings = settings
         self._clock = surroundings.clock
         self._seed = surroundings.seed
+        self._publishes = surroundings.publishes
         self._backend = Backend(surroundings.device)
         self._texts = self._backend.put(classes.texts)
         self._vocabulary = _digest_of(classes)
@@ -121,7 +122,7 @@ class Mixture:
         self._texts = self._backend.put(classes.texts)
         self._vocabulary = _digest_of(classes)
         for estimate in self._estimates:
-            estimate.set_classes(classes, former, same)
+            estimate.set_classes(classes, former)
             estimate.rebuild()
         # The window is asked when that is due: a thousand classes may come one by one.
         self._stale = True
@@ -141,21 +142,25 @@ class Mixture:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """See `Learner.state`."""
-        parts = {"window": self._window.state(), **{kind: one.shared.state() for kind, one in self._by_kind}}
-        arrays = {f"{part}.{name}": array for part, of in parts.items() for name, array in of.items()}
-        return {**arrays, "directions": np.frombuffer(self._directions.value, np.uint8)}
+        parts = {"window": self._window.state()}
+        if not self._publishes:  # else whoever publishes records keeps them, and hands them over again
+            parts |= {kind: one.shared.state() for kind, one in self._by_kind}
+            parts["directions"] = {"value": np.frombuffer(self._directions.value, np.uint8)}
+        return {f"{part}.{name}": array for part, of in parts.items() for name, array in of.items()}
 
     def restore(self, arrays: Arrays) -> None:
         """See `Learner.restore`."""
-        if "directions" not in arrays:
+        window = _part(arrays, "window")
+        if not window:
             return
-        if self._directions.hear({"directions": arrays["directions"].tobytes() or None}):
+        directions = arrays.get("directions.value")
+        if directions is not None and self._directions.hear({"directions": directions.tobytes() or None}):
             self._use_directions()
         for kind, estimate in self._by_kind:
             part = _part(arrays, kind)
             if part:  # none where `reach` was not set then
                 estimate.shared.restore(part)
-        self._window.restore(_part(arrays, "window"), self._classes)
+        self._window.restore(window, self._classes)
         self._refresh()
 
     @property

@@ -9,23 +9,29 @@ arXiv 2212.06556.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import ClassKind, Surroundings
 from stream_adapter.adapter.prediction import Prediction
+from stream_adapter.config import LabelsConfig
 from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task
 from stream_adapter.events import EMBEDDING, ImageEvent
+from stream_adapter.events.label import LabelEvent
 from stream_adapter.journey.faults import UnderWay
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.labels import Arrivals
 
 _SOURCE = "evaluate"
 _INPUT = Partition(_SOURCE, 0)
+_WAITING = Partition("waiting", 0)
 
 
 class WorkerAdapter:
@@ -34,17 +40,20 @@ class WorkerAdapter:
     Args:
         task: the classes, canaries and settings.
         method: in place of the configured one.
+        protection: the other method's; by default it has none, as published.
     """
 
-    def __init__(self, task: Task, *, method: str | None = None) -> None:
-        changes = {"canaries": task.canaries} if method is None else {"canaries": task.canaries, "method": method}
+    def __init__(self, task: Task, *, method: str | None = None, protection: float = 0.0) -> None:
+        changes: dict[str, Any] = {"canaries": task.canaries}
+        if method is not None:
+            changes |= {"method": method, "protection": protection, "protect": {}}
         config = task.adapter.model_copy(update=changes)
         self._names = task.vocabulary.class_names
         self._metrics = Metrics()
         self._processor = make_processor(
             VectorsOnly(task.vocabulary.d),
             task.vocabulary,
-            JourneyConfig(adapter=config),
+            JourneyConfig(adapter=config, labels=LabelsConfig(wait_max_events=10**9)),
             surroundings=Surroundings(seed=config.seed),
             writer=_SOURCE,
             source=_SOURCE,
@@ -52,7 +61,11 @@ class WorkerAdapter:
             metrics=self._metrics,
             clock=lambda: 0.0,
             notify=lambda _: None,
+            waiting_partitions=1,
+            now_ms=lambda: 0,
         )
+        self._waiting: set[int] = set()  # events that were learned without their label
+        self._take(Arrivals(fresh=frozenset({0}), restored=frozenset({0})))
         self._tells_kinds = config.method != "llu"
         self._predicted: tuple[NDArray[np.float32], Prediction] | None = None
 
@@ -62,13 +75,21 @@ class WorkerAdapter:
         return self._predicted[1].adapted
 
     def update(self, batch: Batch, lessons: Lessons) -> None:
-        """Learn the batch: its own labels with it, those of earlier batches as events that come again."""
+        """Learn the batch: its own labels with it, those of earlier events as a worker learns labels that come late."""
         labels = dict(zip(lessons.ids.tolist(), lessons.classes.tolist(), strict=True))
-        self._learn([self._event(id, labels.get(id)) for id in batch.ids.tolist()], batch.vectors)
-        late = np.flatnonzero(~np.isin(lessons.ids, batch.ids))
-        if late.size:
-            again = [self._event(int(lessons.ids[row]), int(lessons.classes[row])) for row in late]
-            self._learn(again, lessons.vectors[late])
+        self._learn([self._event(id, labels.pop(id, None)) for id in batch.ids.tolist()], batch.vectors)
+        late = [
+            LabelEvent.new(_SOURCE, str(id), self._names[label], time_ms=int(batch.ids[-1])).to_record()
+            for id, label in labels.items()
+            if id in self._waiting
+        ]
+        if late:
+            self._take(Arrivals(labels=late))
+        strangers = np.array([id in labels and id not in self._waiting for id in lessons.ids.tolist()], np.bool_)
+        if strangers.any():
+            rows = np.flatnonzero(strangers)
+            events = [self._event(int(lessons.ids[row]), int(lessons.classes[row])) for row in rows]
+            self._learn(events, lessons.vectors[rows])
 
     def forget(self, ids: NDArray[np.int64]) -> None:
         """Delete the anchors of these events; what the traffic is believed to say is asked anew at once."""
@@ -84,7 +105,13 @@ class WorkerAdapter:
             prediction = self._predicted[1]
         else:
             prediction = self._processor.adapter.predict(vectors)
-        self._processor.learn(UnderWay(events, (), vectors, self._metrics), prediction)
+        outputs, _ = self._processor.learn(UnderWay(events, (), vectors, self._metrics), prediction)
+        self._waiting |= {int(event.id) for event in events if event.label is None}
+        kept = [output for output in outputs if output.channel == "waiting"]
+        self._take(Arrivals(waiting=[Record(_WAITING, 0, 0, one.key, one.value) for one in kept]))
+
+    def _take(self, arrivals: Arrivals) -> None:
+        self._processor.apply_labels(arrivals, {0: _INPUT}, EVERYTHING)
 
     def _event(self, id: int, label: int | None) -> ImageEvent:
         name = None if label is None else self._names[label]

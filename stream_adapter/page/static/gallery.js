@@ -90,7 +90,7 @@ export class Gallery {
     const lines = [
       picture(one.picture, "not kept"),
       el("b", {}, one.label),
-      el("span", { class: "quiet" }, "event ", el("code", {}, one.event.id)),
+      el("span", { class: "quiet" }, "event ", el("code", {}, one.event.id), one.annotator ? ` by ${one.annotator}` : ""),
       clock(one.time) ? el("span", { class: "quiet" }, clock(one.time)) : null,
     ];
     if (!this.changes) return el("li", { "data-anchor": one.id }, el("div", { class: "tile" }, ...lines));

@@ -1,15 +1,14 @@
 """Labels from a file of JSON lines, and waiting events from the output folder."""
 
 import contextlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from stream_adapter.config import FilesConfig
-from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.label import EVENT_TYPE
 from stream_adapter.events.payloads import json_object
-from stream_adapter.transport.base import OutRecord, Partition, Record
+from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.recording import record_in
 from stream_adapter.transport.files.sink import WAITING
 from stream_adapter.transport.labels import SingleLabelFeed
@@ -20,23 +19,6 @@ def file_labels(config: FilesConfig) -> SingleLabelFeed | None:
     if config.labels_file is None:
         return None
     return SingleLabelFeed(_Waiting(config.output / WAITING), LabelLines(config.labels_file))
-
-
-def append_labels(path: Path, labels: Sequence[OutRecord]) -> None:
-    """Append label events to a labels file, as structured CloudEvents.
-
-    Raises:
-        TransportError: it cannot be written.
-    """
-    lines = []
-    for label in labels:
-        attributes = {n.removeprefix("ce_"): v.decode() for n, v in label.headers if n.startswith("ce_")}
-        lines.append(json.dumps({**attributes, "data": json.loads(label.value or b"{}")}, ensure_ascii=False) + "\n")
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write("".join(lines))
-    except OSError as error:
-        raise TransportError(f"cannot write `files.labels_file` {path}: {error.strerror}") from error
 
 
 class _Tail:

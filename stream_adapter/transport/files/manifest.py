@@ -11,6 +11,7 @@ from typing import Any
 from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.events.headers import parse_time
 from stream_adapter.events.names import canonical_name
+from stream_adapter.events.reference import Reference, scheme_of
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.pictures import picture_record
 
@@ -32,6 +33,8 @@ class ManifestInput:
     Relative paths are relative to the manifest's folder. The whole manifest is checked at the start, so that a mistake
     in line 100,000 shows before the work and not in its midst; missing pictures show only when they are read. A place
     is a row number: rows may be appended between two runs. Rows without anything in them do not count.
+
+    In place of a path a row may have a reference, such as `s3://bucket/key`: then the event refers to it.
 
     Columns may be named in any case, and be separated by commas, semicolons, tabs or bars. A path that is not there is
     looked for with slashes in place of the backslashes that Windows writes.
@@ -73,10 +76,11 @@ class ManifestInput:
     def records(self, start: int) -> Iterator[Record]:
         """The pictures from row `start` on (the first one is 0)."""
         for offset, (_, row) in enumerate(itertools.islice(self._rows(), start, None), start):
-            name = self._found(row["path"])
+            elsewhere = bool(scheme_of(row["path"]))
+            name = row["path"] if elsewhere else self._found(row["path"])
             time = row.get("time") or None
             yield picture_record(
-                self._path.parent / name,
+                name if elsewhere else self._path.parent / name,
                 self.partition,
                 offset,
                 id=str(row.get("id") or name),
@@ -180,6 +184,8 @@ def _problem(row: Row) -> str | None:
     if not row.get("path"):
         return "`path` is missing or empty"
     try:
+        if scheme_of(row["path"]):
+            Reference.parse(row["path"])
         parse_time(row.get("time") or None, 0)
     except MalformedEvent as error:
         return str(error).replace("ce_time", "time")

@@ -1,6 +1,6 @@
 """A picture file as the record of an image event."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from stream_adapter.events import image_event_headers
@@ -13,7 +13,7 @@ _LARGEST_FILE = 256 * 2**20  # a mistake, not a picture; reading it would take t
 
 
 def picture_record(
-    path: Path,
+    path: Path | str,
     partition: Partition,
     offset: int,
     *,
@@ -25,7 +25,7 @@ def picture_record(
     """Read a picture; a file that cannot be read becomes a record without value that says why.
 
     Args:
-        path: the picture's file.
+        path: the picture's file; a reference, as text, is not read but referred to.
         partition: the input that it belongs to.
         offset: its place there.
         id: CloudEvents id, and the record's key.
@@ -33,6 +33,17 @@ def picture_record(
         label: class name, or None.
         time_ms: event time, milliseconds since the epoch; the file's modification time where None.
     """
+    if isinstance(path, str):
+        kind = CONTENT_TYPES.get(PurePosixPath(path).suffix.lower(), "application/octet-stream")
+        headers = image_event_headers(
+            source=source or source_name(partition.topic),
+            id=id,
+            content_type=kind,
+            time_ms=time_ms,
+            label=label,
+            reference=path,
+        )
+        return Record(partition, offset, time_ms or 0, id.encode(), b"", headers)
     value, reason = None, ""
     try:
         stat = path.stat()

@@ -1,22 +1,24 @@
 """`FileSink`: outputs as JSON lines, and the consumed positions with them."""
 
 import fcntl
+import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 
 import structlog
 
 from stream_adapter.config import FilesConfig
-from stream_adapter.errors import TransportError
+from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.files.source import FileSource
 from stream_adapter.transport.files.state import POSITIONS, Extent, State
-from stream_adapter.transport.recorded import to_line
+from stream_adapter.transport.recorded import from_line, to_line
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +55,7 @@ class FileSink:
     def __init__(self, config: FilesConfig, source: FileSource, clock: Callable[[], float] = time.time) -> None:
         self._folder = config.output
         self._input = config.input
+        self._labels_file = config.labels_file
         self._source = source
         self._clock = clock
         self._files: dict[str, FileIO] = {}
@@ -71,6 +74,8 @@ class FileSink:
         state = State(self._state.input, dict(self._state.places), dict(self._state.extents))
         lines: defaultdict[str, list[bytes]] = defaultdict(list)
         for output in commit.outputs:
+            if output.channel == "labels":
+                continue
             extent = state.extents[output.channel]
             line = self._line(output, extent.records)
             lines[output.channel].append(line)
@@ -85,6 +90,32 @@ class FileSink:
                 self._cut(channel, self._state)
             raise TransportError(f"cannot write to `files.output` {self._folder}: {error}; nothing was lost") from error
         self._state = state
+        append_labels(self._labels_file, [output for output in commit.outputs if output.channel == "labels"])
+
+    def erase(self, outputs: Iterable[OutRecord]) -> None:
+        """Overwrite what was written of deleted keys, in place: what is later in a file keeps its line and byte.
+
+        Args:
+            outputs: those without a value are the deletions.
+
+        Raises:
+            TransportError: a file cannot be written.
+        """
+        deleted = {(output.channel, output.key) for output in outputs if output.value is None}
+        for channel in {channel for channel, _ in deleted}:
+            path, start = self._folder / FILES[channel], 0
+            try:
+                with path.open("r+b", buffering=0) as file:
+                    for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
+                        record = from_line(line)
+                        if (channel, record.key) in deleted and record.value is not None:
+                            blank = to_line(replace(record, value=None, headers=()))
+                            file.seek(start)
+                            _write(file, blank.rstrip(b"\n").ljust(len(line) - 1) + b"\n")
+                            log.info("erased a record", file=FILES[channel], line=number + 1)
+                        start += len(line)
+            except (OSError, MalformedEvent) as error:
+                raise TransportError(f"cannot erase records of {path}: {error}") from error
 
     def close(self) -> None:
         """Release the files and the folder."""
@@ -147,3 +178,24 @@ def _extent_of(path: Path) -> Extent:
             if line.endswith(b"\n"):
                 size, lines = position, lines + 1
     return Extent(size, lines)
+
+
+def append_labels(path: Path | None, labels: Sequence[OutRecord]) -> None:
+    """Append label events to a labels file, as structured CloudEvents.
+
+    Raises:
+        TransportError: it cannot be written, or there is none.
+    """
+    if not labels:
+        return
+    if path is None:
+        raise TransportError("labels have no file to go to; set `files.labels_file`")
+    lines = []
+    for label in labels:
+        attributes = {n.removeprefix("ce_"): v.decode() for n, v in label.headers if n.startswith("ce_")}
+        lines.append(json.dumps({**attributes, "data": json.loads(label.value or b"{}")}, ensure_ascii=False) + "\n")
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(lines))
+    except OSError as error:
+        raise TransportError(f"cannot write `files.labels_file` {path}: {error.strerror}") from error

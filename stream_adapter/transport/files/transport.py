@@ -11,9 +11,9 @@ from stream_adapter.config import FilesConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.files.changelog import FileChangelog
-from stream_adapter.transport.files.labels import LabelLines, append_labels, file_labels
+from stream_adapter.transport.files.labels import LabelLines, file_labels
 from stream_adapter.transport.files.recording import RecordedInput
-from stream_adapter.transport.files.sink import FILES, FileSink
+from stream_adapter.transport.files.sink import FILES, FileSink, append_labels
 from stream_adapter.transport.files.source import FileSource, open_input
 from stream_adapter.transport.labels import SingleLabelFeed
 from stream_adapter.transport.recorded import to_line
@@ -70,14 +70,13 @@ class FileTransport:
 
     def write(self, outputs: Sequence[OutRecord]) -> None:
         """Append to the outputs, where no worker runs, and to the labels file, also while one does."""
-        labels = [output for output in outputs if output.channel == "labels"]
-        if labels:
-            append_labels(self._labels_file(), labels)
+        append_labels(self._settings.labels_file, [output for output in outputs if output.channel == "labels"])
         outputs = [output for output in outputs if output.channel != "labels"]
         if not outputs:
             return
         with contextlib.closing(FileSink(self._settings, FileSource(self._settings))) as sink:
             sink.commit(Commit(outputs))
+            sink.erase(outputs)
 
     def produce(self, records: Iterable[Record], *, rate: float | None = None) -> Iterator[Progress]:
         """Nothing can be sent.

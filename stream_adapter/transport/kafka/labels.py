@@ -10,7 +10,7 @@ from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.polling import record_of
 from stream_adapter.transport.kafka.reading import TopicReader
 from stream_adapter.transport.kafka.topics import require_topics
-from stream_adapter.transport.labels import Arrivals, merged_positions, position_in
+from stream_adapter.transport.labels import LABELS_AT_ONCE, Arrivals, merged_positions, position_in
 
 _PORTION = 1_000
 _ASK_MS = 15_000
@@ -27,13 +27,16 @@ class KafkaLabelFeed:
         self._connection = Connection(config)
         self._topic = config.topics.waiting
         self.partitions = require_topics(self._connection, [self._topic])[self._topic]
-        self._labels = TopicReader(self._connection, config.topics.labels)
-        self._consumer = self._connection.consumer(group_id=None, auto_offset_reset="earliest")
+        self._labels = TopicReader(self._connection, config.topics.labels, fast=True)
+        self._consumer = self._connection.fast_consumer(group_id=None, auto_offset_reset="earliest")
         self._assigned: frozenset[int] = frozenset()
         self._fresh: frozenset[int] = frozenset()
         self._ends: dict[int, int] = {}  # where what was there ends, of partitions that are being restored
         self._applied: dict[int, dict[int, int]] = {}  # of each of these, how far its labels were applied
         self._read: dict[int, int] | None = None  # how far labels were read; None: for nobody yet
+        self._polled: list[Record] = []
+        self._unread: list[Record] = []
+        self._restored: frozenset[int] = frozenset()
         self.exhausted = False
 
     def assign(self, numbers: frozenset[int]) -> None:
@@ -51,7 +54,7 @@ class KafkaLabelFeed:
         if not numbers & self._assigned:
             self._read = None
         self._assigned = numbers
-        self._fresh = (self._fresh & numbers) | new
+        self._fresh, self._restored = (self._fresh & numbers) | new, self._restored - new
         self._ends = {n: end for n, end in self._ends.items() if n in numbers}
         self._ends |= {at.partition: end for at, end in ends.items()}
         self._applied = {number: {} if number in new else self._applied[number] for number in self._ends}
@@ -62,14 +65,21 @@ class KafkaLabelFeed:
             return Arrivals()
         what = f"cannot read topic {self._topic!r}"
         polled = self._connection.retried(what, lambda _: self._consumer.poll(timeout_ms=0, max_records=_PORTION))
-        waiting = [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
-        fresh, self._fresh = self._fresh, frozenset()
-        restored = self._restored(waiting) if self._ends else frozenset()
-        labels = () if self._ends else self._labels.new()
+        # Kept until it is handed over: what follows may find no answer, and is then done again.
+        self._polled += [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
+        if self._ends:
+            self._restored |= self._ended()
+        labels: list[Record] = []
+        if not self._ends:
+            # Few at a time: a batch that comes meanwhile waits behind them.
+            unread = self._unread or self._labels.new()
+            labels, self._unread = unread[:LABELS_AT_ONCE], unread[LABELS_AT_ONCE:]
         for record in labels:
             assert self._read is not None
             self._read[record.partition.number] = record.offset + 1
-        return Arrivals(fresh, waiting, restored, labels)
+        arrivals = Arrivals(self._fresh, self._polled, self._restored, labels)
+        self._fresh, self._polled, self._restored = frozenset(), [], frozenset()
+        return arrivals
 
     def close(self) -> None:
         """Release the consumers."""
@@ -77,22 +87,21 @@ class KafkaLabelFeed:
         with self._connection.errors_of(f"cannot close the reader of topic {self._topic!r}"):
             self._consumer.close(timeout_ms=1_000)
 
-    def _restored(self, records: Iterable[Record]) -> frozenset[int]:
+    def _ended(self) -> frozenset[int]:
         """The partitions whose end is reached; with the last of them, labels are read from where any of them needs."""
-        for record in records:
+        for record in self._polled:
             number = record.partition.number
             if number in self._applied:
                 self._applied[number] = position_in(record) or self._applied[number]
         with self._connection.errors_of(f"cannot tell the position in topic {self._topic!r}"):
             places = {at.partition: self._position(at) for at in self._at(self._ends)}
         done = frozenset(number for number, end in self._ends.items() if places[number] >= end)
-        self._ends = {number: end for number, end in self._ends.items() if number not in done}
-        if not self._ends:
+        if done == self._ends.keys():
             positions = merged_positions([*self._applied.values(), *([] if self._read is None else [self._read])])
             if not self._labels.seek(positions):  # of labels that are gone since, none can be applied
                 self._labels.seek({})
-            self._read = positions
-            self._applied = {}
+            self._read, self._applied, self._unread = positions, {}, []
+        self._ends = {number: end for number, end in self._ends.items() if number not in done}
         return done
 
     def _at(self, numbers: Iterable[int]) -> list[TopicPartition]:

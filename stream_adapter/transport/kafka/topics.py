@@ -61,6 +61,8 @@ def topic_specs(topics: KafkaTopics, *, partitions: int = 4) -> tuple[TopicSpec,
             1,
             {"max.message.bytes": str(LARGEST_PICTURE + REASONS), "retention.ms": "-1"},
         ),
+        # A drift event has the time of the events behind it, which may be old: it is kept by when it was written.
+        TopicSpec(topics.drift, 1, {"retention.ms": str(30 * DAY_MS), "message.timestamp.type": "LogAppendTime"}),
         # Read by every worker as a whole, in one order; where a label was applied, it is not needed any more.
         TopicSpec(topics.labels, 1, {"retention.ms": str(30 * DAY_MS)}),
         # Bounded by the deletions that its owners write: without compaction it would hold every event that ever was.
@@ -75,8 +77,6 @@ def topic_specs(topics: KafkaTopics, *, partitions: int = 4) -> tuple[TopicSpec,
                 "delete.retention.ms": str(DAY_MS),
             },
         ),
-        # A drift event has the time of the events behind it, which may be old: it is kept by when it was written.
-        TopicSpec(topics.drift, 1, {"retention.ms": str(30 * DAY_MS), "message.timestamp.type": "LogAppendTime"}),
     )
 
 

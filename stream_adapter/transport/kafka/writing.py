@@ -15,12 +15,14 @@ from kafka.errors import (
 )
 
 from stream_adapter.config import KafkaTopics
-from stream_adapter.transport.base import OutputsTooLarge, OutRecord
+from stream_adapter.transport.base import OutputTooLarge, OutRecord
 from stream_adapter.transport.dead_letters import size_of, without_value
 from stream_adapter.transport.kafka.connection import Connection
 
 # What a record batch adds to its only record, generously.
 _BATCH_OVERHEAD = 512
+ONE_BY_ONE = {"batch_num_messages": 1}
+"""Options of a producer of librdkafka whose record batches hold one record."""
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _LAST_WORD_S = 5.0  # the producer gives up by itself at the deadline, and says why
 
@@ -72,13 +74,14 @@ class Sending:
             raise self._connection.error_of(what, cause, "Write") from cause
 
     def _raise_if_too_large(self) -> None:
+        """The client gives its reason for one output to all others of the transaction: only the largest is sure."""
         large = [(output, topic, cause) for output, topic, cause in self.failures if isinstance(cause, _TOO_LARGE)]
         if large:
             largest, topic, cause = max(large, key=lambda one: size_of(one[0]))
-            raise OutputsTooLarge(
-                f"topic {topic!r} at {self._connection.servers} does not take {len(large)} outputs, the largest of "
-                f"which has {size_of(largest)} bytes; raise the topic's `max.message.bytes`",
-                [output for output, *_ in large],
+            raise OutputTooLarge(
+                f"topic {topic!r} at {self._connection.servers} does not take an output of {size_of(largest)} bytes; "
+                "raise the topic's `max.message.bytes`",
+                largest,
             ) from cause
 
 
@@ -108,7 +111,7 @@ class Writer:
 
         Raises:
             TransportError: some were not taken; the message names the first with its topic and cause.
-            OutputsTooLarge: some are larger than their topic takes.
+            OutputTooLarge: one is larger than its topic takes.
             Fenced: another producer has this one's identity.
         """
         self.start(producer, outputs).wait(self._connection.deadline_s + _LAST_WORD_S)

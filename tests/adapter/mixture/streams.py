@@ -50,7 +50,11 @@ def copies(of: np.ndarray, count: int, truth: int, seed: int) -> Stream:
 
 
 def adapter(surroundings: Surroundings | None = None, **settings: object) -> Adapter:
-    config = AdapterConfig(anchors=AnchorsConfig(index="exact", neighbours=4), mixture=MixtureConfig(**settings))  # type: ignore[arg-type]
+    config = AdapterConfig(
+        anchors=AnchorsConfig(index="exact", neighbours=4),
+        protection=0.0,
+        mixture=MixtureConfig(**settings),  # type: ignore[arg-type]
+    )
     return Adapter(TEXTS, NAMES, 20.0, config, surroundings=surroundings)
 
 

@@ -35,8 +35,8 @@ def test_the_answer_is_formulas_two_and_three():
     zero = np.zeros(C)
     evidence = Evidence(200, float(mass.sum()), 20.0, total, zero, zero, mass, explained, (0, 0), has, traffic)
     presence = np.where(count > 0, 1.0, random.uniform(0.1, 1, C)).astype(np.float32)
-    b, root = -0.7, np.asarray(np.eye(D) * 1.7, np.float32)
-    model = ClassMeans(Sums(count, sums), evidence, Prior(presence, count > 0, b), root, BACKEND)  # type: ignore[arg-type]
+    root = np.asarray(np.eye(D) * 1.7, np.float32)
+    model = ClassMeans(Sums(count, sums), evidence, Prior(presence, count > 0), root, BACKEND)  # type: ignore[arg-type]
     vectors = stream(30, 5, classes=C).vectors
     zero_shot = BACKEND.softmax(20.0 * vectors @ unit(CENTRES + 0.3).T)
     answer = model.answer(vectors, zero_shot)
@@ -74,7 +74,7 @@ def test_the_answer_is_formulas_two_and_three():
     for row, z in enumerate(vectors):
         q, plain = np.zeros(C), np.zeros(C)
         for c in range(C):
-            plain[c] = zero_shot[row, c] * presence[c] * (np.exp(b) if n[c] else 1.0)
+            plain[c] = zero_shot[row, c] * presence[c]
             q[c] = plain[c] * f[c]
             if c in part:
                 square = float(np.sum(((z - m[c]) @ root) ** 2))

@@ -67,6 +67,8 @@ def test_a_missing_topic_is_an_error_with_the_command_that_makes_it() -> None:
         ("anchors", "segment.bytes", "1073741824", "warning", "67108864"),
         ("anchors", "min.cleanable.dirty.ratio", "0.9", "warning", "0.2"),
         ("drift", "cleanup.policy", "compact", "warning", "delete"),
+        ("labels", "cleanup.policy", "compact", "error", "delete"),
+        ("waiting", "cleanup.policy", "delete", "error", "compact"),
         ("drift", "message.timestamp.type", "CreateTime", "warning", "LogAppendTime"),
         ("dead_letters", "cleanup.policy", "compact", "error", "delete"),
         ("dead_letters", "retention.ms", "604800000", "error", "-1"),

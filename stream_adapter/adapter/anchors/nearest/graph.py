@@ -1,6 +1,6 @@
 """An HNSW graph that only grows and forgets, and how a new one is built while the old one answers."""
 
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,7 @@ class GraphBuild:
         self._graph = Graph(store.vectors.shape[1], config, seed, capacity=int(1.25 * len(store)))
         self._late: list[int] = []
         self._gone: set[int] = set()
-        self._running = self._submit(executor, store.rows.copy())
+        self._running = executor.submit(self._graph.add, store.rows.copy(), store.vectors.copy())
 
     def add(self, rows: NDArray[np.int64]) -> None:
         """Anchors that entered the store since the build began."""
@@ -124,14 +124,11 @@ class GraphBuild:
         self._gone.difference_update(self._late)
         self._late = []
         if len(late) > _CATCH_UP_AT_ONCE:
-            self._running = self._submit(executor, late)
+            self._running = executor.submit(self._graph.add, late, self._vectors(late))
             return None
         self._graph.add(late, self._vectors(late))
         self._graph.remove(np.array(sorted(self._gone), np.int64))
         return self._graph
-
-    def _submit(self, executor: Executor, rows: NDArray[np.int64]) -> "Future[None]":
-        return executor.submit(self._graph.add, rows, self._vectors(rows))
 
     def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         taken: NDArray[np.float32] = self._store.vectors[self._store.slots_of(rows)]  # (n, d), a copy

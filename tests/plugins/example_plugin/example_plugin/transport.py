@@ -50,6 +50,9 @@ class SqliteTransport:
     def open_changelog(self, writer: str) -> "SqliteChangelog":
         return SqliteChangelog(Table(self._settings.file), writer)
 
+    def open_labels(self) -> None:
+        """Labels come with their events alone."""
+
     def open_log(self, role: Role, reader: str | None = None) -> SingleLog:
         def read() -> Iterator[Record]:
             with contextlib.closing(Table(self._settings.file)) as file:

@@ -1,0 +1,147 @@
+"""Any learner under the promise: what zero-shot is sure of, and nobody labels, stays what zero-shot says.
+
+A class c without labels can lose on events alone that zero-shot gives to c; elsewhere zero-shot is wrong already.
+Labels show how sure zero-shot is where it wrongly gives an event of theirs to a class with few labels or none. Of
+such events the least sure share e^−v is won, v being the protection; where zero-shot is surer than that, its answer
+stands. Labelled classes then keep on average at least e^−v − 1 / (n + 1) of what the learner wins for them there, n
+being the events seen, if their labels are a sample of them (split conformal prediction: Vovk, Gammerman, Shafer,
+*Algorithmic Learning in a Random World*, 2005). Before there is any such event all of zero-shot's answers about such
+classes stand.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.anchors.anchors import Anchors
+from stream_adapter.adapter.classes import Classes
+from stream_adapter.adapter.learner import Answer, Learner
+from stream_adapter.adapter.wrapped import Wrapped
+
+# Labels, copies counted once, from which on a class looks after itself.
+FEW = 5.0
+# Where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely.
+DOUBT = 0.2
+# Anchors that are asked, those whose ids hash lowest: the same on all workers.
+_MOST_ANCHORS = 2_048
+
+
+class Limits:
+    """How sure zero-shot must be for its answer to stand.
+
+    Args:
+        protection: float64 (C,), v ≥ 0.
+        counts: float64 (C,), labels of each class, copies counted once.
+        sure: float32 (n,), of labelled events zero-shot's top probability.
+        top: int64 (n,), its class.
+        classes: int64 (n,), the class that their label names.
+        weights: float64 (n,), by how much each counts.
+    """
+
+    def __init__(
+        self,
+        protection: NDArray[np.float64],
+        counts: NDArray[np.float64],
+        sure: NDArray[np.float32],
+        top: NDArray[np.int64],
+        classes: NDArray[np.int64],
+        weights: NDArray[np.float64],
+    ) -> None:
+        self._counts = counts
+        self._protected = (counts < FEW) & (protection > 0.0)
+        wrong = (counts[top] < FEW) & (top != classes)
+        order = np.argsort(sure[wrong], kind="stable")
+        levels = np.concatenate([[np.float32(0.0)], sure[wrong][order]])
+        reached = np.cumsum(weights[wrong][order])
+        total = float(weights[wrong].sum()) + 1.0
+        self.limits = levels[np.searchsorted(reached, np.exp(-protection) * total + 1e-9, side="right")]  # (C,)
+
+    def held(self, zero_shot: NDArray[np.float32], answer: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Bool (B,): the events that stay as they are, of probabilities (B, C) before and after."""
+        top, named = zero_shot.argmax(axis=1), answer.argmax(axis=1)
+        rows = np.arange(len(top))
+        by_labels = zero_shot[rows, top] > self.limits[top]
+        doubtful = np.where(self._counts[named] > 0.0, by_labels, answer[rows, top] > DOUBT)
+        return np.asarray((named != top) & self._protected[top] & doubtful)
+
+
+class Protected(Wrapped):
+    """A `Learner` that is another one, but where zero-shot's answer stands.
+
+    Args:
+        learner: the other one.
+        classes: the vocabulary.
+        anchors: the anchors.
+        protection: v of all classes.
+        protect: v of single ones by name; those that the vocabulary lacks are passed over.
+    """
+
+    def __init__(
+        self, learner: Learner, classes: Classes, anchors: Anchors, protection: float, protect: Mapping[str, float]
+    ) -> None:
+        super().__init__(learner)
+        self._anchors = anchors
+        self._protection, self._protect = protection, dict(protect)
+        settings = repr((protection, sorted(self._protect.items())))
+        self._limits: tuple[tuple[str, str], Limits] | None = None
+        self._settings = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()
+        self._use(classes)
+
+    @property
+    def limits(self) -> Limits:
+        """What holds now."""
+        of = self._anchors.digest, self._learner.version  # weights depend on the learner's directions
+        if self._limits is None or self._limits[0] != of:
+            anchors, keys = self._anchors, self._anchors.keys
+            weights, n_classes = anchors.weights, len(self._classes)
+            slots = np.arange(len(keys))
+            if len(keys) > _MOST_ANCHORS:
+                slots = np.argpartition(keys, _MOST_ANCHORS)[:_MOST_ANCHORS]
+            sure, top = self._asked(slots)
+            counts = np.bincount(anchors.classes, weights, minlength=n_classes).astype(np.float64)
+            limits = Limits(self._of_class, counts, sure, top, anchors.classes[slots], weights[slots])
+            self._limits = of, limits
+        return self._limits[1]
+
+    def predict(self, vectors: NDArray[np.float32]) -> Answer:
+        """The learner's answer, or zero-shot's."""
+        answer = self._learner.predict(vectors)
+        held = self.limits.held(answer.zero_shot, answer.adapted)[:, None]
+        return replace(
+            answer,
+            undamped=np.where(held, answer.zero_shot, answer.undamped),
+            adapted=np.where(held, answer.zero_shot, answer.adapted),
+        )
+
+    def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
+        """See `Learner`."""
+        super().set_classes(classes, former)
+        self._use(classes)
+
+    @property
+    def version(self) -> str:
+        """The learner's, and the protection."""
+        return f"{self._learner.version}-{self._settings}"
+
+    def _use(self, classes: Classes) -> None:
+        self._classes = classes
+        self._of_class = np.array([self._protect.get(name, self._protection) for name in classes.names])
+        self._known = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
+        self._limits = None
+
+    def _asked(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Of anchors in slots (m,) zero-shot's top probability and its class, remembered from one time to the next."""
+        rows = self._anchors.rows[slots]
+        sure, top = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int64)
+        _, here, there = np.intersect1d(rows, self._known[0], assume_unique=True, return_indices=True)
+        sure[here], top[here] = self._known[1][there], self._known[2][there]
+        new = np.setdiff1d(np.arange(len(rows)), here, assume_unique=True)
+        if new.size:
+            logits = self._classes.logit_scale * (self._anchors.vectors[slots[new]] @ self._classes.texts.T)
+            top[new], most = logits.argmax(axis=1), logits.max(axis=1, keepdims=True)
+            sure[new] = 1.0 / np.exp(logits - most).sum(axis=1)
+        self._known = rows, sure, top
+        return sure, top

@@ -1,0 +1,230 @@
+"""What labels win and what it costs classes that nobody labels: all cells, all methods, along their protection."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from html import escape
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from stream_adapter.evaluate.cells import settings_of
+from stream_adapter.evaluate.results import REFERENCE, Interval, Run
+from stream_adapter.evaluate.running import Evaluation, run_all
+from stream_adapter.evaluate.scores import Answers, calibration_error
+from stream_adapter.evaluate.svg import Axis, Plot, Series
+from stream_adapter.evaluate.tables import legend, style_of, table
+
+ENOUGH = 200
+"""Pooled events from which on a class can be the worst one; where no class has as many, the one with most of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One method in one cell with one protection. Changes are against zero-shot on the same events, as shares.
+
+    Attributes:
+        protection: v; None where the method runs as it was published.
+        gain: accuracy on classes that get labels, less zero-shot's: mean over draws and its 95 % interval.
+        change: the same on canaries.
+        worst: of the canary classes, over all draws, the one that lost most: its name, events, change, and the 95 %
+            interval of that by the normal approximation of its events' changes.
+        ece: calibration error of both groups, and zero-shot's; nan where answers are not kept.
+    """
+
+    cell: str
+    method: str
+    protection: float | None
+    gain: Interval
+    change: Interval
+    worst: "Worst"
+    ece: dict[str, float]
+
+
+class Worst(NamedTuple):
+    """The class that lost most."""
+
+    name: str
+    events: int
+    change: float
+    low: float
+    high: float
+
+
+class _Draw(NamedTuple):
+    """One draw: true classes (n,), who is a canary (n,), and right answers before and after (n,)."""
+
+    truth: NDArray[np.int64]
+    canary: NDArray[np.bool_]
+    before: NDArray[np.bool_]
+    after: NDArray[np.bool_]
+    answers: tuple[Answers, Answers] | None
+
+
+def no_harm(evaluation: Evaluation, cells: Sequence[str], protections: Sequence[float], jobs: int) -> Iterator[Line]:
+    """Run everything; a line as soon as it is there.
+
+    Raises:
+        EvaluationError: there is no such cell, or the data cannot give it.
+    """
+    for cell, settings in [(cell, settings_of(evaluation.features, cell)) for cell in cells]:
+        of_cell = replace(evaluation, settings=settings)
+        reference = run_all(replace(of_cell, methods=(REFERENCE,)), jobs, lambda events: None)
+        for method in evaluation.methods:
+            # Under 0 a method is what was published, but for the product's own.
+            for protection in (None,) if method in (REFERENCE, "last-label") else protections:
+                one = replace(of_cell, methods=(method,), protection=protection)
+                runs = reference if method == REFERENCE else run_all(one, jobs, lambda events: None)
+                yield _line(cell, method, protection, [*map(_draw, runs, reference)], evaluation)
+
+
+def document(lines: Sequence[Line], evaluation: Evaluation) -> dict[str, Any]:
+    """The lines as JSON values; not-a-number becomes null."""
+    found = [asdict(line) | {"worst": line.worst._asdict()} for line in lines]
+    return {
+        "protocol": "no-harm",
+        "data": evaluation.features.name,
+        "seeds": evaluation.seeds,
+        "lines": [_plain(line) for line in found],
+    }
+
+
+def show(lines: Sequence[Line], console: Console) -> None:
+    """One table: changes in points, calibration errors in %."""
+    shown = Table(title="Change from zero-shot in points with its 95 % interval, ECE in % (zero-shot's)")
+    for number, name in enumerate(_HEADER):
+        shown.add_column(name, justify="right" if number > 1 else "left", no_wrap=True)
+    for line in lines:
+        shown.add_row(*_cells(line))
+    console.print(shown)
+
+
+def render(lines: Sequence[Line], evaluation: Evaluation) -> str:
+    """The page: one picture, one table."""
+    methods = list(evaluation.methods)
+    points = {
+        method: [(_mean(of, "gain"), _mean(of, "change"), v) for v, of in _by_protection(lines, method)]
+        for method in methods
+    }
+    known = [point for of in points.values() for point in of]
+    across = _axis([gain for gain, _, _ in known], "labelled classes, mean gain in points")
+    up = _axis([change for _, change, _ in known], "canaries, mean change in points")
+    plot = Plot("Labelled gain against harm, mean over the cells", across, up, width=640, height=400)
+    for method, of in points.items():
+        style = style_of(method, methods)
+        plot.line(Series(method, style, [gain for gain, _, _ in of], [change for _, change, _ in of]))
+        for number, (gain, change, v) in enumerate(of):
+            tip = f"{method}, protection {v}: {100 * gain:+.1f}, {100 * change:+.1f}"
+            plot.point(tip, style, gain, change, None if number else method)
+    title = f"No harm on {evaluation.features.name}"
+    css = files("stream_adapter.evaluate").joinpath("page.css").read_text(encoding="utf-8")
+    rows = [[escape(cell) for cell in _cells(line)] for line in lines]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{css}</style></head><body><main>\n<h1>{escape(title)}</h1>"
+        "<p>Up and to the right is better. A line a method: what labels win, and what that costs classes that nobody "
+        f"labels, as protection moves.</p>{legend(methods)}<figure>{plot.render()}</figure>"
+        + table("Change from zero-shot in points, ECE in %", _HEADER, rows, text_columns=2)
+        + "</main></body></html>\n"
+    )
+
+
+_HEADER = ("cell", "method", "protection", "labelled", "canaries", "worst canary class", "ECE labelled", "ECE canaries")
+
+
+def _cells(line: Line) -> list[str]:
+    name, events, *changes = line.worst
+    change, low, high = (f"{100 * value:+.1f}" for value in changes)
+    return [
+        line.cell,
+        line.method,
+        "–" if line.protection is None else f"{line.protection:g}",
+        _points(line.gain),
+        _points(line.change),
+        f"{name} {change} ({low} to {high}) of {events}" if events else "–",
+        *(_share(line.ece[g], line.ece[f"{g}, {REFERENCE}"]) for g in ("labelled", "canary")),
+    ]
+
+
+def _points(interval: Interval) -> str:
+    if math.isnan(interval.mean):
+        return "–"
+    half = 100 * max(interval.high - interval.mean, interval.mean - interval.low)
+    return f"{100 * interval.mean:+.1f}" + (f" ±{half:.1f}" if half else "")
+
+
+def _share(value: float, before: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f} ({100 * before:.1f})"
+
+
+def _draw(run: Run, reference: Run) -> _Draw:
+    copies, trace, before = run.outcome.copies, run.outcome.trace, reference.outcome.trace
+    if copies is not None:
+        return _Draw(copies.truth, ~copies.seen, copies.zero_shot, copies.hits["after"], None)
+    assert trace is not None and before is not None
+    scored = trace.answers.truth >= 0
+    answers = trace.answers[scored], before.answers[scored]
+    return _Draw(answers[0].truth, trace.canary[scored], answers[1].hits, answers[0].hits, answers)
+
+
+def _line(cell: str, method: str, protection: float | None, draws: list[_Draw], evaluation: Evaluation) -> Line:
+    def change(of: _Draw, group: NDArray[np.bool_]) -> float:
+        return float(of.after[group].mean() - of.before[group].mean()) if group.any() else math.nan
+
+    ece = {}
+    for group in ("labelled", "canary"):
+        for number, suffix in enumerate(("", f", {REFERENCE}")):
+            errors = [
+                calibration_error(of.answers[number][of.canary == (group == "canary")]) for of in draws if of.answers
+            ]
+            known = [error for error in errors if not math.isnan(error)]
+            ece[group + suffix] = sum(known) / len(known) if known else math.nan
+    gains = [change(of, ~of.canary) for of in draws]
+    changes = [change(of, of.canary) for of in draws]
+    worst = _worst(draws, evaluation.features.vocabulary.class_names)
+    return Line(cell, method, protection, Interval.of(gains, -1.0), Interval.of(changes, -1.0), worst, ece)
+
+
+def _worst(draws: list[_Draw], names: Sequence[str]) -> Worst:
+    truth = np.concatenate([of.truth[of.canary] for of in draws])
+    changes = np.concatenate([of.after[of.canary].astype(float) - of.before[of.canary] for of in draws])
+    counts = {label: int((truth == label).sum()) for label in np.unique(truth).tolist()}
+    enough = min(ENOUGH, max(counts.values(), default=0))
+    found = []
+    for label in [label for label, count in counts.items() if count >= enough]:
+        of_class = changes[truth == label]
+        half = 1.96 * float(of_class.std()) / math.sqrt(len(of_class))
+        mean = float(of_class.mean())
+        found.append(Worst(names[label], len(of_class), mean, mean - half, mean + half))
+    return min(found, key=lambda worst: worst.change, default=Worst("", 0, math.nan, math.nan, math.nan))
+
+
+def _by_protection(lines: Sequence[Line], method: str) -> Iterator[tuple[float | None, list[Line]]]:
+    of_method = [line for line in lines if line.method == method]
+    for protection in dict.fromkeys(line.protection for line in of_method):
+        yield protection, [line for line in of_method if line.protection == protection]
+
+
+def _mean(lines: Sequence[Line], name: str) -> float:
+    values = [value for line in lines if not math.isnan(value := getattr(line, name).mean)]
+    return sum(values) / len(values) if values else math.nan
+
+
+def _axis(values: Sequence[float], label: str) -> Axis:
+    known = [value for value in values if not math.isnan(value)] or [0.0]
+    low, high = min([*known, 0.0]), max([*known, 0.0])
+    room = max(0.05 * (high - low), 0.01)
+    return Axis(label, low - room, high + room, percent=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    return value

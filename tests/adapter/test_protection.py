@@ -1,0 +1,149 @@
+"""What zero-shot is sure of stays what it says, as labels measure it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.protection import DOUBT, Limits
+from stream_adapter.config import AdapterConfig
+from stream_adapter.errors import VocabularyError
+from tests.fakes import unit
+
+NAMES = ["cat", "dog", "giraffe", "wall"]
+TEXTS = np.eye(4, 32, dtype=np.float32)
+CAT, DOG, GIRAFFE, WALL = range(4)
+
+
+def limits_of(protection: float, sure: list[float], counts: tuple[float, ...] = (10, 10, 0, 0)) -> Limits:
+    """Cats that zero-shot takes for walls, so surely."""
+    n = len(sure)
+    return Limits(
+        np.full(4, protection),
+        np.array(counts, np.float64),
+        np.array(sure, np.float32),
+        np.full(n, WALL),
+        np.full(n, CAT),
+        np.ones(n),
+    )
+
+
+def probabilities(top: int, p: float) -> NDArray[np.float32]:
+    row = np.full((1, 4), (1.0 - p) / 3.0, np.float32)
+    row[0, top] = p
+    return row
+
+
+@given(st.lists(st.floats(0.25, 0.96875, width=32), max_size=60), st.floats(0.01, 9.0))
+def test_of_what_labels_would_win_they_win_the_share_that_was_promised(sure: list[float], v: float) -> None:
+    limit = limits_of(v, sure).limits[WALL]
+    won = sum(value <= limit for value in sure)
+    assert won + 1.001 >= np.exp(-v) * (len(sure) + 1), "labelled classes keep what is theirs"
+    assert sum(value < limit for value in sure) <= np.exp(-v) * (len(sure) + 1) + 1e-6, "and not more"
+
+
+def test_the_surer_of_two_stays_and_the_other_is_won() -> None:
+    limits = limits_of(0.5, [0.3, 0.4, 0.5, 0.6, 0.7])
+    cat = probabilities(CAT, 0.9)
+    assert limits.held(probabilities(GIRAFFE, 0.9), cat).tolist() == [True]
+    assert limits.held(probabilities(GIRAFFE, 0.4), cat).tolist() == [False]
+    assert limits.held(probabilities(DOG, 0.9), cat).tolist() == [False], "a dog has labels of its own"
+    assert limits.held(probabilities(GIRAFFE, 0.9), probabilities(GIRAFFE, 0.5)).tolist() == [False]
+
+
+def test_before_any_label_was_given_away_every_answer_stands() -> None:
+    assert limits_of(0.5, []).held(probabilities(GIRAFFE, 0.3), probabilities(CAT, 0.9)).tolist() == [True]
+    assert limits_of(0.0, []).held(probabilities(GIRAFFE, 0.3), probabilities(CAT, 0.9)).tolist() == [False]
+
+
+def test_copies_count_once() -> None:
+    one, copies = limits_of(1.2, [0.3, 0.9]), [0.3, *[0.9] * 1_000]
+    many = limits_of(1.2, copies)
+    weighed = Limits(
+        np.full(4, 1.2),
+        np.array([10.0, 10, 0, 0]),
+        np.array(copies, np.float32),
+        np.full(1_001, WALL),
+        np.full(1_001, CAT),
+        np.array([1.0, *[1e-3] * 1_000]),
+    )
+    assert many.limits[WALL] > one.limits[WALL]
+    assert weighed.limits[WALL] == one.limits[WALL]
+
+
+def test_without_labels_an_event_leaves_only_what_it_hardly_is() -> None:
+    limits = limits_of(0.5, [0.5])
+    for left, held in ((DOUBT + 0.02, True), (DOUBT - 0.02, False)):
+        answer = np.array([[0.0, 0.0, 1.0 - left, left]], np.float32)
+        assert limits.held(probabilities(WALL, 0.3), answer).tolist() == [held]
+
+
+def test_a_class_with_few_labels_is_protected_and_says_itself_how_sure_it_must_be() -> None:
+    cat = probabilities(CAT, 0.9)
+    assert limits_of(0.5, [0.4], (10, 10, 2, 0)).held(probabilities(GIRAFFE, 0.9), cat).tolist() == [True]
+    assert limits_of(0.5, [0.4], (10, 10, 5, 0)).held(probabilities(GIRAFFE, 0.9), cat).tolist() == [False]
+
+
+def around(place: NDArray[np.float32], count: int, seed: int) -> NDArray[np.float32]:
+    noise = np.random.default_rng(seed).normal(size=(count, 32)).astype(np.float32)
+    return unit(place + 0.05 * noise)
+
+
+def adapter(**more: float | str | dict[str, float]) -> Adapter:
+    """A method that knows nothing but cats, which zero-shot takes for walls."""
+    made = Adapter(TEXTS, NAMES, 8.0, AdapterConfig(**{"method": "knn", **more}))  # type: ignore[arg-type]
+    for start in range(0, 60, 10):
+        cats = around(0.8 * TEXTS[WALL] + 0.6 * TEXTS[CAT], 10, start)
+        ids = [f"{start + row}" for row in range(10)]
+        made.update(ids, cats, [Anchor(id, cat, "cat", 0) for id, cat in zip(ids, cats, strict=True)])
+    return made
+
+
+SURE = around(TEXTS[GIRAFFE] + 0.3 * TEXTS[CAT], 20, 9)
+UNSURE = around(0.8 * TEXTS[WALL] + 0.6 * TEXTS[CAT], 20, 8)
+
+
+def test_labels_win_what_zero_shot_is_unsure_of_and_leave_it_the_rest() -> None:
+    free, bound, kept = adapter(protection=0.0), adapter(protection=0.2), adapter(protection=10.0)
+    won = [(one.predict(UNSURE).adapted.argmax(axis=1) == CAT).mean() for one in (free, bound, kept)]
+    assert won[0] == 1.0 and 0.5 < won[1] < 1.0 and won[2] == 0.0
+    held = kept.predict(UNSURE)
+    np.testing.assert_array_equal(held.adapted, held.zero_shot)
+    assert len({one.version for one in (free, bound, kept)}) == 3
+
+
+def test_a_class_can_have_a_protection_of_its_own() -> None:
+    own = adapter(protection=0.0, protect={"wall": 10.0})
+    assert (own.predict(UNSURE).adapted.argmax(axis=1) == WALL).all()
+    other = adapter(protection=0.0, protect={"giraffe": 10.0})
+    assert (other.predict(UNSURE).adapted.argmax(axis=1) == CAT).all()
+    with pytest.raises(VocabularyError, match="zebra"):
+        adapter(protect={"zebra": 1.0})
+
+
+def test_forgotten_labels_leave_no_limit_behind() -> None:
+    taught, never = adapter(protection=0.2), Adapter(TEXTS, NAMES, 8.0, AdapterConfig(method="knn", protection=0.2))
+    for start in range(0, 60, 10):
+        never.update([f"{start + row}" for row in range(10)], around(0.8 * TEXTS[WALL] + 0.6 * TEXTS[CAT], 10, start))
+    taught.forget([anchor.anchor_id for anchor in list(taught.anchors())])
+    taught.learn(())
+    np.testing.assert_allclose(taught.predict(SURE).adapted, never.predict(SURE).adapted, atol=1e-5)
+
+
+def test_the_protection_moves_over_to_other_classes_by_name() -> None:
+    own = adapter(protection=0.0, protect={"wall": 10.0})
+    order = [WALL, CAT, DOG, GIRAFFE]
+    own.set_classes(TEXTS[order], [NAMES[index] for index in order])
+    assert (own.predict(UNSURE).adapted.argmax(axis=1) == 0).all()
+
+
+def test_limits_are_the_same_however_the_anchors_came() -> None:
+    one = adapter(protection=0.2)
+    other = Adapter(TEXTS, NAMES, 8.0, AdapterConfig(method="knn", protection=0.2))
+    other.learn([replace(anchor) for anchor in reversed(list(one.anchors()))])
+    np.testing.assert_allclose(one._learner.limits.limits, other._learner.limits.limits, atol=0.02)  # type: ignore[attr-defined]

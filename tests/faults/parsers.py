@@ -1,0 +1,268 @@
+"""What is parsed, each from bytes, with sound inputs to begin with and the errors that it may end in."""
+
+import io
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from open_clip.transform import PreprocessCfg
+
+from stream_adapter import config
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.inline_executor import InlineExecutor
+from stream_adapter.config import EventsConfig, FieldsConfig
+from stream_adapter.encode.class_list import read_class_list
+from stream_adapter.encode.images import ImageDecoder
+from stream_adapter.errors import EventError, StreamAdapterError, UnexpectedFailure
+from stream_adapter.evaluate.features import Features, read_features, save_features
+from stream_adapter.events import EMBEDDING, AnchorRecord, DriftEvent, PresenceRecord, image_event_headers
+from stream_adapter.events.headers import parse_time
+from stream_adapter.journey.reading import Reader
+from stream_adapter.journey.sharing import Sharing
+from stream_adapter.journey.state import JourneyState
+from stream_adapter.metrics import Metrics
+from stream_adapter.snapshots import Snapshot
+from stream_adapter.transport.base import Headers, Partition, Record
+from stream_adapter.transport.changelog import change_of
+from stream_adapter.transport.dead_letters import dead_letter, reason, undo
+from stream_adapter.transport.files.manifest import ManifestInput
+from stream_adapter.transport.files.recording import RecordedInput
+from tests.fakes import CLASSES, TEXT_VECTORS, D, FakeEncoder, unit
+from tests.odd_pictures import odd_picture
+
+_FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+_METRICS = Metrics()
+_DECODE = ImageDecoder(PreprocessCfg(size=64), max_pixels=1_000_000, max_bytes=1_000_000)
+
+
+@dataclass(frozen=True)
+class Parser:
+    """Something that reads bytes.
+
+    Attributes:
+        parse: to be fed; whatever it raises beyond `promised` is a fault.
+        seeds: sound inputs.
+    """
+
+    name: str
+    parse: Callable[[bytes], object]
+    seeds: list[bytes]
+    promised: tuple[type[Exception], ...] = (StreamAdapterError,)
+
+
+# Records: a length and the bytes for the key, the value, and every header's name and value.
+
+
+def packed(key: bytes | None, value: bytes | None, headers: Headers) -> bytes:
+    """A record as bytes that can be mutated."""
+    fields = [key, value, *(field for name, text in headers for field in (name.encode(), text))]
+    return b"".join(
+        b"\xff\xff" if field is None else len(field).to_bytes(2, "big") + field[:65_000] for field in fields
+    )
+
+
+def unpacked(data: bytes) -> Record:
+    """The record in any bytes."""
+    fields: list[bytes | None] = []
+    at = 0
+    while at < len(data) and len(fields) < 60:
+        length = int.from_bytes(data[at : at + 2], "big")
+        at += 2
+        fields.append(None if length == 0xFFFF else data[at : at + length])
+        at += 0 if length == 0xFFFF else length
+    fields += [None] * (2 - len(fields))
+    names = fields[2::2]
+    headers = tuple(
+        ((name or b"").decode(errors="replace"), value or b"") for name, value in zip(names, fields[3::2], strict=False)
+    )
+    return Record(Partition("images", 0), 7, 1_700_000_000_000, fields[0], fields[1], headers)
+
+
+_VECTOR = np.full(D, D**-0.5, np.float32)
+_EVENT = image_event_headers(source="/s", id="1", content_type="image/jpeg", label="cat", time_ms=1_700_000_000_000)
+_EMBEDDED = (*image_event_headers(source="/s", id="2", content_type=EMBEDDING), ("ce_fingerprint", b"fake-encoder"))
+_STRUCTURED = {
+    "specversion": "1.0", "id": "3", "source": "/s", "type": "stream_adapter.image", "datacontenttype": "image/png",
+    "data_base64": "Y2F0IDE=", "time": "2026-01-02T03:04:05Z", "label": "dog",
+}  # fmt: skip
+_BATCH = (("content-type", b"application/cloudevents-batch+json"),)
+_PLAIN = json.dumps({"id": 7, "image": {"data": "Y2F0IDE="}, "label": "cat", "time": 1_700_000_000.5}).encode()
+_RECORDS = [
+    packed(b"k", b"cat 1", _EVENT),
+    packed(None, _VECTOR.astype("<f4").tobytes(), _EMBEDDED),
+    packed(b"k", json.dumps(_STRUCTURED).encode(), (("content-type", b"application/cloudevents+json"),)),
+    packed(b"k", json.dumps([_STRUCTURED]).encode(), _BATCH),
+    packed(b"k", None, ()),
+    packed(b"k", _PLAIN, ()),
+    packed(None, b"\xff\xd8\xff", ()),
+]
+
+
+def _reads(events: EventsConfig) -> Callable[[bytes], object]:
+    reader = Reader(
+        FakeEncoder(), CLASSES, reject_unknown_labels=True, decoders=InlineExecutor(), metrics=_METRICS, events=events
+    )
+
+    def parse(data: bytes) -> None:
+        record = unpacked(data)
+        _, _, refused = reader.decoded(reader.read([record]))
+        for letter, error in refused:
+            if isinstance(error, UnexpectedFailure) and (error.stage, type(error.error)) != ("decode", ValueError):
+                raise error.error  # but for the fake encoder's, which reads numbers as `int` does
+            undo(_again(dead_letter(letter, error)))
+
+    return parse
+
+
+def _again(output: object) -> Record:
+    record = output
+    return Record(Partition("letters", 0), 0, 0, record.key, record.value, record.headers)  # type: ignore[attr-defined]
+
+
+def _reads_letters(data: bytes) -> None:
+    record = unpacked(data)
+    reason(record)
+    undo(record)
+
+
+_ANCHOR = AnchorRecord("a" * 32, _VECTOR, "cat", 1_700_000_000_000, "/s", "1", "images", 0, 5, "fake-encoder")
+_PRESENCE = PresenceRecord("evidence/other", b'{"events": 20}', "fake-encoder", "v").to_record("w")
+
+
+def _presence_values() -> Callable[[bytes], object]:
+    adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, config.AdapterConfig())
+    sharing = Sharing(adapter, slot="me", writer="me", fingerprint="fake-encoder", vocabulary="v")
+
+    def parse(data: bytes) -> None:
+        for key in ("evidence/other", "directions"):
+            record = PresenceRecord(key, data, "fake-encoder", "v").to_record("w")
+            change = change_of(Record(Partition("anchors", 0), 0, 0, record.key, record.value, record.headers))
+            sharing.follow([change])
+        adapter.predict(_VECTOR[None])
+
+    return parse
+
+
+def _presence_seeds() -> list[bytes]:
+    from stream_adapter.adapter.learner import Surroundings
+
+    surroundings = Surroundings(slot="other", publishes=True)
+    adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, config.AdapterConfig(), surroundings=surroundings)
+    rng = np.random.default_rng(0)
+    for batch in range(30):
+        vectors = unit(TEXT_VECTORS[rng.integers(len(CLASSES), size=16)] + 0.2 * rng.normal(size=(16, D)))
+        adapter.predict(vectors)
+        adapter.update([f"{batch}-{n}" for n in range(16)], vectors)
+    return [value for _ in range(3) for value in dict(adapter.records()).values()] or [b"{}"]
+
+
+def _in_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
+    path = _FOLDER / name
+
+    def parse(data: bytes) -> object:
+        path.write_bytes(data)
+        return read(path)
+
+    return parse
+
+
+def _snapshot_seed() -> bytes:
+    learner = {"learner.x": np.arange(6.0)}
+    state = JourneyState([("a" * 32, "cat")], learner, {"directions": b"d"}, {"window": 9}, {"observed": 2})
+    Snapshot("f", "v", 0, "topic", {0: 3}, state.facts(), state.arrays()).write(_FOLDER / "seed.bin")
+    return (_FOLDER / "seed.bin").read_bytes()
+
+
+def _restores(path: Path) -> object:
+    snapshot = Snapshot.read(path)
+    return JourneyState.of(snapshot.arrays, snapshot.facts)
+
+
+def _features_seed() -> bytes:
+    from stream_adapter.encode.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary(CLASSES, TEXT_VECTORS, 10.0)
+    features = Features(TEXT_VECTORS, np.arange(len(CLASSES)), np.full(len(CLASSES), "all"), vocabulary, "seed")
+    save_features(_FOLDER / "seed.npz", features)
+    plain = io.BytesIO()
+    np.savez(plain, vectors=TEXT_VECTORS, labels=np.arange(4), class_names=np.array(CLASSES), text_vectors=TEXT_VECTORS)
+    return plain.getvalue()
+
+
+def _drift(data: bytes) -> object:
+    record = unpacked(data)
+    return DriftEvent.from_record(record.value, record.headers)
+
+
+_DRIFT = json.dumps(
+    {
+        "kind": "harm", "group": "unseen", "action": "none", "detector": "d", "observed": 9, "labels": 3,
+        "enough": True, "since": 2, "e_value": 3.5, "interval": {"low": 0.1, "high": 0.2, "confidence": 0.95},
+        "evidence": {"x": 1.0}, "event_ids": ["1"], "time": "2026-01-02T03:04:05Z",
+    }
+).encode()  # fmt: skip
+_DRIFT_HEADERS: Headers = (("ce_type", b"stream_adapter.drift"), ("ce_source", b"/w"), ("format", b"1"))
+_LETTER = dead_letter(unpacked(_RECORDS[0]), EventError("bad"))
+_FIELDS = FieldsConfig(id="id", picture="image.data", label="label", time="time")
+_CONFIG = b"""
+encoder: {pretrained: openai, max_bytes: 1000}
+vocabulary: {classes: [cat, "dog, big", "1"], templates: simple}
+adapter: {canaries: [cat], anchors: {budget: 10}}
+kafka: {bootstrap_servers: [a:1, b], topics: {images: a}, security: {sasl_plain_password: "${HOME}"}}
+batch: {max_wait_ms: 1e1}
+"""
+_MANIFESTS = [
+    b"path,label,id\na.jpg,cat,1\nb.jpg,,2\n",
+    b'{"path": "a.jpg", "label": "cat"}\n',
+    b"Path;Label\nx.png;dog\n",
+]
+_CLASS_LISTS = [
+    b"cat\ndog\n",
+    b'["cat", "dog"]',
+    b'{"id2label": {"0": "cat"}}',
+    b"0, tench\n1, shark\n",
+    b"names:\n  0: a\n",
+]
+
+
+_RECORDING = {"topic": "t", "partition": 0, "offset": 1, "timestamp_ms": 5, "key": "aw==", "value": "dg=="}
+
+
+def _manifest(path: Path) -> object:
+    return list(ManifestInput(path, labels=True).records(0))
+
+
+def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:
+    return lambda data: read(data.decode(errors="replace"))
+
+
+PARSERS = [
+    Parser("image events", _reads(EventsConfig()), _RECORDS),
+    Parser("plain JSON events", _reads(EventsConfig(format="json", fields=_FIELDS)), _RECORDS),
+    Parser("raw pictures", _reads(EventsConfig(format="raw")), _RECORDS),
+    Parser("times", _text(lambda text: parse_time(text, 0)), [b"2026-01-02T03:04:05.678Z", b"9999-12-31t23:59:60z"]),
+    Parser(
+        "changelog",
+        lambda data: change_of(unpacked(data)),
+        [packed(one.key, one.value, one.headers) for one in (_ANCHOR.to_record("w"), _PRESENCE)],
+        promised=(),
+    ),
+    Parser("presence records", _presence_values(), _presence_seeds(), promised=()),
+    Parser("drift events", _drift, [packed(b"unseen", _DRIFT, _DRIFT_HEADERS)]),
+    Parser("dead letters", _reads_letters, [packed(_LETTER.key, _LETTER.value, _LETTER.headers)]),
+    Parser("snapshots", _in_file("snapshot.bin", _restores), [_snapshot_seed()]),
+    Parser("configuration", _text(config.parse), [_CONFIG, b"a: [1]"]),
+    Parser("manifests", _in_file("manifest.csv", _manifest), _MANIFESTS),
+    Parser(
+        "recordings",
+        _in_file("recording.jsonl", lambda path: list(RecordedInput(path).records(0))),
+        [json.dumps({**_RECORDING, "headers": [["a", "Yg=="]]}).encode() + b"\n"],
+    ),
+    Parser("class lists", _in_file("classes.txt", read_class_list), _CLASS_LISTS),
+    Parser("class lists in YAML", _in_file("classes.yaml", read_class_list), _CLASS_LISTS[::-1]),
+    Parser("pictures", lambda data: _DECODE(data, "image/jpeg"), [odd_picture(number).data for number in range(60)]),
+    Parser("feature files", _in_file("features.npz", read_features), [_features_seed()]),
+]
