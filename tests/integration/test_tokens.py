@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream_adapter.config import KafkaConfig, KafkaTopics
+from stream_adapter.config import KafkaConfig
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import OutRecord
@@ -49,21 +49,21 @@ def servers() -> Iterator[str]:
         yield address
 
 
-def config(servers: str, provider: str) -> KafkaConfig:
+def config(servers: str, provider: str, client: str = "confluent") -> KafkaConfig:
     roles = ("images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting")
-    return KafkaConfig(
-        bootstrap_servers=servers,
-        topics=KafkaTopics(**{role: f"tokens-{role}" for role in roles}),
-        security={
-            "security_protocol": "SASL_PLAINTEXT",
-            "sasl_mechanism": "OAUTHBEARER",
-            "sasl_oauth_token_provider": f"{__name__}:{provider}",
-        },
-    )
+    security = {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "OAUTHBEARER",
+        "sasl_oauth_token_provider": f"{__name__}:{provider}",
+    }
+    topics = {role: f"tokens-{client}-{role}" for role in roles}
+    document = {"bootstrap_servers": servers, "client": client, "topics": topics, "security": security}
+    return KafkaConfig.model_validate(document | {"group_id": client})
 
 
-def test_every_client_gets_in_with_a_token(servers: str) -> None:
-    known = config(servers, "unsecured_token")
+@pytest.mark.parametrize("client", ["confluent", "kafka-python"])
+def test_every_client_gets_in_with_a_token(servers: str, client: str) -> None:
+    known = config(servers, "unsecured_token", client)
     ensure_topics(known, partitions=2, replication_factor=1)
     transport = KafkaTransport(known)
     transport.write([OutRecord("drift", b"key", b"value", ())])
