@@ -22,6 +22,7 @@ from stream_adapter.errors import ConfigError, StreamAdapterError, Unreachable
 from stream_adapter.journey.processor import Processor
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.service.build import device_of, open_classes, open_predictions
 from stream_adapter.service.health import Health
 from stream_adapter.service.logs import configure_logs
@@ -46,6 +47,7 @@ class Follower:
     vocabulary: Vocabulary
     processor: Processor
     decoders: ThreadPoolExecutor
+    references: References
     changelog: Changelog
     classes: Log
     health: Health
@@ -99,6 +101,8 @@ def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[
         background = ThreadPoolExecutor(1, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+        references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
+        stack.callback(references.close)
         processor = make_processor(
             encoder,
             vocabulary,
@@ -129,7 +133,7 @@ def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
         classes = open_classes(transport, outage, stack)
-        yield Follower(encoder, vocabulary, processor, decoders, changelog, classes, health, outage)
+        yield Follower(encoder, vocabulary, processor, decoders, references, changelog, classes, health, outage)
 
 
 def serve(config: Config) -> None:
@@ -157,7 +161,7 @@ def serve(config: Config) -> None:
         log.info("http", host=config.service.host, port=http.port)
         follower = stack.enter_context(open_follower(config, metrics, health))
         follower.restore()
-        answering.open(follower.encoder, follower.processor, follower.decoders)
+        answering.open(follower.encoder, follower.processor, follower.decoders, follower.references)
         for condition in ("restored", "model_warm", "partitions_assigned"):  # it needs none
             health.set(condition, True)
         log.info("serving", anchors=follower.processor.adapter.n_anchors)

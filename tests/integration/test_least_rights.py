@@ -204,6 +204,7 @@ COMMANDS = {
         ["classes", "remove", "green triangle", "--yes"],
     ],
     "labels-send": [["labels", "send", "/test", "one", "red circle"]],
+    "labels-next": [["labels", "next"]],
     "labels-show": [["labels", "show", "/test", "one"]],
     "forget": [["forget", "--label", "red circle", "--yes"]],
     "letters-list": [["dead-letters", "list"]],
