@@ -135,6 +135,11 @@ class Answering:
         """Fingerprint of the encoder; empty while it starts."""
         return "" if self._parts is None else self._parts[0].fingerprint
 
+    @property
+    def vocabulary(self) -> str:
+        """Hash of the classes; empty while it starts."""
+        return "" if self._parts is None else self._parts[1].parts.classes.now.hash
+
     def view(self) -> View:
         """The adapter as it is, or was a second ago; waits while a batch is learned.
 

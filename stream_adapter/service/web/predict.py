@@ -55,7 +55,7 @@ class PredictApi:
     @property
     def version(self) -> str:
         """What answers, as far as its encoder and its classes go."""
-        return f"{self._answering.facts.encoder}-{self._answering.facts.vocabulary}"
+        return f"{self._answering.encoder}-{self._answering.vocabulary}"
 
     @property
     def max_batch(self) -> int:
