@@ -1,6 +1,6 @@
 """What it costs to add classes while a stream runs, and how soon two workers predict one more.
 
-    python benchmarks/class_changes.py [--classes 1000] [--events 60] [--anchors 2000]
+    python benchmarks/class_changes.py [--base 20] [--classes 1000] [--events 60] [--anchors 2000]
 
 First in this process, without a broker: classes are added one by one, a batch of 64 events between them; how long each
 holds the next batch up. Then two workers in processes of their own on a real Kafka, with the bundled small CLIP and a
@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+import structlog
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console
 from rich.table import Table
@@ -37,7 +38,6 @@ from tests.integration.cluster import Cluster
 from tests.integration.running import drawn, event, metric, running, write_config
 
 D = 512
-BASE = 20
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -45,14 +45,14 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def held_up_s(n_classes: int, anchors: int) -> np.ndarray:
+def held_up_s(n_classes: int, anchors: int, base: int) -> np.ndarray:
     """Seconds of the thread that owns the adapter, of its own, for each of so many classes added one by one."""
     rng = np.random.default_rng(0)
-    texts = unit(rng.standard_normal((BASE + n_classes, D)))
-    names = tuple(f"class {number}" for number in range(BASE))
+    texts = unit(rng.standard_normal((base + n_classes, D)))
+    names = tuple(f"class {number}" for number in range(base))
     processor = make_processor(
         VectorsOnly(D),
-        Vocabulary(names, texts[:BASE]),
+        Vocabulary(names, texts[:base]),
         JourneyConfig(),
         surroundings=Surroundings(clock=time.monotonic, publishes=True),
         writer="w",
@@ -61,8 +61,8 @@ def held_up_s(n_classes: int, anchors: int) -> np.ndarray:
         metrics=Metrics(),
         clock=time.monotonic,
     )
-    pictures = lambda number: unit(texts[rng.integers(0, BASE, number)] + 0.04 * rng.standard_normal((number, D)))  # noqa: E731
-    labels = rng.integers(0, BASE, anchors)
+    pictures = lambda number: unit(texts[rng.integers(0, base, number)] + 0.04 * rng.standard_normal((number, D)))  # noqa: E731
+    labels = rng.integers(0, base, anchors)
     taught = unit(texts[labels] + 0.04 * rng.standard_normal((anchors, D)))
     processor.adapter.follow([Anchor(f"{n}", taught[n], names[labels[n]], n) for n in range(anchors)])
     sent, seconds = 0, []
@@ -80,7 +80,7 @@ def held_up_s(n_classes: int, anchors: int) -> np.ndarray:
     for _ in range(40):
         batch()
     for number in range(n_classes):
-        out = ClassRecord(f"new {number}", vector=texts[BASE + number]).to_record()
+        out = ClassRecord(f"new {number}", vector=texts[base + number]).to_record()
         record = Record(Partition("classes", 0), number, 0, out.key, out.value, out.headers)
         started = time.thread_time()
         processor.apply_classes([record])
@@ -158,14 +158,18 @@ def until_both_predict_s(number: int, per_s: float) -> list[float]:
 
 
 def main() -> None:
-    """Measure, and print the tables."""
+    """Measure, and print the table."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--base", type=int, default=20, help="classes that are there before")
     parser.add_argument("--anchors", type=int, default=2000)
     parser.add_argument("--events", type=int, default=60, help="classes added through Kafka; 0: leave that out")
     parser.add_argument("--rate", type=float, default=40.0, help="pictures a second")
     given = parser.parse_args()
-    found = [(f"{given.classes} classes one by one hold a batch up", held_up_s(given.classes, given.anchors))]
+    found = [
+        (f"{given.classes} classes one by one hold a batch up", held_up_s(given.classes, given.anchors, given.base))
+    ]
     if given.events:
         found.append(
             (f"{given.events} classes until two workers predict them", until_both_predict_s(given.events, given.rate))

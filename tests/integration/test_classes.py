@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -42,9 +41,9 @@ def two_workers(
         )
         found.append((config, stack.enter_context(running(config))))
     for _, worker in found:
-        wait_for(lambda worker=worker: metric(worker, "stream_adapter_ready") == 1.0, timeout_s=60.0)  # type: ignore[misc]
+        wait_for(lambda worker=worker: metric(worker, "stream_adapter_ready") == 1.0, timeout_s=180.0)  # type: ignore[misc]
         wait_for(  # type: ignore[misc]
-            lambda worker=worker: metric(worker, "stream_adapter_assigned_partitions") == 1.0, timeout_s=60.0
+            lambda worker=worker: metric(worker, "stream_adapter_assigned_partitions") == 1.0, timeout_s=180.0
         )
     return found
 
@@ -68,7 +67,7 @@ class Stream:
             found = [one for one in predictions(self._cluster) if one["event"]["id"] in ids]
             return found if len(found) == number else None
 
-        return wait_for(said, timeout_s=60.0, what=f"{number} predictions")
+        return wait_for(said, timeout_s=180.0, what=f"{number} predictions")
 
 
 def test_classes_change_while_two_workers_run(cluster: Cluster, tmp_path: Path) -> None:
@@ -85,7 +84,7 @@ def test_classes_change_while_two_workers_run(cluster: Cluster, tmp_path: Path) 
             hashes = {one["versions"]["vocabulary"] for one in found}
             return len(hashes) == 1 and all(name in {top["label"] for top in one["top"]} for one in found)
 
-        wait_for(same, timeout_s=20.0, what=f"{name!r} on both workers")
+        wait_for(same, timeout_s=60.0, what=f"{name!r} on both workers")
 
     stream = Stream(cluster)
     with ExitStack() as stack:
@@ -107,10 +106,10 @@ def test_classes_change_while_two_workers_run(cluster: Cluster, tmp_path: Path) 
         do("add", "purple square", "--prompt", "a purple {}")
         do("merge", "blue star", "--into", "green triangle")
         other.start()
-        wait_for(lambda: metric(other, "stream_adapter_ready") == 1.0, timeout_s=60.0)
+        wait_for(lambda: metric(other, "stream_adapter_ready") == 1.0, timeout_s=180.0)
         agreed("purple square")
         digests = lambda: {metric(worker, "stream_adapter_anchors_digest") for worker in (one, other)}  # noqa: E731
-        wait_for(lambda: len(digests()) == 1, timeout_s=20.0, what="the same anchors")
+        wait_for(lambda: len(digests()) == 1, timeout_s=60.0, what="the same anchors")
         assert metric(one, "stream_adapter_anchors") == taught + 4, "no anchor is lost"
         newest = {record.key: dict(record.headers)["label"] for record in anchor_records(cluster)}
         wait_for(
@@ -124,7 +123,7 @@ def test_classes_change_while_two_workers_run(cluster: Cluster, tmp_path: Path) 
         # And taken out: what was learned of it goes everywhere.
         said = do("remove", "crimson circle", "--yes")
         assert f"crimson circle ({taught - 4 + 4} anchors)" in said
-        wait_for(lambda: digests() != set() and metric(one, "stream_adapter_anchors") == 4, timeout_s=20.0)
+        wait_for(lambda: digests() != set() and metric(one, "stream_adapter_anchors") == 4, timeout_s=60.0)
         wait_for(
             lambda: (
                 {r.key for r in cluster.read(cluster.config.topics.anchors) if r.value is None}
@@ -136,4 +135,3 @@ def test_classes_change_while_two_workers_run(cluster: Cluster, tmp_path: Path) 
         assert one.ended() is None
     listed = do("list", "--json")
     assert '"name": "red circle", "state": "lost"' in listed and '"state": "removed"' in listed
-    time.sleep(0)
