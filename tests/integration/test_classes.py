@@ -6,6 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+from stream_adapter.cli import app
 from stream_adapter.demo.worker_process import WorkerProcess
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import (
@@ -16,7 +20,6 @@ from tests.integration.running import (
     predictions,
     running,
     send,
-    stream_adapter,
     write_config,
 )
 from tests.integration.test_worker import worker_pid
@@ -70,11 +73,12 @@ class Stream:
         return wait_for(said, timeout_s=180.0, what=f"{number} predictions")
 
 
+@pytest.mark.timeout(600)
 def test_classes_change_while_two_workers_run(cluster: Cluster, tmp_path: Path) -> None:
     def do(command: str, *arguments: str) -> str:
-        done = stream_adapter("classes", command, config, *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        done = CliRunner().invoke(app, ["classes", command, str(config), *arguments])
+        assert done.exit_code == 0, done.exception
+        return done.output
 
     def agreed(name: str) -> None:
         """Both workers say so of new events, and mean the same classes."""
