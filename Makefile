@@ -56,8 +56,8 @@ format: setup ## Let ruff format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmarks: setup ## Print what things cost, side by side
-	for file in benchmarks/encode.py benchmarks/adapter.py benchmarks/worker.py benchmarks/restore.py; do OMP_WAIT_POLICY=passive $(BIN)/python $$file || exit 1; done
+benchmarks: setup ## Print what the worker costs beside its floor and its peers (half an hour); $(OUTPUT)/benchmarks.json
+	mkdir -p $(OUTPUT) && OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/table.py --json $(OUTPUT)/benchmarks.json
 
 kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; ends with one line of JSON
 	@$(BIN)/python -m tests.campaigns --kills $(KILLS) --workers $(WORKERS) \

@@ -338,7 +338,8 @@ def worker(kind: str, servers: str, topics: str, meter: Meter) -> None:
     from stream_adapter.service.logs import configure_logs
 
     configure_logs("warning", "human")
-    roles = {"predictions": "predictions", "anchors": "anchors", "dead_letters": "dead-letters", "drift": "drift"}
+    roles = {role: role for role in ("predictions", "anchors", "drift", "labels", "waiting")}
+    roles["dead_letters"] = "dead-letters"
     document: dict[str, Any] = {
         "kafka": {
             "bootstrap_servers": servers,

@@ -105,9 +105,9 @@ def run(name: str, kind: str, servers: str, events: int, number: int, scratch: P
     """One peer over all events of a kind, in a process of its own, writing to topics of its own."""
     topics = f"{name}-{kind}-{number}"
     admin = KafkaAdminClient(bootstrap_servers=servers)
-    roles = ("predictions", "anchors", "dead-letters", "drift")
+    roles = ("predictions", "anchors", "dead-letters", "drift", "labels", "waiting")
     compacted = {"cleanup.policy": "compact"}
-    admin.create_topics([NewTopic(f"{topics}-{role}", 1, 1, topic_configs=compacted) for role in roles])
+    admin.create_topics([NewTopic(f"{topics}-{role}", PARTITIONS, 1, topic_configs=compacted) for role in roles])
     admin.close()
     here = name in ("stream-adapter", "bare-kafka-python")
     python = sys.executable if here else str(peers_python())

@@ -79,7 +79,8 @@ class ExactlyOnce:
             self._drop_producer()
             if isinstance(error, OutputTooLarge) and not (self._connection.splits_batches or self._one_by_one):
                 self._one_by_one = True
-                raise CommitAborted(f"sending outputs one by one, to find what is too large: {error}") from error
+                self.commit(commit)
+                return
             if isinstance(error, Fenced) or isinstance(error.__cause__, _PERMANENT):
                 raise
             self._in_doubt = dict(commit.positions)
@@ -96,6 +97,7 @@ class ExactlyOnce:
         give_up_at = time.monotonic() + self._connection.deadline_s
         producer.begin_transaction()
         sending = self._writer.start(producer, commit.outputs)
+        fenced = False
         try:
             with self._connection.errors_of("cannot commit a transaction"):
                 if commit.positions:  # while the outputs are on their way: that saves one of three waits
@@ -104,8 +106,12 @@ class ExactlyOnce:
                     }
                     metadata = self._source.group_metadata()
                     self._within_deadline(lambda: producer.send_offsets_to_transaction(offsets, metadata))
+        except Fenced:
+            fenced = True
+            raise
         finally:
-            sending.wait(max(1.0, give_up_at - time.monotonic()))
+            if not fenced:  # then nothing arrives any more, and that is the reason
+                sending.wait(max(1.0, give_up_at - time.monotonic()))
         with self._connection.errors_of("cannot commit a transaction"):
             self._within_deadline(producer.commit_transaction)
 

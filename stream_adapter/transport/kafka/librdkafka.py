@@ -28,6 +28,7 @@ from kafka.errors import (
 )
 
 from stream_adapter.transport.base import UNREADABLE, Partition, Record
+from stream_adapter.transport.kafka.tokens import KEY, for_librdkafka
 
 # Its names are kafka-python's with dots, but for these; None: there is no such thing, and no need.
 _RENAMED = {
@@ -97,6 +98,9 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
         if renamed is not None and value is not None:
             options[renamed] = value
     options["bootstrap.servers"] = ",".join(options["bootstrap.servers"])
+    if KEY in given:
+        del options[KEY.replace("_", ".")]
+        options["oauth_cb"] = for_librdkafka(given[KEY])
     hostname = "ssl.endpoint.identification.algorithm"
     if hostname in options:
         options[hostname] = "https" if options[hostname] else "none"
@@ -326,34 +330,37 @@ class Consumer:
 class Sent:
     """As the future of `kafka.KafkaProducer.send`."""
 
-    __slots__ = ("_native", "exception", "is_done")
+    __slots__ = ("_error", "_native", "is_done")
 
     def __init__(self, client: Any) -> None:
         self._native = client
         self.is_done = False
-        self.exception: KafkaError | None = None
+        self._error: confluent_kafka.KafkaError | None = None
 
     def __call__(self, error: confluent_kafka.KafkaError | None, _: Any) -> None:
-        """What the client calls."""
-        self.is_done = True
-        if error is not None:
-            self.exception = _translated(error)
+        """What the client calls; may be with an exception under way, in which nothing of it can be called."""
+        self.is_done, self._error = True, error
+
+    @property
+    def exception(self) -> KafkaError | None:
+        """What went wrong, if anything did."""
+        return None if self._error is None else _translated(self._error)
 
     def succeeded(self) -> bool:
         """Whether all replicas have it."""
-        return self.is_done and self.exception is None
+        return self.is_done and self._error is None
 
     def failed(self) -> bool:
         """Whether it will never be there."""
-        return self.exception is not None
+        return self._error is not None
 
     def get(self, timeout: float) -> None:
         """Wait for it; raises what went wrong."""
         give_up_at = time.monotonic() + timeout
         while not self.is_done and time.monotonic() < give_up_at:
             self._native.poll(_RETRY_S)
-        if self.exception is not None:
-            raise self.exception
+        if (exception := self.exception) is not None:
+            raise exception
         if not self.is_done:
             raise KafkaTimeoutError(f"no acknowledgement within {timeout:g} s")
 
@@ -376,13 +383,15 @@ class Producer:
         key: bytes | None = None,
         headers: list[tuple[str, bytes]] | None = None,
         timestamp_ms: int | None = None,
+        partition: int | None = None,
     ) -> Sent:
         """Hand a record over; waits where too much is on its way."""
         sent = Sent(self._native)
         give_up_at = time.monotonic() + self._deadline_s
+        place = {"timestamp": timestamp_ms or 0, "partition": -1 if partition is None else partition}
         while True:
             try:
-                self._native.produce(topic, value, key, on_delivery=sent, timestamp=timestamp_ms or 0, headers=headers)
+                self._native.produce(topic, value, key, on_delivery=sent, headers=headers, **place)
             except BufferError:
                 if time.monotonic() > give_up_at:
                     raise KafkaTimeoutError("too much is on its way, and nothing is acknowledged") from None
@@ -393,7 +402,11 @@ class Producer:
 
     def flush(self, timeout: float) -> None:
         """Wait until everything was acknowledged or given up."""
-        if self._native.flush(timeout):
+        try:
+            left = self._native.flush(timeout)
+        except (confluent_kafka.KafkaException, SystemError):  # a fatal error is raised out of whatever comes next
+            left = self._native.flush(timeout)
+        if left:
             raise KafkaTimeoutError(f"no acknowledgement within {timeout:g} s")
 
     def init_transactions(self) -> None:
@@ -416,10 +429,11 @@ class Producer:
 
     def close(self, timeout_s: float) -> None:
         """Give up what is not acknowledged within so many seconds."""
-        if timeout_s > 0.0:
-            self._native.flush(timeout_s)
-        self._native.purge()
-        self._native.flush(0)
+        with contextlib.suppress(confluent_kafka.KafkaException, SystemError):  # it may be fenced
+            if timeout_s > 0.0:
+                self._native.flush(timeout_s)
+            self._native.purge()
+            self._native.flush(0)
 
     @_as_kafka_python
     def _until_deadline(self, call: Callable[[float], Any]) -> None:
