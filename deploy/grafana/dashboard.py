@@ -149,6 +149,11 @@ ROWS: dict[str, list[Panel]] = {
         ("Accuracy on canaries", "Classes that are scored and never learned.", "percentunit", accuracy("canary")),
         ("Labels", "By what became of them, a second.", "reqps", [
             ("sum by (outcome) (rate(§labels_total[$__rate_interval]))", "{{outcome}}")]),
+        ("Label delay", "From an event to its first label, of labels that came alone.", "s", [
+            ("sum(rate(§label_delay_seconds_sum[$__rate_interval])) / "
+             "sum(rate(§label_delay_seconds_count[$__rate_interval]))", "mean")]),
+        ("Waiting for labels", "Events that are kept for labels, and labels whose event is not known.", "short", [
+            ("sum(§waiting_events)", "events"), ("sum(§waiting_labels)", "labels")]),
         ("Classes", "What they are taken for.", "short", [("max by (kind) (§classes)", "{{kind}}")]),
         ("Gate", "Nearness to the nearest anchor; 0 far from every one.", "percentunit", [
             ("sum(rate(§gate_sum[$__rate_interval])) / sum(rate(§gate_count[$__rate_interval]))", "mean")]),

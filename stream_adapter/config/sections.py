@@ -235,6 +235,18 @@ class PredictConfig(Section):
         return self
 
 
+class LabelStudioConfig(Section):
+    """Label Studio's backend and webhook below `/label-studio`; there with a token only."""
+
+    token: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _token_where_it_protects(self) -> "LabelStudioConfig":
+        if self.token is not None and 0 < len(self.token.get_secret_value()) < TOKEN_LENGTH:
+            raise ValueError(f"`token` is too short to be safe; take at least {TOKEN_LENGTH} random characters")
+        return self
+
+
 def _with_canaries(adapter: AdapterConfig) -> AdapterConfig:
     return adapter.model_copy(update={"canaries": tuple(map(canonical_name, adapter.canaries))})
 
@@ -265,6 +277,7 @@ class Config(Section):
     service: ServiceConfig = ServiceConfig()
     page: PageConfig = PageConfig()
     predict: PredictConfig = PredictConfig()
+    label_studio: LabelStudioConfig = LabelStudioConfig()
 
     @model_validator(mode="after")
     def _files_are_named(self) -> "Config":

@@ -68,8 +68,8 @@ def stream(
     delay: Annotated[int, typer.Option(min=0, help="Events that pass before a label is learned.")] = 0,
     label_noise: Annotated[float, typer.Option(min=0, max=1, help="Share of the labels that are wrong.")] = 0.0,
     select: Annotated[
-        Literal["random", "least-confident", "most-confident"],
-        typer.Option(help="Which events get labels, by zero-shot's confidence."),
+        Literal["random", "least-confident", "most-confident", "next"],
+        typer.Option(help="Which events get labels: by zero-shot's confidence, or what tells the method most."),
     ] = "random",
     order: Annotated[
         Literal["shuffled", "by-domain", "recorded", "cameras"],

@@ -19,8 +19,9 @@ from stream_adapter.evaluate.methods import Batch, Lessons, Method
 from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.results import Figures, Outcome, Sample, Trace, by_domain
 from stream_adapter.evaluate.scores import Answers, joined, judge
+from stream_adapter.evaluate.selecting import Asking
 
-Select = Literal["random", "least-confident", "most-confident"]
+Select = Literal["random", "least-confident", "most-confident", "next"]
 Order = Literal["shuffled", "by-domain", "recorded"]
 
 
@@ -38,7 +39,7 @@ class StreamSettings:
         events: length of the stream; all events where there are fewer. By domain: an equal part from each.
         delay: a label is learned so many events after its event.
         label_noise: share of the labels replaced by another taught class.
-        select: which events get labels.
+        select: which events get labels; "next" asks for those that tell the method most, see `selecting.py`.
         order: all shuffled; domain after domain, shuffled within; or as they are in the file.
         batch: events that are predicted together, before any of their labels is learned.
 
@@ -72,6 +73,10 @@ class StreamSettings:
                 raise EvaluationError(f"{name.replace('_', '-')} must be at least {least}, found {getattr(self, name)}")
         if self.canary_labels and not self.canaries:
             raise EvaluationError(f"canary-labels is {self.canary_labels}, but there are no canaries; set canaries")
+        if self.select == "next" and (self.delay or self.label_noise):
+            raise EvaluationError(
+                "labels that are asked for are right and come at once; leave out delay and label-noise"
+            )
         if self.order == "recorded" and self.canaries_after > 0.0:
             raise EvaluationError("canaries-after would take events out of the file's order; use another order")
 
@@ -142,8 +147,16 @@ def run_stream(
 ) -> Answers:
     """Run one method over a stream: each batch is predicted, then the labels that are due by then are learned."""
     answers = []
+    asking = Asking(settings.label_rate) if settings.select == "next" else None
     for batch, lessons, truth in batches(features, plan, settings):
-        answers.append(judge(method.predict(batch.vectors), truth))
+        probabilities = method.predict(batch.vectors)
+        answers.append(judge(probabilities, truth))
+        if asking is not None:
+            vectors, asked = asking.ask(batch, probabilities)
+            known = (truths := plan.truth[asked]) != UNKNOWN
+            known &= ~plan.canary[truths]
+            plan.taught[asked[known]] = truths[known]
+            lessons = Lessons(vectors[known], truths[known], asked[known])
         method.update(batch, lessons)
         advance(len(truth))
     return joined(answers)
@@ -221,6 +234,8 @@ def _held_back(is_canary: NDArray[np.bool_], share: float, seed: int) -> NDArray
 
 def _chosen(features: Features, rows: NDArray[np.int64], settings: StreamSettings, seed: int) -> NDArray[np.bool_]:
     """Bool (n,): the events that somebody looks at. Whoever looks does not know the class beforehand."""
+    if settings.select == "next":  # once it was predicted
+        return np.zeros(len(rows), np.bool_)
     if settings.select == "random":
         return generator(seed, "labels").random(len(rows)) < settings.label_rate
     texts = features.vocabulary.text_vectors

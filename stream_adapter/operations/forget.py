@@ -96,7 +96,7 @@ def plan_forgetting(config: Config, criteria: Criteria) -> Plan:
         if of and criteria.mean_label(label.label, label.annotator, label.time_ms):
             plan.labels += 1
             plan.events.add((label.event_source, label.event_id))
-    for event in _events(waiting):
+    for event in waiting_events(waiting):
         if criteria.mean(event.source, event.id) and not criteria.about_labels:
             plan.events.add((event.source, event.id))
         plan.waiting += (event.source, event.id) in plan.events
@@ -146,7 +146,8 @@ def _labels(transport: Transport, waiting: Mapping[str, bytes]) -> Iterator[Labe
                 yield LabelRecord.from_value(value).event
 
 
-def _events(waiting: Mapping[str, bytes]) -> Iterator[WaitingEvent]:
+def waiting_events(waiting: Mapping[str, bytes]) -> Iterator[WaitingEvent]:
+    """The events that `last_waiting` found, labelled since or not."""
     for key, value in waiting.items():
         if not key.startswith(LABEL_PREFIX) and key != POSITION_KEY:
             with contextlib.suppress(MalformedEvent):

@@ -124,8 +124,6 @@ class _Fold:
             self._records[number] += 1
             self._latest_ms[number] = record.timestamp_ms
             change = change_of(record)
-            if change is None:
-                continue
             known = self.anchors.get(change.key)
             if known and isinstance(change.content, AnchorRecord) and change.content.stamp < known.stamp:
                 continue  # an older label that was written later; whoever holds the newer one writes it again

@@ -71,3 +71,22 @@ def labels_show(
         typer.echo(f"the event is kept, from {event.topic}-{event.partition}@{event.offset}; predicted was {said}")
     rows = [[str(value or "") for value in document.values()] for document in documents]
     showing.print_table(("label", "annotator", "time", "state", "details"), rows, total=len(rows), noun="labels")
+
+
+@labels_app.command("next")
+def labels_next(
+    file: ConfigFile,
+    limit: Annotated[int, typer.Option(min=1, help="So many events.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show which of the events that wait for a label should get one next."""
+    from stream_adapter.operations import asking, showing
+
+    questions = [question.document() for question in asking.what_next(load_config(file), limit)]
+    if as_json:
+        for question in questions:
+            typer.echo(json.dumps(question, ensure_ascii=False))
+        return
+    columns = ("source", "id", "time", "predicted", "probability", "zero_shot", "at")
+    rows = [[str(question[name]) for name in columns] for question in questions]
+    showing.print_table(columns, rows, total=len(rows), noun="events to label")

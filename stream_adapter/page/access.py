@@ -1,12 +1,14 @@
 """Who may see the page, who sees pictures on it, who may delete anchors there, and who may ask for predictions."""
 
+import base64
+import binascii
 import hmac
 import ipaddress
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from stream_adapter.config import PageConfig, PredictConfig
+from stream_adapter.config import LabelStudioConfig, PageConfig, PredictConfig
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -48,10 +50,12 @@ class Access:
         )
 
     @classmethod
-    def of_predictions(cls, config: PredictConfig, page: PageConfig, host: str) -> "Access":
-        """Who may ask for predictions: on loopback whoever is there, elsewhere those who know the token."""
+    def of_predictions(cls, config: PredictConfig | LabelStudioConfig, page: PageConfig, host: str) -> "Access":
+        """Who may ask for predictions: those who know the token; without one, on loopback, whoever is there."""
         local, token = is_loopback(host), _secret(config.token)
-        enabled = config.mode == "on" or (config.mode == "auto" and (local or token is not None))
+        enabled = token is not None or local
+        if isinstance(config, PredictConfig):
+            enabled &= config.mode != "off"
         return cls(
             enabled, changes=False, pictures=False, private=token is not None, hosts=_hosts(page, local), token=token
         )
@@ -64,11 +68,20 @@ class Access:
         return name.lower() in self.hosts
 
     def is_token(self, authorization: str) -> bool:
-        """Whether an `Authorization` header carries the token; takes as long for a near miss as for a wild guess."""
+        """Whether an `Authorization` header carries the token, as bearer or as a password.
+
+        Takes as long for a near miss as for a wild guess.
+        """
         scheme, _, given = authorization.partition(" ")
-        if self.token is None or scheme.lower() != "bearer":
+        known = given.strip().encode()
+        if scheme.lower() == "basic":  # whose user is anybody
+            try:
+                known = base64.b64decode(known, validate=True).partition(b":")[2]
+            except binascii.Error:
+                return False
+        elif scheme.lower() != "bearer":
             return False
-        return hmac.compare_digest(given.strip().encode(), self.token.encode())
+        return self.token is not None and hmac.compare_digest(known, self.token.encode())
 
 
 def _secret(given: SecretStr | None) -> str | None:

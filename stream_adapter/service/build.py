@@ -33,6 +33,7 @@ from stream_adapter.service.health import Health
 from stream_adapter.service.outage import Outage
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.service.web.answering import Answering
+from stream_adapter.service.web.label_studio import LabelStudio
 from stream_adapter.service.web.predict import PredictApi
 from stream_adapter.service.web.server import HttpServer, build_app
 from stream_adapter.service.wiring import JourneyConfig, make_processor
@@ -136,7 +137,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
         if page is not None:
             page.open(facts, lambda: View.of(processor.adapter, processor.parts.watching.damping))
         if answering is not None:
-            answering.open(encoder, processor, decoders, facts)
+            answering.open(encoder, processor, decoders, facts, references)
         source, sink = outage.wait_out(lambda: _connect(transport, stack))
         yield Worker(
             source=source,
@@ -182,7 +183,13 @@ def open_predictions(
     settings = config.predict if share is None else config.predict.model_copy(update={"share": share})
     answering = Answering(settings, metrics)
     stack.callback(answering.stop)
-    return answering, PredictApi(answering, access, metrics, config.encoder.max_bytes).routes()
+    routes = PredictApi(answering, access, metrics, config.encoder.max_bytes).routes()
+    if config.label_studio.token is not None and config.label_studio.token.get_secret_value():
+        # Of its own, because it sends labels: who may ask need not be able to teach.
+        own = Access.of_predictions(config.label_studio, config.page, config.service.host)
+        api = PredictApi(answering, own, metrics, config.encoder.max_bytes)
+        routes += LabelStudio(api, lambda outputs: transport_of(config).write(outputs)).routes()
+    return answering, routes
 
 
 def facts_of(config: Config, encoder: Encoder, vocabulary: Vocabulary) -> Facts:

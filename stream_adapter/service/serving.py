@@ -21,6 +21,7 @@ from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import ConfigError, StreamAdapterError, Unreachable
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.service.build import device_of, facts_of, open_predictions
 from stream_adapter.service.health import Health
 from stream_adapter.service.logs import configure_logs
@@ -44,6 +45,7 @@ class Follower:
     vocabulary: Vocabulary
     processor: Processor
     decoders: ThreadPoolExecutor
+    references: References
     changelog: Changelog
     health: Health
     outage: Outage
@@ -93,6 +95,8 @@ def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[
         background = ThreadPoolExecutor(1, thread_name_prefix="background")
         stack.callback(background.shutdown, wait=False, cancel_futures=True)
         decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+        references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
+        stack.callback(references.close)
         processor = make_processor(
             encoder,
             vocabulary,
@@ -114,7 +118,7 @@ def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[
         )
         changelog = outage.wait_out(lambda: transport_of(config).open_changelog(writer))
         stack.callback(changelog.close)
-        yield Follower(encoder, vocabulary, processor, decoders, changelog, health, outage)
+        yield Follower(encoder, vocabulary, processor, decoders, references, changelog, health, outage)
 
 
 def serve(config: Config) -> None:
@@ -147,6 +151,7 @@ def serve(config: Config) -> None:
             follower.processor,
             follower.decoders,
             facts_of(config, follower.encoder, follower.vocabulary),
+            follower.references,
         )
         for condition in ("restored", "model_warm", "partitions_assigned"):  # it needs none
             health.set(condition, True)

@@ -27,6 +27,10 @@ _FACTS = "facts"
 _ARRAYS = "arrays/"
 
 
+class LaterVersion(SnapshotError):
+    """A newer version of this package wrote the file."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Content:
     """What is in a file: facts are whatever JSON can hold, arrays are of booleans and numbers."""
@@ -66,7 +70,8 @@ def read(path: Path, kind: str) -> Content:
         with safe_open(path, framework="np") as file:
             metadata = dict(file.metadata() or {})
             if metadata.get("version") != VERSION:
-                raise SnapshotError(
+                later = metadata.get("version", "").isdigit() and int(metadata["version"]) > int(VERSION)
+                raise (LaterVersion if later else SnapshotError)(
                     f"{path}: version: it is {metadata.get('version')!r}, this package reads {VERSION!r}; if a newer "
                     "package wrote the file, use that one"
                 )

@@ -10,6 +10,7 @@ from typing import IO, Self
 import structlog
 
 from stream_adapter.errors import SnapshotError
+from stream_adapter.snapshots.file import LaterVersion
 from stream_adapter.snapshots.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ class SnapshotFolder:
     def __init__(self, path: Path, keep: int = 2) -> None:
         self._path = path
         self._keep = keep
+        self._newest: int | None = None  # that was given; later ones are of a newer version
         try:
             self._lock = _open_lock(path)
         except OSError as error:
@@ -71,6 +73,7 @@ class SnapshotFolder:
         """
         numbers = self._numbers()
         number = 1 + max(numbers, default=0)
+        self._newest = None
         size = snapshot.write(self._path / _NAME.format(number))
         try:
             for superfluous in sorted([*numbers, number])[: -self._keep]:
@@ -97,21 +100,29 @@ class SnapshotFolder:
             try:
                 snapshot = Snapshot.read(self._path / _NAME.format(number))
                 reason = _misfit(snapshot, fingerprint, changelog, oldest_ms)
+            except LaterVersion as error:
+                log.warning("left a snapshot of a newer version alone", error=str(error))
+                continue
             except SnapshotError as error:
                 reason = str(error)
             else:
                 if reason is None:
+                    self._newest = number
                     return snapshot
-            self.discard_newest(reason)
+            self._discard(number, reason)
         return None
 
     def discard_newest(self, reason: str) -> None:
-        """Set the newest snapshot aside, so that `newest` gives the one before it.
+        """Set the newest snapshot aside, the one that `newest` gave, so that it gives the one before it.
 
         Raises:
             SnapshotError: the folder cannot be written.
         """
-        path = self._path / _NAME.format(max(self._numbers()))
+        self._discard(self._newest or max(self._numbers()), reason)
+
+    def _discard(self, number: int, reason: str) -> None:
+        self._newest = None
+        path = self._path / _NAME.format(number)
         log.warning("discarded a snapshot", file=str(path), reason=reason)
         try:
             path.replace(path.with_name(path.name + _SET_ASIDE))

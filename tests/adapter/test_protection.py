@@ -62,17 +62,17 @@ def test_before_any_label_was_given_away_every_answer_stands() -> None:
 
 
 def test_copies_count_once() -> None:
-    one, copies = limits_of(1.2, [0.3, 0.9]), [0.3, *[0.9] * 1_000]
-    many = limits_of(1.2, copies)
+    one, copies = limits_of(0.2, [0.3, 0.9]), [*[0.3] * 1_000, 0.9]
+    many = limits_of(0.2, copies)
     weighed = Limits(
-        np.full(4, 1.2),
+        np.full(4, 0.2),
         np.array([10.0, 10, 0, 0]),
         np.array(copies, np.float32),
         np.full(1_001, WALL),
         np.full(1_001, CAT),
-        np.array([1.0, *[1e-3] * 1_000]),
+        np.array([*[1e-3] * 1_000, 1.0]),
     )
-    assert many.limits[WALL] > one.limits[WALL]
+    assert many.limits[WALL] < one.limits[WALL]
     assert weighed.limits[WALL] == one.limits[WALL]
 
 

@@ -227,3 +227,30 @@ def test_groups_and_domains_of_an_outcome_add_up() -> None:
     assert outcome.trace is not None
     assert len(outcome.trace.answers) == 240
     assert len(outcome.held_out) == 2
+
+
+def test_what_tells_most_is_asked_once_it_was_predicted_and_learned_at_once() -> None:
+    chosen = StreamSettings(label_rate=0.1, canaries=0.3, events=240, select="next", batch=20)
+    plan = plan_stream(FEATURES, chosen, 0)
+    assert (plan.taught == UNKNOWN).all()
+    watcher = Watcher(len(FEATURES.vocabulary.class_names))
+    run_stream(watcher, FEATURES, plan, chosen, lambda _: None)
+    learned: list[int] = []
+    newest = -1
+    for what, ids in watcher.told:
+        if what == "traffic":
+            newest = max(ids)
+        elif what == "lessons":
+            assert all(id <= newest for id in ids)
+            learned += ids
+    taught = np.flatnonzero(plan.taught != UNKNOWN)
+    assert sorted(learned) == taught.tolist()
+    assert (plan.taught[taught] == plan.truth[taught]).all() and not plan.canary[plan.taught[taught]].any()
+    # As least-confident: a tenth, and about ln 240 more; those of canaries and of no class are asked about in vain.
+    assert 10 <= len(learned) <= 29
+
+
+@pytest.mark.parametrize("unfit", [{"delay": 5}, {"label_noise": 0.1}])
+def test_who_is_asked_answers_rightly_and_at_once(unfit: dict[str, float]) -> None:
+    with pytest.raises(EvaluationError, match="leave out delay and label-noise"):
+        StreamSettings(select="next", **unfit)  # type: ignore[arg-type]

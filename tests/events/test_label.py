@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,8 +97,6 @@ def test_what_became_of_it_is_read_back(event: LabelEvent, tested: bool) -> None
 
 
 def waiting_event(**changes: Any) -> WaitingEvent:
-    import numpy as np
-
     vector = unit(np.random.default_rng(3).normal(size=16)).astype(np.float16).astype(np.float32)
     given = {
         "source": "/camera",
@@ -122,6 +121,12 @@ def test_a_waiting_event_is_read_back() -> None:
     read = WaitingEvent.from_value(event.to_value())
     assert read.to_value() == event.to_value()
     assert (read.adapted, read.anchored, read.id, read.offset) == (("cat", 0.75), b"\n\x00\xff", "zwölf", 40)
+
+
+def test_it_is_as_large_as_the_documentation_says() -> None:
+    vector = unit(np.ones(512)).astype(np.float16).astype(np.float32)
+    event = waiting_event(vector=vector, source="/camera/" + "7" * 20, id="0" * 36, anchored=bytes(125))
+    assert len(event.to_value()) < 1_600, "at d = 512 and with 1,000 classes"
 
 
 @given(value=st.binary(max_size=80) | st.binary(max_size=40).map(lambda end: waiting_event().to_value()[:-5] + end))

@@ -15,7 +15,7 @@ from tests.shared_data import FOLDER
 Vectors = NDArray[np.float32]
 FILE = "pacs_clip_vitb16.npz"
 TAUGHT, TRAFFIC, HELD_OUT = 600, 1_200, 1_500
-_BATCH = 50
+_BATCH = 200
 
 
 @dataclass
@@ -139,7 +139,7 @@ def main() -> None:
         else:
             client.send(client.data.vectors[TRAFFIC + TAUGHT : -HELD_OUT], [None] * (len(client.data.vectors) - 3_300))
             how = f"{len(client.data.vectors) - 3_300:,} honest events later"
-        client.send(client.data.vectors[: _BATCH * 2], [None] * _BATCH * 2)
+        client.send(client.data.vectors[:_BATCH], [None] * _BATCH)
         undone = client.accuracy()
         cells = [f"{overall:.1f} ({worst:.1f})" for overall, worst in (before, after, undone)]
         print(f"| {name} | {' | '.join(cells)} | {how} |", flush=True)

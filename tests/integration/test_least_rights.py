@@ -197,6 +197,7 @@ COMMANDS = {
     "anchors-reembed": [["anchors", "reembed", "NEW"]],
     "anchors-write": [["anchors", "delete", "--label", "red circle", "--yes"], ["anchors", "import", "IN", "--yes"]],
     "labels-send": [["labels", "send", "/test", "one", "red circle"]],
+    "labels-next": [["labels", "next"]],
     "labels-show": [["labels", "show", "/test", "one"]],
     "forget": [["forget", "--label", "red circle", "--yes"]],
     "letters-list": [["dead-letters", "list"]],

@@ -95,6 +95,10 @@ def test_labels_in_a_file_are_learned_in_one_run_and_in_the_next(loaded: Config,
     assert [fate.state for fate in fates_of(loaded, "/test", "77")[1]] == ["waiting"]
     work(loaded.files)
     assert len(anchors(loaded.files)) == 3, "nothing happens twice"
+    work(loaded.files)
+    keys = [from_line(line).key for line in (loaded.files.output / "waiting.jsonl").read_bytes().splitlines()]
+    assert len(keys) == len(set(keys)), "of each key the newest record is left"
+    assert [fate.state for fate in fates_of(loaded, "/test", "1")[1]] == ["replaced", "learned"]
 
 
 def test_a_line_that_is_no_label_is_a_dead_letter(loaded: Config, tmp_path: Path) -> None:
@@ -115,14 +119,14 @@ def test_forgetting_an_annotator_leaves_nothing_of_the_events_they_labelled(load
     shown = RUNNER.invoke(app, ["forget", str(tmp_path / "worker.yaml"), "--annotator", "zoe-the-annotator"])
     assert "would forget 3 events: 3 anchors, 3 labels, 3 waiting events; --yes does it" in shown.output
     assert len(anchors(loaded.files)) == 6
-    before = {name: (loaded.files.output / name).stat().st_size for name in ("anchors.jsonl", "waiting.jsonl")}
+    before = (loaded.files.output / "anchors.jsonl").stat().st_size
     options = ["--annotator", "zoe-the-annotator", "--since", "1970-01-01T00:00:02.003Z", "--yes"]
     done = RUNNER.invoke(app, ["forget", str(tmp_path / "worker.yaml"), *options])
     assert "forgot 2 events" in done.output, done.output
     assert anchors(loaded.files).keys() == {"0", "1", "2", "4"}
-    for name, size in before.items():
+    assert (loaded.files.output / "anchors.jsonl").stat().st_size > before, "what is later keeps its place"
+    for name in ("anchors.jsonl", "waiting.jsonl"):
         path = loaded.files.output / name
-        assert path.stat().st_size > size, "what is later keeps its place"
         values = [from_line(line) for line in path.read_bytes().splitlines()]
         for gone in ("3", "5"):
             key = anchor_id_of("/test", gone).encode()
@@ -197,3 +201,19 @@ def test_labels_are_sent_by_commands(loaded: Config, tmp_path: Path) -> None:
         ("3", "cat", "ann"),
         ("3", None, None),
     ]
+
+
+def test_what_to_label_next_is_what_waits_and_has_no_label(loaded: Config, tmp_path: Path) -> None:
+    def asked() -> list[str]:
+        done = RUNNER.invoke(app, ["labels", "next", str(tmp_path / "worker.yaml"), "--limit", "3", "--json"])
+        assert done.exit_code == 0, done.exception
+        return [json.loads(line)["id"] for line in done.stdout.splitlines()]
+
+    assert loaded.files is not None
+    assert asked() == []
+    work(loaded.files)
+    first = asked()
+    assert len(first) == len(set(first)) == 3
+    send_labels(loaded, [LabelEvent.new("/test", id, "cat", time_ms=2_000) for id in first])
+    work(loaded.files)
+    assert len(asked()) == 3 and not set(first) & set(asked())

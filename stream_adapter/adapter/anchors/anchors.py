@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, as_stored, checked_vectors
-from stream_adapter.adapter.anchors.nearest.choice import make_index
 from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, nothing_found
+from stream_adapter.adapter.anchors.nearest.search import NearestAnchors
 from stream_adapter.adapter.anchors.net_changes import NetChanges
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.anchors.pruning import Pruner
@@ -263,7 +263,7 @@ class Anchors:
         self._store = store
         self._weights = AnchorWeights(store)
         self._pruner = Pruner(store, self._weights, self._classes, self._config)
-        self._index = make_index(store, self._config, self._seed)
+        self._index = NearestAnchors(store, self._config, self._seed)
         self._asked = None
 
     def _offer(self, anchors: Sequence[Anchor], to: TakeIn, changes: NetChanges) -> None:

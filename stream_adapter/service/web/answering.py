@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import NamedTuple
 
@@ -12,12 +12,14 @@ import structlog
 
 from stream_adapter.config import PredictConfig
 from stream_adapter.encode.base import Encoder, Prepared
-from stream_adapter.errors import EventError
+from stream_adapter.errors import EventError, UnfetchableReference
 from stream_adapter.events import EMBEDDING, PredictionDocument
+from stream_adapter.events.reference import Reference
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.page import Facts
 from stream_adapter.page.requests import View
+from stream_adapter.references import References
 
 log = structlog.get_logger(__name__)
 
@@ -30,11 +32,12 @@ class Busy(Exception):
 
 
 class Asked(NamedTuple):
-    """A picture's bytes, or those of a vector (`EMBEDDING`) of the encoder with this fingerprint."""
+    """A picture's bytes, those of a vector (`EMBEDDING`) of the encoder of this fingerprint, or where a picture is."""
 
     data: bytes
     content_type: str = ""
     fingerprint: str | None = None
+    reference: Reference | None = None
 
 
 Answered = PredictionDocument | EventError
@@ -91,10 +94,19 @@ class Answering:
         self._view: View | None = None
         self._viewed_s = 0.0
         self._parts: tuple[Encoder, Processor, Executor] | None = None
+        self._references: References | None = None
 
-    def open(self, encoder: Encoder, processor: Processor, decoders: Executor, facts: Facts) -> None:
-        """The models are loaded, and the anchors are there: begin to answer."""
+    def open(
+        self,
+        encoder: Encoder,
+        processor: Processor,
+        decoders: Executor,
+        facts: Facts,
+        references: References | None = None,
+    ) -> None:
+        """The models are loaded, and the anchors are there: begin to answer; without `references` none is fetched."""
         self.facts = facts
+        self._references = references
         self._parts = encoder, processor, decoders
         self._thread.start()
 
@@ -113,7 +125,11 @@ class Answering:
         if self._parts is None:
             raise Busy("the worker is still starting")
         encoder, _, decoders = self._parts
-        question = _Question([decoders.submit(_prepare, encoder, one) for one in items], Future())
+        fetchers = decoders if self._references is None else self._references.pool
+        pools = (decoders if one.reference is None else fetchers for one in items)
+        prepared = [pool.submit(self._prepare, encoder, one) for pool, one in zip(pools, items, strict=True)]
+        question = _Question(prepared, Future())
+        question.done.set_running_or_notify_cancel()  # one who stops waiting must not end the thread
         try:
             self._questions.put_nowait(question)
         except queue.Full:
@@ -151,31 +167,41 @@ class Answering:
                     if number <= self.settings.max_batch:
                         questions.append(waiting)
                         waiting = None
-            began_s = self._clock()
             try:
                 self._answer(questions)
             except Exception as error:
                 log.exception("a question could not be answered")
                 for question in questions:
                     question.done.set_exception(error)
-            spent_s = self._clock() - began_s
-            self._share.spend(spent_s)
-            self._metrics.http_compute.inc(spent_s)
+
+    def _spent(self, seconds: float) -> None:
+        self._share.spend(seconds)
+        self._metrics.http_compute.inc(seconds)
 
     def _answer(self, questions: Sequence[_Question]) -> None:
         assert self._parts is not None
         encoder, processor, _ = self._parts
         answers: list[list[Answered | Prepared]] = [[_result(one) for one in of.prepared] for of in questions]
         usable = [one for of in answers for one in of if not isinstance(one, EventError)]
-        said = iter(processor.answer(encoder.encode(usable)) if usable else ())  # type: ignore[arg-type]
+        said: Iterator[PredictionDocument] = iter(())
+        if usable:
+            began_s = self._clock()
+            vectors = encoder.encode(usable)  # type: ignore[arg-type]
+            self._spent(self._clock() - began_s)
+            began_s = time.thread_time()  # waiting for a batch that is learned takes nothing from the stream
+            said = iter(processor.answer(vectors))
+            self._spent(time.thread_time() - began_s)
         for question, of in zip(questions, answers, strict=True):
             question.done.set_result([one if isinstance(one, EventError) else next(said) for one in of])
 
-
-def _prepare(encoder: Encoder, asked: Asked) -> Prepared:
-    if asked.content_type == EMBEDDING:
-        return encoder.check_vector(asked.data, asked.fingerprint)
-    return encoder.prepare(asked.data, asked.content_type)
+    def _prepare(self, encoder: Encoder, asked: Asked) -> Prepared:
+        if asked.content_type == EMBEDDING:
+            return encoder.check_vector(asked.data, asked.fingerprint)
+        if asked.reference is None:
+            return encoder.prepare(asked.data, asked.content_type)
+        if self._references is None:
+            raise UnfetchableReference("no references are fetched here; send the picture's bytes")
+        return encoder.prepare(self._references.fetch(asked.reference), "")
 
 
 def _result(prepared: "Future[Prepared]") -> "Prepared | EventError":

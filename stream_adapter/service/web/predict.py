@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 from stream_adapter import __version__
 from stream_adapter.errors import EventError
 from stream_adapter.events import EMBEDDING, PredictionDocument
+from stream_adapter.events.reference import Reference
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
 from stream_adapter.page.gallery import LIMIT, anchors_of, classes_of
@@ -44,16 +45,26 @@ class PredictApi:
 
     def __init__(self, answering: Answering, access: Access, metrics: Metrics, max_bytes: int) -> None:
         self._answering = answering
-        self._access = access
+        self.access = access
         self._metrics = metrics
         self._max_bytes = max_bytes
         self._none = Pictures(0, with_pictures=False)
         self._openapi = json.loads(OPENAPI.read_text())
         self._openapi["info"]["version"] = __version__
 
+    @property
+    def version(self) -> str:
+        """What answers, as far as its encoder and its classes go."""
+        return f"{self._answering.facts.encoder}-{self._answering.facts.vocabulary}"
+
+    @property
+    def max_batch(self) -> int:
+        """How many pictures may be asked about at once."""
+        return self._answering.settings.max_batch
+
     def routes(self) -> list[BaseRoute]:
         """All of them; each answers 401 without the token where it is needed, and 421 to a foreign `Host`."""
-        access = self._access
+        access = self.access
         return [
             Route("/predict", guarded(access, self.predict), methods=["POST"]),
             Route("/classes", guarded(access, self.classes)),
@@ -139,17 +150,21 @@ class PredictApi:
 
 
 def _instance(number: int, one: Any) -> Asked:
-    """`{"picture": base64}`, or `{"vector": [numbers], "fingerprint": text}`."""
+    """`{"picture": base64}`, `{"reference": URL}`, or `{"vector": [numbers], "fingerprint": text}`."""
     given = one if isinstance(one, dict) else {}
     picture, vector, fingerprint = (given.get(name) for name in ("picture", "vector", "fingerprint"))
     try:
+        if isinstance(given.get("reference"), str) and picture is None and vector is None:
+            return Asked(b"", reference=Reference.parse(given["reference"]))
         if isinstance(picture, str) and vector is None:
             return Asked(base64.b64decode(picture, validate=True))
         if isinstance(vector, list) and picture is None and isinstance(fingerprint, str):
             return Asked(np.array(vector, "<f4").tobytes(), EMBEDDING, fingerprint)
-    except (binascii.Error, ValueError, TypeError, OverflowError) as error:
+    except (binascii.Error, EventError, ValueError, TypeError, OverflowError) as error:
         raise HTTPException(400, f"`instances[{number}]` cannot be read: {error}") from None
-    raise HTTPException(400, f"`instances[{number}]` needs a `picture` in base64, or a `vector` and a `fingerprint`")
+    raise HTTPException(
+        400, f"`instances[{number}]` needs a `picture` in base64, a `reference`, or a `vector` and a `fingerprint`"
+    )
 
 
 async def read_body(request: Request, most: int) -> bytes:

@@ -15,6 +15,7 @@ import structlog
 
 from stream_adapter.config import FilesConfig
 from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.output_file import open_output
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.files.source import FileSource
 from stream_adapter.transport.files.state import POSITIONS, Extent, State
@@ -130,6 +131,7 @@ class FileSink:
         except BlockingIOError as error:
             raise TransportError(f"another worker writes to {self._folder}; set another `files.output`") from error
         state = State.load(self._folder, self._input)
+        self._compact(state)
         for channel, name in FILES.items():
             # Unbuffered: what could not be written must not come out later.
             self._files[channel] = self._handles.enter_context((self._folder / name).open("ab", buffering=0))
@@ -138,6 +140,22 @@ class FileSink:
             self._cut(channel, state)
         state.save(self._folder)
         return state
+
+    def _compact(self, state: State) -> None:
+        """Leave of the waiting events what counts: the newest record of each key, as a broker does with its topic."""
+        path, extent = self._folder / WAITING, state.extents.pop("waiting", None)
+        if extent is None or not extent.records or not path.exists():
+            return
+        last: dict[bytes | None, bytes] = {}
+        with path.open("rb") as file:
+            for line in file.read(extent.bytes).splitlines(keepends=True):
+                record = from_line(line)
+                last.pop(record.key, None)
+                if record.value is not None:
+                    last[record.key] = line
+        state.save(self._folder)  # without its extent: whatever happens now, all whole lines of either file count
+        with open_output(path) as file:
+            file.writelines(last.values())
 
     def _line(self, output: OutRecord, number: int) -> bytes:
         if output.channel == "predictions":

@@ -28,6 +28,7 @@ from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import ConfigError, Fenced, TransportError, Unreachable
 from stream_adapter.transport.kafka.assigning import StickyAssignor
 from stream_adapter.transport.kafka.diagnosis import Refusal, why_no_answer
+from stream_adapter.transport.kafka.tokens import KEY, token_provider
 
 # What the worker's guarantees rest on; a configuration that sets one of these would break them.
 _OURS = {
@@ -224,7 +225,7 @@ class Connection:
 
     def _without_secrets(self, text: str) -> str:
         for name, value in self.config.security.items():
-            if isinstance(value, str) and value and name not in ("security_protocol", "sasl_mechanism"):
+            if isinstance(value, str) and value and name not in ("security_protocol", "sasl_mechanism", KEY):
                 text = text.replace(repr(value), "…").replace(value, "…")
         return text
 
@@ -236,6 +237,8 @@ class Connection:
             **self.config.security,
             **options,
         }
+        if KEY in given:
+            given[KEY] = token_provider(str(given[KEY]))
         try:
             return client(**given)
         except KafkaTimeoutError as error:

@@ -28,6 +28,7 @@ from kafka.errors import (
 )
 
 from stream_adapter.transport.base import UNREADABLE, Partition, Record
+from stream_adapter.transport.kafka.tokens import KEY, for_librdkafka
 
 # Its names are kafka-python's with dots, but for these; None: there is no such thing, and no need.
 _RENAMED = {
@@ -97,6 +98,9 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
         if renamed is not None and value is not None:
             options[renamed] = value
     options["bootstrap.servers"] = ",".join(options["bootstrap.servers"])
+    if KEY in given:
+        del options[KEY.replace("_", ".")]
+        options["oauth_cb"] = for_librdkafka(given[KEY])
     hostname = "ssl.endpoint.identification.algorithm"
     if hostname in options:
         options[hostname] = "https" if options[hostname] else "none"

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -251,13 +251,24 @@ def test_while_it_starts_and_while_too_much_is_asked_it_says_so_and_when_to_ask_
 def test_questions_that_wait_are_embedded_together(served: Served) -> None:
     sizes: list[int] = []
     encode = served.encoder.encode
-    served.encoder.encode = lambda prepared: (sizes.append(len(prepared)), encode(prepared))[1]  # type: ignore[method-assign]
+
+    def counting(prepared: Any) -> Any:
+        sizes.append(len(prepared))
+        return encode(prepared)
+
+    served.encoder.encode = counting  # type: ignore[method-assign]
     served.encoder.go_on.clear()
-    with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(served.request, "POST", "/predict", b"cat 1") for _ in range(8)]
-        deadline = time.monotonic() + 10
-        while served.answering._questions.qsize() < 7 and time.monotonic() < deadline:
+
+    def wait_for(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 8
+        while not condition() and time.monotonic() < deadline:
             time.sleep(0.01)
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(served.request, "POST", "/predict", b"cat 1")]
+        wait_for(lambda: sizes == [1])
+        asked += [pool.submit(served.request, "POST", "/predict", b"cat 1") for _ in range(7)]
+        wait_for(lambda: served.answering._questions.qsize() == 7)
         served.encoder.go_on.set()
         assert [one.result()[0] for one in asked] == [200] * 8
     assert sizes == [1, 7]

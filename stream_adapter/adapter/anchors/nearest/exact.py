@@ -1,13 +1,11 @@
 """Exact nearest anchors: one matrix product with the store's own vectors."""
 
 import sys
-from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, nothing_found, ranked
-from stream_adapter.adapter.anchors.results import IndexStatistics
 from stream_adapter.adapter.anchors.store import AnchorStore
 
 # Cosines held at a time: 64 MiB of float32, whatever the size of the store.
@@ -15,19 +13,13 @@ _BLOCK_CELLS = 1 << 24
 
 
 class ExactNeighbours:
-    """Compares every query with every anchor. The store is its index: nothing to add, to remove or to rebuild."""
+    """Compares every query with every anchor. The store is its index."""
 
     def __init__(self, store: AnchorStore) -> None:
         self._store = store
 
-    def add(self, rows: NDArray[np.int64]) -> None:
-        """Nothing to do: the store has them."""
-
-    def remove(self, rows: NDArray[np.int64]) -> None:
-        """Nothing to do: the store has let them go."""
-
     def query(self, vectors: NDArray[np.float32], k: int) -> Neighbours:
-        """See `NearestAnchors.query`."""
+        """The k nearest anchors of each of float32 (B, d) unit vectors, all of them if there are fewer than k."""
         anchors = self._store.vectors  # (n, d)
         found = min(k, len(anchors))
         if found == 0:
@@ -38,14 +30,6 @@ class ExactNeighbours:
             part = slice(start, start + block)
             slots[part] = _largest(vectors[part] @ anchors.T, found)  # (b, d) @ (d, n) -> (b, n) -> (b, found)
         return ranked(self._store, vectors, slots, k)
-
-    def maintain(self, executor: Executor) -> None:
-        """Nothing to do."""
-
-    @property
-    def statistics(self) -> IndexStatistics:
-        """See `NearestAnchors.statistics`."""
-        return IndexStatistics(kind="exact", live=len(self._store))
 
 
 def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

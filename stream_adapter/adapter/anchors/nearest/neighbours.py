@@ -1,12 +1,10 @@
-"""The seam between the adapter and whatever finds the nearest anchors: `NearestAnchors`."""
+"""What a search for nearest anchors answers, and how candidates are put in order."""
 
-from concurrent.futures import Executor
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.results import IndexStatistics
 from stream_adapter.adapter.anchors.store import AnchorStore
 
 
@@ -48,31 +46,3 @@ def ranked(store: AnchorStore, vectors: NDArray[np.float32], slots: NDArray[np.i
     found.rows[:, : slots.shape[1]] = np.take_along_axis(rows, order, axis=1)
     found.cosines[:, : slots.shape[1]] = np.take_along_axis(cosines, order, axis=1)
     return found
-
-
-class NearestAnchors(Protocol):
-    """A cache over the anchor store that finds nearest anchors. Used by the thread that owns the adapter.
-
-    The store is changed first, then the index is told; a query between the two may miss what was added but never
-    returns what is gone.
-    """
-
-    def add(self, rows: NDArray[np.int64]) -> None:
-        """Anchors that are new in the store; int64 (n,) row ids that were never given before."""
-
-    def remove(self, rows: NDArray[np.int64]) -> None:
-        """Anchors that have left the store; int64 (n,) row ids that were added before."""
-
-    def query(self, vectors: NDArray[np.float32], k: int) -> Neighbours:
-        """The k nearest anchors of each of float32 (B, d) unit vectors, all of them if there are fewer than k."""
-
-    def maintain(self, executor: Executor) -> None:
-        """Swap in what was rebuilt in the background and start a rebuild that is due; called between batches.
-
-        Raises:
-            BaseException: whatever a background rebuild raised.
-        """
-
-    @property
-    def statistics(self) -> IndexStatistics:
-        """How the search is doing."""

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
 from stream_adapter.adapter.anchors.nearest.graph import Graph
-from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
+from stream_adapter.adapter.anchors.nearest.search import NearestAnchors
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import AnchorsConfig
@@ -22,7 +22,7 @@ class Indexed:
 
     def __init__(self, count: int = 0, config: AnchorsConfig = CONFIG) -> None:
         self.store = AnchorStore(["cat"], D)
-        self.index = HnswNeighbours(self.store, config, seed=0)
+        self.index = NearestAnchors(self.store, config, 0, (0, 0))
         self.used = 0
         self.add(count)
 

@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.nearest.choice import AutoNeighbours
 from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
-from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
-from stream_adapter.adapter.anchors.nearest.neighbours import NearestAnchors
+from stream_adapter.adapter.anchors.nearest.search import NearestAnchors
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import AnchorsConfig
@@ -20,9 +18,9 @@ from tests.adapter.anchor_sets import offer, random_unit
 D = 8
 CONFIG = AnchorsConfig(recall_sample=0.5)
 SEARCHES: dict[str, Callable[[AnchorStore], NearestAnchors]] = {
-    "exact": ExactNeighbours,
-    "hnsw": lambda store: HnswNeighbours(store, CONFIG, seed=0),
-    "auto": lambda store: AutoNeighbours(store, CONFIG, seed=0, grow_at=12, shrink_at=6),
+    "exact": lambda store: NearestAnchors(store, CONFIG, 0, (float("inf"), 0)),
+    "hnsw": lambda store: NearestAnchors(store, CONFIG, 0, (0, 0)),
+    "auto": lambda store: NearestAnchors(store, CONFIG, 0, (12, 6)),
 }
 VECTORS = random_unit(400, D, seed=1)
 QUERIES = random_unit(5, D, seed=2)

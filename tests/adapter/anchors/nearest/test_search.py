@@ -1,11 +1,13 @@
+from typing import Literal
+
 import numpy as np
 import pytest
 
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.nearest.choice import GROW_AT, SHRINK_AT, AutoNeighbours, make_index
 from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
-from stream_adapter.adapter.anchors.nearest.hnsw import HnswNeighbours
+from stream_adapter.adapter.anchors.nearest.search import GROW_AT, SHRINK_AT, NearestAnchors
 from stream_adapter.adapter.anchors.store import AnchorStore
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import AnchorsConfig
 from tests.adapter.anchor_sets import HeldExecutor, offer, random_unit
 
@@ -17,7 +19,7 @@ QUERIES = random_unit(20, D, seed=1)
 class Indexed:
     def __init__(self) -> None:
         self.store = AnchorStore(["cat"], D)
-        self.index = AutoNeighbours(self.store, AnchorsConfig(), seed=0, grow_at=200, shrink_at=100)
+        self.index = NearestAnchors(self.store, AnchorsConfig(), 0, (200, 100))
         self.executor = HeldExecutor()
         self.used = 0
 
@@ -96,9 +98,23 @@ def test_what_the_first_build_raises_surfaces(monkeypatch: pytest.MonkeyPatch) -
         indexed.resize(200)
 
 
-def test_the_configuration_chooses() -> None:
+@pytest.mark.parametrize(("index", "kind"), [("exact", "exact"), ("auto", "exact"), ("hnsw", "hnsw")])
+def test_the_configuration_chooses(index: Literal["exact", "auto", "hnsw"], kind: str) -> None:
     store = AnchorStore(["cat"], D)
-    assert isinstance(make_index(store, AnchorsConfig(index="exact"), 0), ExactNeighbours)
-    assert isinstance(make_index(store, AnchorsConfig(index="hnsw"), 0), HnswNeighbours)
-    assert isinstance(make_index(store, AnchorsConfig(index="auto"), 0), AutoNeighbours)
+    search = NearestAnchors(store, AnchorsConfig(index=index), 0)
+    found = [search.statistics.kind]
+    search.add(np.array([offer(store, Anchor("a", VECTORS[0], "cat", 0)).row], np.int64))
+    search.maintain(InlineExecutor())
+    assert [*found, search.statistics.kind] == [kind, kind]
     assert SHRINK_AT < GROW_AT
+
+
+def test_a_graph_over_a_store_that_is_filled_already_is_built_in_the_background() -> None:
+    store, executor = AnchorStore(["cat"], D), HeldExecutor()
+    offer(store, Anchor("a", VECTORS[0], "cat", 0))
+    search = NearestAnchors(store, AnchorsConfig(index="hnsw"), 0)
+    search.maintain(executor)
+    assert search.statistics.kind == "exact"
+    executor.run()
+    search.maintain(executor)
+    assert (search.statistics.kind, search.statistics.rebuilds) == ("hnsw", 0)

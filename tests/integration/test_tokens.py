@@ -1,0 +1,82 @@
+"""SASL/OAUTHBEARER on a real broker, with the unsecured tokens that Kafka's own validator takes."""
+
+import base64
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from stream_adapter.config import KafkaConfig
+from stream_adapter.demo.broker import LocalKafka
+from stream_adapter.errors import TransportError
+from stream_adapter.transport.base import OutRecord
+from stream_adapter.transport.kafka import ensure_topics
+from stream_adapter.transport.kafka.transport import KafkaTransport
+from stream_adapter.transport.transport import read_all
+
+ASKED: list[float] = []
+
+
+def unsecured_token() -> tuple[str, int]:
+    """An unsigned JWT for the user `tester`, as RFC 7515 has it in its appendix."""
+    now = time.time()
+    ASKED.append(now)
+    parts = ({"alg": "none"}, {"sub": "tester", "iat": now, "exp": now + 300})
+    encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    return ".".join(encoded) + ".", int((now + 300) * 1e3)
+
+
+def expired_token() -> str:
+    parts = ({"alg": "none"}, {"sub": "tester", "iat": 1.0, "exp": 2.0})
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    login = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required"
+    settings = {
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "OAUTHBEARER",
+        "listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config": f'{login} unsecuredLoginStringClaim_sub="broker";',
+    }
+    with LocalKafka(settings=settings, listeners={"SASL_PLAINTEXT": address}):
+        yield address
+
+
+def config(servers: str, provider: str, client: str = "confluent") -> KafkaConfig:
+    roles = ("images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting")
+    security = {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "OAUTHBEARER",
+        "sasl_oauth_token_provider": f"{__name__}:{provider}",
+    }
+    topics = {role: f"tokens-{client}-{role}" for role in roles}
+    document = {"bootstrap_servers": servers, "client": client, "topics": topics, "security": security}
+    return KafkaConfig.model_validate(document | {"group_id": client})
+
+
+@pytest.mark.parametrize("client", ["confluent", "kafka-python"])
+def test_every_client_gets_in_with_a_token(servers: str, client: str) -> None:
+    known = config(servers, "unsecured_token", client)
+    ensure_topics(known, partitions=2, replication_factor=1)
+    transport = KafkaTransport(known)
+    transport.write([OutRecord("drift", b"key", b"value", ())])
+    assert [record.value for record in read_all(transport, "drift")] == [b"value"]
+    with contextlib.ExitStack() as stack:
+        source, _ = transport.connect(stack)
+        deadline = time.monotonic() + 30
+        while not source.assigned and time.monotonic() < deadline:
+            source.poll(1, 0.2)
+        assert len(source.assigned) == 2
+    assert ASKED
+
+
+def test_one_that_expired_does_not(servers: str) -> None:
+    with pytest.raises(TransportError):
+        ensure_topics(config(servers, "expired_token"), partitions=1, replication_factor=1)

@@ -1,0 +1,129 @@
+"""A recorded exchange with Label Studio: what it sends, and what becomes of it."""
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from stream_adapter.config import LabelStudioConfig, PageConfig
+from stream_adapter.page.access import Access
+from stream_adapter.service.health import Health
+from stream_adapter.service.web.label_studio import LabelStudio
+from stream_adapter.service.web.predict import PredictApi
+from stream_adapter.service.web.server import HttpServer, build_app
+from stream_adapter.transport.base import OutRecord
+from tests.service.web.test_predict import TOKEN, Served
+
+CONFIG = """<View>
+  <Image name="shot" value="$image"/>
+  <Choices name="animal" toName="shot"><Choice value="cat"/><Choice value="dog"/></Choices>
+</View>"""
+PASSWORD = "Basic " + base64.b64encode(f"anybody:{TOKEN}".encode()).decode()
+
+
+class Studio(Served):
+    def __init__(self) -> None:
+        super().__init__()
+        self.server.stop()
+        self.written: list[dict[str, Any]] = []
+        access = Access.of_predictions(LabelStudioConfig.model_validate({"token": TOKEN}), PageConfig(), "127.0.0.1")
+        api = PredictApi(self.answering, access, self.metrics, max_bytes=10_000)
+        app = build_app(self.metrics, Health(10.0, lambda: 0.0), LabelStudio(api, self._write).routes())
+        self.server = HttpServer(app, "127.0.0.1", 0)
+        self.server.start()
+        self.open()
+
+    def _write(self, outputs: Sequence[OutRecord]) -> None:
+        self.written += [json.loads(one.value or b"") | {"channel": one.channel} for one in outputs]
+
+    def say(self, path: str, document: Any, authorization: str = PASSWORD) -> tuple[int, Any]:
+        body = json.dumps(document).encode()
+        return self.request("POST", f"/label-studio/{path}", body, authorization=authorization)[:2]
+
+
+@pytest.fixture
+def studio() -> Iterator[Studio]:
+    studio = Studio()
+    yield studio
+    studio.stop()
+
+
+def task(number: int, name: str, **data: Any) -> dict[str, Any]:
+    """As Label Studio 1.2x sends one."""
+    image = "data:image/jpeg;base64," + base64.b64encode(f"{name} {number}".encode()).decode()
+    ids = {"ce_source": "/camera", "ce_id": f"event {number}"}
+    return {"id": number, "data": {"image": image, **ids, **data}, "meta": {}, "annotations": [], "predictions": []}
+
+
+def annotation(id: int, choice: str | None, **more: Any) -> dict[str, Any]:
+    value = [{"id": "x", "type": "choices", "value": {"choices": [choice]}, "from_name": "animal", "to_name": "shot"}]
+    return {
+        "id": id,
+        "completed_by": {"id": 1, "email": "ann@example.org"},
+        "result": value if choice else [],
+        "was_cancelled": False,
+        "updated_at": "2026-03-01T10:00:00.000000Z",
+        **more,
+    }
+
+
+def test_a_project_connects_and_its_tasks_get_predictions_with_scores(studio: Studio) -> None:
+    assert studio.request("GET", "/label-studio/health", authorization=PASSWORD)[1]["status"] == "UP"
+    setup = {"project": "7.1700000000", "schema": CONFIG, "hostname": "http://studio:8080", "access_token": "t"}
+    assert studio.say("setup", setup)[0] == 200
+    strange = {"id": 2, "data": {"text": "no picture"}}
+    tasks = [task(1, "cat"), strange, task(3, "dog", image="ftp://x/y"), task(4, "dog")]
+    asked = {"tasks": tasks * 5, "project": "7.17", "label_config": CONFIG, "params": {}}
+    status, answer = studio.say("predict", asked)
+    assert status == 200
+    assert len(answer["results"]) == 20
+    first, without, unknown, last = answer["results"][:4]
+    assert without["result"] == unknown["result"] == []
+    for result, name in ((first, "cat"), (last, "dog")):
+        (said,) = result["result"]
+        assert said["value"] == {"choices": [name]}
+        assert (said["from_name"], said["to_name"], said["type"]) == ("animal", "shot", "choices")
+        assert 0.0 < said["score"] == result["score"] <= 1.0
+        assert result["model_version"]
+
+
+def test_annotations_become_labels_corrections_and_withdrawals(studio: Studio) -> None:
+    one = task(1, "cat")
+    sent = {"project": {"id": 7}, "task": one}
+    studio.say("webhook", sent | {"action": "ANNOTATION_CREATED", "annotation": annotation(11, "dog")})
+    studio.say("webhook", sent | {"action": "ANNOTATION_UPDATED", "annotation": annotation(11, "cat", completed_by=3)})
+    studio.say("webhook", sent | {"action": "ANNOTATION_UPDATED", "annotation": annotation(11, None)})
+    gone = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 11}, {"id": 99}], "project": {"id": 7}}
+    assert studio.say("webhook", gone) == (200, {"labels": 1, "passed_over": 1})
+    assert [(one.get("label"), one.get("annotator")) for one in studio.written] == [
+        ("dog", "ann@example.org"),
+        ("cat", "3"),
+        (None, "ann@example.org"),
+        (None, None),
+    ]
+    assert {(one["channel"], one["source"], one["id"]) for one in studio.written} == {("labels", "/camera", "event 1")}
+    assert studio.written[0]["time"].startswith("2026-03-01T10:00:00")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"action": "ANNOTATION_CREATED", "task": {"data": {"image": "x"}}, "annotation": annotation(1, "cat")},
+        {"action": "ANNOTATION_CREATED", "task": None, "annotation": [1]},
+        {"action": "ANNOTATIONS_DELETED", "annotations": [1, {"id": None}]},
+        {"action": "TASKS_CREATED", "tasks": []},
+    ],
+)
+def test_what_belongs_to_no_event_teaches_nothing(studio: Studio, document: dict[str, Any]) -> None:
+    status, answer = studio.say("webhook", document)
+    assert (status, answer["labels"], studio.written) == (200, 0, [])
+
+
+def test_nothing_of_it_is_open_without_the_token_and_nonsense_is_refused(studio: Studio) -> None:
+    for path in ("setup", "predict", "webhook"):
+        for wrong in ("", "Bearer wrong", "Basic !", "Basic " + base64.b64encode(b"a:b").decode()):
+            assert studio.say(path, {}, wrong)[0] == 401
+    assert studio.say("webhook", {}, f"Bearer {TOKEN}")[0] == 200
+    assert studio.say("predict", [])[0] == studio.say("predict", {"tasks": 1})[0] == 400
