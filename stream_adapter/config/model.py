@@ -74,7 +74,7 @@ class VocabularyConfig(Section):
     prompts: dict[str, tuple[str, ...]] = {}
     templates: Literal["openai", "simple", "none"] | tuple[str, ...] = "openai"
     underscores_as_blanks: bool = True
-    unknown_labels: Literal["reject", "ignore"] = "reject"
+    unknown_labels: Literal["reject", "ignore", "add"] = "reject"
 
     @model_validator(mode="after")
     def _one_source(self) -> "VocabularyConfig":

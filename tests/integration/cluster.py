@@ -31,7 +31,7 @@ class Cluster:
 
     def __init__(self, bootstrap_servers: str, *, partitions: int = 2) -> None:
         unique = uuid.uuid4().hex[:8]
-        roles = ("images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting")
+        roles = ("images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting")
         self.config = KafkaConfig(
             bootstrap_servers=bootstrap_servers,
             client=os.environ.get("STREAM_ADAPTER_KAFKA_CLIENT", "kafka-python"),  # type: ignore[arg-type]
