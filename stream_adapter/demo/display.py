@@ -56,7 +56,7 @@ class Display:
         """Say what is about to be seen, where the worker's page is, and the token with which anchors can be deleted."""
         told = {
             "groceries": "A worker watches a shop's shelves: photographs by phone, real CLIP vectors, 171 names.\n"
-            "Fruit and vegetables get a label now and then; apples, bananas, carrots and oranges never do.",
+            "Fruit and vegetables are taught now and then; apples, bananas, carrots and oranges never are.",
             "drawn": "A worker learns from drawn pictures. Some classes get a label now and then, others never;\n"
             "half way the style changes.",
         }[pictures]

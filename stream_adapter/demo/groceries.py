@@ -65,7 +65,8 @@ def groceries() -> Groceries:
 
 def _unit(halves: NDArray[np.float16]) -> NDArray[np.float32]:
     wide = halves.astype(np.float64)
-    return (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    unit: NDArray[np.float32] = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 class GroceriesEncoder:

@@ -215,7 +215,7 @@ def _drawings(events: int, settings: DemoSettings) -> Iterator[Shown]:
 def _noted(stream: Iterator[Shown], canaries: frozenset[str], board: Scoreboard) -> Iterator[Picture]:
     """The stream as it is sent, the truth noted on the board."""
     for position, (data, truth, label, part) in enumerate(stream):
-        picture = Picture(f"{position:06d}", data, None if truth in canaries else label)
+        picture = Picture(f"{position:06d}", data, label)
         board.sent(picture.event_id, Sent(position, truth, "canary" if truth in canaries else "labelled", part))
         yield picture
 

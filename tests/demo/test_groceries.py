@@ -54,4 +54,4 @@ def test_one_label_shows() -> None:
     adapter.update(ids[OPENING:], shop.vectors[OPENING : OPENING + WRONG], [label])
     zero_shot, adapted = right("after")
     assert zero_shot == 0
-    assert adapted >= 8
+    assert adapted >= 5

@@ -7,14 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from stream_adapter.config import parse
 from stream_adapter.demo.feeds import FilesFeed, Picture
+from stream_adapter.demo.groceries import groceries
 from stream_adapter.demo.pictures import demo_stream
-from stream_adapter.demo.run import config_path
+from stream_adapter.demo.run import DemoSettings, _photographs, config_path
 from stream_adapter.demo.scenes import DEMO_CLASSES
 from stream_adapter.service.build import open_worker
 from stream_adapter.service.worker import Worker
@@ -63,9 +64,19 @@ def write_stream(
     feed.sent_all()
 
 
-def demo_config(folder: Path, page: str = "") -> str:
+def write_photographs(folder: Path, events: int) -> None:
+    """The demo's photographs with its labels into `folder`, over and over."""
+    shop = groceries()
+    (folder / "classes.txt").write_text("\n".join(shop.class_names) + "\n")
+    feed = FilesFeed(folder / "stream.jsonl", folder / "results" / "predictions.jsonl")
+    for number, (data, _, label, _) in enumerate(_photographs(events, DemoSettings(folder))):
+        feed.send(Picture(f"{number:06d}", data, label))
+    feed.sent_all()
+
+
+def demo_config(folder: Path, page: str = "", pictures: Literal["groceries", "drawn"] = "drawn") -> str:
     """The demo's configuration on files in `folder`; `page` takes the place of its section `page`."""
-    text = config_path().read_text()
+    text = config_path(pictures).read_text()
     text = re.sub(r"\$\{DEMO_TRANSPORT[^}]*\}", "files", text)
     text = re.sub(r"\$\{DEMO_FOLDER[^}]*\}", str(folder), text)
     text = re.sub(r"\$\{DEMO_PORT[^}]*\}", "0", text)

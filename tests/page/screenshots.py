@@ -1,6 +1,6 @@
 """The README's pictures of the page: `make screenshots`. A whole demo stream on a real worker, seen by a real browser.
 
-python -m tests.page.screenshots [--events 4000] [--rate 80] [--output docs/images]
+python -m tests.page.screenshots [--events 527] [--rate 20] [--output docs/images]
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tests.page.live import TOKEN, LiveWorker, demo_config, live_worker, write_stream
+from tests.page.live import TOKEN, LiveWorker, demo_config, live_worker, write_photographs
 
 LIMIT_BYTES = 250_000
 
@@ -40,7 +40,7 @@ def show(chromium: Any, live: LiveWorker, output: Path) -> None:
     save(page, output / "page-light.png")
     page.emulate_media(color_scheme="dark")
     page.select_option("#picked", "moved")
-    page.locator("#strip .tile", has_text="label agrees").first.click()
+    page.locator("#strip .tile").first.click()
     page.wait_for_selector("#detail .near img")
     page.locator("#detail").evaluate("(detail) => detail.scrollIntoView({ block: 'end' })")
     page.wait_for_timeout(1_000)
@@ -56,14 +56,16 @@ def show(chromium: Any, live: LiveWorker, output: Path) -> None:
 def main() -> None:
     """Run the stream, and look when nine tenths of it are predicted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=4_000)
-    parser.add_argument("--rate", type=float, default=80.0)
+    parser.add_argument("--events", type=int, default=527)
+    parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        write_stream(folder, arguments.events)
-        config = demo_config(folder, f"page: {{token: '{TOKEN}', pictures_per_s: 40, keep_pictures: 2000}}\n")
+        write_photographs(folder, arguments.events)
+        config = demo_config(
+            folder, f"page: {{token: '{TOKEN}', pictures_per_s: 40, keep_pictures: 2000}}\n", "groceries"
+        )
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         with live_worker(config, arguments.rate) as live:
             looking = chromium.new_page()

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import NamedTuple
 
@@ -167,23 +167,30 @@ class Answering:
                     if number <= self.settings.max_batch:
                         questions.append(waiting)
                         waiting = None
-            began_s = self._clock()
             try:
                 self._answer(questions)
             except Exception as error:
                 log.exception("a question could not be answered")
                 for question in questions:
                     question.done.set_exception(error)
-            spent_s = self._clock() - began_s
-            self._share.spend(spent_s)
-            self._metrics.http_compute.inc(spent_s)
+
+    def _spent(self, seconds: float) -> None:
+        self._share.spend(seconds)
+        self._metrics.http_compute.inc(seconds)
 
     def _answer(self, questions: Sequence[_Question]) -> None:
         assert self._parts is not None
         encoder, processor, _ = self._parts
         answers: list[list[Answered | Prepared]] = [[_result(one) for one in of.prepared] for of in questions]
         usable = [one for of in answers for one in of if not isinstance(one, EventError)]
-        said = iter(processor.answer(encoder.encode(usable)) if usable else ())  # type: ignore[arg-type]
+        said: Iterator[PredictionDocument] = iter(())
+        if usable:
+            began_s = self._clock()
+            vectors = encoder.encode(usable)  # type: ignore[arg-type]
+            self._spent(self._clock() - began_s)
+            began_s = time.thread_time()  # waiting for a batch that is learned takes nothing from the stream
+            said = iter(processor.answer(vectors))
+            self._spent(time.thread_time() - began_s)
         for question, of in zip(questions, answers, strict=True):
             question.done.set_result([one if isinstance(one, EventError) else next(said) for one in of])
 

@@ -95,7 +95,8 @@ class LabelStudio:
             labels, passed = ([label], 0) if label is not None else ([], 1)
         elif action == "ANNOTATIONS_DELETED":
             for annotation in given.get("annotations") or ():
-                known = self._labelled.pop(annotation.get("id"), None) if isinstance(annotation, dict) else None
+                number = annotation.get("id") if isinstance(annotation, dict) else None
+                known = self._labelled.pop(number, None) if isinstance(number, int) else None
                 if known is None:
                     passed += 1
                 else:

@@ -1,0 +1,135 @@
+"""What `POST /predict` waits for beside a stream at half load: vectors, so that there is no encoder in it.
+
+    python benchmarks/predict.py FEATURES.npz [--rate 50] [--seconds 20]
+
+A worker's processor learns the features over and over in batches of 64, paced to half of what it manages, while as many
+requests a second as --rate come over HTTP, whatever became of those before. Says what the stream manages alone, too.
+"""
+
+import argparse
+import json
+import threading
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.config import AdapterConfig, PageConfig, PredictConfig
+from stream_adapter.encode.base import check_vector
+from stream_adapter.evaluate.features import read_features
+from stream_adapter.events import EMBEDDING, image_event_headers
+from stream_adapter.metrics import Metrics
+from stream_adapter.page.access import Access
+from stream_adapter.page.page import Facts
+from stream_adapter.service.health import Health
+from stream_adapter.service.web.answering import Answering
+from stream_adapter.service.web.predict import PredictApi
+from stream_adapter.service.web.server import HttpServer, build_app
+from stream_adapter.service.wiring import JourneyConfig, make_processor
+from stream_adapter.transport.base import Partition, Record
+
+BATCH = 64
+
+
+class Vectors:
+    """An encoder to which everything comes as a vector."""
+
+    fingerprint = "features"
+
+    def __init__(self, d: int) -> None:
+        self.d = d
+
+    def check_vector(self, data: bytes, fingerprint: str | None) -> np.ndarray:
+        """See `Encoder.check_vector`."""
+        return check_vector(data, fingerprint, d=self.d, expected=self.fingerprint)
+
+    def encode(self, prepared: list[np.ndarray]) -> np.ndarray:
+        """See `Encoder.encode`."""
+        return np.stack(prepared) if prepared else np.zeros((0, self.d), np.float32)
+
+
+def main() -> None:
+    """Run it, and print a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("features", type=Path)
+    parser.add_argument("--rate", type=float, default=50.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    arguments = parser.parse_args()
+    features = read_features(arguments.features)
+    names, metrics = features.vocabulary.class_names, Metrics()
+    encoder, decoders = Vectors(features.vocabulary.d), ThreadPoolExecutor(2)
+    processor = make_processor(
+        encoder,  # type: ignore[arg-type]
+        features.vocabulary,
+        JourneyConfig(adapter=AdapterConfig()),
+        surroundings=Surroundings(clock=time.monotonic, background=ThreadPoolExecutor(2), publishes=True),
+        writer="w",
+        source="/w",
+        decoders=decoders,
+        metrics=metrics,
+        clock=time.monotonic,
+    )
+    payloads = [vector.astype("<f4").tobytes() for vector in features.vectors]
+    random, offset = np.random.default_rng(0), 0
+
+    def batch() -> None:
+        nonlocal offset
+        records = []
+        for row in random.integers(len(payloads), size=BATCH).tolist():
+            label = names[features.labels[row]] if features.labels[row] >= 0 and random.random() < 0.3 else None
+            headers = image_event_headers(source="/s", id=str(offset), content_type=EMBEDDING, label=label)
+            headers = (*headers, ("ce_fingerprint", encoder.fingerprint.encode()))
+            records.append(Record(Partition("images", 0), offset, 0, None, payloads[row], headers))
+            offset += 1
+        processor.finish(processor.prepare(records))
+
+    began = time.monotonic()
+    while time.monotonic() - began < arguments.seconds / 2:
+        batch()
+    alone = offset / (time.monotonic() - began)
+
+    predict = PredictConfig()
+    answering = Answering(predict, metrics)
+    api = PredictApi(answering, Access.of_predictions(predict, PageConfig(), "127.0.0.1"), metrics, 10_000)
+    server = HttpServer(build_app(metrics, Health(60.0, time.monotonic), api.routes()), "127.0.0.1", 0)
+    server.start()
+    answering.open(encoder, processor, decoders, Facts(encoder.fingerprint, "v", names))  # type: ignore[arg-type]
+    stopping, before = threading.Event(), offset
+
+    def stream() -> None:
+        due = time.monotonic()
+        while not stopping.is_set():
+            batch()
+            due += BATCH / (alone / 2)
+            time.sleep(max(0.0, due - time.monotonic()))
+
+    url = f"http://127.0.0.1:{server.port}/predict?fingerprint={encoder.fingerprint}"
+
+    def ask(number: int) -> float:
+        at = began + number / arguments.rate
+        time.sleep(max(0.0, at - time.monotonic()))
+        request = urllib.request.Request(url, payloads[number % len(payloads)], {"Content-Type": EMBEDDING})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            answer.read()
+        return time.monotonic() - at  # from when it was due: what waits behind another counts
+
+    thread = threading.Thread(target=stream)
+    began = time.monotonic() + 0.5
+    thread.start()
+    with ThreadPoolExecutor(16) as pool:
+        seconds = np.array(list(pool.map(ask, range(int(arguments.rate * arguments.seconds)))))
+    stopping.set()
+    thread.join()
+    answering.stop()
+    server.stop()
+    median, p99 = np.quantile(seconds, [0.5, 0.99]) * 1e3
+    beside = (offset - before) / (time.monotonic() - began)
+    report = {"stream_alone_per_s": round(alone), "stream_beside_per_s": round(beside), "requests": len(seconds)}
+    print(json.dumps(report | {"median_ms": round(median, 1), "p99_ms": round(p99, 1)}))
+
+
+if __name__ == "__main__":
+    main()
