@@ -8,6 +8,7 @@ time), and forgetting 1 % of the anchors until the next answer knows it. CPU sec
 """
 
 import argparse
+import gc
 import resource
 import time
 from collections.abc import Callable
@@ -53,6 +54,8 @@ def waiting(number: int, random: np.random.Generator) -> None:
     processor, names = make(random, number, lambda: now_ms[0])
     late = processor.late
     assert late is not None
+    processor.adapter.predict(unit(random.normal(size=(BATCH, D))))
+    before = resident()
     records: list[Record] = []
     predicting = keeping = 0.0
     for start in range(0, number, BATCH):
@@ -68,12 +71,12 @@ def waiting(number: int, random: np.random.Generator) -> None:
     size = sum(len(one.key or b"") + len(one.value or b"") for one in records)
     print(f"a record of a waiting event: {size / number:,.0f} bytes; made in {keeping / number * 1e6:.0f} µs an event")
     print(f"(the prediction beside it: {predicting / number * 1e6:.0f} µs an event, {CLASSES} classes)")
-    before = resident()
     began = time.process_time()
     processor.apply_labels(Arrivals(frozenset({0}), records, frozenset({0})), {0: IMAGES}, EVERYTHING)
     print(f"{number:,} waiting events taken over in {time.process_time() - began:.2f} s")
     del records
-    print(f"memory: {(resident() - before) / number:+,.0f} bytes an event beside what was read")
+    gc.collect()
+    print(f"memory: {(resident() - before) / number:+,.0f} bytes an event")
     now_ms[0] = DAY_MS
     began, longest = time.process_time(), 0.0
     for start in range(0, number, LABELS_AT_ONCE):

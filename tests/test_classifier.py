@@ -26,7 +26,7 @@ COWS = unit(
 
 
 def classifier(**config: object) -> Classifier:
-    return Classifier(TEXTS, NAMES, 10.0, AdapterConfig.model_validate(config))
+    return Classifier(TEXTS, NAMES, 10.0, AdapterConfig.model_validate({"protection": 0.0, **config}))
 
 
 def test_a_label_is_in_force_at_the_next_prediction_and_gone_when_forgotten() -> None:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from stream_adapter.errors import EvaluationError, EventError
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
 from stream_adapter.events.wire_format import Parse, event_format
+from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.files.source import FileInput, open_input
 
@@ -38,8 +41,10 @@ def embed(path: Path, config: Config, say: Callable[[str], None]) -> Features:
     """
     source = open_input(FilesConfig(input=path, output=path))
     encoder, vocabulary = load_models(config.encoder, config.vocabulary)
-    with ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode") as decoders:
-        return embed_input(source, encoder, vocabulary, decoders, say, config.events)
+    fetching = References(config.references, max_bytes=config.encoder.max_bytes, metrics=Metrics())
+    threads = config.references.parallel if config.references.allow else config.encoder.decode_threads
+    with closing(fetching), ThreadPoolExecutor(threads, thread_name_prefix="decode") as decoders:
+        return embed_input(source, encoder, vocabulary, decoders, say, config.events, fetching)
 
 
 def embed_input(
@@ -49,6 +54,7 @@ def embed_input(
     decoders: Executor,
     say: Callable[[str], None],
     events_config: EventsConfig | None = None,
+    references: References | None = None,
 ) -> Features:
     """Embed an input with a loaded encoder; see `embed`."""
     parse = event_format(events_config or EventsConfig(), EventTimes())
@@ -61,7 +67,7 @@ def embed_input(
     while chunk := list(itertools.islice(records, _BATCH)):
         read += len(chunk)
         pictures: list[Prepared] = []
-        for result in decoders.map(lambda record: _decoded(encoder, parse, record), chunk):
+        for result in decoders.map(lambda record: _decoded(encoder, parse, record, references), chunk):
             if isinstance(result, EventError):
                 refused.append(result)
             else:
@@ -84,11 +90,16 @@ def embed_input(
     )
 
 
-def _decoded(encoder: Encoder, parse: Parse, record: Record) -> tuple[ImageEvent, Prepared] | EventError:
+def _decoded(
+    encoder: Encoder, parse: Parse, record: Record, references: References | None
+) -> tuple[ImageEvent, Prepared] | EventError:
     try:
         event = parse(record)
+        data = event.data
+        if references is not None and event.reference is not None:
+            data = references.fetch(event.reference)
         if event.content_type == EMBEDDING:
-            return event, encoder.check_vector(event.data, event.fingerprint)
-        return event, encoder.prepare(event.data, event.content_type)
+            return event, encoder.check_vector(data, event.fingerprint)
+        return event, encoder.prepare(data, event.content_type)
     except EventError as error:
         return error

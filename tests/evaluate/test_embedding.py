@@ -8,10 +8,12 @@ from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.embedding import embed_input
 from stream_adapter.evaluate.features import Features
+from stream_adapter.events import image_event_headers
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.recording import RecordedInput
 from stream_adapter.transport.recorded import to_line
-from tests.fakes import CLASSES, TEXT_VECTORS, FakeEncoder, headers, unit
+from tests.fakes import CLASSES, TEXT_VECTORS, FakeEncoder, headers, unit, vectors_of
+from tests.references.servers import references
 
 
 def embed(tmp_path: Path, pictures: list[tuple[str, str | None]], said: list[str]) -> Features:
@@ -50,3 +52,20 @@ def test_pictures_that_cannot_be_used_are_left_out_and_counted(tmp_path: Path) -
 def test_nothing_that_can_be_used_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"recorded\.jsonl: no picture can be used"):
         embed(tmp_path, [("broken", "cat")], [])
+
+
+def test_pictures_that_are_stored_elsewhere_are_fetched(tmp_path: Path) -> None:
+    stored = tmp_path / "stored"
+    stored.mkdir()
+    (stored / "cat").write_bytes(b"cat 1")
+    headers = image_event_headers(
+        source="/a", id="1", content_type="image/jpeg", label="cat", reference=f"file://{stored}/cat"
+    )
+    path = tmp_path / "topic.jsonl"
+    path.write_bytes(to_line(Record(Partition("images", 0), 0, 0, None, b"", headers)))
+    vocabulary = Vocabulary(CLASSES, TEXT_VECTORS, 10.0)
+    with references(f"file://{stored}/") as fetching, ThreadPoolExecutor(1) as decoders:
+        features = embed_input(
+            RecordedInput(path), FakeEncoder(), vocabulary, decoders, lambda _: None, references=fetching
+        )
+    assert np.abs(features.vectors - vectors_of(("cat", 1))).max() < 1e-6

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,15 +10,12 @@ from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.errors import UndecodableImage
 from stream_adapter.events import (
     AnchorRecord,
-    ClassScore,
     DriftEvent,
     ImageEvent,
-    Neighbour,
-    Prediction,
     PresenceRecord,
-    Versions,
     anchor_tombstone,
     image_event_headers,
+    prediction_record,
     round_through_float16,
 )
 from stream_adapter.journey.state import JourneyState
@@ -44,15 +42,12 @@ ORIGINAL = Record(
 def written() -> list[OutRecord]:
     """One record of every kind."""
     event = ImageEvent("/cameras/1", "42", TIME_MS, "image/jpeg", b"\xff\xd8", "dog", None, ORIGINAL)
-    prediction = Prediction(
-        "/cameras/1", "42", TIME_MS, (ClassScore("dog", 0.9, 0.5, "labelled", 1.0),), "cat", "dog", 0.4,
-        (Neighbour("a" * 32, "dog", 0.8),), True, 0.1, Versions("f00d", "beef", "1-2"), {"predict": 1.5},
-    )  # fmt: skip
+    document: Any = {"event": {"source": "/cameras/1", "id": "42", "time": "2026-01-02T03:04:05.678Z"}, "top": []}
     return [
         ANCHOR.to_record("writer"),
         anchor_tombstone(ANCHOR.anchor_id, "writer"),
         PRESENCE.to_record("writer"),
-        prediction.to_record(event),
+        prediction_record(event, document),
         DriftEvent(ALARM, TIME_MS, "/worker-0").to_record(),
         dead_letter(ORIGINAL, UndecodableImage("truncated")),
     ]

@@ -7,7 +7,7 @@ from tests.evaluate.data import make_features
 from tests.learners import ClassMeans
 
 FEATURES = make_features(96)
-CONFIG = AdapterConfig(method="class-means", anchors=AnchorsConfig(neighbours=4))
+CONFIG = AdapterConfig(method="class-means", protection=0.0, anchors=AnchorsConfig(neighbours=4))
 
 
 def lessons(rows: np.ndarray) -> Lessons:
