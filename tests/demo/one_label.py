@@ -1,4 +1,4 @@
-"""What one label does in the demo's opening, for the README: `python -m tests.demo.one_label docs/images/one-label.png`."""
+"""Draws what one label does in the demo's opening: `python -m tests.demo.one_label docs/images/one-label.png`."""
 
 import io
 import sys
