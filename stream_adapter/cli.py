@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from stream_adapter import __version__
+from stream_adapter.config import Config
 from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
@@ -176,6 +177,13 @@ def events_try(
         raise typer.Exit(1)
 
 
+def _with_topics(file: Path) -> Config:
+    loaded = load_config(file)
+    if loaded.transport == "files":
+        raise ConfigError(["transport: files has no topics to create or to check; its folders need nothing"], str(file))
+    return loaded
+
+
 @topics_app.command("create")
 def topics_create(
     file: ConfigFile,
@@ -187,7 +195,7 @@ def topics_create(
     """Create the topics that do not exist yet; existing ones are left as they are."""
     from stream_adapter.transport.kafka import ensure_topics
 
-    created = ensure_topics(load_config(file).kafka, partitions=partitions, replication_factor=replication_factor)
+    created = ensure_topics(_with_topics(file).kafka, partitions=partitions, replication_factor=replication_factor)
     typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
 
 
@@ -197,7 +205,7 @@ def topics_check(file: ConfigFile, as_json: AsJson = False) -> None:
     from stream_adapter.operations import showing
     from stream_adapter.transport.kafka.topic_check import check_topics
 
-    found = check_topics(load_config(file), str(file))
+    found = check_topics(_with_topics(file), str(file))
     showing.show_findings(found, as_json=as_json)
     if any(finding.severity == "error" for finding in found):
         raise typer.Exit(1)

@@ -43,7 +43,7 @@ class EncoderConfig(Section):
     pretrained: TagOrCheckpoint | None = None
     pretrained_image: FilePath | None = None
     preprocess: PreprocessConfig | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: PositiveInt | None = None
     decode_threads: PositiveInt = 2

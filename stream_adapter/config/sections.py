@@ -84,8 +84,8 @@ class ReferencesConfig(Section):
 
     allow: tuple[Annotated[str, AfterValidator(_allowed)], ...] = ()
     networks: tuple[IPvAnyNetwork, ...] = ()
-    parallel: PositiveInt = 64
-    timeout_s: PositiveFloat = 10.0
+    parallel: PositiveInt = 128
+    timeout_s: PositiveFloat = 5.0
     total_s: PositiveFloat = 30.0
 
 
@@ -131,7 +131,7 @@ class KafkaConfig(Section):
 
     bootstrap_servers: Servers = f"localhost:{KAFKA_PORT}"
     topics: KafkaTopics = KafkaTopics()
-    client: Literal["confluent", "kafka-python"] = "confluent"
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
@@ -301,12 +301,12 @@ class Config(Section):
     def _fetching_is_no_standstill(self) -> "Config":
         # A batch of references that nobody answers is fetched in so many rounds, and meanwhile nothing is committed.
         rounds = -(-self.batch.max_batch // self.references.parallel)
-        longest = rounds * (self.references.total_s + self.references.timeout_s)
+        longest = rounds * self.references.timeout_s + self.references.total_s
         if self.references.allow and longest >= self.service.stuck_after_s:
             raise ValueError(
                 f"a batch may wait {longest:g} s for what it refers to, and a worker counts as stuck after "
                 f"`service.stuck_after_s` = {self.service.stuck_after_s:g}; raise that or `references.parallel`, or "
-                "lower `references.total_s`"
+                "lower `references.timeout_s`"
             )
         return self
 

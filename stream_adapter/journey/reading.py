@@ -1,5 +1,6 @@
 """The first leg of the journey: records become events, events become decoded pictures; bad ones are set aside."""
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -156,11 +157,15 @@ class Reader:
             return None if event.content_type == EMBEDDING else self._decoders.submit(self._decode, event)
         if self._references is None:
             raise UnfetchableReference("no references are fetched here; send the picture's bytes")
-        return self._references.pool.submit(self._fetch_and_decode, event, self._references, event.reference)
+        return self._references.pool.submit(
+            self._fetch_and_decode, event, self._references, event.reference, time.monotonic()
+        )
 
-    def _fetch_and_decode(self, event: ImageEvent, references: References, reference: Reference) -> Prepared:
+    def _fetch_and_decode(
+        self, event: ImageEvent, references: References, reference: Reference, since: float
+    ) -> Prepared:
         try:
-            event = replace(event, data=references.fetch(reference))
+            event = replace(event, data=references.fetch(reference, since))
         except EventError:
             raise
         except Exception as error:

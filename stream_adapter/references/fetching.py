@@ -64,8 +64,12 @@ class References:
         self._folders = [Path(entry.path).resolve() for entry in allow if entry.scheme == "file"]
         self.pool: Executor = ThreadPoolExecutor(config.parallel, thread_name_prefix="fetch")
 
-    def fetch(self, reference: Reference) -> bytes:
+    def fetch(self, reference: Reference, since: float | None = None) -> bytes:
         """The bytes behind a reference; waits for them.
+
+        Args:
+            reference: where.
+            since: monotonic seconds, from when on `references.total_s` counts: when its batch was read; None: now.
 
         Raises:
             UnfetchableReference: with the reason; of what might work later, after trying for `references.total_s`.
@@ -73,7 +77,7 @@ class References:
         started = time.monotonic()
         outcomes = self._metrics.references
         try:
-            data = self._fetched(reference, started + self._config.total_s)
+            data = self._fetched(reference, (started if since is None else since) + self._config.total_s)
         except UnfetchableReference:
             outcomes.labels(scheme=reference.scheme, outcome="failed").inc()
             raise

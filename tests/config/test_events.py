@@ -3,6 +3,7 @@
 import pytest
 
 from stream_adapter.config import parse
+from stream_adapter.errors import ConfigError
 from tests.config.test_loading import SMALLEST, problems_of
 
 
@@ -38,3 +39,10 @@ def test_what_says_something_is_valid(events: str) -> None:
 )
 def test_what_does_not_is_a_problem(events: str, problem: str) -> None:
     assert problem in "\n".join(problems_of(f"{SMALLEST}events: {events}"))
+
+
+def test_the_default_lets_references_be_allowed_and_no_batch_wait_for_ever() -> None:
+    start = "encoder: {model: m, pretrained: p}\nvocabulary: {classes: [cat]}\nreferences: {allow: [s3://pictures]"
+    parse(f"{start}}}")
+    with pytest.raises(ConfigError, match=r"raise that or `references\.parallel`"):
+        parse(f"{start}, parallel: 8}}")

@@ -217,7 +217,7 @@ def test_an_event_without_a_value_that_refers_to_one_is_no_tombstone() -> None:
 
 
 def test_an_error_nobody_foresaw_is_one_dead_letter(monkeypatch: pytest.MonkeyPatch, server: PictureServer) -> None:
-    def broken(self: References, reference: Reference) -> bytes:
+    def broken(self: References, reference: Reference, since: float) -> bytes:
         raise ZeroDivisionError
 
     monkeypatch.setattr(References, "fetch", broken)
