@@ -162,3 +162,16 @@ def test_what_is_not_installed_is_said_with_the_extra_that_brings_it(module: str
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
     assert re.search(said, " ".join(done.stderr.split()))
+
+
+@pytest.mark.parametrize("command", ["create", "check"])
+def test_a_transport_without_topics_is_not_looked_for_at_a_broker(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    file = tmp_path / "worker.yaml"
+    file.write_text(
+        "encoder: {pretrained: openai}\nvocabulary: {classes: [a, b]}\n"
+        "transport: files\nfiles: {input: in, output: out}\n"
+    )
+    assert run(monkeypatch, "topics", command, file) == 2
+    assert "transport: files has no topics" in capsys.readouterr().err
