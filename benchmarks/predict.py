@@ -23,7 +23,6 @@ from stream_adapter.evaluate.features import read_features
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
-from stream_adapter.page.page import Facts
 from stream_adapter.service.health import Health
 from stream_adapter.service.web.answering import Answering
 from stream_adapter.service.web.predict import PredictApi
@@ -96,7 +95,7 @@ def main() -> None:
     api = PredictApi(answering, Access.of_predictions(predict, PageConfig(), "127.0.0.1"), metrics, 10_000)
     server = HttpServer(build_app(metrics, Health(60.0, time.monotonic), api.routes()), "127.0.0.1", 0)
     server.start()
-    answering.open(encoder, processor, decoders, Facts(encoder.fingerprint, "v", names))  # type: ignore[arg-type]
+    answering.open(encoder, processor, decoders)  # type: ignore[arg-type]
     stopping, before = threading.Event(), offset
 
     def stream() -> None:

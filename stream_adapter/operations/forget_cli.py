@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from stream_adapter.events.headers import parse_time
 from stream_adapter.operations.cli import ConfigFile, load_config
 
 
@@ -19,6 +18,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only shown.")] = False,
 ) -> None:
     """Forget events for which all of this holds: anchors, waiting events and labels, in every worker and topic."""
+    from stream_adapter.events.headers import parse_time
     from stream_adapter.operations import forget as forgetting
     from stream_adapter.operations import showing
 
