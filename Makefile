@@ -109,6 +109,7 @@ dashboard: setup ## Write deploy/grafana/dashboards/stream-adapter.json anew
 .PHONY: screenshots page-benchmark
 screenshots: setup ## Take the README's pictures of the live page (Chromium; a minute)
 	$(BIN)/python -m tests.page.screenshots
+	$(BIN)/python -m tests.demo.one_label docs/images/one-label.png
 
 page-benchmark: setup ## Measure what the live page costs the worker
 	OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/page.py

@@ -17,6 +17,7 @@ from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
 from stream_adapter.harmless import harmless
+from stream_adapter.operations.classes_cli import classes_app
 from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app, load_config
 from stream_adapter.operations.forget_cli import forget
 from stream_adapter.operations.label_cli import labels_app
@@ -28,7 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-classes_app = typer.Typer(help="Class names and their text vectors.", no_args_is_help=True)
 events_app = typer.Typer(help="What the records of the images topic look like.", no_args_is_help=True)
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.command()(demo)
@@ -147,7 +147,7 @@ def record(
     file: ConfigFile,
     output: Annotated[Path, typer.Argument(help="The file to write.")],
     topic: Annotated[
-        Literal["images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting"],
+        Literal["images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting"],
         typer.Option(help="Which topic, by role."),
     ] = "images",
 ) -> None:
@@ -209,22 +209,6 @@ def topics_check(file: ConfigFile, as_json: AsJson = False) -> None:
     showing.show_findings(found, as_json=as_json)
     if any(finding.severity == "error" for finding in found):
         raise typer.Exit(1)
-
-
-@classes_app.command("build")
-def classes_build(
-    file: ConfigFile,
-    output: Annotated[Path, typer.Option(help="The .npz file to write.")] = Path("classes.npz"),
-) -> None:
-    """Embed the vocabulary's prompts once, into a file for `vocabulary.vectors`."""
-    from stream_adapter.encode.loading import load_models
-    from stream_adapter.encode.vocabulary_file import save_vocabulary
-
-    loaded = load_config(file)
-    encoder, vocabulary = load_models(loaded.encoder, loaded.vocabulary)
-    save_vocabulary(output, vocabulary, fingerprint=encoder.fingerprint)
-    written = f"{len(vocabulary.class_names)} classes, {vocabulary.d} dimensions, written to {output}"
-    typer.echo(written, err=is_standard_output(output))
 
 
 def main() -> None:

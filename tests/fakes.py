@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from stream_adapter.encode.base import Prepared, Vectors, check_vector
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import UndecodableImage
 from stream_adapter.events import image_event_headers
+from stream_adapter.journey.classes import Encode
 from stream_adapter.journey.observing import Observer
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
@@ -86,7 +87,7 @@ def headers(id: str, label: str | None = None, **more: Any) -> Headers:
 def make_processor(
     *,
     metrics: Metrics | None = None,
-    reject_unknown_labels: bool = True,
+    unknown_labels: Literal["reject", "ignore", "add"] = "reject",
     limit: DeadLetterLimit | None = None,
     clock: Callable[[], float] | None = None,
     encoder: Any = None,
@@ -94,6 +95,7 @@ def make_processor(
     adapter: AdapterConfig | None = None,
     drift: DriftSettings | None = None,
     slot: str = "test",
+    encode: Encode | None = None,
     labels: LabelsConfig | None = None,
     waiting_partitions: int = 0,
     now_ms: Callable[[], int] = lambda: 10_000,
@@ -104,7 +106,7 @@ def make_processor(
         adapter=adapter or adapter_config(),
         drift=drift or DriftSettings(),
         dead_letters=limit or DeadLetterLimit(),
-        reject_unknown_labels=reject_unknown_labels,
+        unknown_labels=unknown_labels,
         labels=labels or LabelsConfig(),
         top_k=3,
     )
@@ -119,6 +121,7 @@ def make_processor(
         metrics=metrics or Metrics(),
         clock=clock,
         observer=observer,
+        encode=encode,
         waiting_partitions=waiting_partitions,
         now_ms=now_ms,
     )

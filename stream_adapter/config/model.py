@@ -43,7 +43,7 @@ class EncoderConfig(Section):
     pretrained: TagOrCheckpoint | None = None
     pretrained_image: FilePath | None = None
     preprocess: PreprocessConfig | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: PositiveInt | None = None
     decode_threads: PositiveInt = 2
@@ -74,7 +74,7 @@ class VocabularyConfig(Section):
     prompts: dict[str, tuple[str, ...]] = {}
     templates: Literal["openai", "simple", "none"] | tuple[str, ...] = "openai"
     underscores_as_blanks: bool = True
-    unknown_labels: Literal["reject", "ignore"] = "reject"
+    unknown_labels: Literal["reject", "ignore", "add"] = "reject"
 
     @model_validator(mode="after")
     def _one_source(self) -> "VocabularyConfig":

@@ -109,6 +109,7 @@ class KafkaTopics(Section):
     images: TopicName = "images"
     predictions: TopicName = "predictions"
     anchors: TopicName = "anchors"
+    classes: TopicName = "classes"
     dead_letters: TopicName = "dead-letters"
     drift: TopicName = "drift"
     labels: TopicName = "labels"
@@ -130,7 +131,7 @@ class KafkaConfig(Section):
 
     bootstrap_servers: Servers = f"localhost:{KAFKA_PORT}"
     topics: KafkaTopics = KafkaTopics()
-    client: Literal["confluent", "kafka-python"] = "confluent"
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
@@ -285,6 +286,15 @@ class Config(Section):
             raise ValueError("`transport: files` needs a `files` section with `input` and `output`")
         if self.transport == "kafka" and not self.kafka.bootstrap_servers:
             raise ValueError("`kafka.bootstrap_servers` is empty; name at least one broker as host:port")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_can_become_classes(self) -> "Config":
+        if self.vocabulary.unknown_labels == "add" and self.encoder.pretrained_image is not None:
+            raise ValueError(
+                "`vocabulary.unknown_labels: add` needs a text tower, and `encoder.pretrained_image` is an image tower "
+                "alone; set `encoder.pretrained` to a whole model"
+            )
         return self
 
     @model_validator(mode="after")

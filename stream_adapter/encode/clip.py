@@ -90,7 +90,10 @@ class ClipEncoder:
 
     @torch.inference_mode()
     def _embed(self, pixels: Pixels) -> Vectors:
-        images = torch.from_numpy(pixels).to(self._device).float()  # (B, 3, H, W)
+        images = torch.from_numpy(pixels)  # (B, 3, H, W)
+        if self._device.type == "cuda":  # a copy out of pinned memory does not wait
+            images = images.pin_memory()
+        images = images.to(self._device, non_blocking=True).float()
         images.sub_(self._mean).div_(self._std)
         if self._device.type == "cpu":
             features = self._visual(images.to(self._dtype))
@@ -111,15 +114,18 @@ def pick_device(wanted: str) -> torch.device:
     """The device for `encoder.device`.
 
     Raises:
-        EncoderError: CUDA is asked for and not there.
+        EncoderError: a CUDA device is asked for and not there.
     """
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        return torch.device("cuda" if devices else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= devices:
         raise EncoderError(
-            "`encoder.device` is cuda, but torch sees no CUDA device; install its driver and a CUDA build of torch, "
-            "or set `encoder.device: auto`"
+            f"`encoder.device` is {wanted}, but torch sees {devices or 'no'} CUDA devices; install the driver and a "
+            "CUDA build of torch, or set `encoder.device: auto`"
         )
-    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+    return device
 
 
 class OpenClipModel:

@@ -1,15 +1,15 @@
 """The classes as the adapter needs them: names, one unit text vector each, and the logit scale."""
 
 import hashlib
-import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from stream_adapter.encode.base import Vectors
 from stream_adapter.errors import VocabularyError
-from stream_adapter.events.names import canonical_name
+from stream_adapter.events.names import canonical_name, has_control_characters
 
 DEFAULT_LOGIT_SCALE = 100.0
 """What CLIP's training clips its logit scale to, and where OpenAI's and most other models end."""
@@ -18,7 +18,6 @@ DEFAULT_LOGIT_SCALE = 100.0
 # renormalised is off by far more.
 _UNIT_TOLERANCE = 5e-3
 
-_NOT_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, ends of lines and paragraphs
 _SHOWN = 10
 
 
@@ -46,7 +45,8 @@ class Vocabulary:
         if not (np.isfinite(self.logit_scale) and self.logit_scale > 0):
             raise VocabularyError(f"the logit scale is {self.logit_scale}; expected a positive number, 100 for CLIP")
         object.__setattr__(self, "text_vectors", vectors)
-        object.__setattr__(self, "hash", _hash(self.class_names, vectors, self.logit_scale))
+        digests = [class_digest(*one) for one in zip(self.class_names, vectors, strict=True)]
+        object.__setattr__(self, "hash", hash_of(digests, self.logit_scale))
 
     @property
     def d(self) -> int:
@@ -65,7 +65,7 @@ def check_names(names: tuple[str, ...]) -> None:
     blank = [index for index, name in enumerate(names) if not name.strip()]
     if blank:
         raise VocabularyError(f"class names at positions {blank[:_SHOWN]} are empty (of {len(names)})")
-    odd = [name for name in names if any(unicodedata.category(character) in _NOT_TEXT for character in name.strip())]
+    odd = [name for name in names if has_control_characters(name)]
     if odd:
         shown = ", ".join(map(repr, odd[:_SHOWN]))
         raise VocabularyError(f"{len(odd)} class names hold control characters: {shown}; is this a list of names?")
@@ -100,16 +100,18 @@ def _checked_vectors(names: tuple[str, ...], given: Vectors) -> Vectors:
     return unit
 
 
-def _hash(names: tuple[str, ...], vectors: Vectors, logit_scale: float) -> str:
-    """Hash of names, vectors and scale.
+def class_digest(name: str, vector: Vectors) -> bytes:
+    """What a class, with its vector (d,), adds to the hash of a vocabulary."""
+    encoded = name.encode()
+    digest = hashlib.blake2b(len(encoded).to_bytes(4, "little") + encoded, digest_size=8)
+    digest.update(np.round(vector * 1e3).astype("<i2").tobytes())
+    return digest.digest()
+
+
+def hash_of(digests: Sequence[bytes], logit_scale: float) -> str:
+    """Hash of a vocabulary, from its classes' digests.
 
     Vectors are rounded to three decimals, so float noise rarely shows; rarely is not never: workers that must agree
     on the hash across kinds of machine should load one vocabulary file (`stream-adapter classes build`).
     """
-    digest = hashlib.blake2b(digest_size=8)
-    for name in names:
-        encoded = name.encode()
-        digest.update(len(encoded).to_bytes(4, "little") + encoded)
-    digest.update(np.round(vectors * 1e3).astype("<i2").tobytes())
-    digest.update(f"{logit_scale:.4f}".encode())
-    return digest.hexdigest()
+    return hashlib.blake2b(b"".join(digests) + f"{logit_scale:.4f}".encode(), digest_size=8).hexdigest()

@@ -16,6 +16,11 @@ def canonical_name(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
+def has_control_characters(name: str) -> bool:
+    """Whether a name is no text: control characters, halves of characters, ends of lines or paragraphs."""
+    return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name.strip())
+
+
 def names_by_case(known: Iterable[str]) -> dict[str, str]:
     """Each name by its `str.casefold`; of names that differ in case only, the first."""
     by_case: dict[str, str] = {}

@@ -33,11 +33,14 @@ class Explaining:
     """
 
     def __init__(self, vocabulary: Vocabulary, fingerprint: str, top_k: int, explain: Explain = "full") -> None:
-        self._names = vocabulary.class_names
-        self._vocabulary = vocabulary.hash
+        self.set_classes(vocabulary.class_names, vocabulary.hash)
         self._encoder = fingerprint
-        self._top_k = 1 if explain == "none" else min(top_k, len(vocabulary.class_names))
+        self._top_k = 1 if explain == "none" else top_k
         self._explain = explain
+
+    def set_classes(self, names: Sequence[str], vocabulary: str) -> None:
+        """Go over to other classes, and the hash of theirs."""
+        self._names, self._vocabulary = names, vocabulary
 
     def explain(
         self, events: Sequence[ImageEvent], prediction: Prediction, timings_ms: Mapping[str, float]

@@ -2,6 +2,7 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, NOTHING, Ownership
 from stream_adapter.events import AnchorRecord, ImageEvent
 from stream_adapter.journey.replica import Replica
+from stream_adapter.journey.set_aside import SetAside
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics, value_of
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.changelog import Change
@@ -42,9 +45,16 @@ class Labels:
         metrics: labels by outcome, changes that others wrote.
     """
 
-    def __init__(self, replica: Replica, classes: Sequence[str], *, fingerprint: str, metrics: Metrics) -> None:
-        self._replica = replica
-        self._class_index = {name: index for index, name in enumerate(classes)}
+    def __init__(
+        self,
+        replica: Replica,
+        classes: Sequence[str],
+        *,
+        fingerprint: str,
+        metrics: Metrics,
+    ) -> None:
+        self.replica = replica
+        self._use(classes, {})
         self._fingerprint = fingerprint
         self._metrics = metrics
         self._known: OrderedDict[str, str] = OrderedDict()  # anchor id -> label
@@ -57,15 +67,16 @@ class Labels:
             if event.label is None:
                 continue
             known = new.get(event.anchor_id, self._known.get(event.anchor_id))
-            if event.label not in self._class_index:
-                self._metrics.labels.labels(outcome="unknown").inc()
-            elif known == event.label:
+            label = self._aliases.get(event.label, event.label)
+            if known == label:
                 self._metrics.labels.labels(outcome="repeated").inc()
+            elif label not in self._class_index and not self.replica.ask_for(label):
+                self._metrics.labels.labels(outcome="unknown").inc()
             else:
                 to_learn[row] = True
                 if known is None:  # a correction is no test: the adapter has seen this very picture
-                    tests[row] = self._class_index[event.label]
-                new[event.anchor_id] = event.label
+                    tests[row] = self._class_index.get(label, -1)
+                new[event.anchor_id] = label
         return BatchLabels(tests, to_learn)
 
     def learn(
@@ -96,7 +107,8 @@ class Labels:
         Returns:
             Why some of them had no effect, by anchor id, and what the changelog must be told.
         """
-        return self._learn((), np.zeros((0, self._replica.dimension), np.float32), records, owned)
+        named = [replace(record, label=self._aliases.get(record.label, record.label)) for record in records]
+        return self._learn((), np.zeros((0, self.replica.dimension), np.float32), named, owned)
 
     def _learn(
         self,
@@ -105,47 +117,58 @@ class Labels:
         records: Sequence[AnchorRecord],
         owned: Ownership,
     ) -> tuple[dict[str, str], list[OutRecord]]:
-        result, outputs = self._replica.learn(ids, vectors, records, owned)
+        result, outputs = self.replica.learn(ids, vectors, records, owned)
         for record in records:
             self._remember(record.anchor_id, record.label)
-        outcomes = Counter(value_of(ignored.reason) for ignored in result.ignored)
+        new = self.replica.set_aside.anchors
+        ignored = {one.anchor_id: one.reason for one in result.ignored if one.anchor_id not in new}
+        outcomes = Counter(map(value_of, ignored.values()))
         outcomes.update(learned=len(result.added), corrected=len(result.replaced), folded=len(result.folded))
         for outcome, number in outcomes.items():
             self._metrics.labels.labels(outcome=outcome).inc(number)
-        return {ignored.anchor_id: ignored.reason for ignored in result.ignored}, outputs
+        outcomes.update(set_aside=len(result.ignored) - len(ignored))
+        return dict(ignored), outputs
 
     def anchor_record(self, anchor_id: str) -> AnchorRecord | None:
-        """The live anchor of this id, as it is written; None where there is none."""
-        return self._replica.record(anchor_id)
+        """The anchor of this id, as it is written; None where there is none."""
+        return self.replica.record(anchor_id)
 
     def class_of(self, label: str) -> int:
-        """The index of a class; −1 where there is none of this name."""
-        return self._class_index.get(label, -1)
+        """The index of the class that a label means; −1 where it means none."""
+        return self._class_index.get(self._aliases.get(label, label), -1)
 
     def fits(self, vector: NDArray[np.float32]) -> bool:
         """Whether a vector (d,) is as long as the anchors' are."""
-        return vector.shape == (self._replica.dimension,)
+        return vector.shape == (self.replica.dimension,)
 
     @property
     def has_anchor(self) -> NDArray[np.bool_]:
         """Bool (C,): the classes that have anchors now."""
-        return self._replica.has_anchor
+        return self.replica.has_anchor
+
+    def set_classes(self, now: ClassesNow) -> NDArray[np.int64]:
+        """Go over to other classes; see `Replica.set_classes`."""
+        self._use(now.names, now.aliases)
+        return self.replica.set_classes(now)
 
     def follow(self, changes: Iterable[Change]) -> None:
         """Take in what the changelog says about anchors, in its order."""
         changes = list(changes)
-        self._metrics.anchors_followed.inc(self._replica.follow(changes))
+        self._metrics.anchors_followed.inc(self.replica.follow(changes))
         for change in changes:
             if isinstance(change.content, AnchorRecord) and not change.own:
                 self._remember(change.key, change.content.label)
 
     def tidy(self, owned: Ownership = NOTHING) -> list[OutRecord]:
-        """Write again what an older record replaced, prune to the budgets, and let the learner do what is due.
+        """Write again what has another name by now or was replaced by an older record, and prune to the budgets.
+
+        Also deletes what was learned of classes that were taken out, and lets the learner do what is due.
 
         Returns:
             What the changelog must be told.
         """
-        return [*self._replica.reassert(owned), *self._replica.prune(owned)]
+        removed = self.replica.delete_removed(owned)
+        return [*self.replica.reassert(owned), *removed, *self.replica.prune(owned)]
 
     def forget(self, anchor_ids: Sequence[str], *, forgotten: bool = False) -> tuple[list[str], list[OutRecord]]:
         """Delete anchors, here at once and everywhere by what the changelog must be told; no event teaches them again.
@@ -153,19 +176,24 @@ class Labels:
         Returns:
             The ids that were there, and what the changelog must be told.
         """
-        return self._replica.forget(anchor_ids, forgotten=forgotten)
+        return self.replica.forget(anchor_ids, forgotten=forgotten)
 
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
         outputs = [output for output in outputs if output.channel == "anchors"]
         for output in outputs:
             self._known.pop((output.key or b"").decode(), None)
-        self._replica.undo(outputs)
+        self.replica.undo(outputs)
+
+    @property
+    def set_aside(self) -> SetAside:
+        """Anchors that have no class at present."""
+        return self.replica.set_aside
 
     @property
     def unconfirmed(self) -> Mapping[str, Anchor | None]:
         """Anchors that the changelog may not have yet, and what it has of each."""
-        return self._replica.unconfirmed
+        return self.replica.unconfirmed
 
     def state(self) -> list[tuple[str, str]]:
         """Anchor ids of labelled events that are remembered, oldest first, with their labels."""
@@ -175,6 +203,9 @@ class Labels:
     def restore(self, state: Sequence[tuple[str, str]]) -> None:
         """Take over what `state` gave."""
         self._known = OrderedDict(state)
+
+    def _use(self, classes: Sequence[str], aliases: Mapping[str, str]) -> None:
+        self._class_index, self._aliases = {name: index for index, name in enumerate(classes)}, aliases
 
     def _remember(self, anchor_id: str, label: str) -> None:
         self._known[anchor_id] = label
@@ -187,7 +218,7 @@ class Labels:
         return AnchorRecord(
             anchor_id=event.anchor_id,
             vector=vector,
-            label=event.label,
+            label=self._aliases.get(event.label, event.label),
             event_time_ms=event.time_ms,
             event_source=event.source,
             event_id=event.id,

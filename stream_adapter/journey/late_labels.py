@@ -30,6 +30,7 @@ from stream_adapter.events.waiting import (
 )
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.scoring import Scoring
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.journey.waiting import Waiting
 from stream_adapter.journey.watching import Watching
 from stream_adapter.metrics import Metrics
@@ -53,8 +54,7 @@ class LateLabels:
         config: how much waits, and for how long.
         partitions: of the waiting topic.
         fingerprint: the encoder's.
-        vocabulary: hash of the vocabulary.
-        class_names: the vocabulary.
+        classes: those that are in force.
         check: raises an `UnknownLabel` for a label that is to be refused.
         times: decides on the times of labels.
         slot: this worker's, for whoever asks what became of a label.
@@ -71,8 +71,7 @@ class LateLabels:
         config: LabelsConfig,
         partitions: int,
         fingerprint: str,
-        vocabulary: str,
-        class_names: Sequence[str],
+        classes: ClassesNow,
         check: Callable[[str], None],
         times: EventTimes,
         slot: str,
@@ -85,8 +84,7 @@ class LateLabels:
         self._config = config
         self._partitions = partitions
         self._fingerprint = fingerprint
-        self._vocabulary = vocabulary
-        self._names = class_names
+        self.set_classes(classes)
         self._check = check
         self._times = times
         self._slot = slot
@@ -98,6 +96,10 @@ class LateLabels:
         self._outputs: list[OutRecord] = []
         self._changed: dict[str, None] = {}  # anchor ids whose label is to be written
         self._refused: list[tuple[Partition, str]] = []
+
+    def set_classes(self, now: ClassesNow) -> None:
+        """Go over to other classes; what waits was predicted under those that it names."""
+        self._names, self._vocabulary = now.names, now.hash
 
     def keep(
         self, events: Sequence[ImageEvent], vectors: NDArray[np.float32], prediction: Prediction

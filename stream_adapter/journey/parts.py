@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.errors import SnapshotError
+from stream_adapter.journey.classes import ClassesInForce
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.scoring import Scoring
 from stream_adapter.journey.sharing import Sharing
@@ -21,6 +22,7 @@ class Parts:
         watching: the drift monitor looks on.
         labels: labels as lessons.
         sharing: what workers tell each other beside their anchors.
+        classes: what the classes are.
         positions: how far the changelog was followed, by its partitions.
     """
 
@@ -29,6 +31,7 @@ class Parts:
     watching: Watching
     labels: Labels
     sharing: Sharing
+    classes: ClassesInForce
     positions: dict[int, int] = field(default_factory=dict)
 
     def state(self) -> JourneyState:
@@ -39,6 +42,8 @@ class Parts:
             records=self.sharing.state(),
             accuracy=self.scoring.state(),
             drift=self.watching.state(),
+            classes=self.classes.now,
+            set_aside=self.labels.set_aside.arrays(self.labels.unconfirmed, self.adapter.dimension),
         )
 
     def restore(self, state: JourneyState) -> None:
@@ -48,6 +53,7 @@ class Parts:
             SnapshotError: it is of another form; nothing has changed.
         """
         try:
+            self.labels.set_aside.restore(state.set_aside)
             self.scoring.restore(state.accuracy)
         except ValueError as error:
             raise SnapshotError(f"what the worker knew beside its anchors cannot be used: {error}") from error

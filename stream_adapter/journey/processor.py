@@ -210,6 +210,12 @@ class Processor:
         return Outcome(Commit([*tidied, *deleted, *self._between_batches(owned)]), durable=durable)
 
     @_in_turn
+    def apply_classes(self, records: Sequence[Record], *, restoring: bool = False) -> Outcome:
+        """Follow the classes topic; see `ClassesInForce.apply`. There is nothing to be written."""
+        self.parts.classes.apply(records, restoring=restoring)
+        return Outcome(Commit(()))
+
+    @_in_turn
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned where `outputs` will never be written."""
         outputs = list(outputs)
@@ -280,6 +286,7 @@ class Processor:
         """What is due by the clock; returns what changelog and drift topic must hold of it."""
         now_s, parts = self._clock(), self.parts
         outputs = [
+            *parts.classes.poll(),
             *parts.sharing.publish(),
             *parts.sharing.withdraw_silent(now_s, owned),
             *parts.watching.report(now_s),

@@ -1,8 +1,9 @@
 """The first leg of the journey: records become events, events become decoded pictures; bad ones are set aside."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import structlog
 
@@ -11,6 +12,7 @@ from stream_adapter.encode.base import Encoder, Prepared, Vectors, unit_vectors
 from stream_adapter.errors import EventError, MalformedEvent, UnexpectedFailure, UnfetchableReference, UnknownLabel
 from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
 from stream_adapter.events.formats import declared_type, found_type
+from stream_adapter.events.names import names_by_case
 from stream_adapter.events.reference import Reference
 from stream_adapter.events.wire_format import event_format
 from stream_adapter.metrics import Metrics
@@ -43,6 +45,7 @@ class Reader:
     """Reads batches and decodes their pictures in a pool.
 
     Attributes:
+        labels: those that are known; another one may take its place in any thread.
         times: decides on the times of events and labels.
 
     Args:
@@ -70,7 +73,7 @@ class Reader:
         events = events or EventsConfig()
         self.times = EventTimes(events.max_ahead_s, ahead=metrics.times_ahead.inc)
         self._format = event_format(events, self.times)
-        self._labels = KnownLabels(classes)
+        self.labels = KnownLabels(classes)
         self._reject_unknown_labels = reject_unknown_labels
         self._failures: set[tuple[str, type[Exception]]] = set()
         self._decoders = decoders
@@ -101,7 +104,7 @@ class Reader:
             UnknownLabel: it is none.
         """
         if self._reject_unknown_labels:
-            self._labels.check(label)
+            self.labels.check(label)
 
     def decoded(self, batch: ReadBatch) -> tuple[list[ImageEvent], list[Prepared], list[Refused]]:
         """Wait for the pictures of a batch; those that cannot be decoded join the refused ones."""
@@ -203,11 +206,12 @@ class KnownLabels:
 
     Args:
         classes: class names of the vocabulary.
+        aliases: other names of these.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
-        self._classes = frozenset(classes)
-        self._by_folded = {name.casefold(): name for name in classes}
+    def __init__(self, classes: Sequence[str], aliases: Iterable[str] = ()) -> None:
+        self._classes = classes
+        self._known = frozenset(classes).union(aliases)
 
     def check(self, label: str) -> None:
         """Refuse a label that is no class.
@@ -215,17 +219,21 @@ class KnownLabels:
         Raises:
             UnknownLabel: naming the class that it differs from in upper and lower case only, where there is one.
         """
-        if label in self._classes:
+        if label in self._known:
             return
-        near = self._by_folded.get(label.casefold())
+        near = self._by_case.get(label.casefold())
         advice = (
             f"did you mean {near!r}? Upper and lower case are told apart"
             if near is not None
-            else "add it there, or set `vocabulary.unknown_labels: ignore`"
+            else "add it with `stream-adapter classes add`, or set `vocabulary.unknown_labels` to `ignore` or `add`"
         )
         raise UnknownLabel(
             f"label {label!r} is not one of the {len(self._classes)} classes of the vocabulary; {advice}"
         )
+
+    @cached_property
+    def _by_case(self) -> dict[str, str]:
+        return names_by_case(self._known)
 
 
 def is_tombstone(record: Record) -> bool:

@@ -8,7 +8,8 @@ holds on to its own view of that one anchor, and keeps beside it what the change
 records has come back, the changelog's word counts.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,8 @@ from stream_adapter.adapter.anchors.anchor import Anchor, Origin
 from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.adapter.anchors.results import LearnResult, Removed
 from stream_adapter.events import AnchorRecord, anchor_tombstone
+from stream_adapter.journey.set_aside import SetAside
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics, value_of
 from stream_adapter.transport.base import OutRecord, Partition
 from stream_adapter.transport.changelog import Change
@@ -42,15 +45,32 @@ class Replica:
 
     Belongs to the thread that owns the adapter.
 
+    Attributes:
+        set_aside: anchors that have no class at present.
+        ask_for: asks for a class of a name that is none; whether there will be one.
+
     Args:
         adapter: holds the anchors.
         fingerprint: the encoder whose vectors it holds.
         writer: this process's name in what it writes.
         metrics: removals.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, adapter: Adapter, *, fingerprint: str, writer: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        *,
+        fingerprint: str,
+        writer: str,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.set_aside = SetAside(clock)
+        self.ask_for: Callable[[str], bool] = lambda _: False
         self._adapter = adapter
+        self._class_of: Callable[[str], str] = str
+        self._removed: frozenset[str] = frozenset()
         self._fingerprint = fingerprint
         self._writer = writer
         self._metrics = metrics
@@ -79,16 +99,21 @@ class Replica:
             AnchorError: a vector cannot be used.
         """
         by_id = {record.anchor_id: record for record in records}
-        result = self._adapter.update(event_ids, vectors, [_anchor(record) for record in by_id.values()], owned)
+        anchors = [self._anchor(record) for record in by_id.values()]
+        result = self._adapter.update(event_ids, vectors, anchors, owned)
+        unknown = [one.anchor_id for one in result.ignored if one.reason == "unknown label"]
+        new_classes = {anchor_id for anchor_id in unknown if self.ask_for(by_id[anchor_id].label)}
+        replaced = self._put_aside([anchor for anchor in anchors if anchor.anchor_id in new_classes])
+        self.set_aside.drop(result.written)
         because_of = {change.previous_id: change.anchor_id for change in result.replaced}
-        outputs = [by_id[anchor_id].to_record(self._writer) for anchor_id in result.written]
+        outputs = [by_id[anchor_id].to_record(self._writer) for anchor_id in (*result.written, *new_classes)]
         for removed in result.removed:
             # Also for one that came and went within this batch: then its label has left a trace.
             cause = by_id.get(because_of.get(removed.anchor_id, ""))
             source = Partition(cause.topic, cause.partition) if cause is not None else None
             outputs.append(anchor_tombstone(removed.anchor_id, self._writer, source))
         for output in outputs:
-            self._wrote(output, result.before.get(_id(output)))
+            self._wrote(output, result.before.get(_id(output)) or replaced.get(_id(output)))
         self._count(result.removed)
         return result, outputs
 
@@ -97,8 +122,8 @@ class Replica:
         return self.learn((), np.zeros((0, self.dimension), np.float32), (), owned)[1]
 
     def record(self, anchor_id: str) -> AnchorRecord | None:
-        """The live anchor of this id, as it is written; None where there is none."""
-        anchor = self._adapter.anchor(anchor_id)
+        """The anchor of this id, as it is written; None where there is none."""
+        anchor = self._adapter.anchor(anchor_id) or self.set_aside.anchors.get(anchor_id)
         return None if anchor is None else _record(anchor, self._fingerprint)
 
     @property
@@ -132,7 +157,10 @@ class Replica:
         for change in changes:
             anchor = None
             if isinstance(change.content, AnchorRecord):
-                anchor = _anchor(change.content)
+                anchor = self._anchor(change.content)
+                # One whose class has another name by now is written again with it.
+                renamed = anchor.label != change.content.label
+                (self._overruled.add if renamed else self._overruled.discard)(change.key)
             foreign += not change.own
             if change.key in self._in_flight:
                 self._follow_in_flight(change.key, anchor, own=change.own)
@@ -155,13 +183,43 @@ class Replica:
         """
         outputs = []
         for anchor_id in dict.fromkeys(anchor_ids):
-            before = self._adapter.anchor(anchor_id)
+            before = self._adapter.anchor(anchor_id) or self.set_aside.anchors.get(anchor_id)
             if before is not None:
                 outputs.append(anchor_tombstone(anchor_id, self._writer, forgotten=forgotten))
                 self._wrote(outputs[-1], before)
         gone = [_id(output) for output in outputs]
-        self._count(self._adapter.forget(gone).removed)
+        self._delete(list(gone))
         return gone, outputs
+
+    def set_classes(self, now: ClassesNow) -> NDArray[np.int64]:
+        """Go over to other classes: anchors that have none any more are set aside, those that have one now are back.
+
+        Returns:
+            Int64 (C,), which of the former classes each one is; −1 where it is new.
+        """
+        before, adapter = self._adapter.classes, self._adapter
+        names = frozenset(now.names)
+        renamed = {name: now.class_of(name) for name in before.names if name not in names and name in now.aliases}
+        if renamed:
+            old = np.array([name in renamed for name in before.names])
+            listing = adapter.listing()
+            self._overruled.update(listing.ids[slot] for slot in np.flatnonzero(old[listing.classes]).tolist())
+        forgotten = adapter.set_classes(now.texts, now.names, renamed, now.canaries)
+        self._class_of, self._removed = now.class_of, now.removed
+        for in_flight in self._in_flight.values():
+            in_flight.settled = in_flight.settled and self._in_class(in_flight.settled)
+        self.set_aside.put(forgotten)
+        waiting = [(one.label, self._in_class(one)) for one in self.set_aside.anchors.values()]
+        back = [one for _, one in waiting if one.label in names and one.label not in now.canaries]
+        self._overruled.update(one.anchor_id for label, one in waiting if one.label != label)
+        self.set_aside.drop(one.anchor_id for one in back)
+        self._put(back)
+        return adapter.classes.former(before, renamed)
+
+    def delete_removed(self, owned: Ownership) -> list[OutRecord]:
+        """Delete, for good, what was learned of classes that were taken out, as far as this worker decides about it."""
+        ids = [anchor_id for anchor_id in self.set_aside.of_removed(self._removed) if owned.owns_id(anchor_id)]
+        return self.forget(ids)[1]
 
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Forget what was written and will never be in the changelog: its partition has moved to another worker."""
@@ -196,6 +254,8 @@ class Replica:
     def _settle(self, anchor_id: str, settled: Anchor | None) -> None:
         """The changelog's word on one anchor replaces ours."""
         ours = self._adapter.anchor(anchor_id)
+        if settled is None:
+            self.set_aside.drop([anchor_id])
         if ours is not None and not _same(ours, settled):
             self._adapter.forget([anchor_id])
         if settled is not None and not _same(settled, ours):
@@ -204,15 +264,45 @@ class Replica:
     def _put(self, anchors: list[Anchor]) -> None:
         """Take these in; empties the list."""
         if anchors:
-            ignored = self._adapter.follow(anchors).ignored
+            ignored = self._adapter.follow([one for one in anchors if not self.set_aside.has_newer(one)]).ignored
+            homeless = {one.anchor_id for one in ignored if one.reason in ("unknown label", "canary")}
+            self.set_aside.drop(one.anchor_id for one in anchors if not self.set_aside.has_newer(one))
+            self._put_aside([anchor for anchor in anchors if anchor.anchor_id in homeless])
             self._overruled.update(one.anchor_id for one in ignored if one.reason == "outdated")
             anchors.clear()
 
     def _delete(self, anchor_ids: list[str]) -> None:
         """Forget these at once; empties the list."""
         if anchor_ids:
+            self.set_aside.drop(anchor_ids)
             self._count(self._adapter.forget(anchor_ids).removed)
             anchor_ids.clear()
+
+    def _put_aside(self, anchors: Sequence[Anchor]) -> dict[str, Anchor]:
+        """Set aside what has no class, and forget what it replaces: that is returned, by id."""
+        live = {one.anchor_id: self._adapter.anchor(one.anchor_id) for one in anchors}
+        newer = [one for one in anchors if (ours := live[one.anchor_id]) is None or ours.stamp <= one.stamp]
+        replaced = {one.anchor_id: ours for one in newer if (ours := live[one.anchor_id]) is not None}
+        if replaced:
+            self._adapter.forget(list(replaced))
+        self.set_aside.put(newer)
+        return replaced
+
+    def _anchor(self, record: AnchorRecord) -> Anchor:
+        origin = Origin(
+            record.event_source,
+            record.event_id,
+            record.topic,
+            record.partition,
+            record.offset,
+            record.annotator,
+            record.reference,
+        )
+        label = self._class_of(record.label)
+        return Anchor(record.anchor_id, record.vector, label, record.event_time_ms, origin)
+
+    def _in_class(self, anchor: Anchor) -> Anchor:
+        return replace(anchor, label=self._class_of(anchor.label))
 
     def _count(self, removed: Iterable[Removed]) -> None:
         for anchor in removed:
@@ -221,19 +311,6 @@ class Replica:
 
 def _id(output: OutRecord) -> str:
     return (output.key or b"").decode()
-
-
-def _anchor(record: AnchorRecord) -> Anchor:
-    origin = Origin(
-        record.event_source,
-        record.event_id,
-        record.topic,
-        record.partition,
-        record.offset,
-        record.annotator,
-        record.reference,
-    )
-    return Anchor(record.anchor_id, record.vector, record.label, record.event_time_ms, origin)
 
 
 def _record(anchor: Anchor, fingerprint: str) -> AnchorRecord:

@@ -66,6 +66,11 @@ class Scoring:
                 if value is not None:
                     self._metrics.accuracy.labels(group=group, model=model).set(value)
 
+    def set_canaries(self, canary: NDArray[np.bool_]) -> None:
+        """Go over to other classes: bool (C,), those that are never learned."""
+        self._accuracy.set_canaries(canary)
+        self._shadow.set_canaries(canary)
+
     def state(self) -> dict[str, Any]:
         """Accuracy so far, JSON, for a snapshot; the shadow's begins anew with each start."""
         return self._accuracy.state()

@@ -25,6 +25,9 @@ _SILENT_S = 3_600.0
 class Sharing:
     """Publishes and follows; belongs to the thread that owns the adapter.
 
+    Attributes:
+        vocabulary: hash of the vocabulary, as it is at present.
+
     Args:
         adapter: whose learner has something to say.
         slot: this worker's slot, as the learner knows it.
@@ -38,7 +41,7 @@ class Sharing:
         self._slot = slot
         self._writer = writer
         self._fingerprint = fingerprint
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._say = Seldom(log.warning)
         self._records: dict[str, bytes] = {}
         self._written: dict[str, bytes] = {}  # of keys that all workers share: what the changelog has
@@ -128,7 +131,7 @@ class Sharing:
             self._adapter.follow((), {key: None})
 
     def _record(self, key: str, value: bytes) -> OutRecord:
-        return PresenceRecord(key, value, self._fingerprint, self._vocabulary).to_record(self._writer)
+        return PresenceRecord(key, value, self._fingerprint, self.vocabulary).to_record(self._writer)
 
 
 def _slot_of(key: str) -> str | None:

@@ -16,6 +16,7 @@ from stream_adapter.adapter.packing import (
     unpack_strings,
 )
 from stream_adapter.errors import SnapshotError
+from stream_adapter.journey.vocabulary import ClassesNow
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -28,6 +29,8 @@ class JourneyState:
         records: the newest record of each key that workers published.
         accuracy: prequential accuracy, JSON.
         drift: the drift monitor's state, JSON.
+        classes: those that all of this is about.
+        set_aside: anchors that have no class, as `SetAside.arrays` gives them.
     """
 
     labels: Sequence[tuple[str, str]]
@@ -35,6 +38,8 @@ class JourneyState:
     records: Mapping[str, bytes]
     accuracy: Mapping[str, Any]
     drift: Mapping[str, Any]
+    classes: ClassesNow
+    set_aside: Arrays
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Its arrays, for a snapshot; any thread may call it."""
@@ -45,6 +50,8 @@ class JourneyState:
             "records.bytes": np.frombuffer(b"".join(self.records.values()), np.uint8),
             "records.lengths": np.array([len(value) for value in self.records.values()], np.int64),
             **self.learner,
+            **self.classes.arrays(),
+            **self.set_aside,
         }
 
     def facts(self) -> dict[str, Any]:
@@ -66,6 +73,8 @@ class JourneyState:
                 records=_records(arrays),
                 accuracy=dict(facts["accuracy"]),
                 drift=dict(facts["drift"]),
+                classes=ClassesNow.of(arrays),
+                set_aside={name: array for name, array in arrays.items() if name.startswith("set_aside.")},
             )
         except (ValueError, KeyError, TypeError) as error:
             raise SnapshotError(f"what the worker knew beside its anchors cannot be used: {error!r}") from error

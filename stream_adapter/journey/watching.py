@@ -15,7 +15,9 @@ from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.drift.guard import Guard
 from stream_adapter.drift.monitor import DriftMonitor
+from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.events import DriftEvent, ImageEvent
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import OutRecord
 
@@ -69,6 +71,20 @@ class Watching:
         self._news = False
         self._shown_s = float("-inf")
         self._status_due_s: float | None = None
+
+    def set_classes(
+        self, monitor: Callable[[], DriftMonitor], now: ClassesNow, settings: DriftSettings, former: NDArray[np.int64]
+    ) -> None:
+        """Go over to other classes.
+
+        Args:
+            monitor: makes what judges, from nothing.
+            now: C classes.
+            settings: with groups of these classes alone.
+            former: int64 (C,), which of the former classes each one is; −1 where it is new.
+        """
+        self._new_monitor = monitor
+        self._monitor.set_classes(now.names, now.canary, settings, former)
 
     @property
     def guard(self) -> Guard:

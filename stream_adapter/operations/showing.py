@@ -18,6 +18,7 @@ from stream_adapter.errors import UnknownLabel
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
 from stream_adapter.harmless import harmless
+from stream_adapter.operations.classes import ClassLine
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
 from stream_adapter.operations.suspicious import Suspects
@@ -89,6 +90,24 @@ def show_suspects(found: Suspects, limit: int | None, *, as_json: bool) -> None:
     print_table(
         ("annotator", "anchors", "contradicted", "harmed", "helped"), totals, total=len(totals), noun="annotators"
     )
+
+
+def show_classes(lines: Sequence[ClassLine], *, as_json: bool) -> None:
+    """What the names are."""
+    if as_json:
+        _print_lines([asdict(line) for line in lines])
+        return
+    rows = [
+        (
+            line.name,
+            f"{line.state} of {line.alias_of}" if line.alias_of is not None else line.state,
+            "canary" if line.canary else "",
+            line.text,
+            line.by,
+        )
+        for line in lines
+    ]
+    print_table(("name", "what it is", "", "text vector", "said by"), rows, total=len(rows), noun="names")
 
 
 def show_export(state: PastState, output: Path) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 from open_clip.transform import PreprocessCfg
 from rich.console import Console
 
-from stream_adapter.config import Config, VocabularyConfig
+from stream_adapter.config import Config
 from stream_adapter.encode.images import ImageDecoder
-from stream_adapter.encode.prompts import class_prompts
-from stream_adapter.encode.vocabulary_file import VocabularyFile
+from stream_adapter.encode.loading import class_names
 from stream_adapter.errors import EventError
 from stream_adapter.events import EMBEDDING, EventTimes
 from stream_adapter.events.headers import format_time
@@ -67,7 +66,7 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
         VocabularyError: the classes cannot be read.
     """
     parse = event_format(config.events, EventTimes(config.events.max_ahead_s))
-    labels = KnownLabels(_class_names(config.vocabulary))
+    labels = KnownLabels(class_names(config.vocabulary))
     decode = ImageDecoder(PreprocessCfg(), max_pixels=config.encoder.max_pixels, max_bytes=config.encoder.max_bytes)
     with closing(References(config.references, max_bytes=config.encoder.max_bytes, metrics=Metrics())) as references:
         for record in itertools.islice(records_of(config, source, topic), limit):
@@ -120,12 +119,6 @@ def _in_words(reading: Reading) -> str:
         f"{reading.record}: id {reading.id!r} of {reading.source!r}, {reading.time}, {label}, {what}, "
         f"{reading.bytes:,} bytes"
     )
-
-
-def _class_names(vocabulary: VocabularyConfig) -> tuple[str, ...]:
-    if vocabulary.vectors is not None:
-        return VocabularyFile.read(vocabulary.vectors).class_names
-    return tuple(class_prompts(vocabulary))
 
 
 def records_of(config: Config, source: Path | None, topic: str | None = None) -> Iterator[Record]:

@@ -7,39 +7,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.events.headers import format_time
-from stream_adapter.page.page import Facts
 from stream_adapter.page.pictures import Pictures
 from stream_adapter.page.requests import View
 
 LIMIT = 60
 
 
-def classes_of(view: View, facts: Facts) -> dict[str, Any]:
+def classes_of(view: View) -> dict[str, Any]:
     """Every class with what it is taken for: JSON, most anchors first, then by name."""
-    counts = np.bincount(view.anchors.classes, minlength=len(facts.class_names))  # (C,)
+    counts = np.bincount(view.anchors.classes, minlength=len(view.names))  # (C,)
     lines: list[dict[str, Any]] = [
         {
             "name": name,
             "anchors": int(counts[index]),
             "kind": view.kinds[index],
-            "canary": name in facts.canaries,
+            "canary": name in view.canaries,
             "presence": round(float(view.presence[index]), 4),
             "damping": round(float(view.damping[index]), 4),
         }
-        for index, name in enumerate(facts.class_names)
+        for index, name in enumerate(view.names)
     ]
     lines.sort(key=lambda line: (-line["anchors"], line["name"]))
     return {"adapter": view.version, "digest": view.digest, "anchors": len(view.anchors.ids), "classes": lines}
 
 
-def anchors_of(
-    view: View, facts: Facts, pictures: Pictures, *, label: str | None, search: str, limit: int
-) -> dict[str, Any]:
+def anchors_of(view: View, pictures: Pictures, *, label: str | None, search: str, limit: int) -> dict[str, Any]:
     """The newest anchors of a class, or of all: JSON.
 
     Args:
         view: of the adapter.
-        facts: the class names.
         pictures: where there are thumbnails.
         label: only this class; None: all.
         search: only those whose id begins with it, whose event's id contains it, or whose annotator it is.
@@ -48,7 +44,7 @@ def anchors_of(
     listing = view.anchors
     slots: NDArray[np.int64] = np.arange(len(listing.ids))
     if label is not None:
-        slots = np.flatnonzero(listing.classes == _index(facts.class_names, label))
+        slots = np.flatnonzero(listing.classes == _index(view.names, label))
     if search:
         slots = np.array([slot for slot in slots.tolist() if _matches(view, slot, search)], np.int64)
     found = len(slots)
@@ -60,7 +56,7 @@ def anchors_of(
         "anchors": [
             {
                 "id": listing.ids[slot],
-                "label": facts.class_names[int(listing.classes[slot])],
+                "label": view.names[int(listing.classes[slot])],
                 "time": format_time(int(listing.times[slot])),
                 "event": {"source": listing.origins[slot].event_source, "id": listing.origins[slot].event_id},
                 "annotator": listing.origins[slot].annotator or None,

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -41,16 +41,17 @@ class Facts:
     """
 
     encoder: str = ""
-    vocabulary: str = ""
-    class_names: Sequence[str] = ()
-    canaries: frozenset[str] = field(default_factory=frozenset)
     guard: str = "act"
     tolerance: float = 0.01
     min_labels: int = 50
 
 
 class Page:
-    """An `Observer` with a thread of its own that reads the metrics once a second and makes the thumbnails."""
+    """An `Observer` with a thread of its own that reads the metrics once a second and makes the thumbnails.
+
+    Attributes:
+        vocabulary: hash of the classes that are in force.
+    """
 
     def __init__(self, config: PageConfig, access: Access, metrics: Metrics, state: Callable[[], str]) -> None:
         self.access = access
@@ -58,6 +59,7 @@ class Page:
         self.history = History(COLUMNS)
         self.pictures = Pictures(config.keep_pictures, with_pictures=access.pictures)
         self.facts = Facts()
+        self.vocabulary = ""
         self._figures = Figures(metrics, time.monotonic)
         self._sampler = Sampler(config.pictures_per_s, self._watched, time.monotonic)
         self._state = state
@@ -129,7 +131,7 @@ class Page:
             "time_ms": _now_ms(),
             "started_ms": self._started_ms,
             "state": self._state(),
-            "versions": {"worker": __version__, "encoder": facts.encoder, "vocabulary": facts.vocabulary},
+            "versions": {"worker": __version__, "encoder": facts.encoder, "vocabulary": self.vocabulary},
             **figures,
             "drift": {**figures["drift"], **drift},
             "access": {"changes": self.access.changes, "pictures": self.access.pictures},

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import AnchorListing
 from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.journey.observing import DeletionRequest
+from stream_adapter.journey.parts import Parts
 
 _FRESH_S = 1.0
 _DELETIONS = 64
@@ -26,6 +26,9 @@ class View:
     """The adapter at one moment; nothing in it changes any more.
 
     Attributes:
+        vocabulary: hash of the classes.
+        names: C class names.
+        canaries: those that are never learned.
         anchors: all of them, without vectors.
         kinds: C long, what each class is taken for.
         presence: float32 (C,), how far each class is held to be in the traffic.
@@ -34,6 +37,9 @@ class View:
         digest: of the anchors.
     """
 
+    vocabulary: str
+    names: Sequence[str]
+    canaries: frozenset[str]
     anchors: AnchorListing
     kinds: Sequence[ClassKind]
     presence: NDArray[np.float32]
@@ -42,9 +48,20 @@ class View:
     digest: str
 
     @classmethod
-    def of(cls, adapter: Adapter, damping: NDArray[np.float32]) -> "View":
+    def of(cls, parts: Parts) -> "View":
         """Copy what is shown; for the adapter's thread."""
-        return cls(adapter.listing(), adapter.kinds, adapter.presence, damping, adapter.version, adapter.anchors_digest)
+        adapter, classes, damping = parts.adapter, parts.classes.now, parts.watching.damping
+        return cls(
+            classes.hash,
+            classes.names,
+            classes.canaries,
+            adapter.listing(),
+            adapter.kinds,
+            adapter.presence,
+            damping,
+            adapter.version,
+            adapter.anchors_digest,
+        )
 
 
 class RequestQueue:

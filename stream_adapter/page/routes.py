@@ -128,7 +128,7 @@ class _Api:
 
     async def classes(self, request: Request) -> Response:
         view = await _soon(self._page.requests.view())
-        return JSONResponse(await run_in_threadpool(classes_of, view, self._page.facts))
+        return JSONResponse(await run_in_threadpool(classes_of, view))
 
     async def anchors(self, request: Request) -> Response:
         label, search = _text(request, "label") or None, _text(request, "search")
@@ -136,9 +136,7 @@ class _Api:
         view = await _soon(self._page.requests.view())
         page = self._page
         # Away from the loop that answers whether the worker is alive: a search looks at every anchor.
-        found = await run_in_threadpool(
-            anchors_of, view, page.facts, page.pictures, label=label, search=search, limit=limit
-        )
+        found = await run_in_threadpool(anchors_of, view, page.pictures, label=label, search=search, limit=limit)
         return JSONResponse(found)
 
     async def thumbnails(self, request: Request) -> Response:

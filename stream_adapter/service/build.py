@@ -16,12 +16,11 @@ from stream_adapter import __version__
 from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
-from stream_adapter.encode.base import Encoder
-from stream_adapter.encode.loading import load_models
+from stream_adapter.encode.loading import ClassTexts, load_models
 from stream_adapter.encode.threads import with_threads
-from stream_adapter.encode.vocabulary import Vocabulary
-from stream_adapter.errors import StreamAdapterError
+from stream_adapter.errors import StreamAdapterError, TransportError
 from stream_adapter.journey.batching import Batcher
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.journey.watching import log_alarm
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
@@ -41,7 +40,7 @@ from stream_adapter.service.worker import Worker
 from stream_adapter.snapshots import SnapshotFolder
 from stream_adapter.transport.base import Sink, Source
 from stream_adapter.transport.opening import transport_of
-from stream_adapter.transport.transport import Transport
+from stream_adapter.transport.transport import Log, Transport
 
 log = structlog.get_logger(__name__)
 
@@ -75,10 +74,13 @@ def open_worker(config: Config) -> Iterator[Worker]:
             log.info("http", host=config.service.host, port=http.port, page=page is not None)
         loaded, vocabulary = load_models(config.encoder, config.vocabulary)
         encoder = with_threads(loaded, config.encoder.threads)
-        metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": vocabulary.hash})
         log.info(
             "model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=len(vocabulary.class_names)
         )
+
+        texts = ClassTexts(config.encoder, config.vocabulary)
+        if config.vocabulary.unknown_labels == "add":
+            texts.load()  # loading takes seconds of this process, which no batch should wait for
 
         writer = uuid.uuid4().hex
         transport = transport_of(config)
@@ -112,11 +114,21 @@ def open_worker(config: Config) -> Iterator[Worker]:
             clock=clock,
             notify=partial(_notify, page),
             observer=page,
+            encode=texts,
             waiting_partitions=0 if labels is None else labels.partitions,
             references=references,
         )
+
+        def show(now: ClassesNow) -> None:
+            metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": now.hash})
+            if page is not None:
+                page.vocabulary = now.hash
+
+        show(processor.parts.classes.now)
+        processor.parts.classes.followers.append(show)
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
+        classes = open_classes(transport, outage, stack)
         snapshots = None
         if config.snapshots.folder is not None:
             folder = stack.enter_context(SnapshotFolder(config.snapshots.folder, config.snapshots.keep))
@@ -126,23 +138,28 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 parts=processor.parts,
                 changelog=changelog,
                 fingerprint=encoder.fingerprint,
-                vocabulary_hash=vocabulary.hash,
                 # Not the thread of the fits: a fit that is due must not wait until 100 MB are on the disk.
                 executor=stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="snapshots")),
                 metrics=metrics,
                 clock=clock,
             )
             processor.saving = snapshots.poll
-        facts = facts_of(config, encoder, vocabulary)
         if page is not None:
-            page.open(facts, lambda: View.of(processor.adapter, processor.parts.watching.damping))
+            facts = Facts(
+                encoder=encoder.fingerprint,
+                guard=config.drift.mode,
+                tolerance=config.drift.tolerance,
+                min_labels=config.drift.min_labels,
+            )
+            page.open(facts, lambda: View.of(processor.parts))
         if answering is not None:
-            answering.open(encoder, processor, decoders, facts, references)
+            answering.open(encoder, processor, decoders, references)
         source, sink = outage.wait_out(lambda: _connect(transport, stack))
         yield Worker(
             source=source,
             sink=sink,
             changelog=changelog,
+            classes=classes,
             processor=processor,
             batcher=Batcher(config.batch.max_batch, config.batch.max_wait_ms / 1e3, clock),
             metrics=metrics,
@@ -154,6 +171,23 @@ def open_worker(config: Config) -> Iterator[Worker]:
             outage=outage,
             clock=clock,
         )
+
+
+def open_classes(transport: Transport, outage: Outage, stack: contextlib.ExitStack) -> Log:
+    """What the classes are, to be closed by `stack`.
+
+    Raises:
+        TransportError: it cannot be opened, or has no order.
+    """
+    classes = outage.wait_out(lambda: transport.open_log("classes"))
+    stack.callback(classes.close)
+    partitions = len(outage.wait_out(classes.ends))
+    if partitions != 1:
+        raise TransportError(
+            f"the topic of classes {classes.name!r} has {partitions} partitions, which have no common order: make it "
+            "anew with one"
+        )
+    return classes
 
 
 def _connect(transport: Transport, stack: contextlib.ExitStack) -> tuple[Source, Sink]:
@@ -190,19 +224,6 @@ def open_predictions(
         api = PredictApi(answering, own, metrics, config.encoder.max_bytes)
         routes += LabelStudio(api, lambda outputs: transport_of(config).write(outputs)).routes()
     return answering, routes
-
-
-def facts_of(config: Config, encoder: Encoder, vocabulary: Vocabulary) -> Facts:
-    """What does not change while a worker runs."""
-    return Facts(
-        encoder=encoder.fingerprint,
-        vocabulary=vocabulary.hash,
-        class_names=vocabulary.class_names,
-        canaries=frozenset(config.adapter.canaries),
-        guard=config.drift.mode,
-        tolerance=config.drift.tolerance,
-        min_labels=config.drift.min_labels,
-    )
 
 
 def _open_page(config: Config, metrics: Metrics, health: Health, stack: contextlib.ExitStack) -> Page | None:

@@ -121,6 +121,10 @@ class Pipeline:
         """Take in what the changelog says up to these positions, between batches."""
         self._jobs.append(_Job(self._compute.submit(self._processor.apply, changes, owned, positions)))
 
+    def follow_classes(self, records: Sequence[Record]) -> None:
+        """Take in what the classes topic says, between batches."""
+        self._jobs.append(_Job(self._compute.submit(self._processor.apply_classes, records)))
+
     def apply_labels(self, arrivals: Arrivals, places: Places, owned: Ownership) -> None:
         """Take in labels that came apart from their events, between batches."""
         future = self._compute.submit(self._processor.apply_labels, arrivals, places, owned)

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 import structlog
 
 from stream_adapter.config import SnapshotsConfig
-from stream_adapter.errors import SnapshotError
+from stream_adapter.errors import SnapshotError, VocabularyError
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.state import JourneyState
 from stream_adapter.metrics import Metrics
@@ -26,7 +26,6 @@ class Snapshots:
         parts: the anchors, what is known beside them, and how far the changelog was followed.
         changelog: whose positions are saved with the state.
         fingerprint: the encoder's.
-        vocabulary_hash: the vocabulary's.
         executor: copies, packs and writes.
         metrics: ages, sizes, outcomes.
         clock: monotonic seconds.
@@ -41,7 +40,6 @@ class Snapshots:
         parts: Parts,
         changelog: Changelog,
         fingerprint: str,
-        vocabulary_hash: str,
         executor: Executor,
         metrics: Metrics,
         clock: Callable[[], float],
@@ -51,7 +49,6 @@ class Snapshots:
         self._parts = parts
         self._changelog = changelog
         self._fingerprint = fingerprint
-        self._vocabulary_hash = vocabulary_hash
         self._metrics = metrics
         self._clock = clock
         self._wall_clock = wall_clock
@@ -73,7 +70,7 @@ class Snapshots:
         kept_ms = self._changelog.deletions_kept_ms
         oldest_ms = None if kept_ms is None else int(self._wall_clock() * 1000) - kept_ms
         parts = self._parts
-        blank = {**parts.adapter.copy().finish().arrays(), **parts.adapter.learner_state()}
+        blank, classes = {**parts.adapter.copy().finish().arrays(), **parts.adapter.learner_state()}, parts.classes.now
         while True:
             snapshot = self._folder.newest(
                 fingerprint=self._fingerprint, changelog=self._changelog.identity, oldest_ms=oldest_ms
@@ -82,18 +79,19 @@ class Snapshots:
                 return False
             try:
                 state = JourneyState.of(snapshot.arrays, snapshot.facts)
-                arrays = dict(snapshot.arrays)
-                if snapshot.vocabulary_hash != self._vocabulary_hash:
-                    for name in state.learner:  # it is about other classes
-                        del arrays[name]
                 if not self._changelog.go_on_from(snapshot.offsets):
                     raise SnapshotError(f"the anchors topic does not have its positions {dict(snapshot.offsets)}")
-                parts.adapter.restore(arrays)
+                # As it was, under its own classes; then over to those of now, as a worker that never stopped.
+                parts.classes.use(state.classes)
+                parts.adapter.restore(snapshot.arrays)
                 parts.restore(state)
+                parts.classes.use(classes)
                 parts.positions.update(snapshot.offsets)
-            except SnapshotError as error:
+            except (SnapshotError, VocabularyError) as error:
                 self._folder.discard_newest(str(error))
                 # Nothing of it may stay: its deletions may be gone from the topic that is read from its beginning now.
+                parts.labels.set_aside.anchors.clear()
+                parts.classes.use(classes)
                 parts.adapter.restore(blank)
                 self._changelog.go_on_from({})
                 continue
@@ -141,7 +139,7 @@ class _Copy:
         def pack() -> Snapshot:
             return Snapshot(
                 fingerprint=of._fingerprint,
-                vocabulary_hash=of._vocabulary_hash,
+                vocabulary_hash=state.classes.hash,
                 created_at_ms=created_at_ms,
                 changelog=changelog,
                 offsets=offsets,

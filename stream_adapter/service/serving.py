@@ -16,13 +16,14 @@ from stream_adapter import __version__
 from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.encode.base import Encoder
-from stream_adapter.encode.loading import load_models
+from stream_adapter.encode.loading import ClassTexts, load_models
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import ConfigError, StreamAdapterError, Unreachable
 from stream_adapter.journey.processor import Processor
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics
 from stream_adapter.references import References
-from stream_adapter.service.build import device_of, facts_of, open_predictions
+from stream_adapter.service.build import device_of, open_classes, open_predictions
 from stream_adapter.service.health import Health
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.outage import Outage
@@ -31,6 +32,7 @@ from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.service.worker import RESTORED_AT_ONCE
 from stream_adapter.transport.changelog import Changelog, in_larger_portions
 from stream_adapter.transport.opening import transport_of
+from stream_adapter.transport.transport import Log
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +49,7 @@ class Follower:
     decoders: ThreadPoolExecutor
     references: References
     changelog: Changelog
+    classes: Log
     health: Health
     outage: Outage
 
@@ -67,14 +70,18 @@ class Follower:
         """Take in what was written since; without an answer say so, and go on with what is known."""
         try:
             with self.health.asking():
-                changes = self.changelog.poll()
+                said, changes = self.classes.new(), self.changelog.poll()
             self.outage.report(None)
         except Unreachable as error:
             self.outage.report(str(error))
             return
+        if said:
+            self.processor.apply_classes(said)
         self.processor.apply(changes, positions=self.changelog.positions)
 
     def _read_back(self) -> None:
+        for records in self.classes.portions():
+            self.processor.apply_classes(records, restoring=True)
         for changes in in_larger_portions(self.changelog.read_to_end(), RESTORED_AT_ONCE):
             self.processor.apply(changes, positions=self.changelog.positions)
             self.health.progress()
@@ -88,7 +95,6 @@ def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[
         StreamAdapterError: anything that keeps it from starting.
     """
     encoder, vocabulary = load_models(config.encoder, config.vocabulary)
-    metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": vocabulary.hash})
     writer = uuid.uuid4().hex
     outage = Outage(health, metrics, time.monotonic)
     with contextlib.ExitStack() as stack:
@@ -115,10 +121,19 @@ def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[
             decoders=decoders,
             metrics=metrics,
             clock=time.monotonic,
+            encode=ClassTexts(config.encoder, config.vocabulary),
         )
-        changelog = outage.wait_out(lambda: transport_of(config).open_changelog(writer))
+
+        def show(now: ClassesNow) -> None:
+            metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": now.hash})
+
+        show(processor.parts.classes.now)
+        processor.parts.classes.followers.append(show)
+        transport = transport_of(config)
+        changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
-        yield Follower(encoder, vocabulary, processor, decoders, references, changelog, health, outage)
+        classes = open_classes(transport, outage, stack)
+        yield Follower(encoder, vocabulary, processor, decoders, references, changelog, classes, health, outage)
 
 
 def serve(config: Config) -> None:
@@ -146,13 +161,7 @@ def serve(config: Config) -> None:
         log.info("http", host=config.service.host, port=http.port)
         follower = stack.enter_context(open_follower(config, metrics, health))
         follower.restore()
-        answering.open(
-            follower.encoder,
-            follower.processor,
-            follower.decoders,
-            facts_of(config, follower.encoder, follower.vocabulary),
-            follower.references,
-        )
+        answering.open(follower.encoder, follower.processor, follower.decoders, follower.references)
         for condition in ("restored", "model_warm", "partitions_assigned"):  # it needs none
             health.set(condition, True)
         log.info("serving", anchors=follower.processor.adapter.n_anchors)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
-
-import numpy as np
+from typing import Literal
 
 from stream_adapter import config
 from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import AdapterConfig, Config
 from stream_adapter.drift.alarm import DriftAlarm
@@ -18,6 +18,7 @@ from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
+from stream_adapter.journey.classes import ClassesInForce, Encode
 from stream_adapter.journey.explaining import Explain, Explaining
 from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.labels import Labels
@@ -29,6 +30,7 @@ from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.scoring import Scoring
 from stream_adapter.journey.sharing import Sharing
+from stream_adapter.journey.vocabulary import LiveVocabulary
 from stream_adapter.journey.watching import Watching, log_alarm
 from stream_adapter.metrics import Metrics
 from stream_adapter.references import References
@@ -40,7 +42,8 @@ class JourneyConfig:
     """What can be set about the journey of a batch.
 
     Attributes:
-        reject_unknown_labels: whether a label that is no class makes its event a dead letter.
+        unknown_labels: what a label comes to that is no class: `reject` makes its event a dead letter, `add` makes it a
+            class.
         top_k: classes named in a prediction.
         explain: what a prediction says beside its answer.
     """
@@ -50,7 +53,7 @@ class JourneyConfig:
     dead_letters: config.DeadLetterLimit = field(default_factory=config.DeadLetterLimit)
     events: config.EventsConfig = field(default_factory=config.EventsConfig)
     labels: config.LabelsConfig = field(default_factory=config.LabelsConfig)
-    reject_unknown_labels: bool = True
+    unknown_labels: Literal["reject", "ignore", "add"] = "reject"
     top_k: int = 5
     explain: Explain = "full"
 
@@ -63,7 +66,7 @@ class JourneyConfig:
             dead_letters=config.dead_letters,
             events=config.events,
             labels=config.labels,
-            reject_unknown_labels=config.vocabulary.unknown_labels == "reject",
+            unknown_labels=config.vocabulary.unknown_labels,
             top_k=config.batch.top_k,
             explain=config.predictions.explain,
         )
@@ -82,6 +85,7 @@ def make_processor(
     clock: Callable[[], float],
     notify: Callable[[DriftAlarm], None] = log_alarm,
     observer: Observer | None = None,
+    encode: Encode | None = None,
     waiting_partitions: int = 0,
     now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
     references: References | None = None,
@@ -100,6 +104,7 @@ def make_processor(
         clock: monotonic seconds.
         notify: called with what the drift monitor finds.
         observer: looks on.
+        encode: makes text vectors of classes that come later; None: they must bring theirs.
         waiting_partitions: of the topic of events that wait for labels; 0: labels come with their events alone.
         now_ms: milliseconds since the epoch.
         references: fetches pictures that are stored elsewhere.
@@ -109,7 +114,8 @@ def make_processor(
         ConfigError: there is no such method.
     """
     names, fingerprint = vocabulary.class_names, encoder.fingerprint
-    canary = np.isin(np.array(names), np.array(config.adapter.canaries, dtype=np.str_))  # (C,)
+    live = LiveVocabulary(vocabulary, config.adapter.canaries)
+    canary = live.now.canary  # (C,)
     watching = Watching(
         partial(DriftMonitor, names, vocabulary.logit_scale, canary, config.drift),
         source=source,
@@ -125,51 +131,59 @@ def make_processor(
         surroundings=surroundings,
         guard=lambda learner: Guarded(learner, lambda: watching.guard),
     )
-    replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics)
-    parts = Parts(
-        adapter=adapter,
-        scoring=Scoring(canary, metrics),
-        watching=watching,
-        labels=Labels(replica, names, fingerprint=fingerprint, metrics=metrics),
-        sharing=Sharing(
-            adapter,
-            slot=surroundings.slot,
-            writer=writer,
-            fingerprint=fingerprint,
-            vocabulary=vocabulary.hash,
-        ),
-    )
+    replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics, clock=clock)
+    labels = Labels(replica, names, fingerprint=fingerprint, metrics=metrics)
+    scoring = Scoring(canary, metrics)
+    slot = surroundings.slot
+    sharing = Sharing(adapter, slot=slot, writer=writer, fingerprint=fingerprint, vocabulary=vocabulary.hash)
+    explaining = Explaining(vocabulary, fingerprint, config.top_k, config.explain)
     reader = Reader(
         encoder,
         names,
-        reject_unknown_labels=config.reject_unknown_labels,
+        reject_unknown_labels=config.unknown_labels == "reject",
         decoders=decoders,
         metrics=metrics,
         events=config.events,
         references=references,
     )
+    classes = ClassesInForce(
+        live,
+        labels=labels,
+        scoring=scoring,
+        watching=watching,
+        sharing=sharing,
+        explaining=explaining,
+        reader=reader,
+        drift=config.drift,
+        scale=vocabulary.logit_scale,
+        metrics=metrics,
+        encode=encode,
+        background=surroundings.background or InlineExecutor(),
+        add_unknown=config.unknown_labels == "add",
+        source=source,
+    )
     late = None
     if waiting_partitions:
         late = LateLabels(
-            parts.labels,
-            parts.scoring,
+            labels,
+            scoring,
             watching,
             config=config.labels,
             partitions=waiting_partitions,
             fingerprint=fingerprint,
-            vocabulary=vocabulary.hash,
-            class_names=names,
+            classes=live.now,
             check=reader.check_label,
             times=reader.times,
-            slot=surroundings.slot,
+            slot=slot,
             metrics=metrics,
             now_ms=now_ms,
         )
+        classes.followers.append(late.set_classes)
     return Processor(
-        parts,
+        Parts(adapter, scoring, watching, labels, sharing, classes),
         reader=reader,
         encoder=encoder,
-        explaining=Explaining(vocabulary, fingerprint, config.top_k, config.explain),
+        explaining=explaining,
         limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
         foreign=Foreign(fingerprint=fingerprint, dimension=adapter.dimension, metrics=metrics),
         metrics=metrics,

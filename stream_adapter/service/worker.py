@@ -24,6 +24,7 @@ from stream_adapter.service.saving import Snapshots
 from stream_adapter.transport.base import Partition, Sink, Source
 from stream_adapter.transport.changelog import Changelog, in_larger_portions
 from stream_adapter.transport.labels import LabelFeed
+from stream_adapter.transport.transport import Log
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,7 @@ _BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
 _POLL_WHILE_IDLE_S = 0.1
 _LAG_EVERY_S = 1.0
+_CLASSES_EVERY_S = 0.1
 _LABELS_UNDER_WAY = 2
 _LABELS_EVERY_S = 1.0  # also without labels: what waited too long is let go of
 # Changes that are taken in at once while the anchors are read back.
@@ -47,6 +49,7 @@ class Worker:
     """Runs a processor between a source and a sink until it is asked to stop or the source is exhausted.
 
     Args:
+        classes: what the classes are, from the first event on.
         metrics: stage "commit", lag, readiness; public, for whoever runs the worker in its own process.
         health: told of progress and readiness.
         labels: labels that come apart from their events, where the transport brings any.
@@ -63,6 +66,7 @@ class Worker:
         source: Source,
         sink: Sink,
         changelog: Changelog,
+        classes: Log,
         processor: Processor,
         batcher: Batcher,
         metrics: Metrics,
@@ -76,6 +80,8 @@ class Worker:
     ) -> None:
         self._source = source
         self._changelog = changelog
+        self._classes = classes
+        self._classes_due_at = 0.0
         self._labels = labels
         self._labels_due_at = float("-inf")
         self._processor = processor
@@ -143,6 +149,8 @@ class Worker:
             FingerprintMismatch: most of them come from another encoder.
         """
         started = self._clock()
+        # First: what the state is about. It is small, and a snapshot would not know what was taken back meanwhile.
+        self._outage.wait_out(self._read_classes)
         if self._snapshots is not None and self._outage.wait_out(self._snapshots.restore):
             self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
         self._outage.wait_out(self._read_back)
@@ -179,6 +187,7 @@ class Worker:
                 if self._batcher.due or (self._source.exhausted and len(self._batcher)):
                     self._hand_over()
                 self._pipeline.commit_finished()
+                self._follow_classes()
                 self._follow_changelog()
                 self._follow_labels()
         except Unreachable as error:
@@ -236,6 +245,18 @@ class Worker:
     def _hand_over(self) -> None:
         if self._pipeline.batches < _BATCHES_UNDER_WAY and not self._pipeline.leaving:
             self._pipeline.take(self._batcher.take(), self._owned)
+
+    def _read_classes(self) -> None:
+        for records in self._classes.portions():
+            self._processor.apply_classes(records, restoring=True)
+            self._health.progress()
+
+    def _follow_classes(self) -> None:
+        """Several that come at once go into one change: each is between two batches."""
+        if self._clock() >= self._classes_due_at:
+            self._classes_due_at = self._clock() + _CLASSES_EVERY_S
+            if records := self._classes.new():
+                self._pipeline.follow_classes(records)
 
     def _follow_changelog(self) -> None:
         """Between batches: take in what others wrote, and do what is due by the clock."""

@@ -13,11 +13,16 @@ class SingleLog:
 
     Args:
         read: reads all records in order, of partition 0, with rising offsets.
+        version: changes with every record that comes; None: look.
     """
 
-    def __init__(self, name: str, read: Callable[[], Iterable[Record]]) -> None:
+    def __init__(
+        self, name: str, read: Callable[[], Iterable[Record]], version: Callable[[], object] = lambda: None
+    ) -> None:
         self.name = name
         self._read = read
+        self._version = version
+        self._seen: tuple[int, object] = 0, None  # records, and the version that had them
 
     def ends(self) -> dict[int, int]:
         """The offset after the last record."""
@@ -39,8 +44,19 @@ class SingleLog:
         """The records, read one portion at a time."""
         end = (until or {}).get(0)
         records = takewhile(lambda record: end is None or record.offset < end, self._read())
+        self._seen = 0, None
         while portion := list(islice(records, _PORTION)):
+            self._seen = self._seen[0] + len(portion), None
             yield portion
+
+    def new(self) -> list[Record]:
+        """Records that were not there before."""
+        version = self._version()
+        if version is not None and version == self._seen[1]:
+            return []
+        records = list(islice(self._read(), self._seen[0], None))
+        self._seen = self._seen[0] + len(records), version
+        return records
 
     def commit(self, records: Sequence[Record]) -> None:
         """No place is kept."""

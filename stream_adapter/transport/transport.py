@@ -16,7 +16,7 @@ from stream_adapter.transport.base import OutRecord, Record, Sink, Source
 from stream_adapter.transport.changelog import Changelog
 from stream_adapter.transport.labels import LabelFeed
 
-Role = Literal["images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting"]
+Role = Literal["images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting"]
 """What records are for: the input, or one of the channels of an `OutRecord`."""
 
 
@@ -64,6 +64,13 @@ class Log(Protocol):
 
         Args:
             until: for some partitions, an offset at which to end earlier.
+
+        Raises:
+            TransportError: it cannot be read.
+        """
+
+    def new(self) -> Sequence[Record]:
+        """What has come since `portions` or this was read to the end; never waits.
 
         Raises:
             TransportError: it cannot be read.

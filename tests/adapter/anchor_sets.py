@@ -39,12 +39,12 @@ def anchors_of(
 
 def offer(store: AnchorStore, anchor: Anchor) -> Offer:
     stored, halves = as_stored(anchor.vector[None])
-    return store.offer(anchor, stored[0], hash_of(halves[0]))
+    return store.offer(anchor, stored[0], hash_of(halves[0].tobytes()))
 
 
 def put(store: AnchorStore, anchor: Anchor) -> Offer:
     stored, halves = as_stored(anchor.vector[None])
-    return store.put(anchor, stored[0], hash_of(halves[0]))
+    return store.put(anchor, stored[0], hash_of(halves[0].tobytes()))
 
 
 def store_of(anchors: Sequence[Anchor], class_names: Sequence[str], dimension: int) -> AnchorStore:

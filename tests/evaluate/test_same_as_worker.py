@@ -23,7 +23,7 @@ from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.service.worker import Worker
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files import FileSink, FileSource
-from stream_adapter.transport.memory import MemoryChangelog
+from stream_adapter.transport.memory import MemoryChangelog, MemoryTransport
 from stream_adapter.transport.recorded import to_line
 from tests import learners as learners  # registers its learner
 from tests.evaluate.data import make_features
@@ -74,6 +74,7 @@ def run_worker(
         source=source,
         sink=sink,
         changelog=MemoryChangelog(),
+        classes=MemoryTransport().open_log("classes"),
         processor=processor,
         batcher=Batcher(batch, 1e9, time.monotonic),
         metrics=metrics,

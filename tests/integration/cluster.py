@@ -1,6 +1,7 @@
 """What the tests on a real Kafka share: topics of their own, and plain clients beside the code under test."""
 
 import contextlib
+import os
 import queue
 import threading
 import time
@@ -30,9 +31,10 @@ class Cluster:
 
     def __init__(self, bootstrap_servers: str, *, partitions: int = 2) -> None:
         unique = uuid.uuid4().hex[:8]
-        roles = ("images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting")
+        roles = ("images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting")
         self.config = KafkaConfig(
             bootstrap_servers=bootstrap_servers,
+            client=os.environ.get("STREAM_ADAPTER_KAFKA_CLIENT", "kafka-python"),  # type: ignore[arg-type]
             topics=KafkaTopics(**{role: f"{role}-{unique}" for role in roles}),
             group_id=f"group-{unique}",
             delivery="at_least_once",

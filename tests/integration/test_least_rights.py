@@ -100,7 +100,7 @@ class Guarded:
         return name
 
 
-_TOPICS = ("images", "predictions", "anchors", "dead-letters", "drift", "labels", "waiting")
+_TOPICS = ("images", "predictions", "anchors", "classes", "dead-letters", "drift", "labels", "waiting")
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def missing(right: Right) -> str:
     return rf"not authorized; grant User:tester {right.operation} on {kind} '?{re.escape(right.name)}"
 
 
-WORKER = [*DOCUMENTED["worker"], *DOCUMENTED["snapshots"]]
+WORKER = [*DOCUMENTED["worker"], *DOCUMENTED["snapshots"], *DOCUMENTED["classes-of-labels"]]
 ALL = os.environ.get("ACL_MATRIX") == "all"  # `make acl-test`
 TELLING = [number for number, right in enumerate(WORKER) if right.kind != "topic"]
 
@@ -179,7 +179,7 @@ TELLING = [number for number, right in enumerate(WORKER) if right.kind != "topic
 def test_a_worker_without_one_of_its_rights_says_which(number: int, cluster: Cluster, guarded: Guarded) -> None:
     cluster.put([b"picture"] * 40)
     write_outputs(cluster.config, [OutRecord("anchors", b"key", b"there is something to read")])
-    rights = [*guarded.rights("worker"), *guarded.rights("snapshots")]
+    rights = [*guarded.rights("worker"), *guarded.rights("snapshots"), *guarded.rights("classes-of-labels")]
     left_out = rights.pop(number)
     guarded.grant(rights)
     with pytest.raises(TransportError, match=missing(left_out)):
@@ -196,6 +196,13 @@ COMMANDS = {
     "anchors-at": [["anchors", "export", "OUT", "--at", "1"]],
     "anchors-reembed": [["anchors", "reembed", "NEW"]],
     "anchors-write": [["anchors", "delete", "--label", "red circle", "--yes"], ["anchors", "import", "IN", "--yes"]],
+    "classes-list": [["classes", "list"]],
+    "classes-write": [
+        ["classes", "rename", "red circle", "crimson circle"],
+        ["classes", "merge", "blue star", "--into", "green triangle"],
+        ["classes", "add", "red circle"],
+        ["classes", "remove", "green triangle", "--yes"],
+    ],
     "labels-send": [["labels", "send", "/test", "one", "red circle"]],
     "labels-next": [["labels", "next"]],
     "labels-show": [["labels", "show", "/test", "one"]],
@@ -237,7 +244,7 @@ def write_plain(folder: Path, cluster: Cluster) -> Path:
 
 def invoke(config: Path, *command: str) -> Result:
     """Call a command in this process; the configuration goes behind its name."""
-    at = 2 if command[0] in ("anchors", "dead-letters", "drift", "events", "labels", "topics") else 1
+    at = 2 if command[0] in ("anchors", "classes", "dead-letters", "drift", "events", "labels", "topics") else 1
     places = {name: str(config.parent / name.lower()) for name in ("OUT", "PICTURES")} | {
         "IN": str(config.parent / "IN"),
         "NEW": str(config.parent / "new" / "worker.yaml"),
@@ -279,7 +286,7 @@ def test_commands_without_one_of_their_rights_say_which(
 
 
 def test_every_right_in_the_document_is_tried() -> None:
-    assert set(DOCUMENTED) == {"worker", "snapshots", *COMMANDS}
+    assert set(DOCUMENTED) == {"worker", "snapshots", "classes-of-labels", *COMMANDS}
 
 
 def test_creating_topics_needs_no_right_on_the_cluster_where_the_replicas_are_given(

@@ -180,7 +180,7 @@ def test_bad_events_become_dead_letters_and_good_ones_go_on(bad: dict[str, Any],
 
 def test_unknown_labels_are_predicted_but_not_learned_where_the_policy_is_ignore() -> None:
     metrics = Metrics()
-    processor = make_processor(metrics=metrics, reject_unknown_labels=False)
+    processor = make_processor(metrics=metrics, unknown_labels="ignore")
     outcome = run(processor, picture("cat", 1, "zebra"))
     assert len(predictions(outcome)) == 1
     assert outputs(outcome, "dead_letters") == outputs(outcome, "anchors") == []

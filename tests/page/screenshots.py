@@ -39,7 +39,6 @@ def show(chromium: Any, live: LiveWorker, output: Path) -> None:
     page.wait_for_timeout(1_500)
     save(page, output / "page-light.png")
     page.emulate_media(color_scheme="dark")
-    page.select_option("#picked", "moved")
     page.locator("#strip .tile").first.click()
     page.wait_for_selector("#detail .near img")
     page.locator("#detail").evaluate("(detail) => detail.scrollIntoView({ block: 'end' })")

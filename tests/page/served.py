@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import PageConfig
 from stream_adapter.journey.outcome import Outcome
@@ -23,7 +21,7 @@ from stream_adapter.service.health import Health
 from stream_adapter.service.web.server import HttpServer, build_app
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.memory import IMAGES
-from tests.fakes import CANARY, CLASSES, make_processor
+from tests.fakes import make_processor
 
 TOKEN = "0123456789abcdef-token"
 
@@ -36,8 +34,8 @@ class Served:
         self.health = Health(10.0, time.monotonic)
         self.page = Page(config, Access.of(config, host), self.metrics, lambda: self.health.state)
         self.processor: Processor = make_processor(metrics=self.metrics, observer=self.page)
-        facts = Facts("encoder", "vocabulary", CLASSES, frozenset([CANARY]))
-        self.page.open(facts, lambda: View.of(self.processor.adapter, np.ones(len(CLASSES), np.float32)))
+        self.page.vocabulary = "vocabulary"
+        self.page.open(Facts("encoder"), lambda: View.of(self.processor.parts))
         self.server = HttpServer(build_app(self.metrics, self.health, page_routes(self.page)), "127.0.0.1", 0)
         self.outcomes: list[Outcome] = []
         self._offset = 0

@@ -11,10 +11,11 @@ from structlog.testing import capture_logs
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import SnapshotsConfig
 from stream_adapter.errors import SnapshotError
+from stream_adapter.events.class_record import ClassRecord
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.snapshots import SnapshotFolder
-from stream_adapter.transport.memory import MemoryChangelog, MemorySource
-from tests.fakes import picture
+from stream_adapter.transport.memory import MemoryChangelog, MemorySource, MemoryTransport
+from tests.fakes import CLASSES, picture, vectors_of
 from tests.learners import ClassMeans
 from tests.service.test_worker import Rig
 
@@ -33,7 +34,6 @@ class Saving(Rig):
             parts=self.processor.parts,
             changelog=self.changelog,
             fingerprint="fake-encoder",
-            vocabulary_hash="v",
             executor=InlineExecutor(),
             metrics=self.metrics,
             clock=time.monotonic,
@@ -120,19 +120,25 @@ def learner_of(rig: Rig) -> ClassMeans:
     return learner
 
 
-@pytest.mark.parametrize("vocabulary", ["v", "other prompts"])
-def test_the_learners_state_goes_with_the_snapshot_but_not_to_another_vocabulary(
-    tmp_path: Path, vocabulary: str
-) -> None:
+@pytest.mark.parametrize("other_classes", [False, True])
+def test_a_snapshot_stays_valid_whatever_became_of_the_classes(tmp_path: Path, other_classes: bool) -> None:
     first = Saving(tmp_path, labelled(range(40))).run()
     assert len(learner_of(first).keys) == 40 and learner_of(first).followed
     second = Saving(tmp_path, MemorySource(), first.changelog)
-    second.snapshots._vocabulary_hash = vocabulary
+    if other_classes:
+        said = [ClassRecord("zebra", vector=vectors_of(("dog", 9))[0]), ClassRecord("feline", text_of="cat")]
+        said += [ClassRecord("cat", alias_of="feline"), ClassRecord("dog", removed=True)]
+        MemoryTransport(second.source, second.sink).write([record.to_record() for record in said])
     second.worker.restore()
     assert outcome(second, "restored") == 1
-    assert len(learner_of(second).keys) == (40 if vocabulary == "v" else 0)
+    assert len(learner_of(second).keys) == 40
     assert learner_of(second).followed == learner_of(first).followed, "what workers publish names its classes"
-    assert second.processor.adapter.n_anchors == first.processor.adapter.n_anchors
+    adapter = second.processor.adapter
+    assert adapter.n_anchors == first.processor.adapter.n_anchors == 20
+    assert {anchor.label for anchor in adapter.anchors()} == {"feline" if other_classes else "cat"}
+    expected = ("horse", "house", "zebra", "feline") if other_classes else CLASSES
+    assert tuple(adapter.classes.names) == expected
+    assert second.processor.parts.watching.damping.shape == (len(expected),)
 
 
 def test_nothing_of_a_snapshot_stays_whose_last_part_cannot_be_used(
@@ -185,7 +191,6 @@ def test_a_snapshot_that_never_comes_is_not_shown_as_a_fresh_one(tmp_path: Path)
         parts=rig.processor.parts,
         changelog=rig.changelog,
         fingerprint="fake-encoder",
-        vocabulary_hash="v",
         executor=InlineExecutor(),
         metrics=rig.metrics,
         clock=lambda: now[0],

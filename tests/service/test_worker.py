@@ -14,7 +14,7 @@ from stream_adapter.service.health import Health
 from stream_adapter.service.worker import DrainBudgetExceeded, Worker
 from stream_adapter.transport.base import Partition
 from stream_adapter.transport.changelog import Change
-from stream_adapter.transport.memory import MemoryChangelog, MemorySink, MemorySource
+from stream_adapter.transport.memory import MemoryChangelog, MemorySink, MemorySource, MemoryTransport
 from tests.fakes import FakeEncoder, make_processor, picture
 
 ZERO, ONE = Partition("images", 0), Partition("images", 1)
@@ -36,6 +36,7 @@ class Rig:
             source=source,
             sink=self.sink,
             changelog=self.changelog,
+            classes=MemoryTransport(source, self.sink).open_log("classes"),
             processor=self.processor,
             batcher=Batcher(4, max_wait_s, time.monotonic),
             metrics=self.metrics,

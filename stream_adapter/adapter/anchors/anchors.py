@@ -271,7 +271,10 @@ class Anchors:
             return
         stored, halves = as_stored(checked_vectors(anchors, self._classes.dimension))
         learnable = [index for index, anchor in enumerate(anchors) if self._is_learnable(anchor, changes)]
-        offered, shapes = [anchors[index] for index in learnable], [hash_of(halves[index]) for index in learnable]
+        offered, shapes = (
+            [anchors[index] for index in learnable],
+            [hash_of(halves[index].tobytes()) for index in learnable],
+        )
         if self._store.is_new(offered, shapes):
             changes.added(offered, self._store.extend(offered, stored[learnable], shapes))
         else:

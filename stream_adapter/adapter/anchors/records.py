@@ -50,6 +50,6 @@ def member_of(anchor_id: str, label: str, shape: bytes, event_time_ms: int) -> i
     return int.from_bytes(hash_of(f"{anchor_id}\0{label}\0{event_time_ms}\0".encode() + shape), "big")
 
 
-def hash_of(content: bytes | NDArray[np.float16]) -> bytes:
+def hash_of(content: bytes) -> bytes:
     """What a float16 vector is recognised by."""
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()

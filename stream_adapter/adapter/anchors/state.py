@@ -146,7 +146,7 @@ def unconfirmed_of(arrays: Arrays, dimension: int) -> tuple[list[str], list[Anch
         raise SnapshotError(f"the saved anchors cannot be used: {error}") from error
 
 
-def _stored(halves: NDArray[np.float16], dimension: int) -> NDArray[np.float32]:
+def _stored(halves: NDArray[np.floating], dimension: int) -> NDArray[np.float32]:
     """The vectors as they were stored: float32 (n, d)."""
     stored = halves.astype(np.float32)
     check_vectors(stored, dimension, "saved anchor {}".format)

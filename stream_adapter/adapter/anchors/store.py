@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ class AnchorStore:
         self.class_names = tuple(class_names)
         self._class_index = {name: index for index, name in enumerate(self.class_names)}
         self._next_row = 0
-        self._columns = {
+        self._columns: dict[str, NDArray[Any]] = {
             "vectors": np.empty((capacity, dimension), np.float32),
             "classes": np.empty(capacity, np.int64),
             "times": np.empty(capacity, np.int64),
@@ -216,9 +217,8 @@ class AnchorStore:
                 column[slot] = column[last]
             self._slot_of_row[int(self.rows[slot])] = slot
             self._members[int(self.classes[slot])][place[slot]] = slot
-        for values in (self.ids, self.origins, self._shapes):
-            values[slot] = values[last]  # type: ignore[index, call-overload]
-            values.pop()
+        self.ids[slot], self.origins[slot], self._shapes[slot] = self.ids[last], self.origins[last], self._shapes[last]
+        del self.ids[last], self.origins[last], self._shapes[last]
         self._view(last)
         return gone
 
@@ -277,7 +277,7 @@ class AnchorStore:
             KeyError: an anchor's class is not in the vocabulary.
         """
         store = cls(class_names, vectors.shape[1], max(capacity, len(rows)))
-        store._fill(columns, vectors, [hash_of(half) for half in columns.vectors], rows.tolist())
+        store._fill(columns, vectors, [hash_of(half.tobytes()) for half in columns.vectors], rows.tolist())
         return store
 
     def _label(self, slot: int) -> str:

@@ -149,7 +149,7 @@ class AnchorWeights:
         store.crowding[new] = np.inf
         classes = np.concatenate([_classes_of(gone), store.classes[new]])
         rows = np.concatenate([*(one.placed[None] for one in gone), store.placed[new]])
-        signs = np.repeat(np.float32([-1.0, 1.0]), [len(gone), len(new)])
+        signs = np.repeat(np.array([-1.0, 1.0], np.float32), [len(gone), len(new)])
         slots = np.concatenate([np.full(len(gone), -1), new])
         order = np.argsort(classes, kind="stable")
         bounds = np.flatnonzero(np.diff(classes[order], prepend=-1, append=-1)).tolist()

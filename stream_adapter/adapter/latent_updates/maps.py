@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, mse_loss, normalize
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,6 @@ def adapted_texts(maps: Maps, texts: Tensor, labelled: NDArray[np.bool_], settin
     return maps.text(texts, gates(nearest, settings))
 
 
-@torch.no_grad()
 def fit(vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSettings) -> Maps:
     """Fit both maps to anchors, from identity: a pure function of its arguments, row order included.
 
@@ -162,62 +161,14 @@ def fit(vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSet
     maps = Maps(start.weight.clone().requires_grad_(), start.bias.clone().requires_grad_())
     optimiser = torch.optim.Adam(maps, lr=settings.learning_rate, amsgrad=True, fused=True)
     for _ in range(settings.steps):
-        maps.weight.grad, maps.bias.grad = gradient(maps, vectors, classes, text_vectors, settings)
+        optimiser.zero_grad()
+        with torch.enable_grad():
+            image_gate = vectors.new_full((len(vectors),), settings.gate)
+            text_gate = vectors.new_full((len(text_vectors),), settings.gate)
+            adapted = maps.image(vectors, image_gate) @ maps.text(text_vectors, text_gate).T
+            # Twice the means over both maps at once are the sum of the maps' own.
+            hold = 2 * (mse_loss(maps.weight, start.weight) + mse_loss(maps.bias, start.bias))
+            loss = cross_entropy(settings.logit_scale * adapted, classes) + settings.rho * hold
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return Maps(maps.weight.detach(), maps.bias.detach())
-
-
-@torch.no_grad()
-def gradient(maps: Maps, vectors: Tensor, classes: Tensor, text_vectors: Tensor, settings: FitSettings) -> Maps:
-    """Gradient of the fit's loss, in closed form: a third to half the time of autograd's, which keeps every step.
-
-    Args:
-        maps: where.
-        vectors: as for `fit`.
-        classes: as for `fit`.
-        text_vectors: as for `fit`.
-        settings: as for `fit`.
-    """
-    image = _Blend(vectors, maps.weight[0], maps.bias[0], settings.gate)
-    text = _Blend(text_vectors, maps.weight[1], maps.bias[1], settings.gate)
-    # Cross-entropy's gradient by the logits is (softmax − onehot) / n.
-    errors = (settings.logit_scale * image.blended @ text.blended.T).softmax(dim=1)  # (n, S)
-    errors[torch.arange(len(classes), device=classes.device), classes] -= 1.0
-    errors *= settings.logit_scale / len(classes)
-
-    identity = torch.eye(vectors.shape[1], device=vectors.device)
-    dimension = vectors.shape[1]
-    weight = torch.empty_like(maps.weight)
-    bias = torch.empty_like(maps.bias)
-    for index, (side, by_blended) in enumerate(((image, errors @ text.blended), (text, errors.T @ image.blended))):
-        by_mapped = side.backward(by_blended)  # (n or S, d)
-        # beta · (W − I) is what ρ · MSE(W, I) adds.
-        hold = 2 * settings.rho / dimension**2
-        weight[index] = torch.addmm(maps.weight[index] - identity, by_mapped.T, side.vectors, beta=hold)
-        bias[index] = by_mapped.sum(dim=0) + 2 * settings.rho / dimension * maps.bias[index]
-    return Maps(weight, bias)
-
-
-class _Blend:
-    """`blend` and its derivative: u = W z + b, r = |u|, A = u / r, m = w A + (1 − w) z, s = |m|, z' = m / s."""
-
-    def __init__(self, vectors: Tensor, weight: Tensor, bias: Tensor, gate: float) -> None:
-        self.vectors = vectors
-        self._gate = gate
-        self._mapped = torch.addmm(bias, vectors, weight.T)  # u (n, d)
-        self._length = torch.linalg.vector_norm(self._mapped, dim=1)  # r (n,)
-        cosine = torch.linalg.vecdot(self._mapped, vectors) / self._length  # A·z (n,)
-        self._mixed_length = (gate**2 + (1 - gate) ** 2 + 2 * gate * (1 - gate) * cosine).sqrt()  # s (n,)
-        self._along = (gate + (1 - gate) * cosine) / self._mixed_length  # z'·A (n,)
-        self.blended = self._mapped * (gate / (self._length * self._mixed_length))[:, None]
-        if gate != 1.0:
-            self.blended += vectors * ((1 - gate) / self._mixed_length)[:, None]
-
-    def backward(self, by_blended: Tensor) -> Tensor:
-        """From the loss's gradient by z' (n, d), which is used up, to that by u (n, d)."""
-        # By m: (D − (D·z') z') / s. By u: w (that − (that·A) A) / r. Both factors come last, in one pass.
-        across = torch.linalg.vecdot(by_blended, self.blended)  # D·z' (n,)
-        along = torch.linalg.vecdot(by_blended, self._mapped) / self._length - across * self._along
-        by_blended.addcmul_(self.blended, across[:, None], value=-1.0)
-        by_blended.addcmul_(self._mapped, (along / self._length)[:, None], value=-1.0)
-        return by_blended.mul_((self._gate / (self._length * self._mixed_length))[:, None])

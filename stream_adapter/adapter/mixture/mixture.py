@@ -261,7 +261,9 @@ class Mixture:
 
 
 def _digest_of(classes: Classes) -> bytes:
-    return hashlib.blake2b("\0".join(classes.names).encode() + classes.texts.tobytes(), digest_size=8).digest()
+    digest = hashlib.blake2b("\0".join(classes.names).encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(classes.texts).data)
+    return digest.digest()
 
 
 def _part(arrays: Arrays, name: str) -> dict[str, NDArray[Any]]:

@@ -91,7 +91,7 @@ class Window:
             changed = np.concatenate([self._placed[gone], placed(vectors, self._directions, NEARNESS)])
             self._placed[slots] = changed[len(gone) :]
             near = closeness(changed, self._placed[: self._held])
-            signs = np.repeat(np.float32([-1.0, 1.0]), [len(gone), len(slots)])
+            signs = np.repeat(np.array([-1.0, 1.0], np.float32), [len(gone), len(slots)])
             crowding = self._crowding[: self._held]
             crowding += signs @ near
             crowding[slots] = near[len(gone) :].sum(axis=1)

@@ -17,7 +17,6 @@ from stream_adapter.events import EMBEDDING, PredictionDocument
 from stream_adapter.events.reference import Reference
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
-from stream_adapter.page.page import Facts
 from stream_adapter.page.requests import View
 from stream_adapter.references import References
 
@@ -84,7 +83,6 @@ class Answering:
 
     def __init__(self, settings: PredictConfig, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
-        self.facts = Facts()
         self._metrics = metrics
         self._clock = clock
         self._share = Share(settings.share, clock)
@@ -97,15 +95,9 @@ class Answering:
         self._references: References | None = None
 
     def open(
-        self,
-        encoder: Encoder,
-        processor: Processor,
-        decoders: Executor,
-        facts: Facts,
-        references: References | None = None,
+        self, encoder: Encoder, processor: Processor, decoders: Executor, references: References | None = None
     ) -> None:
         """The models are loaded, and the anchors are there: begin to answer; without `references` none is fetched."""
-        self.facts = facts
         self._references = references
         self._parts = encoder, processor, decoders
         self._thread.start()
@@ -138,6 +130,16 @@ class Answering:
             raise Busy(f"{self.settings.max_waiting} requests wait already") from None
         return question.done
 
+    @property
+    def encoder(self) -> str:
+        """Fingerprint of the encoder; empty while it starts."""
+        return "" if self._parts is None else self._parts[0].fingerprint
+
+    @property
+    def vocabulary(self) -> str:
+        """Hash of the classes; empty while it starts."""
+        return "" if self._parts is None else self._parts[1].parts.classes.now.hash
+
     def view(self) -> View:
         """The adapter as it is, or was a second ago; waits while a batch is learned.
 
@@ -147,7 +149,7 @@ class Answering:
         if self._parts is None:
             raise Busy("the worker is still starting")
         if self._view is None or self._clock() - self._viewed_s >= _FRESH_S:
-            self._view = self._parts[1].look(lambda parts: View.of(parts.adapter, parts.watching.damping))
+            self._view = self._parts[1].look(View.of)
             self._viewed_s = self._clock()
         return self._view
 

@@ -55,7 +55,7 @@ class PredictApi:
     @property
     def version(self) -> str:
         """What answers, as far as its encoder and its classes go."""
-        return f"{self._answering.facts.encoder}-{self._answering.facts.vocabulary}"
+        return f"{self._answering.encoder}-{self._answering.vocabulary}"
 
     @property
     def max_batch(self) -> int:
@@ -106,18 +106,17 @@ class PredictApi:
 
     async def classes(self, request: Request) -> Response:
         """What each class is taken for."""
-        facts = self._answering.facts
         view = await self._view()
-        versions = {"encoder": facts.encoder, "vocabulary": facts.vocabulary}
-        return JSONResponse(versions | await run_in_threadpool(classes_of, view, facts))
+        versions = {"encoder": self._answering.encoder, "vocabulary": view.vocabulary}
+        return JSONResponse(versions | await run_in_threadpool(classes_of, view))
 
     async def anchors(self, request: Request) -> Response:
         """The newest anchors, of a class or of all."""
         label, limit = request.query_params.get("label"), request.query_params.get("limit", str(LIMIT))
         if not re.fullmatch(r"[0-9]{1,4}", limit):
             raise HTTPException(400, "`limit` must be a whole number below 10,000")
-        view, facts = await self._view(), self._answering.facts
-        found = await run_in_threadpool(anchors_of, view, facts, self._none, label=label, search="", limit=int(limit))
+        view = await self._view()
+        found = await run_in_threadpool(anchors_of, view, self._none, label=label, search="", limit=int(limit))
         for anchor in found["anchors"]:
             del anchor["picture"]
         return JSONResponse(found)

@@ -27,6 +27,7 @@ PREDICTIONS = "predictions.jsonl"
 ANCHORS = "anchors.jsonl"
 DEAD_LETTERS = "dead-letters.jsonl"
 DRIFT = "drift.jsonl"
+CLASSES = "classes.jsonl"
 WAITING = "waiting.jsonl"
 FILES = {
     "predictions": PREDICTIONS,
@@ -42,7 +43,8 @@ class FileSink:
 
     `predictions.jsonl` has one prediction a line. All others, such as `anchors.jsonl`, have whole
     records (see `recorded.py`), so that they can be restored from and replayed. `positions.json` has the consumed
-    positions and the sizes of the outputs at that moment; it is replaced in one step after the outputs are on the disk.
+    positions and the sizes of the outputs at that moment, but for the classes, which commands write, too; it is
+    replaced in one step after the outputs are on the disk.
     What a run wrote after its last commit, a torn line included, is cut off when the next one starts, and its events
     are read again.
 
@@ -74,8 +76,9 @@ class FileSink:
         """Append the outputs, wait for the disk, then record the positions; see `Sink.commit`."""
         state = State(self._state.input, dict(self._state.places), dict(self._state.extents))
         lines: defaultdict[str, list[bytes]] = defaultdict(list)
+        append_classes(self._folder, commit.outputs, self._clock)
         for output in commit.outputs:
-            if output.channel == "labels":
+            if output.channel in ("labels", "classes"):
                 continue
             extent = state.extents[output.channel]
             line = self._line(output, extent.records)
@@ -177,6 +180,28 @@ class FileSink:
         if written > committed:
             log.warning("cut off what was not committed", file=FILES[channel], bytes=written - committed)
             file.truncate(committed)
+
+
+def append_classes(folder: Path, outputs: Sequence[OutRecord], clock: Callable[[], float] = time.time) -> None:
+    """Write class events, which a command may do while a worker runs. The newest of a name counts: twice is once.
+
+    Raises:
+        TransportError: they cannot be written.
+    """
+    chosen = [output for output in outputs if output.channel == "classes"]
+    if not chosen:
+        return
+    path, time_ms = folder / CLASSES, int(clock() * 1000)
+    at = Partition("classes", 0)
+    records = [Record(at, 0, time_ms, output.key, output.value, output.headers) for output in chosen]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.truncate(_extent_of(path).bytes)  # a line that somebody did not finish
+            _write(file, b"".join(map(to_line, records)))
+    except OSError as error:
+        raise TransportError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _write(file: FileIO, data: bytes) -> None:

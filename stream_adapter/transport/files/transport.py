@@ -13,7 +13,7 @@ from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.files.changelog import FileChangelog
 from stream_adapter.transport.files.labels import LabelLines, file_labels
 from stream_adapter.transport.files.recording import RecordedInput
-from stream_adapter.transport.files.sink import FILES, FileSink, append_labels
+from stream_adapter.transport.files.sink import CLASSES, FILES, FileSink, append_classes, append_labels
 from stream_adapter.transport.files.source import FileSource, open_input
 from stream_adapter.transport.labels import SingleLabelFeed
 from stream_adapter.transport.recorded import to_line
@@ -63,15 +63,16 @@ class FileTransport:
         if role == "labels":
             path = self._labels_file()
             return SingleLog(path.name, lambda: LabelLines(path)(0))
-        path = self._settings.output / FILES[role]
+        path = self._settings.output / (CLASSES if role == "classes" else FILES[role])
         if role in _RESULTS and not path.exists():
             raise TransportError(f"cannot read {path}: there is no such file; did a worker run with this output?")
-        return SingleLog(path.name, lambda: self._outputs(role))
+        return SingleLog(path.name, lambda: self._outputs(role, path), lambda: path.exists() and path.stat().st_size)
 
     def write(self, outputs: Sequence[OutRecord]) -> None:
-        """Append to the outputs, where no worker runs, and to the labels file, also while one does."""
+        """Append to the outputs, where no worker runs, and to labels and classes, also while one does."""
         append_labels(self._settings.labels_file, [output for output in outputs if output.channel == "labels"])
-        outputs = [output for output in outputs if output.channel != "labels"]
+        append_classes(self._settings.output, outputs)
+        outputs = [output for output in outputs if output.channel not in ("labels", "classes")]
         if not outputs:
             return
         with contextlib.closing(FileSink(self._settings, FileSource(self._settings))) as sink:
@@ -104,8 +105,7 @@ class FileTransport:
             raise TransportError("labels have no file to go to; set `files.labels_file`")
         return self._settings.labels_file
 
-    def _outputs(self, role: str) -> Iterator[Record]:
-        path = self._settings.output / FILES[role]
+    def _outputs(self, role: str, path: Path) -> Iterator[Record]:
         if not path.exists():
             return
         if role == "predictions":  # written without their envelope

@@ -1,5 +1,6 @@
 """Making kafka-python's clients from the configuration, and its errors into ours."""
 
+import importlib.util
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -114,13 +115,18 @@ class Connection:
         options = {**_CONSUMER, **self.config.consumer, "enable_auto_commit": False, "allow_auto_create_topics": False}
         return self._make(KafkaConsumer, "kafka.consumer", {**options, **ours})
 
+    @property
+    def _librdkafka(self) -> bool:
+        """Whether the faster client is wanted, and there: the tools alone are installed without it."""
+        return self.config.client == "confluent" and importlib.util.find_spec("confluent_kafka") is not None
+
     def fast_consumer(self, **ours: Any) -> Any:
         """The same for a worker, of the client that is configured; with `session_timeout_ms` a member of the group.
 
         Raises:
             TransportError: no broker answers, or an option is wrong.
         """
-        if self.config.client == "kafka-python":
+        if not self._librdkafka:
             members = {"partition_assignment_strategy": [StickyAssignor]} if "session_timeout_ms" in ours else {}
             return self.consumer(**{**members, **ours})
         from stream_adapter.transport.kafka import librdkafka
@@ -143,7 +149,7 @@ class Connection:
         }
         safe = {"acks": "all", "enable_idempotence": True, "allow_auto_create_topics": False}
         client: Any = KafkaProducer
-        if self.config.client == "confluent":
+        if self._librdkafka:
             from stream_adapter.transport.kafka import librdkafka
 
             client = librdkafka.Producer

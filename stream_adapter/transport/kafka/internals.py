@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.sasl import get_sasl_mechanism
+from kafka.net.sasl.oauth import AbstractTokenProvider
 
 # Words of the protocol, to find out why a broker does not let us in: the client says only that it did not, after a
 # while. See `diagnosis.py`.
@@ -28,6 +29,7 @@ from kafka.structs import MemberState
 _END_S = 1.0
 
 __all__ = [
+    "AbstractTokenProvider",
     "ConsumerProtocolSubscription",
     "CooperativeStickyAssignor",
     "KafkaProtocol",

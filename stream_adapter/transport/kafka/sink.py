@@ -36,7 +36,8 @@ class KafkaSink:
         self._source = source
         connection = source.connection
         topics = topics_by_channel(connection.config.topics)
-        require_topics(connection, topics.values(), "Write")
+        # Most workers only read the classes.
+        require_topics(connection, [topic for channel, topic in topics.items() if channel != "classes"], "Write")
         writer = Writer(connection, topics, topic_setting(connection, topics["dead_letters"], "max.message.bytes"))
         self._how: ExactlyOnce | _AtLeastOnce
         if connection.config.delivery == "exactly_once":

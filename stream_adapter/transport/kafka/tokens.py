@@ -7,9 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from kafka.net.sasl.oauth import AbstractTokenProvider
-
 from stream_adapter.errors import ConfigError
+from stream_adapter.transport.kafka.internals import AbstractTokenProvider
 
 KEY = "sasl_oauth_token_provider"
 _RENEW_S = 60.0

@@ -12,7 +12,7 @@ from stream_adapter.transport.kafka.topics import DAY_MS, REASONS, describe_topi
 
 Severity = Literal["error", "warning"]
 
-_ROLES = ("images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting")
+_ROLES = ("images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting")
 # An anchor is a vector and its headers, a prediction a page of JSON; the evidence on 10,000 classes is the largest.
 _SMALL_RECORD = 2**19
 _LONG = 2**63 - 1
@@ -126,6 +126,12 @@ def _rules(config: Config, role: str, topics: Mapping[str, TopicState | None]) -
         )
     if role == "anchors":
         return _ANCHOR_RULES
+    if role == "classes":
+        return (
+            _Rule("error", "cleanup.policy", _is("compact"), "compact", _CLASSES_DELETED),
+            _Rule("error", "unclean.leader.election.enable", _is("false"), "false", _UNCLEAN),
+            _Rule("error", "max.message.bytes", _at_least(2**16), str(2**20), "a class with a long vector is refused"),
+        )
     if role == "labels":
         return (_Rule("error", "cleanup.policy", delete, "delete", "compaction removes labels that have a common key"),)
     if role == "waiting":
@@ -166,7 +172,10 @@ def _replica_findings(config: Config, name: str, role: str, state: TopicState) -
 
 
 def _partition_findings(config: Config, topics: Mapping[str, TopicState | None]) -> Iterator[Finding]:
-    images, predictions = topics.get("images"), topics.get("predictions")
+    images, predictions, classes = (topics.get(role) for role in ("images", "predictions", "classes"))
+    if classes is not None and classes.partitions != 1:
+        why = "class events count in their order, which partitions do not have among them; make it anew with one"
+        yield Finding("error", config.kafka.topics.classes, "partitions", str(classes.partitions), why)
     if images is None or predictions is None or images.partitions == predictions.partitions:
         return
     name, few = config.kafka.topics.predictions, predictions.partitions < images.partitions
@@ -205,6 +214,8 @@ def _at_most(most: float) -> Callable[[str], bool]:
     return lambda found: float(found) <= most
 
 
+_CLASSES_DELETED = "a class that was added long ago would be gone after a start"
+_UNCLEAN = "after a failure a broker that lacks what was acknowledged may take over: workers then differ for ever"
 _WAITING = "what is deleted by age or size was known of labels; without compaction it grows for ever"
 _OUTAGE = "events that wait for longer than that, while no worker runs, are lost"
 _LARGE_PICTURES = "larger pictures cannot be sent, though `encoder.max_bytes` would take them"
@@ -221,8 +232,7 @@ _ANCHOR_RULES = (
         "everything that ever was",
     ),
     _Rule(
-        "error", "unclean.leader.election.enable", _is("false"), "false",
-        "after a failure a broker that lacks what was acknowledged may take over: workers then differ for ever",
+        "error", "unclean.leader.election.enable", _is("false"), "false", _UNCLEAN
     ),
     _Rule(
         "error", "max.message.bytes", _at_least(_SMALL_RECORD), str(2**20),

@@ -55,6 +55,17 @@ def topic_specs(topics: KafkaTopics, *, partitions: int = 4) -> tuple[TopicSpec,
                 "message.timestamp.type": "LogAppendTime",
             },
         ),
+        # What the classes are, read as a whole at every start. One partition gives every worker the same order.
+        TopicSpec(
+            topics.classes,
+            1,
+            {
+                "cleanup.policy": "compact",
+                "segment.ms": str(DAY_MS),
+                "min.cleanable.dirty.ratio": "0.2",
+                "message.timestamp.type": "LogAppendTime",
+            },
+        ),
         # A dead letter has its original's time: retention by time would delete the letters of old events at once.
         TopicSpec(
             topics.dead_letters,

@@ -151,6 +151,7 @@ def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
     return {
         "predictions": topics.predictions,
         "anchors": topics.anchors,
+        "classes": topics.classes,
         "dead_letters": topics.dead_letters,
         "drift": topics.drift,
         "waiting": topics.waiting,

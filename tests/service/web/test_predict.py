@@ -21,14 +21,13 @@ from stream_adapter.errors import UndecodableImage
 from stream_adapter.events import EMBEDDING
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
-from stream_adapter.page.page import Facts
 from stream_adapter.service.health import Health
 from stream_adapter.service.web.answering import Answering, Share
 from stream_adapter.service.web.predict import OPENAPI, PredictApi
 from stream_adapter.service.web.server import HttpServer, build_app
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.memory import IMAGES
-from tests.fakes import CANARY, CLASSES, FakeClock, FakeEncoder, make_processor, picture
+from tests.fakes import CLASSES, FakeClock, FakeEncoder, make_processor, picture
 
 DOCUMENT = json.loads(OPENAPI.read_text())
 TOKEN = "0123456789abcdef-token"
@@ -67,8 +66,7 @@ class Served:
         self.server.start()
 
     def open(self) -> None:
-        facts = Facts(self.encoder.fingerprint, "v", CLASSES, frozenset([CANARY]))
-        self.answering.open(self.encoder, self.processor, self.decoders, facts)
+        self.answering.open(self.encoder, self.processor, self.decoders)
 
     def stop(self) -> None:
         self.encoder.go_on.set()

@@ -11,7 +11,7 @@ from stream_adapter.transport.kafka.topics import topic_specs
 CONFIG = parse(
     "encoder: {model: m, pretrained: p}\nvocabulary: {classes: [a, b]}\nkafka: {bootstrap_servers: 'k:9092'}"
 )
-ROLES = ("images", "predictions", "anchors", "dead_letters", "drift", "labels", "waiting")
+ROLES = ("images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting")
 DEFAULTS = {
     "cleanup.policy": "delete",
     "retention.ms": "604800000",
@@ -124,3 +124,10 @@ def test_predictions_and_images_should_have_as_many_partitions(partitions: int, 
 def test_a_broker_that_does_not_know_a_setting_is_not_blamed() -> None:
     topics = {role: replace(state, settings={}) for role, state in good().items() if state is not None}
     assert {finding.what for finding in findings(CONFIG, topics, "worker.yaml")} == {"min.insync.replicas"}
+
+
+def test_class_events_need_one_order() -> None:
+    (finding,) = [one for one in found("classes", partitions=2) if one.what == "partitions"]
+    assert finding.severity == "error" and "their order" in finding.why
+    (finding,) = found("classes", setting=("cleanup.policy", "delete"))
+    assert finding.severity == "error" and "cleanup.policy=compact" in finding.repair

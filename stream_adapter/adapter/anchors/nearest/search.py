@@ -22,7 +22,7 @@ from stream_adapter.config import AnchorsConfig
 GROW_AT = 30_000
 # Far enough below that a store at its budget does not build graphs back and forth.
 SHRINK_AT = GROW_AT // 2
-_LIMITS = {"exact": (math.inf, 0), "hnsw": (0, 0), "auto": (GROW_AT, SHRINK_AT)}
+_LIMITS: dict[str, tuple[float, float]] = {"exact": (math.inf, 0), "hnsw": (0, 0), "auto": (GROW_AT, SHRINK_AT)}
 # Below this, tombstones cost nothing worth a rebuild.
 _FEW_TOMBSTONES = 128
 # Recall is judged on means of this many sampled queries (standard error about half a point at recall 0.95, k = 16).

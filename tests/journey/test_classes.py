@@ -1,0 +1,346 @@
+"""Classes that come, go and change their names while a stream runs."""
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from stream_adapter.adapter.anchors.ownership import EVERYTHING
+from stream_adapter.drift.settings import DriftSettings
+from stream_adapter.encode.base import Vectors
+from stream_adapter.errors import EncoderError, UnknownLabel
+from stream_adapter.events.class_record import ClassRecord
+from stream_adapter.journey.outcome import Outcome
+from stream_adapter.journey.processor import Processor
+from stream_adapter.transport.base import OutRecord, Partition, Record
+from stream_adapter.transport.changelog import change_of
+from stream_adapter.transport.memory import IMAGES
+from tests.fakes import CANARY, CLASSES, D, FakeClock, make_processor, picture, unit, vectors_of
+
+ZEBRA = vectors_of(("dog", 77))[0]
+
+
+class Worker:
+    """A processor on the logs of its group; `take` reads what it has not read."""
+
+    def __init__(self, logs: "Logs", name: str, *, owner: bool = False, **more: Any) -> None:
+        self.logs, self.name, self.owner = logs, name, owner
+        self.processor: Processor = make_processor(clock=logs.clock, slot=name, **more)
+        self.read = {"classes": 0, "anchors": 0}
+        self.offset = 0
+
+    def take(self, channel: str) -> None:
+        records = self.logs.of(channel)[self.read[channel] :]
+        self.read[channel] += len(records)
+        if channel == "classes":
+            self.processor.apply_classes(records)
+        else:
+            self.follow(records)
+
+    def follow(self, records: Sequence[Record]) -> None:
+        changes = [change for record in records if (change := change_of(record, self.name)) is not None]
+        self.say(self.processor.apply(changes, EVERYTHING if self.owner else None))
+
+    def settle(self) -> None:
+        for _ in range(4):
+            self.take("classes")
+            self.take("anchors")
+
+    def feed(self, *events: dict[str, Any]) -> list[dict[str, Any]]:
+        records = []
+        for one in events:
+            records.append(Record(IMAGES, self.offset, 0, one["key"], one["value"], one["headers"]))
+            self.offset += 1
+        outcome = self.processor.finish(self.processor.prepare(records), EVERYTHING)
+        self.say(outcome)
+        return [json.loads(one.value or b"") for one in outcome.commit.outputs if one.channel == "predictions"]
+
+    def say(self, outcome: Outcome) -> None:
+        self.logs.write(outcome.commit.outputs)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        now, adapter = self.processor.parts.classes.now, self.processor.adapter
+        return {
+            "names": now.names,
+            "hash": now.hash,
+            "canaries": now.canaries,
+            "aliases": dict(now.aliases),
+            "texts": now.texts.tobytes(),
+            "anchors": {anchor.anchor_id: anchor.label for anchor in adapter.anchors()},
+            "set aside": {key: one.label for key, one in self.processor.parts.labels.set_aside.anchors.items()},
+            "digest": adapter.anchors_digest,
+        }
+
+
+class Logs:
+    """The topics of a group, in memory."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.records: dict[str, list[Record]] = {"classes": [], "anchors": []}
+
+    def of(self, channel: str) -> list[Record]:
+        return self.records[channel]
+
+    def write(self, outputs: Sequence[OutRecord]) -> None:
+        for one in outputs:
+            if one.channel in self.records:
+                log = self.records[one.channel]
+                log.append(Record(Partition(one.channel, 0), len(log), 0, one.key, one.value, one.headers))
+
+    def say(self, *records: ClassRecord) -> None:
+        self.write([record.to_record() for record in records])
+
+    def compact(self) -> None:
+        for channel, log in self.records.items():
+            newest = {record.key: record for record in log}
+            self.records[channel] = sorted(newest.values(), key=lambda record: record.offset)
+
+
+def alone(**more: Any) -> tuple[Logs, Worker]:
+    logs = Logs()
+    return logs, Worker(logs, "me", owner=True, **more)
+
+
+def test_a_class_is_predicted_as_soon_as_it_is_there() -> None:
+    logs, worker = alone()
+    (before,) = worker.feed(picture("dog", 77))
+    logs.say(ClassRecord("zebra", vector=ZEBRA))
+    worker.take("classes")
+    (after,) = worker.feed(picture("dog", 77))
+    assert after["zero_shot_label"] == after["top"][0]["label"] == "zebra"
+    assert before["versions"]["vocabulary"] != after["versions"]["vocabulary"]
+    assert before["versions"]["adapter"] != after["versions"]["adapter"] or worker.processor.adapter.n_anchors == 0
+    worker.feed(picture("dog", 78, "zebra"))
+    assert [anchor.label for anchor in worker.processor.adapter.anchors()] == ["zebra"]
+
+
+def test_a_name_that_is_no_class_is_refused_until_it_is_one() -> None:
+    logs, worker = alone()
+    refused = worker.processor.prepare([Record(IMAGES, 0, 0, **picture("dog", 1, "zebra"))]).refused
+    assert isinstance(refused[0][1], UnknownLabel) and "classes add" in str(refused[0][1])
+    logs.say(ClassRecord("zebra", vector=ZEBRA), ClassRecord("Zebra2", alias_of="zebra"))
+    worker.take("classes")
+    for name in ("zebra", "Zebra2"):
+        assert not worker.processor.prepare([Record(IMAGES, 0, 0, **picture("dog", 1, name))]).refused
+
+
+def test_a_renamed_class_keeps_its_anchors_which_get_its_name_and_late_labels_mean_it() -> None:
+    logs, worker = alone(drift=DriftSettings(groups={"pets": ("cat", "dog")}))
+    worker.feed(*(picture("cat", n, "cat") for n in range(4)))
+    logs.say(ClassRecord("feline", text_of="cat"), ClassRecord("cat", alias_of="feline"))
+    worker.settle()
+    assert set(worker.state["anchors"].values()) == {"feline"} and len(worker.state["anchors"]) == 4
+    newest = {record.key: dict(record.headers)["label"] for record in logs.of("anchors") if record.value}
+    assert set(newest.values()) == {b"feline"}, "for whoever reads the topic"
+    worker.feed(picture("cat", 9, "cat"))  # late: by somebody who has not heard of it
+    assert set(worker.state["anchors"].values()) == {"feline"} and len(worker.state["anchors"]) == 5
+    assert (
+        worker.processor._metrics.registry.get_sample_value("stream_adapter_scored_total", {"group": "labelled"}) == 1
+    ), "and is a test"
+    logs.say(ClassRecord("cat", vector=ZEBRA))  # the name is given to another class
+    worker.settle()
+    assert set(worker.state["anchors"].values()) == {"feline"}, "whose it was not"
+
+
+def test_merged_classes_are_one() -> None:
+    logs, worker = alone()
+    worker.feed(*(picture(name, n, name) for n, name in enumerate(("cat", "cat", "dog"))))
+    logs.say(ClassRecord("dog", alias_of="cat"))
+    worker.settle()
+    assert worker.state["names"] == ("cat", "horse", "house")
+    assert list(worker.state["anchors"].values()) == ["cat"] * 3
+    (prediction,) = worker.feed(picture("dog", 50))
+    assert {one["label"] for one in prediction["anchors"]} == {"cat"}
+
+
+def test_what_was_learned_of_a_removed_class_is_forgotten_at_once_and_deleted_soon() -> None:
+    logs, worker = alone()
+    worker.feed(*(picture("cat", n, "cat") for n in range(3)))
+    worker.settle()
+    logs.say(ClassRecord("cat", removed=True))
+    worker.settle()
+    assert worker.state["anchors"] == {} and len(worker.state["set aside"]) == 3
+    assert not any(record.value is None for record in logs.of("anchors")), "it may be back in a moment"
+    logs.clock.now_s += 11.0
+    worker.settle()
+    assert sum(record.value is None for record in logs.of("anchors")) == 3
+    logs.say(ClassRecord("cat", text_of="cat"))
+    worker.settle()
+    assert worker.state["anchors"] == worker.state["set aside"] == {}
+    assert worker.state["names"] == ("cat", "dog", "horse", "house")
+
+
+def test_a_class_that_is_back_in_time_has_its_anchors() -> None:
+    logs, worker = alone()
+    worker.feed(*(picture("cat", n, "cat") for n in range(3)))
+    logs.say(ClassRecord("cat", removed=True))
+    worker.settle()
+    logs.write([OutRecord("classes", b"cat", None)])  # as configured
+    worker.settle()
+    logs.clock.now_s += 11.0
+    worker.settle()
+    assert list(worker.state["anchors"].values()) == ["cat"] * 3
+
+
+def test_a_canary_is_not_learned_and_gives_its_anchors_back_when_it_is_none() -> None:
+    logs, worker = alone()
+    worker.feed(*(picture("cat", n, "cat") for n in range(3)))
+    worker.settle()
+    logs.say(ClassRecord("cat", canary=True), ClassRecord(CANARY, canary=False))
+    worker.settle()
+    assert worker.state["canaries"] == {"cat"} and worker.state["anchors"] == {}
+    worker.feed(picture("cat", 9, "cat"), picture("house", 10, "house"))
+    shown = worker.processor._metrics.registry.get_sample_value
+    assert shown("stream_adapter_scored_total", {"group": "canary"}) == 1
+    logs.say(ClassRecord("cat", canary=False))
+    worker.settle()
+    assert sorted(worker.state["anchors"].values()) == ["cat", "cat", "cat", "house"]
+
+
+def test_an_anchor_that_comes_before_its_class_waits_for_it() -> None:
+    logs, worker = alone()
+    other = Worker(logs, "other")
+    logs.say(ClassRecord("zebra", vector=ZEBRA))
+    worker.take("classes")
+    worker.feed(picture("dog", 78, "zebra"))
+    other.take("anchors")
+    assert other.state["anchors"] == {} and list(other.state["set aside"].values()) == ["zebra"]
+    other.take("classes")
+    worker.settle()
+    assert other.state == worker.state and list(other.state["anchors"].values()) == ["zebra"]
+
+
+def test_a_newer_label_of_no_class_takes_an_older_one_away() -> None:
+    _, worker = alone(unknown_labels="add", encode=lambda asked: np.stack([ZEBRA] * len(asked)))
+    worker.feed(picture("cat", 1, "cat", time_ms=1_000))
+    worker.feed(picture("cat", 1, "kitten", time_ms=2_000))
+    assert worker.state["anchors"] == {} and list(worker.state["set aside"].values()) == ["kitten"]
+    worker.settle()
+    assert list(worker.state["anchors"].values()) == ["kitten"]
+
+
+def test_a_label_becomes_a_class_where_that_is_wanted() -> None:
+    asked: list[list[str]] = []
+
+    def encode(names: Sequence[tuple[str, Sequence[str] | None]]) -> Vectors:
+        asked.append([name for name, _ in names])
+        return np.stack([ZEBRA] * len(names))
+
+    logs, worker = alone(unknown_labels="add", encode=encode)
+    other = Worker(logs, "other")
+    worker.feed(*(picture("dog", n, "zebra") for n in range(3)), picture("dog", 9, "bad\x00name"))
+    worker.feed(picture("dog", 4, "zebra"))
+    worker.settle()
+    other.settle()
+    assert asked == [["zebra"]]
+    assert worker.state == other.state
+    assert list(worker.state["anchors"].values()) == ["zebra"] * 4
+    logs.say(ClassRecord("zebra", removed=True))
+    worker.settle()
+    worker.feed(picture("dog", 12, "zebra"))
+    worker.settle()
+    assert "zebra" not in worker.state["names"], "what a person took out no label brings back"
+    assert asked == [["zebra"]]
+
+
+def test_words_are_encoded_in_the_background_and_no_batch_waits() -> None:
+    logs, worker = alone(encode=lambda asked: np.stack([ZEBRA] * len(asked)))
+    pending: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    class Background:
+        def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+            pending.append((Future(), lambda: function(*arguments)))
+            return pending[-1][0]
+
+    worker.processor.parts.classes._background = Background()  # type: ignore[assignment]
+    logs.say(ClassRecord("zebra", prompts=("a striped {}",)), ClassRecord("cat", prompts=("a {}",)))
+    worker.settle()
+    assert worker.state["names"] == CLASSES, "cat keeps the text that it has"
+    ((future, work),) = pending
+    future.set_result(work())
+    worker.feed(picture("dog", 5))
+    assert worker.state["names"] == (*CLASSES, "zebra")
+    np.testing.assert_array_equal(worker.processor.adapter.classes.texts[0], ZEBRA)
+
+
+def test_words_that_nobody_can_encode_are_said_once() -> None:
+    def encode(_: Any) -> Vectors:
+        raise EncoderError("no text tower")
+
+    for cannot in (None, encode):
+        logs, worker = alone(encode=cannot)
+        with capture_logs() as said:
+            logs.say(ClassRecord("zebra", prompts=("a {}",)))
+            for _ in range(3):
+                worker.settle()
+        assert [entry["log_level"] for entry in said].count("error") == 1
+        assert worker.state["names"] == CLASSES
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [ClassRecord("a", alias_of="b"), ClassRecord("b", alias_of="a")],
+        [ClassRecord("cat", alias_of="cat")],
+        [ClassRecord("a", alias_of="nothing")],
+        [ClassRecord(name, removed=True) for name in CLASSES],
+    ],
+)
+def test_nonsense_stops_nobody(said: list[ClassRecord]) -> None:
+    logs, worker = alone()
+    logs.say(*said)
+    logs.write([OutRecord("classes", b"cat", b"no JSON"), OutRecord("classes", None, b"{}")])
+    logs.say(ClassRecord("far", vector=unit(np.ones(D + 1))))
+    worker.settle()
+    assert set(worker.state["names"]) <= set(CLASSES) and len(worker.state["names"]) >= 3
+    worker.feed(picture("dog", 5))
+
+
+NAMES = (*CLASSES, "zebra", "é")
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[Any]:
+    name = st.sampled_from(NAMES)
+    a_class = st.builds(
+        lambda n, seed, canary: ClassRecord(n, vector=vectors_of(("dog", seed))[0], canary=canary),
+        name, st.integers(0, 5), st.sampled_from([None, True, False]),
+    )  # fmt: skip
+    gone = st.builds(lambda n: ClassRecord(n, removed=True), name)
+    alias = st.builds(lambda n, other: ClassRecord(n, alias_of=other), name, name)
+    label = st.tuples(st.sampled_from(CLASSES), st.integers(0, 30), name)
+    follower = st.sampled_from(["classes", "anchors"])
+    return draw(st.lists(st.one_of(a_class, gone, alias, label, label, label, follower), max_size=14))
+
+
+@settings(max_examples=15, deadline=None)
+@given(steps())
+def test_all_workers_come_to_the_same_whenever_they_join(steps: list[Any]) -> None:
+    logs = Logs()
+    leader, follower = Worker(logs, "leader", owner=True), Worker(logs, "follower")
+    for step in steps:
+        if isinstance(step, str):
+            follower.take(step)
+        elif isinstance(step, ClassRecord):
+            logs.say(step)
+            leader.settle()  # a command waits until nothing has an old name
+            logs.clock.now_s += 11.0
+            leader.settle()
+            leader.settle()
+        else:
+            leader.feed(picture(*step))
+    leader.settle()
+    follower.settle()
+    assert follower.state == leader.state
+    logs.compact()
+    late = Worker(logs, "late")
+    late.settle()
+    assert late.state == leader.state
