@@ -29,8 +29,8 @@ _FORMS = (
 )
 _NAME_COLUMNS = ("name", "class", "class_name", "classname", "label", "label_name", "category", "display_name")
 _COMMENT = re.compile(r"#+(\s|$)")
-_NUMBER_BEFORE = re.compile(r"(?P<number>[0-9]+)\s*[,;:\t ]\s*(?P<name>\S.*)")
-_NUMBER_BEHIND = re.compile(r"(?P<name>\S.*?)\s*[,;:\t ]\s*(?P<number>[0-9]+)")
+_NUMBER_BEFORE = re.compile(r"(?P<number>[0-9]{1,18})\s*[,;:\t ]\s*(?P<name>\S.*)")
+_NUMBER_BEHIND = re.compile(r"(?P<name>\S.*?)\s*[,;:\t ]\s*(?P<number>[0-9]{1,18})")
 _LETTER_FOLDER = re.compile(r"/[a-z]/(?=.)")  # Places365: /a/airfield
 
 
@@ -119,7 +119,8 @@ def _of_mapping(found: Mapping[Any, Any]) -> ClassList:
 
 def _by_number(found: Mapping[Any, Any]) -> ClassList | None:
     """Names in the order of their numbers, where that is what a mapping holds."""
-    numbers = {key: int(key) for key in found if type(key) is int or (isinstance(key, str) and key.isdecimal())}
+    digits = {key for key in found if isinstance(key, str) and key.isdecimal() and len(key) < 19}
+    numbers = {key: int(key) for key in found if type(key) is int or key in digits}
     if len(set(numbers.values())) < len(found) or not all(isinstance(name, str) for name in found.values()):
         return None
     return [(found[key], None) for key in sorted(found, key=lambda key: numbers[key])]

@@ -1,3 +1,4 @@
+import contextlib
 import json
 from pathlib import Path
 
@@ -124,3 +125,10 @@ def test_json_lists_and_yaml_lists_are_read_as_they_are(
     assert names_in(folder, json.dumps(names), "c.yaml") == names
     assert names_in(folder, json.dumps({"id2label": dict(enumerate(names))}), "c.txt") == names
     assert names_in(folder, "".join(f"{n}: {name}\n" for n, name in enumerate(names)), "c.txt") == names
+
+
+@pytest.mark.parametrize("text", [f"{'9' * 5_000}, cat\n1, dog\n", "{" + f'"{"9" * 5_000}": "cat", "1": "dog"' + "}"])
+def test_a_number_that_python_does_not_read_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "classes.txt").write_text(text)
+    with contextlib.suppress(VocabularyError):
+        assert len(read_class_list(tmp_path / "classes.txt")) == 2

@@ -23,6 +23,7 @@ from stream_adapter.events.headers import parse_time
 from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.sharing import Sharing
 from stream_adapter.journey.state import JourneyState
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics
 from stream_adapter.snapshots import Snapshot
 from stream_adapter.transport.base import Headers, Partition, Record
@@ -171,7 +172,9 @@ def _in_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], obj
 
 def _snapshot_seed() -> bytes:
     learner = {"learner.x": np.arange(6.0)}
-    state = JourneyState([("a" * 32, "cat")], learner, {"directions": b"d"}, {"window": 9}, {"observed": 2})
+    classes = ClassesNow(CLASSES, TEXT_VECTORS, "v", frozenset(), {})
+    facts = ({"window": 9}, {"observed": 2})
+    state = JourneyState([("a" * 32, "cat")], learner, {"directions": b"d"}, *facts, classes, {})
     Snapshot("f", "v", 0, "topic", {0: 3}, state.facts(), state.arrays()).write(_FOLDER / "seed.bin")
     return (_FOLDER / "seed.bin").read_bytes()
 

@@ -19,6 +19,7 @@ from stream_adapter.events import (
     round_through_float16,
 )
 from stream_adapter.journey.state import JourneyState
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.snapshots import Snapshot
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import dead_letter
@@ -55,7 +56,9 @@ def written() -> list[OutRecord]:
 
 def snapshot() -> Snapshot:
     """A worker's state."""
-    state = JourneyState([(ANCHOR.anchor_id, "dog")], {"learner.sums": np.arange(3.0)}, {"directions": b"d"}, {}, {})
+    classes = ClassesNow(("dog",), VECTOR[None], "beef", frozenset(), {})
+    labels, learner = [(ANCHOR.anchor_id, "dog")], {"learner.sums": np.arange(3.0)}
+    state = JourneyState(labels, learner, {"directions": b"d"}, {}, {}, classes, {})
     return Snapshot("f00d", "beef", TIME_MS, "topic-id", {0: 5}, state.facts(), state.arrays())
 
 
