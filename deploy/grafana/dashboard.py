@@ -196,6 +196,15 @@ ROWS: dict[str, list[Panel]] = {
         ("What runs", "Builds side by side.", "short", [
             ("count by (version, encoder, vocabulary) (§build_info)", "{{version}} {{encoder}} {{vocabulary}}")]),
     ],
+    "Surroundings": [
+        ("Pictures by reference", "What fetching them came to, a second.", "reqps", [
+            ("sum by (scheme, outcome) (rate(§references_total[$__rate_interval]))", "{{scheme}}: {{outcome}}")]),
+        ("Fetching a picture", "", "s", quantiles("reference_seconds")),
+        ("No answer", "Seconds without a broker's answer.", "s", [("§transport_silent_seconds", "{{instance}}")]),
+        ("Left out and set aside", "Outputs too large, and others' records among the anchors, a minute.", "short", [
+            ("60 * sum by (channel) (rate(§outputs_too_large_total[$__rate_interval]))", "too large: {{channel}}"),
+            ("60 * sum by (reason) (rate(§records_set_aside_total[$__rate_interval]))", "set aside: {{reason}}")]),
+    ],
     "Answers over HTTP": [
         ("Requests", "By what became of them, a second.", "reqps", [
             ("sum by (outcome) (rate(§http_predictions_total[$__rate_interval]))", "{{outcome}}")]),

@@ -25,7 +25,7 @@ def test_the_overlay_for_another_encoder_shares_nothing_but_what_it_reads(tmp_pa
     same = {
         name for name, value in rendered.settings.items() if name.endswith(("_TOPIC", "_ID")) and value == old[name]
     }
-    assert same == {"IMAGES_TOPIC", "LABELS_TOPIC"}
+    assert same == {"IMAGES_TOPIC", "LABELS_TOPIC", "CLASSES_TOPIC"}
     busy, lag = rendered.one("ScaledObject")["spec"]["triggers"]
     assert lag["metadata"]["consumerGroup"] == rendered.settings["KAFKA_GROUP_ID"] != old["KAFKA_GROUP_ID"]
     was = render(OVERLAYS[0]).one("ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]

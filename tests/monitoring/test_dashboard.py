@@ -57,7 +57,7 @@ def test_what_other_tools_refer_to_stays() -> None:
     assert DASHBOARD["uid"] == "stream-adapter"
     assert {one["name"] for one in DASHBOARD["templating"]["list"]} == {"datasource", "job", "instance", "docs"}
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Stream", "Encoder", "Adapter", "Drift", "State", "Answers over HTTP"]
+    assert rows == ["Stream", "Encoder", "Adapter", "Drift", "State", "Surroundings", "Answers over HTTP"]
     identifiers = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(set(identifiers)) == len(identifiers)
     assert all(panel["fieldConfig"]["defaults"]["unit"] for panel in DASHBOARD["panels"] if panel["type"] != "row")
