@@ -131,7 +131,6 @@ class KafkaConfig(Section):
 
     bootstrap_servers: Servers = f"localhost:{KAFKA_PORT}"
     topics: KafkaTopics = KafkaTopics()
-    client: Literal["kafka-python", "confluent"] = "kafka-python"
     group_id: str = "stream-adapter"
     group_instance_id: str | None = None
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"

@@ -1,7 +1,6 @@
 """What the tests on a real Kafka share: topics of their own, and plain clients beside the code under test."""
 
 import contextlib
-import os
 import queue
 import threading
 import time
@@ -34,7 +33,6 @@ class Cluster:
         roles = ("images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting")
         self.config = KafkaConfig(
             bootstrap_servers=bootstrap_servers,
-            client=os.environ.get("STREAM_ADAPTER_KAFKA_CLIENT", "kafka-python"),  # type: ignore[arg-type]
             topics=KafkaTopics(**{role: f"{role}-{unique}" for role in roles}),
             group_id=f"group-{unique}",
             delivery="at_least_once",

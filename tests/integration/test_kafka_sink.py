@@ -73,8 +73,8 @@ def test_an_output_that_is_too_large_is_an_error_and_no_position_is_recorded(clu
 def test_a_dead_letter_that_is_too_large_for_its_topic_goes_without_its_value(cluster: Cluster) -> None:
     source = KafkaSource(cluster.config)
     sink = KafkaSink(source)
-    huge = Record(Partition("images", 0), 0, 1, b"k", bytes(21 * 2**20))
-    fits = Record(Partition("images", 0), 1, 1, b"k", bytes(20 * 2**20))
+    huge = Record(Partition("images", 0), 0, 0, b"k", bytes(21 * 2**20))
+    fits = Record(Partition("images", 0), 1, 0, b"k", bytes(20 * 2**20))
     sink.commit(Commit([dead_letter(huge, MalformedEvent("bad")), dead_letter(fits, MalformedEvent("bad"))]))
     first, second = read_all(KafkaTransport(cluster.config), "dead_letters")
     assert first.value == b"" and first.headers[-1][0] == VALUE_OMITTED

@@ -27,7 +27,7 @@ class KafkaChangelog:
         self, config: KafkaConfig, *, writer: str, start_timeout_s: float = 15.0, deadline_s: float = 45.0
     ) -> None:
         self._connection = connection = Connection(config, start_timeout_s=start_timeout_s, deadline_s=deadline_s)
-        self._reader = TopicReader(connection, config.topics.anchors, fast=True)
+        self._reader = TopicReader(connection, config.topics.anchors)
         self.identity = topic_identity(connection, config.topics.anchors)
         self._writer = writer
         self._positions: dict[int, int] = {}

@@ -1,6 +1,5 @@
 """Making kafka-python's clients from the configuration, and its errors into ours."""
 
-import importlib.util
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +26,6 @@ from kafka.errors import (
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import ConfigError, Fenced, TransportError, Unreachable
-from stream_adapter.transport.kafka.assigning import StickyAssignor
 from stream_adapter.transport.kafka.diagnosis import Refusal, why_no_answer
 from stream_adapter.transport.kafka.tokens import KEY, token_provider
 
@@ -98,8 +96,6 @@ class Connection:
         self.config = config
         self.deadline_s = deadline_s
         self._start_timeout_s = start_timeout_s
-        # librdkafka's record batches fail as a whole where a topic takes less; kafka-python splits them.
-        self.splits_batches = config.client == "kafka-python"
 
     @property
     def servers(self) -> str:
@@ -107,7 +103,7 @@ class Connection:
         return self.config.bootstrap_servers
 
     def consumer(self, **ours: Any) -> KafkaConsumer:
-        """A consumer that commits nothing by itself and reads what was committed, outside of any group.
+        """A consumer that commits nothing by itself and reads what was committed.
 
         Raises:
             TransportError: no broker answers, or an option is wrong.
@@ -115,28 +111,8 @@ class Connection:
         options = {**_CONSUMER, **self.config.consumer, "enable_auto_commit": False, "allow_auto_create_topics": False}
         return self._make(KafkaConsumer, "kafka.consumer", {**options, **ours})
 
-    @property
-    def _librdkafka(self) -> bool:
-        """Whether the faster client is wanted, and there: the tools alone are installed without it."""
-        return self.config.client == "confluent" and importlib.util.find_spec("confluent_kafka") is not None
-
-    def fast_consumer(self, **ours: Any) -> Any:
-        """The same for a worker, of the client that is configured; with `session_timeout_ms` a member of the group.
-
-        Raises:
-            TransportError: no broker answers, or an option is wrong.
-        """
-        if not self._librdkafka:
-            members = {"partition_assignment_strategy": [StickyAssignor]} if "session_timeout_ms" in ours else {}
-            return self.consumer(**{**members, **ours})
-        from stream_adapter.transport.kafka import librdkafka
-
-        # It cannot do without a group's name, though it only reads.
-        given = {**_CONSUMER, **self.config.consumer, **ours, "group_id": self.config.group_id}
-        return self._make(librdkafka.Consumer, "kafka.consumer", given)
-
-    def producer(self, **ours: Any) -> Any:
-        """An idempotent producer that waits for all replicas, of the client that is configured.
+    def producer(self, **ours: Any) -> KafkaProducer:
+        """An idempotent producer that waits for all replicas.
 
         Raises:
             TransportError: no broker answers, or an option is wrong.
@@ -148,12 +124,9 @@ class Connection:
             "max_block_ms": deadline_ms,
         }
         safe = {"acks": "all", "enable_idempotence": True, "allow_auto_create_topics": False}
-        client: Any = KafkaProducer
-        if self._librdkafka:
-            from stream_adapter.transport.kafka import librdkafka
-
-            client = librdkafka.Producer
-        return self._make(client, "kafka.producer", {**_PRODUCER, **times, **self.config.producer, **safe, **ours})
+        return self._make(
+            KafkaProducer, "kafka.producer", {**_PRODUCER, **times, **self.config.producer, **safe, **ours}
+        )
 
     @contextmanager
     def admin(self) -> Iterator[KafkaAdminClient]:

@@ -21,10 +21,10 @@ from kafka.errors import (
 )
 
 from stream_adapter.errors import Fenced, TransportError, Unreachable
-from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, Partition
+from stream_adapter.transport.base import Commit, CommitAborted, Partition
 from stream_adapter.transport.kafka.internals import close_producer
 from stream_adapter.transport.kafka.source import KafkaSource
-from stream_adapter.transport.kafka.writing import ONE_BY_ONE, Writer
+from stream_adapter.transport.kafka.writing import Writer
 
 # A second attempt would fail in the same way.
 _PERMANENT = (
@@ -54,7 +54,6 @@ class ExactlyOnce:
         self._connection = source.connection
         self._writer = writer
         self._transactional_id = transactional_id
-        self._one_by_one = False  # since a record batch was too large for its topic
         self._producer: KafkaProducer | None = self._new_producer()
         self._in_doubt: dict[Partition, int] | None = None  # positions of a commit of which nobody knows the end
 
@@ -77,10 +76,6 @@ class ExactlyOnce:
             self._transact(self._producer, commit)
         except (KafkaError, TransportError) as error:
             self._drop_producer()
-            if isinstance(error, OutputTooLarge) and not (self._connection.splits_batches or self._one_by_one):
-                self._one_by_one = True
-                self.commit(commit)
-                return
             if isinstance(error, Fenced) or isinstance(error.__cause__, _PERMANENT):
                 raise
             self._in_doubt = dict(commit.positions)
@@ -97,7 +92,6 @@ class ExactlyOnce:
         give_up_at = time.monotonic() + self._connection.deadline_s
         producer.begin_transaction()
         sending = self._writer.start(producer, commit.outputs)
-        fenced = False
         try:
             with self._connection.errors_of("cannot commit a transaction"):
                 if commit.positions:  # while the outputs are on their way: that saves one of three waits
@@ -106,12 +100,8 @@ class ExactlyOnce:
                     }
                     metadata = self._source.group_metadata()
                     self._within_deadline(lambda: producer.send_offsets_to_transaction(offsets, metadata))
-        except Fenced:
-            fenced = True
-            raise
         finally:
-            if not fenced:  # then nothing arrives any more, and that is the reason
-                sending.wait(max(1.0, give_up_at - time.monotonic()))
+            sending.wait(max(1.0, give_up_at - time.monotonic()))
         with self._connection.errors_of("cannot commit a transaction"):
             self._within_deadline(producer.commit_transaction)
 
@@ -136,7 +126,6 @@ class ExactlyOnce:
             transactional_id=self._transactional_id,
             # The broker aborts a dead worker's transaction after this; until then readers wait behind it.
             transaction_timeout_ms=self._connection.config.transaction_timeout_ms,
-            **(ONE_BY_ONE if self._one_by_one else {}),
         )
         try:
             with self._connection.errors_of(f"cannot begin transactions as {self._transactional_id!r}"):

@@ -55,8 +55,6 @@ def finish_join(consumer: KafkaConsumer, timeout_ms: int) -> None:
     itself would then go on waiting for records, hence its first half alone. Nothing can be read or committed meanwhile,
     so nothing is lost by waiting.
     """
-    if not isinstance(consumer, KafkaConsumer):
-        return
     coordinator = consumer._coordinator
     if consumer.group_metadata().state == MemberState.REBALANCING:
         coordinator.request_rejoin()
@@ -69,8 +67,6 @@ def is_fenced(consumer: KafkaConsumer) -> bool:
 
     The client logs that, sends no heartbeat any more, and tells nobody: it would believe for ever that it is a member.
     """
-    if not isinstance(consumer, KafkaConsumer):
-        return False
     coordinator = consumer._coordinator
     return bool(coordinator.stable() and not coordinator.need_rejoin() and not coordinator._heartbeat_enabled)
 
@@ -81,7 +77,7 @@ def would_spin(consumer: KafkaConsumer) -> bool:
     It waits until the next heartbeat is due at most; one that is overdue, because no broker answers, makes that zero,
     and it asks again at once.
     """
-    return isinstance(consumer, KafkaConsumer) and bool(consumer._coordinator.time_to_next_heartbeat() <= 0.0)
+    return bool(consumer._coordinator.time_to_next_heartbeat() <= 0.0)
 
 
 def take_away_bad_bytes(consumer: KafkaConsumer) -> TopicPartition | None:
@@ -105,9 +101,6 @@ def close_producer(producer: KafkaProducer, timeout_s: float = 0.0) -> None:
     Its own `close` raises where something is left, which hides what went wrong before, and leaves the thread that goes
     on sending.
     """
-    if not isinstance(producer, KafkaProducer):
-        producer.close(timeout_s)
-        return
     if timeout_s > 0.0:
         try:
             producer.close(timeout=timeout_s)

@@ -27,8 +27,8 @@ class KafkaLabelFeed:
         self._connection = Connection(config)
         self._topic = config.topics.waiting
         self.partitions = require_topics(self._connection, [self._topic])[self._topic]
-        self._labels = TopicReader(self._connection, config.topics.labels, fast=True)
-        self._consumer = self._connection.fast_consumer(group_id=None, auto_offset_reset="earliest")
+        self._labels = TopicReader(self._connection, config.topics.labels)
+        self._consumer = self._connection.consumer(group_id=None, auto_offset_reset="earliest")
         self._assigned: frozenset[int] = frozenset()
         self._fresh: frozenset[int] = frozenset()
         self._ends: dict[int, int] = {}  # where what was there ends, of partitions that are being restored

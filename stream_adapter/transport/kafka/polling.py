@@ -81,8 +81,6 @@ class Poller:
 
 
 def record_of(partition: Partition, record: Any) -> Record:
-    """A record of kafka-python's consumer as ours; librdkafka's are."""
-    if isinstance(record, Record):
-        return record
+    """A record of kafka-python's consumer as ours."""
     headers = tuple((name, value if value is not None else b"") for name, value in record.headers)
     return Record(partition, record.offset, record.timestamp, record.key, record.value, headers)

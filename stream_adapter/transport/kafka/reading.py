@@ -23,20 +23,17 @@ class TopicReader:
 
     Args:
         group_id: keeps the place under this name: the next reader with it goes on where `commit` was last called.
-        fast: for a worker, whose rights and client are more than those of a command.
 
     Raises:
         TransportError: no broker answers, or the topic does not exist.
     """
 
-    def __init__(self, connection: Connection, topic: str, group_id: str | None = None, *, fast: bool = False) -> None:
+    def __init__(self, connection: Connection, topic: str, group_id: str | None = None) -> None:
         self._connection = connection
         self.name = topic
         number = require_topics(connection, [topic])[topic]
         self._partitions = [TopicPartition(topic, partition) for partition in range(number)]
-        self._consumer = (connection.fast_consumer if fast else connection.consumer)(
-            group_id=group_id, auto_offset_reset="earliest"
-        )
+        self._consumer = connection.consumer(group_id=group_id, auto_offset_reset="earliest")
         self._consumer.assign(self._partitions)
         self._beyond_the_end: list[Record] = []
         self._look_at = time.monotonic() + _LOOK_EVERY_S

@@ -5,12 +5,12 @@ import uuid
 from kafka import KafkaProducer
 
 from stream_adapter.errors import TransportError, Unreachable
-from stream_adapter.transport.base import Commit, OutputTooLarge
+from stream_adapter.transport.base import Commit
 from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
 from stream_adapter.transport.kafka.internals import close_producer
 from stream_adapter.transport.kafka.source import KafkaSource
 from stream_adapter.transport.kafka.topics import require_topics, topic_setting
-from stream_adapter.transport.kafka.writing import ONE_BY_ONE, Writer, topics_by_channel
+from stream_adapter.transport.kafka.writing import Writer, topics_by_channel
 
 
 class KafkaSink:
@@ -66,22 +66,17 @@ class _AtLeastOnce:
     def __init__(self, source: KafkaSource, writer: Writer) -> None:
         self._source = source
         self._writer = writer
-        self._options: dict[str, int] = {}
         self._producer: KafkaProducer | None = source.connection.producer()
 
     def commit(self, commit: Commit) -> None:
         if self._producer is None:
-            self._producer = self._source.connection.producer(**self._options)
+            self._producer = self._source.connection.producer()
         try:
             self._writer.send(self._producer, commit.outputs)
-        except TransportError as error:
+        except TransportError:
             # kafka-python's idempotent producer answers everything with its first fatal error from then on.
             close_producer(self._producer)
             self._producer = None
-            if isinstance(error, OutputTooLarge) and not (self._source.connection.splits_batches or self._options):
-                self._options = ONE_BY_ONE  # a record batch was too large, which says nothing of its records
-                self.commit(commit)
-                return
             raise
         self._source.commit(commit.positions)
 

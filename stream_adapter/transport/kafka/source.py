@@ -10,6 +10,7 @@ from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.answers import Answers
+from stream_adapter.transport.kafka.assigning import StickyAssignor
 from stream_adapter.transport.kafka.beginning import LatestBeginning
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.internals import MemberState
@@ -47,13 +48,14 @@ class KafkaSource:
         self._paused = False
         # Members learn of a rebalance from a heartbeat, and all wait for the last one: 1 s, not the client's 3 s.
         heartbeat_ms = config.consumer.get("heartbeat_interval_ms", min(1_000, config.session_timeout_ms // 3))
-        self._consumer = self.connection.fast_consumer(
+        self._consumer = self.connection.consumer(
             group_id=config.group_id,
             group_instance_id=config.group_instance_id,
             auto_offset_reset=config.auto_offset_reset,
             session_timeout_ms=config.session_timeout_ms,
             max_poll_interval_ms=config.max_poll_interval_ms,
             heartbeat_interval_ms=heartbeat_ms,
+            partition_assignment_strategy=[StickyAssignor],
         )
         latest = config.auto_offset_reset == "latest"
         self._beginning = LatestBeginning(self._consumer, self._topic, partitions) if latest else None

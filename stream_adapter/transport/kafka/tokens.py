@@ -12,7 +12,6 @@ from stream_adapter.transport.kafka.internals import AbstractTokenProvider
 
 KEY = "sasl_oauth_token_provider"
 _RENEW_S = 60.0
-_UNKNOWN_S = 300.0
 
 
 class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # the client comes without types
@@ -32,26 +31,12 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # the client comes w
 
     def token(self) -> str:
         """A token that is good for a minute at least, as far as anybody knows."""
-        return self.expiring()[0]
-
-    def expiring(self) -> tuple[str, float]:
-        """The same, and when it expires, seconds since the epoch; 0 where nobody knows."""
         with self._lock:
             if self._clock() >= self._expires_s - _RENEW_S:
                 made = self._make()
                 token, expires_ms = made if isinstance(made, tuple) else (made, 0)
                 self._token, self._expires_s = str(token), float(expires_ms) / 1e3
-            return self._token, self._expires_s
-
-
-def for_librdkafka(provider: AbstractTokenProvider) -> Callable[[str], tuple[str, float]]:
-    """The same provider as librdkafka calls one; where nobody knows the expiry it asks again within five minutes."""
-
-    def ask(_: str) -> tuple[str, float]:
-        token, expires_s = provider.expiring() if isinstance(provider, Tokens) else (provider.token(), 0.0)
-        return token, expires_s or time.time() + _UNKNOWN_S
-
-    return ask
+            return self._token
 
 
 def token_provider(path: str) -> AbstractTokenProvider:

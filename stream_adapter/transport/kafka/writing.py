@@ -21,8 +21,6 @@ from stream_adapter.transport.kafka.connection import Connection
 
 # What a record batch adds to its only record, generously.
 _BATCH_OVERHEAD = 512
-ONE_BY_ONE = {"batch_num_messages": 1}
-"""Options of a producer of librdkafka whose record batches hold one record."""
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _LAST_WORD_S = 5.0  # the producer gives up by itself at the deadline, and says why
 

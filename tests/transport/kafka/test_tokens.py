@@ -1,5 +1,4 @@
 import sys
-import time
 import types
 
 import pytest
@@ -8,7 +7,7 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import ConfigError
 from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.tokens import Tokens, for_librdkafka, msk_iam, token_provider
+from stream_adapter.transport.kafka.tokens import Tokens, msk_iam, token_provider
 from tests.fakes import FakeClock
 
 
@@ -34,13 +33,6 @@ def test_one_without_an_expiry_is_asked_for_every_time() -> None:
     made = iter(range(10))
     tokens = Tokens(lambda: f"token {next(made)}")
     assert [tokens.token(), tokens.token()] == ["token 0", "token 1"]
-
-
-def test_librdkafka_is_told_when_a_token_expires() -> None:
-    assert for_librdkafka(Tokens(lambda: ("t", 5_000_000_000_000)))("") == ("t", 5e9)
-    token, expires_s = for_librdkafka(Own())("")
-    assert token == "own"
-    assert expires_s > time.time() + 200
 
 
 def test_a_provider_of_kafka_python_s_own_kind_is_made() -> None:
