@@ -5,14 +5,13 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from stream_adapter import __version__
-from stream_adapter.config import Config
 from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
@@ -22,6 +21,9 @@ from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift
 from stream_adapter.operations.forget_cli import forget
 from stream_adapter.operations.label_cli import labels_app
 from stream_adapter.output_file import is_standard_output
+
+if TYPE_CHECKING:
+    from stream_adapter.config import Config
 
 app = typer.Typer(
     help="Keeps a frozen CLIP learning from a live stream of labelled images, without losing what it knew.",
@@ -177,7 +179,7 @@ def events_try(
         raise typer.Exit(1)
 
 
-def _with_topics(file: Path) -> Config:
+def _with_topics(file: Path) -> "Config":
     loaded = load_config(file)
     if loaded.transport == "files":
         raise ConfigError(["transport: files has no topics to create or to check; its folders need nothing"], str(file))

@@ -90,7 +90,7 @@ def test_a_stage_that_is_none_is_wrong_usage(
 ) -> None:
     assert run(monkeypatch, "dead-letters", command, ROOT / "configs" / "default.yaml", "--stage", "foo") == 2
     shown = re.sub(r"[│\s]+", " ", capsys.readouterr().err)  # without the frame around it
-    assert "'foo' is no stage; known: decode, encode, explain, label, learn, parse, predict" in shown
+    assert "'foo' is no stage; known: decode, encode, explain, fetch, label, learn, parse, predict" in shown
 
 
 def test_what_a_command_logs_keeps_out_of_its_output(tmp_path: Path) -> None:

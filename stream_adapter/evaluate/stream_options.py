@@ -21,6 +21,7 @@ _UNFIT = {
         "canary_rate": _NO_CANARIES,
         "canary_labels": _NO_CANARIES,
         "canaries_after": _NO_CANARIES,
+        "look_alike": _NO_CANARIES,
     },
     "recorded": {"canaries_after": "it would take events out of the file's order"},
 }

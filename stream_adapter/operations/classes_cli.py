@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stream_adapter import config
-from stream_adapter.operations.cli import AsJson, ConfigFile
+from stream_adapter.operations.cli import AsJson, ConfigFile, load_config
 from stream_adapter.output_file import is_standard_output
 
 classes_app = typer.Typer(help="Class names and their text vectors, also while workers run.", no_args_is_help=True)
@@ -25,7 +24,7 @@ def classes_build(
     from stream_adapter.encode.loading import load_models
     from stream_adapter.encode.vocabulary_file import save_vocabulary
 
-    loaded = config.load(file)
+    loaded = load_config(file)
     encoder, vocabulary = load_models(loaded.encoder, loaded.vocabulary)
     save_vocabulary(output, vocabulary, fingerprint=encoder.fingerprint)
     written = f"{len(vocabulary.class_names)} classes, {vocabulary.d} dimensions, written to {output}"
@@ -37,7 +36,7 @@ def classes_list(file: ConfigFile, as_json: AsJson = False) -> None:
     """Show every name: classes, other names of classes, and what was removed; who said so last."""
     from stream_adapter.operations import classes, showing
 
-    showing.show_classes(classes.KnownClasses(config.load(file)).lines(), as_json=as_json)
+    showing.show_classes(classes.KnownClasses(load_config(file)).lines(), as_json=as_json)
 
 
 @classes_app.command("add")
@@ -56,7 +55,7 @@ def classes_add(
     """Add classes; their text vectors are made here, by the configured model."""
     from stream_adapter.operations import classes
 
-    said = classes.add_classes(config.load(file), names, prompts=prompt, vector=vector, canary=canary, replace=replace)
+    said = classes.add_classes(load_config(file), names, prompts=prompt, vector=vector, canary=canary, replace=replace)
     typer.echo(f"{'changed' if replace else 'added'} {', '.join(one.name for one in said)}; {_IN_FORCE}")
 
 
@@ -69,7 +68,7 @@ def classes_rename(
     """Give a class another name: it keeps its anchors and its text, and labels with the old name mean it."""
     from stream_adapter.operations import classes
 
-    classes.rename_class(config.load(file), name, to)
+    classes.rename_class(load_config(file), name, to)
     typer.echo(f"{name} is {to} now; {_IN_FORCE}")
 
 
@@ -82,7 +81,7 @@ def classes_merge(
     """Make classes part of another one: their anchors are its, and labels with their names mean it."""
     from stream_adapter.operations import classes
 
-    classes.merge_classes(config.load(file), names, into)
+    classes.merge_classes(load_config(file), names, into)
     typer.echo(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} part of {into} now; {_IN_FORCE}")
 
 
@@ -91,7 +90,7 @@ def classes_remove(file: ConfigFile, names: Names, yes: Yes = False) -> None:
     """Take classes out: nothing is predicted as one any more, and their anchors are deleted."""
     from stream_adapter.operations import classes
 
-    loaded = config.load(file)
+    loaded = load_config(file)
     counts = classes.anchors_of(loaded, names)
     shown = ", ".join(f"{name} ({number} anchors)" for name, number in counts.items())
     if not yes:

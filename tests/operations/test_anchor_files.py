@@ -71,9 +71,13 @@ def test_without_replace_what_is_not_in_the_file_stays(tmp_path: Path) -> None:
 
 def test_an_earlier_state_is_exported(tmp_path: Path) -> None:
     config = configured(tmp_path / "one", record(1), record(2))
-    transport_of(config).write([anchor_tombstone(record(1).anchor_id, "w")])
-    assert len(export_anchors(config, tmp_path / "now").anchors) == 1
+    transport_of(config).write([record(3).to_record("w")])
+    assert len(export_anchors(config, tmp_path / "now").anchors) == 3
     assert len(export_anchors(config, tmp_path / "then", at="2").anchors) == 2
+    transport_of(config).write([anchor_tombstone(record(1).anchor_id, "w")])
+    assert len(export_anchors(config, tmp_path / "erased", at="2").anchors) == 1, (
+        "what is deleted is overwritten: no earlier state has it"
+    )
 
 
 def test_no_anchors_are_exported_and_imported_too(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from stream_adapter.service.worker import Worker
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files import FileChangelog, FileSink, FileSource
 from stream_adapter.transport.files.labels import file_labels
+from stream_adapter.transport.files.transport import FileTransport
 from stream_adapter.transport.recorded import from_line, to_line
 from tests.fakes import CLASSES, FakeClock, make_processor, picture
 
@@ -54,6 +55,7 @@ def work(files: FilesConfig) -> Metrics:
         source=source,
         sink=sink,
         changelog=FileChangelog(files, "test"),
+        classes=FileTransport(files).open_log("classes"),
         processor=make_processor(metrics=metrics, waiting_partitions=1),
         batcher=Batcher(4, 0.0, clock),
         metrics=metrics,

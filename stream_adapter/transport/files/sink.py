@@ -100,12 +100,13 @@ class FileSink:
         """Overwrite what was written of deleted keys, in place: what is later in a file keeps its line and byte.
 
         Args:
-            outputs: those without a value are the deletions.
+            outputs: keys of which the last one has no value are deleted.
 
         Raises:
             TransportError: a file cannot be written.
         """
-        deleted = {(output.channel, output.key) for output in outputs if output.value is None}
+        last = {(output.channel, output.key): output.value for output in outputs}
+        deleted = {key for key, value in last.items() if value is None}
         for channel in {channel for channel, _ in deleted}:
             path, start = self._folder / FILES[channel], 0
             try:

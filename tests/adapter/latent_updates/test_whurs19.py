@@ -56,7 +56,7 @@ class Scenes:
     def accuracies(self, steps: int, shots: int, seed: int) -> NDArray[np.float64]:
         """Zero-shot and adapted accuracy on labelled and unlabelled classes in %: (2, 2)."""
         labelled, pictures = self.draw(seed)
-        config = AdapterConfig(method="llu", llu=LatentUpdatesConfig(refit=RefitConfig(steps=steps)))
+        config = AdapterConfig(method="llu", protection=0, llu=LatentUpdatesConfig(refit=RefitConfig(steps=steps)))
         adapter = Adapter(self.texts, self.class_names, self.logit_scale, config)
         adapter.learn(
             [
