@@ -63,6 +63,7 @@ def test_evaluate_and_a_worker_on_kafka_predict_the_same_when_labels_are_late(bo
             source=source,
             sink=sink,
             changelog=transport.open_changelog("test"),
+            classes=transport.open_log("classes"),
             processor=processor,
             batcher=Batcher(SETTINGS.batch, 1e9, time.monotonic),
             metrics=metrics,

@@ -6,7 +6,7 @@ from kafka import KafkaProducer
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.events import AnchorRecord, anchor_tombstone, round_through_float16
-from stream_adapter.transport.changelog import Change
+from stream_adapter.transport.changelog import Change, Unusable
 from stream_adapter.transport.kafka import KafkaChangelog, write_outputs
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topics import TopicSpec, create_topics
@@ -137,9 +137,11 @@ def test_what_was_never_committed_is_not_restored(cluster: Cluster, end: str) ->
     producer.close(timeout=1)
 
 
-def test_a_record_that_is_no_anchor_is_passed_over(cluster: Cluster) -> None:
+def test_a_record_that_is_no_anchor_is_given_on_as_unusable(cluster: Cluster) -> None:
     producer = KafkaProducer(bootstrap_servers=cluster.config.bootstrap_servers)
     producer.send(cluster.config.topics.anchors, b"hello", key=b"world")
     producer.close()
     write_outputs(cluster.config, [anchor(1).to_record("w")])
-    assert state(restored(cluster.config)) == {anchor(1).anchor_id: "cat"}
+    unusable, good = restored(cluster.config)
+    assert isinstance(unusable.content, Unusable) and unusable.content.reason == "garbage"
+    assert state([good]) == {anchor(1).anchor_id: "cat"}
