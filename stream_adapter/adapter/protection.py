@@ -123,8 +123,8 @@ class Protected(Wrapped):
 
     @property
     def version(self) -> str:
-        """The learner's, and the protection."""
-        return f"{self._learner.version}-{self._settings}"
+        """The protection, and the learner's."""
+        return f"{self._settings}-{self._learner.version}"
 
     def _use(self, classes: Classes) -> None:
         self._classes = classes

@@ -108,7 +108,7 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
             if transport == "files":
                 _write_all(stream, feed)
                 worker.start()
-            _play(stream, feed, worker, board, events, rate, display)
+            _play(stream, feed, worker, board, events, rate, display, OPENING + WRONG if photographs else None)
         seconds = time.monotonic() - started
         worker.stop()
         dead_letters = events - board.scored
@@ -234,14 +234,21 @@ def _play(
     events: int,
     rate: float,
     display: Display,
+    hold_at: int | None,
 ) -> None:
-    """Send at the wanted rate and score what comes back, until every picture has its prediction."""
+    """Send at the wanted rate and score what comes back, until every picture has its prediction.
+
+    After the first `hold_at` pictures no more are sent until these have their predictions: the label among them is in
+    force from the next batch on, and on a busy machine the pictures that are to show it would be in the same.
+    """
     started = heard_at = time.monotonic()
     sent = 0
     everything_sent = False
     while board.scored < events:
         now = time.monotonic()
         while not everything_sent and sent < (now - started) * rate:
+            if sent == hold_at and board.scored < sent:
+                break
             picture = next(stream, None)
             if picture is None:
                 everything_sent = True

@@ -200,7 +200,7 @@ COMMANDS = {
     "classes-write": [
         ["classes", "rename", "red circle", "crimson circle"],
         ["classes", "merge", "blue star", "--into", "green triangle"],
-        ["classes", "add", "red circle"],
+        ["classes", "add", "purple circle"],
         ["classes", "remove", "green triangle", "--yes"],
     ],
     "labels-send": [["labels", "send", "/test", "one", "red circle"]],
