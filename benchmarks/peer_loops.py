@@ -328,6 +328,14 @@ class VectorsOnly:
         """Nothing to do."""
 
 
+def topics_of(kind: str, topics: str) -> dict[str, str]:
+    """The worker's topics by role: the images are everybody's, the others its own."""
+    from stream_adapter.config import KafkaTopics
+
+    own = {role: f"{topics}-{role.replace('_', '-')}" for role in KafkaTopics.model_fields if role != "images"}
+    return {"images": kind, **own}
+
+
 def worker(kind: str, servers: str, topics: str, meter: Meter) -> None:
     """The worker as it is configured by default, exactly once."""
     import yaml
@@ -338,13 +346,11 @@ def worker(kind: str, servers: str, topics: str, meter: Meter) -> None:
     from stream_adapter.service.logs import configure_logs
 
     configure_logs("warning", "human")
-    roles = {role: role for role in ("predictions", "anchors", "drift", "labels", "waiting")}
-    roles["dead_letters"] = "dead-letters"
     document: dict[str, Any] = {
         "kafka": {
             "bootstrap_servers": servers,
             "group_id": topics,
-            "topics": {"images": kind, **{role: f"{topics}-{name}" for role, name in roles.items()}},
+            "topics": topics_of(kind, topics),
         },
         "service": {"http": False},
     }

@@ -26,14 +26,17 @@ from typing import Any
 import numpy as np
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
-from peer_loops import CLASSES, FINGERPRINT, NAMES, D
+from peer_loops import CLASSES, FINGERPRINT, NAMES, D, topics_of
 from rich.console import Console
 from rich.table import Table
 
+from stream_adapter.config import KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.pictures import draw
 from stream_adapter.demo.scenes import class_scene
 from stream_adapter.events import EMBEDDING, image_event_headers
+from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.topics import create_topics, topic_specs
 
 ROOT = Path(__file__).parents[1]
 PEERS = ("stream-adapter", "bare-kafka-python", "bare-confluent", "quix", "bytewax")
@@ -104,11 +107,8 @@ def fill(servers: str, kind: str, number: int) -> None:
 def run(name: str, kind: str, servers: str, events: int, number: int, scratch: Path) -> dict[str, float]:
     """One peer over all events of a kind, in a process of its own, writing to topics of its own."""
     topics = f"{name}-{kind}-{number}"
-    admin = KafkaAdminClient(bootstrap_servers=servers)
-    roles = ("predictions", "anchors", "dead-letters", "drift", "labels", "waiting")
-    compacted = {"cleanup.policy": "compact"}
-    admin.create_topics([NewTopic(f"{topics}-{role}", PARTITIONS, 1, topic_configs=compacted) for role in roles])
-    admin.close()
+    specs = topic_specs(KafkaTopics(**topics_of(kind, topics)), partitions=PARTITIONS)
+    create_topics(Connection(KafkaConfig(bootstrap_servers=servers)), specs)
     here = name in ("stream-adapter", "bare-kafka-python")
     python = sys.executable if here else str(peers_python())
     command = [python, str(ROOT / "benchmarks" / "peer_loops.py"), name, kind, servers, topics]
