@@ -90,6 +90,7 @@ def base(environment: Environment, folder: Path) -> None:
     assert "red" in environment.command("anchors", "list", worker)
     assert "12 anchors" in environment.command("anchors", "export", worker, "anchors.bin")
     environment.command("dead-letters", "list", worker)
+    environment.command("labels", "show", worker, "/pictures", "nothing")
     environment.command("record", worker, "anchors.jsonl", "--topic", "anchors")
     assert "written to drift.html" in environment.command("drift", "report", worker)
     kafka = folder / "kafka.yaml"
@@ -136,12 +137,16 @@ def demo(environment: Environment, folder: Path) -> None:
     assert (folder / "demo/accuracy.png").exists()
 
 
+def s3(environment: Environment, folder: Path) -> None:
+    environment("python", "-c", "from stream_adapter.references.stores import StoredPictures")
+
+
 def heic(environment: Environment, folder: Path) -> None:
     environment("python", "-c", "import pillow_heif")
 
 
 CHECKS: dict[str, Callable[[Environment, Path], None]] = {
-    check.__name__: check for check in (base, page, demo, heic, evaluate, worker)
+    check.__name__: check for check in (base, page, demo, s3, heic, evaluate, worker)
 }
 
 
