@@ -62,7 +62,7 @@ class Environment:
 def configuration(folder: Path, name: str, encoder: str, input: str = "pictures") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(
-        f"transport: files\nfiles: {{input: {input}, output: results-{name}}}\nencoder: {{{encoder}}}\n"
+        f"transport: files\nfiles: {{input: {input}, output: results-{name}, labels_file: labels.jsonl}}\nencoder: {{{encoder}}}\n"
         "vocabulary: {classes: [red, green], templates: none}\nservice: {port: 0}\n"
     )
     return path
@@ -96,8 +96,9 @@ def base(environment: Environment, folder: Path) -> None:
     kafka = folder / "kafka.yaml"
     kafka.write_text(worker.read_text().replace("transport: files", "kafka: {bootstrap_servers: 'localhost:1'}"))
     assert "no Kafka broker answered" in " ".join(environment.command("topics", "check", kafka, status=1).split())
-    for command in (("run",), ("evaluate", "stream"), ("demo", "--transport", "files", "--output")):
-        said = environment.command(*command, "my-clip-vectors.npz" if command[0] == "evaluate" else worker, status=1)
+    demo = ("demo", "--transport", "files", "--no-browser", "--output", "demo")
+    for command in (("run", worker), ("evaluate", "stream", "my-clip-vectors.npz"), demo):
+        said = environment.command(*command, status=1)
         assert "pip install 'stream-adapter[" in said, said
 
 
