@@ -62,7 +62,8 @@ class Environment:
 def configuration(folder: Path, name: str, encoder: str, input: str = "pictures") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(
-        f"transport: files\nfiles: {{input: {input}, output: results-{name}, labels_file: labels.jsonl}}\nencoder: {{{encoder}}}\n"
+        f"transport: files\nfiles: {{input: {input}, output: results-{name}, labels_file: labels.jsonl}}\n"
+        f"encoder: {{{encoder}}}\n"
         "vocabulary: {classes: [red, green], templates: none}\nservice: {port: 0}\n"
     )
     return path
