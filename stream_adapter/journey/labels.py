@@ -124,9 +124,9 @@ class Labels:
         ignored = {one.anchor_id: one.reason for one in result.ignored if one.anchor_id not in new}
         outcomes = Counter(map(value_of, ignored.values()))
         outcomes.update(learned=len(result.added), corrected=len(result.replaced), folded=len(result.folded))
+        outcomes.update(set_aside=len(result.ignored) - len(ignored))
         for outcome, number in outcomes.items():
             self._metrics.labels.labels(outcome=outcome).inc(number)
-        outcomes.update(set_aside=len(result.ignored) - len(ignored))
         return dict(ignored), outputs
 
     def anchor_record(self, anchor_id: str) -> AnchorRecord | None:
