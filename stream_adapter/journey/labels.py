@@ -8,11 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, NOTHING, Ownership
 from stream_adapter.events import AnchorRecord, ImageEvent
 from stream_adapter.journey.replica import Replica
-from stream_adapter.journey.set_aside import SetAside
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics, value_of
 from stream_adapter.transport.base import OutRecord
@@ -38,8 +36,11 @@ class BatchLabels(NamedTuple):
 class Labels:
     """Turns labels into anchors; belongs to the thread that owns the adapter.
 
-    Args:
+    Attributes:
         replica: the anchors, as the changelog has them.
+
+    Args:
+        replica: see above.
         classes: class names in the vocabulary's order.
         fingerprint: the encoder whose vectors are learned.
         metrics: labels by outcome, changes that others wrote.
@@ -129,10 +130,6 @@ class Labels:
             self._metrics.labels.labels(outcome=outcome).inc(number)
         return dict(ignored), outputs
 
-    def anchor_record(self, anchor_id: str) -> AnchorRecord | None:
-        """The anchor of this id, as it is written; None where there is none."""
-        return self.replica.record(anchor_id)
-
     def class_of(self, label: str) -> int:
         """The index of the class that a label means; −1 where it means none."""
         return self._class_index.get(self._aliases.get(label, label), -1)
@@ -140,11 +137,6 @@ class Labels:
     def fits(self, vector: NDArray[np.float32]) -> bool:
         """Whether a vector (d,) is as long as the anchors' are."""
         return vector.shape == (self.replica.dimension,)
-
-    @property
-    def has_anchor(self) -> NDArray[np.bool_]:
-        """Bool (C,): the classes that have anchors now."""
-        return self.replica.has_anchor
 
     def set_classes(self, now: ClassesNow) -> NDArray[np.int64]:
         """Go over to other classes; see `Replica.set_classes`."""
@@ -170,14 +162,6 @@ class Labels:
         removed = self.replica.delete_removed(owned)
         return [*self.replica.reassert(owned), *removed, *self.replica.prune(owned)]
 
-    def forget(self, anchor_ids: Sequence[str], *, forgotten: bool = False) -> tuple[list[str], list[OutRecord]]:
-        """Delete anchors, here at once and everywhere by what the changelog must be told; no event teaches them again.
-
-        Returns:
-            The ids that were there, and what the changelog must be told.
-        """
-        return self.replica.forget(anchor_ids, forgotten=forgotten)
-
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
         outputs = [output for output in outputs if output.channel == "anchors"]
@@ -185,19 +169,9 @@ class Labels:
             self._known.pop((output.key or b"").decode(), None)
         self.replica.undo(outputs)
 
-    @property
-    def set_aside(self) -> SetAside:
-        """Anchors that have no class at present."""
-        return self.replica.set_aside
-
-    @property
-    def unconfirmed(self) -> Mapping[str, Anchor | None]:
-        """Anchors that the changelog may not have yet, and what it has of each."""
-        return self.replica.unconfirmed
-
     def state(self) -> list[tuple[str, str]]:
         """Anchor ids of labelled events that are remembered, oldest first, with their labels."""
-        unconfirmed = self.unconfirmed  # if they are never written their events come again, and must teach
+        unconfirmed = self.replica.unconfirmed  # if they are never written their events come again, and must teach
         return [item for item in self._known.items() if item[0] not in unconfirmed]
 
     def restore(self, state: Sequence[tuple[str, str]]) -> None:

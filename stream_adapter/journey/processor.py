@@ -167,7 +167,7 @@ class Processor:
 
         done, kept = under_way.through("learn", learn)
         if self.late is not None:
-            outputs += self.late.keep(under_way.events, under_way.vectors, prediction.at(kept))
+            outputs += self.late.tests.keep(under_way.events, under_way.vectors, prediction.at(kept))
         return [*(output for part in done for output in part), *outputs], kept
 
     @_in_turn
@@ -311,7 +311,7 @@ class Processor:
         for request in self._observer.poll():
             if self.late is not None:
                 outputs += self.late.forget(request.anchor_ids)
-            gone, tombstones = self.parts.labels.forget(request.anchor_ids, forgotten=True)
+            gone, tombstones = self.parts.labels.replica.forget(request.anchor_ids, forgotten=True)
             outputs += tombstones
             durable.append(partial(request.durable, gone))
         return outputs, tuple(durable)

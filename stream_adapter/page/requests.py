@@ -50,7 +50,7 @@ class View:
     @classmethod
     def of(cls, parts: Parts) -> "View":
         """Copy what is shown; for the adapter's thread."""
-        adapter, classes, damping = parts.adapter, parts.classes.now, parts.watching.damping
+        adapter, classes, damping = parts.adapter, parts.classes.now, parts.watching.guard.damping
         return cls(
             classes.hash,
             classes.names,

@@ -138,7 +138,7 @@ def test_a_snapshot_stays_valid_whatever_became_of_the_classes(tmp_path: Path, o
     assert {anchor.label for anchor in adapter.anchors()} == {"feline" if other_classes else "cat"}
     expected = ("horse", "house", "zebra", "feline") if other_classes else CLASSES
     assert tuple(adapter.classes.names) == expected
-    assert second.processor.parts.watching.damping.shape == (len(expected),)
+    assert second.processor.parts.watching.guard.damping.shape == (len(expected),)
 
 
 def test_nothing_of_a_snapshot_stays_whose_last_part_cannot_be_used(
