@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, NOTHING, Ownership
 from stream_adapter.events import AnchorRecord, ImageEvent
+from stream_adapter.journey.anchor_records import record_of_event
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics, value_of
@@ -98,7 +99,11 @@ class Labels:
         Returns:
             What the changelog must be told.
         """
-        records = [self._record_of(events[row], vectors[row]) for row in np.flatnonzero(to_learn).tolist()]
+        records = [
+            record_of_event(event, vectors[row], self._aliases.get(event.label, event.label), self._fingerprint)
+            for row, event in enumerate(events)
+            if to_learn[row] and event.label is not None
+        ]
         ids = [event.anchor_id for event in events]
         return self._learn(ids, vectors, records, owned)[1]
 
@@ -185,20 +190,3 @@ class Labels:
         self._known[anchor_id] = label
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-
-    def _record_of(self, event: ImageEvent, vector: NDArray[np.float32]) -> AnchorRecord:
-        assert event.label is not None
-        at = event.record.partition
-        return AnchorRecord(
-            anchor_id=event.anchor_id,
-            vector=vector,
-            label=self._aliases.get(event.label, event.label),
-            event_time_ms=event.time_ms,
-            event_source=event.source,
-            event_id=event.id,
-            topic=at.topic,
-            partition=at.number,
-            offset=event.record.offset,
-            fingerprint=self._fingerprint,
-            reference="" if event.reference is None else str(event.reference),
-        )

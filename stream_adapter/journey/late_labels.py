@@ -24,6 +24,7 @@ from stream_adapter.events.waiting import (
     WaitingEvent,
     waiting_record,
 )
+from stream_adapter.journey.anchor_records import record_of_label
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.late_tests import LateTests
 from stream_adapter.journey.waiting import Waiting, partition_of
@@ -225,7 +226,7 @@ class LateLabels:
             if anchor is not None and label.event.label in (None, anchor.label):
                 stale.append(anchor.anchor_id)
         outputs = self._labels.replica.forget(stale)[1]
-        records = [_anchor(label.event, event) for label, event in ready if label.event.label is not None]
+        records = [record_of_label(label.event, event) for label, event in ready if label.event.label is not None]
         ignored, learned = self._labels.learn_late(records, owned)
         # What was learned wrongly of an event that is a canary's must not stay.
         more = self._labels.replica.forget([key for key, why in ignored.items() if why != "outdated"])[1]
@@ -292,23 +293,6 @@ class LateLabels:
         """
         place = self._places.get(self._number(key)) or next(iter(self._places.values()))
         return replace(output, source=place)
-
-
-def _anchor(label: LabelEvent, event: WaitingEvent | AnchorRecord) -> AnchorRecord:
-    assert label.label is not None
-    return AnchorRecord(
-        anchor_id=label.anchor_id,
-        vector=event.vector,
-        label=label.label,
-        event_time_ms=label.time_ms,
-        event_source=label.event_source,
-        event_id=label.event_id,
-        topic=event.topic,
-        partition=event.partition,
-        offset=event.offset,
-        fingerprint=event.fingerprint,
-        annotator=label.annotator or "",
-    )
 
 
 def _gone(label: LabelEvent) -> str:

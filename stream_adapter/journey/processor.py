@@ -27,7 +27,7 @@ from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.reading import ReadBatch, Reader, Refused
 from stream_adapter.metrics import Metrics
-from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
+from stream_adapter.transport.base import Commit, OutRecord, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter
 from stream_adapter.transport.labels import Arrivals
@@ -261,7 +261,7 @@ class Processor:
         letters = [dead_letter(record, error) for record, error in refused]
         stages = tuple((record.partition, error.stage) for record, error in refused)
         written = [*(one.record for one in explained), *outputs, *letters]
-        return Outcome(Commit(written, _next_offsets(batch.records)), stages, durable)
+        return Outcome(Commit(written, batch.next_offsets), stages, durable)
 
     def _predict(self, under_way: UnderWay) -> Prediction:
         vectors = under_way.vectors
@@ -315,11 +315,3 @@ class Processor:
             outputs += tombstones
             durable.append(partial(request.durable, gone))
         return outputs, tuple(durable)
-
-
-def _next_offsets(records: Sequence[Record]) -> dict[Partition, int]:
-    """For each partition the offset after its last record."""
-    positions: dict[Partition, int] = {}
-    for record in records:
-        positions[record.partition] = max(record.offset + 1, positions.get(record.partition, 0))
-    return positions

@@ -18,7 +18,7 @@ from stream_adapter.events.reference import Reference
 from stream_adapter.events.wire_format import event_format
 from stream_adapter.metrics import Metrics
 from stream_adapter.references import References
-from stream_adapter.transport.base import UNREADABLE, Record
+from stream_adapter.transport.base import UNREADABLE, Partition, Record
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +40,14 @@ class ReadBatch:
     records: Sequence[Record]
     events: Sequence[tuple[ImageEvent, Future[Prepared] | None]]
     refused: Sequence[Refused]
+
+    @property
+    def next_offsets(self) -> dict[Partition, int]:
+        """For each partition the offset after its last record."""
+        positions: dict[Partition, int] = {}
+        for record in self.records:
+            positions[record.partition] = max(record.offset + 1, positions.get(record.partition, 0))
+        return positions
 
 
 class Reader:
