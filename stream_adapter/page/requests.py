@@ -18,7 +18,7 @@ _DELETIONS = 64
 
 
 class Busy(Exception):
-    """The adapter's thread does not come to serve what is asked of it."""
+    """Nobody comes to what is asked: too much waits already, or the models are not there yet."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -17,17 +17,13 @@ from stream_adapter.events import EMBEDDING, PredictionDocument
 from stream_adapter.events.reference import Reference
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
-from stream_adapter.page.requests import View
+from stream_adapter.page.requests import Busy, View
 from stream_adapter.references import References
 
 log = structlog.get_logger(__name__)
 
 _FRESH_S = 1.0
 _BURST_S = 0.2
-
-
-class Busy(Exception):
-    """More is asked than may be answered beside the stream; or the models are not there yet."""
 
 
 class Asked(NamedTuple):
