@@ -12,23 +12,18 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import ProcessCollector
 
-from stream_adapter import __version__
-from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.encode.base import Encoder
-from stream_adapter.encode.loading import ClassTexts, load_models
-from stream_adapter.encode.vocabulary import Vocabulary
+from stream_adapter.encode.loading import ClassTexts
 from stream_adapter.errors import ConfigError, StreamAdapterError, Unreachable
 from stream_adapter.journey.processor import Processor
-from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics
 from stream_adapter.references import References
-from stream_adapter.service.build import device_of, open_classes, open_predictions
+from stream_adapter.service.build import open_classes, open_models, open_predictions, open_processor
 from stream_adapter.service.health import Health
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.outage import Outage
 from stream_adapter.service.web.server import HttpServer, build_app
-from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.service.worker import RESTORED_AT_ONCE
 from stream_adapter.transport.changelog import Changelog, in_larger_portions
 from stream_adapter.transport.opening import transport_of
@@ -44,7 +39,6 @@ class Follower:
     """A model that follows what workers learn. It reads no images, publishes nothing and damps nothing."""
 
     encoder: Encoder
-    vocabulary: Vocabulary
     processor: Processor
     decoders: ThreadPoolExecutor
     references: References
@@ -94,46 +88,20 @@ def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[
     Raises:
         StreamAdapterError: anything that keeps it from starting.
     """
-    encoder, vocabulary = load_models(config.encoder, config.vocabulary)
+    encoder, vocabulary = open_models(config)
     writer = uuid.uuid4().hex
     outage = Outage(health, metrics, time.monotonic)
     with contextlib.ExitStack() as stack:
-        background = ThreadPoolExecutor(1, thread_name_prefix="background")
-        stack.callback(background.shutdown, wait=False, cancel_futures=True)
-        decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
-        references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
-        stack.callback(references.close)
-        processor = make_processor(
-            encoder,
-            vocabulary,
-            JourneyConfig.of(config),
-            # As a worker's: what the traffic shows comes by the changelog, and none of it is this process's own.
-            surroundings=Surroundings(
-                clock=time.monotonic,
-                background=background,
-                device=device_of(config.encoder.device),
-                slot=writer,
-                publishes=True,
-                seed=config.adapter.seed,
-            ),
-            writer=writer,
-            source=f"stream_adapter/{writer}",
-            decoders=decoders,
-            metrics=metrics,
-            clock=time.monotonic,
-            encode=ClassTexts(config.encoder, config.vocabulary),
+        texts = ClassTexts(config.encoder, config.vocabulary)
+        # As a worker's: what the traffic shows comes by the changelog, and none of it is this process's own.
+        processor, decoders, references = open_processor(
+            encoder, vocabulary, config, metrics, stack, slot=writer, writer=writer, encode=texts
         )
-
-        def show(now: ClassesNow) -> None:
-            metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": now.hash})
-
-        show(processor.parts.classes.now)
-        processor.parts.classes.followers.append(show)
         transport = transport_of(config)
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
         classes = open_classes(transport, outage, stack)
-        yield Follower(encoder, vocabulary, processor, decoders, references, changelog, classes, health, outage)
+        yield Follower(encoder, processor, decoders, references, changelog, classes, health, outage)
 
 
 def serve(config: Config) -> None:
