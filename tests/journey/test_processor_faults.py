@@ -10,7 +10,7 @@ from stream_adapter.journey import explaining
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Partition
 from tests.fakes import make_processor, picture, vectors_of
-from tests.journey.test_processor import Onlooker, outputs, predictions, run, value
+from tests.journey.running import Onlooker, outputs, predictions, run, value
 from tests.learners import ClassMeans
 
 
