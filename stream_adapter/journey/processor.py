@@ -19,7 +19,7 @@ from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.encode.base import Encoder
 from stream_adapter.events import PRESENCE_PREFIX, PredictionDocument
 from stream_adapter.journey.explaining import Explained, Explaining
-from stream_adapter.journey.faults import UnderWay
+from stream_adapter.journey.faults import UnderWay, Unexpected
 from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.late_labels import LateLabels, Places
 from stream_adapter.journey.observing import NullObserver, Observer
@@ -92,6 +92,7 @@ class Processor:
         self._limit = limit
         self._foreign = foreign
         self._metrics = metrics
+        self._unexpected = Unexpected(metrics)
         self._clock = clock
         self._observer = observer or NullObserver()
         self._turn = threading.Lock()  # held while the adapter predicts and learns, but not while the tower embeds
@@ -123,7 +124,7 @@ class Processor:
         with self._metrics.stage("encode", len(events)):
             vectors = self._encoder.encode(pictures)  # (B, d)
         times.append(self._clock())
-        under_way = UnderWay(events, pictures, vectors, self._metrics)
+        under_way = UnderWay(events, pictures, vectors, self._metrics, self._unexpected)
         return self._take_in(batch, under_way, refused, times, owned)
 
     @_in_turn
