@@ -23,9 +23,9 @@ from stream_adapter.service.build import open_classes, open_models, open_predict
 from stream_adapter.service.health import Health
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.outage import Outage
+from stream_adapter.service.restoring import get_ready, read_anchors, read_classes
 from stream_adapter.service.web.server import HttpServer, build_app
-from stream_adapter.service.worker import RESTORED_AT_ONCE
-from stream_adapter.transport.changelog import Changelog, in_larger_portions
+from stream_adapter.transport.changelog import Changelog
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Log
 
@@ -44,6 +44,7 @@ class Follower:
     references: References
     changelog: Changelog
     classes: Log
+    metrics: Metrics
     health: Health
     outage: Outage
 
@@ -54,11 +55,9 @@ class Follower:
             TransportError: they cannot be read.
             FingerprintMismatch: most of them come from another encoder.
         """
-        self.outage.wait_out(self._read_back)
-        self.processor.warm_up()
-        while self.processor.adapter.pending:
-            self.processor.apply(())
-            time.sleep(0.01)
+        self.outage.wait_out(lambda: read_classes(self.classes, self.processor, self.health))
+        self.outage.wait_out(lambda: read_anchors(self.changelog, self.processor, self.health, self.metrics))
+        get_ready(self.processor, self.health)
 
     def follow(self) -> None:
         """Take in what was written since; without an answer say so, and go on with what is known."""
@@ -72,13 +71,6 @@ class Follower:
         if said:
             self.processor.apply_classes(said)
         self.processor.apply(changes, positions=self.changelog.positions)
-
-    def _read_back(self) -> None:
-        for records in self.classes.portions():
-            self.processor.apply_classes(records, restoring=True)
-        for changes in in_larger_portions(self.changelog.read_to_end(), RESTORED_AT_ONCE):
-            self.processor.apply(changes, positions=self.changelog.positions)
-            self.health.progress()
 
 
 @contextlib.contextmanager
@@ -101,7 +93,7 @@ def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
         classes = open_classes(transport, outage, stack)
-        yield Follower(encoder, processor, decoders, references, changelog, classes, health, outage)
+        yield Follower(encoder, processor, decoders, references, changelog, classes, metrics, health, outage)
 
 
 def serve(config: Config) -> None:
