@@ -65,7 +65,7 @@ def waiting(number: int, random: np.random.Generator) -> None:
         prediction = processor.adapter.predict(vectors)
         predicting += time.process_time() - began
         began = time.process_time()
-        outputs = late.keep(events, vectors, prediction)
+        outputs = late.tests.keep(events, vectors, prediction)
         keeping += time.process_time() - began
         records += [Record(WAITING, start + n, 0, one.key, one.value, one.headers) for n, one in enumerate(outputs)]
     size = sum(len(one.key or b"") + len(one.value or b"") for one in records)

@@ -31,7 +31,7 @@ from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, PresenceRecord,
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.sharing import Sharing
 from stream_adapter.metrics import Metrics
-from stream_adapter.service.worker import RESTORED_AT_ONCE
+from stream_adapter.service.restoring import RESTORED_AT_ONCE
 from stream_adapter.snapshots import Snapshot, SnapshotFolder
 from stream_adapter.transport.changelog import in_larger_portions
 from stream_adapter.transport.kafka import KafkaChangelog, ensure_topics, write_outputs

@@ -71,11 +71,6 @@ class DriftMonitor:
         """Damps predictions; see `Guard.damp`."""
         return self._labels.guard
 
-    @property
-    def damping(self) -> NDArray[np.float32]:
-        """Float32 (C,): how much of the update is applied to events whose zero-shot top class it is."""
-        return self._labels.guard.damping
-
     def observe(
         self,
         *,

@@ -18,6 +18,22 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+class Unexpected:
+    """Counts errors that nobody foresaw, and shows the first of a kind: a stream of them must not fill the disk."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._shown: set[tuple[str, type[Exception]]] = set()
+
+    def __call__(self, stage: str, record: Record, error: Exception) -> UnexpectedFailure:
+        """One event must not stop a worker, whatever it brings to light; but somebody should hear of it."""
+        self._metrics.unexpected_errors.labels(stage=stage).inc()
+        if (failure := (stage, type(error))) not in self._shown:
+            self._shown.add(failure)
+            log.error("unexpected error", stage=stage, at=f"{record.partition}@{record.offset}", exc_info=error)
+        return UnexpectedFailure(stage, error)
+
+
 class UnderWay:
     """A batch on its way through the stages; events that are found at fault leave it.
 
@@ -31,7 +47,8 @@ class UnderWay:
         events: B events.
         pictures: what the encoder got of each; may be none at all.
         vectors: float32 (B, d), unit.
-        metrics: stages, unexpected errors.
+        metrics: stages.
+        unexpected: told of the faults; of this batch alone where it is not given.
     """
 
     def __init__(
@@ -40,12 +57,14 @@ class UnderWay:
         pictures: Sequence[Prepared],
         vectors: NDArray[np.float32],
         metrics: Metrics,
+        unexpected: Unexpected | None = None,
     ) -> None:
         self.events = events
         self.pictures = pictures
         self.vectors = vectors
         self.refused: list[tuple[Record, EventError]] = []
         self._metrics = metrics
+        self._unexpected = unexpected or Unexpected(metrics)
 
     def through(self, stage: str, work: Callable[[Sequence[int]], T]) -> tuple[list[T], list[int]]:
         """Take the batch through a stage; see `done_apart`.
@@ -57,11 +76,9 @@ class UnderWay:
             done, faults = done_apart(work, range(len(self.events)))
         kept = [row for row in range(len(self.events)) if row not in faults]
         for row, error in faults.items():
-            event = self.events[row]
-            log.error("an event failed unexpectedly", stage=stage, source=event.source, id=event.id, exc_info=error)
-            self._metrics.unexpected_errors.labels(stage=stage).inc()
+            record = self.events[row].record
             self._metrics.stage_failed.labels(stage=stage).inc()
-            self.refused.append((event.record, UnexpectedFailure(stage, error)))
+            self.refused.append((record, self._unexpected(stage, record, error)))
         if faults:
             self.events = [self.events[row] for row in kept]
             self.pictures = [self.pictures[row] for row in kept] if self.pictures else []

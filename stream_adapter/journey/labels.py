@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, NOTHING, Ownership
 from stream_adapter.events import AnchorRecord, ImageEvent
+from stream_adapter.journey.anchor_records import record_of_event
 from stream_adapter.journey.replica import Replica
-from stream_adapter.journey.set_aside import SetAside
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics, value_of
 from stream_adapter.transport.base import OutRecord
@@ -38,8 +37,11 @@ class BatchLabels(NamedTuple):
 class Labels:
     """Turns labels into anchors; belongs to the thread that owns the adapter.
 
-    Args:
+    Attributes:
         replica: the anchors, as the changelog has them.
+
+    Args:
+        replica: see above.
         classes: class names in the vocabulary's order.
         fingerprint: the encoder whose vectors are learned.
         metrics: labels by outcome, changes that others wrote.
@@ -97,7 +99,11 @@ class Labels:
         Returns:
             What the changelog must be told.
         """
-        records = [self._record_of(events[row], vectors[row]) for row in np.flatnonzero(to_learn).tolist()]
+        records = [
+            record_of_event(event, vectors[row], self._aliases.get(event.label, event.label), self._fingerprint)
+            for row, event in enumerate(events)
+            if to_learn[row] and event.label is not None
+        ]
         ids = [event.anchor_id for event in events]
         return self._learn(ids, vectors, records, owned)[1]
 
@@ -124,14 +130,10 @@ class Labels:
         ignored = {one.anchor_id: one.reason for one in result.ignored if one.anchor_id not in new}
         outcomes = Counter(map(value_of, ignored.values()))
         outcomes.update(learned=len(result.added), corrected=len(result.replaced), folded=len(result.folded))
+        outcomes.update(set_aside=len(result.ignored) - len(ignored))
         for outcome, number in outcomes.items():
             self._metrics.labels.labels(outcome=outcome).inc(number)
-        outcomes.update(set_aside=len(result.ignored) - len(ignored))
         return dict(ignored), outputs
-
-    def anchor_record(self, anchor_id: str) -> AnchorRecord | None:
-        """The anchor of this id, as it is written; None where there is none."""
-        return self.replica.record(anchor_id)
 
     def class_of(self, label: str) -> int:
         """The index of the class that a label means; −1 where it means none."""
@@ -140,11 +142,6 @@ class Labels:
     def fits(self, vector: NDArray[np.float32]) -> bool:
         """Whether a vector (d,) is as long as the anchors' are."""
         return vector.shape == (self.replica.dimension,)
-
-    @property
-    def has_anchor(self) -> NDArray[np.bool_]:
-        """Bool (C,): the classes that have anchors now."""
-        return self.replica.has_anchor
 
     def set_classes(self, now: ClassesNow) -> NDArray[np.int64]:
         """Go over to other classes; see `Replica.set_classes`."""
@@ -170,14 +167,6 @@ class Labels:
         removed = self.replica.delete_removed(owned)
         return [*self.replica.reassert(owned), *removed, *self.replica.prune(owned)]
 
-    def forget(self, anchor_ids: Sequence[str], *, forgotten: bool = False) -> tuple[list[str], list[OutRecord]]:
-        """Delete anchors, here at once and everywhere by what the changelog must be told; no event teaches them again.
-
-        Returns:
-            The ids that were there, and what the changelog must be told.
-        """
-        return self.replica.forget(anchor_ids, forgotten=forgotten)
-
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Take back what was learned from events that another worker reads again; `outputs` will never be written."""
         outputs = [output for output in outputs if output.channel == "anchors"]
@@ -185,19 +174,9 @@ class Labels:
             self._known.pop((output.key or b"").decode(), None)
         self.replica.undo(outputs)
 
-    @property
-    def set_aside(self) -> SetAside:
-        """Anchors that have no class at present."""
-        return self.replica.set_aside
-
-    @property
-    def unconfirmed(self) -> Mapping[str, Anchor | None]:
-        """Anchors that the changelog may not have yet, and what it has of each."""
-        return self.replica.unconfirmed
-
     def state(self) -> list[tuple[str, str]]:
         """Anchor ids of labelled events that are remembered, oldest first, with their labels."""
-        unconfirmed = self.unconfirmed  # if they are never written their events come again, and must teach
+        unconfirmed = self.replica.unconfirmed  # if they are never written their events come again, and must teach
         return [item for item in self._known.items() if item[0] not in unconfirmed]
 
     def restore(self, state: Sequence[tuple[str, str]]) -> None:
@@ -211,20 +190,3 @@ class Labels:
         self._known[anchor_id] = label
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-
-    def _record_of(self, event: ImageEvent, vector: NDArray[np.float32]) -> AnchorRecord:
-        assert event.label is not None
-        at = event.record.partition
-        return AnchorRecord(
-            anchor_id=event.anchor_id,
-            vector=vector,
-            label=self._aliases.get(event.label, event.label),
-            event_time_ms=event.time_ms,
-            event_source=event.source,
-            event_id=event.id,
-            topic=at.topic,
-            partition=at.number,
-            offset=event.record.offset,
-            fingerprint=self._fingerprint,
-            reference="" if event.reference is None else str(event.reference),
-        )

@@ -1,4 +1,4 @@
-"""Labels that come apart from their events: what waits for them, and how they are scored and learned.
+"""Labels that come apart from their events: which of them count, and what becomes of them.
 
 What is known of an event is two things, each written by one worker alone: what was predicted (by the worker that read
 the picture) and the newest label (by the worker that owns the event). An event belongs to a partition of the waiting
@@ -8,17 +8,13 @@ nor on how often: what is read twice, after a hand-over or a crash, is known alr
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership, key_of
-from stream_adapter.adapter.prediction import Prediction
+from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.config import LabelsConfig
 from stream_adapter.errors import EventError, ForeignVector, LabelWithoutEvent
-from stream_adapter.events import AnchorRecord, EventTimes, ImageEvent, round_through_float16
+from stream_adapter.events import AnchorRecord, EventTimes
 from stream_adapter.events.label import LabelEvent, parse_label_event
 from stream_adapter.events.waiting import (
     LABEL_PREFIX,
@@ -28,11 +24,10 @@ from stream_adapter.events.waiting import (
     WaitingEvent,
     waiting_record,
 )
+from stream_adapter.journey.anchor_records import record_of_label
 from stream_adapter.journey.labels import Labels
-from stream_adapter.journey.scoring import Scoring
-from stream_adapter.journey.vocabulary import ClassesNow
-from stream_adapter.journey.waiting import Waiting
-from stream_adapter.journey.watching import Watching
+from stream_adapter.journey.late_tests import LateTests
+from stream_adapter.journey.waiting import Waiting, partition_of
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import dead_letter
@@ -47,31 +42,30 @@ Places = Mapping[int, Partition]
 class LateLabels:
     """Belongs to the thread that owns the adapter.
 
+    Attributes:
+        tests: labels as tests.
+
     Args:
         labels: labels as lessons.
-        scoring: labels as tests.
-        watching: the drift monitor.
+        tests: see above.
         config: how much waits, and for how long.
         partitions: of the waiting topic.
         fingerprint: the encoder's.
-        classes: those that are in force.
         check: raises an `UnknownLabel` for a label that is to be refused.
         times: decides on the times of labels.
         slot: this worker's, for whoever asks what became of a label.
-        metrics: label delay, what waits.
+        metrics: labels by outcome, what waits.
         now_ms: milliseconds since the epoch.
     """
 
     def __init__(
         self,
         labels: Labels,
-        scoring: Scoring,
-        watching: Watching,
+        tests: LateTests,
         *,
         config: LabelsConfig,
         partitions: int,
         fingerprint: str,
-        classes: ClassesNow,
         check: Callable[[str], None],
         times: EventTimes,
         slot: str,
@@ -79,12 +73,10 @@ class LateLabels:
         now_ms: Callable[[], int],
     ) -> None:
         self._labels = labels
-        self._scoring = scoring
-        self._watching = watching
+        self.tests = tests
         self._config = config
         self._partitions = partitions
         self._fingerprint = fingerprint
-        self.set_classes(classes)
         self._check = check
         self._times = times
         self._slot = slot
@@ -97,52 +89,9 @@ class LateLabels:
         self._changed: dict[str, None] = {}  # anchor ids whose label is to be written
         self._refused: list[tuple[Partition, str]] = []
 
-    def set_classes(self, now: ClassesNow) -> None:
-        """Go over to other classes; what waits was predicted under those that it names."""
-        self._names, self._vocabulary = now.names, now.hash
-
-    def keep(
-        self, events: Sequence[ImageEvent], vectors: NDArray[np.float32], prediction: Prediction
-    ) -> list[OutRecord]:
-        """What is to be kept of a batch: B events, of which those without a label wait for one.
-
-        Args:
-            events: B events.
-            vectors: float32 (B, d), unit.
-            prediction: what was said about them.
-        """
-        rows = [row for row, event in enumerate(events) if event.label is None]
-        if not rows:
-            return []
-        said = [_best(self._names, of[rows]) for of in (prediction.adapted, prediction.zero_shot, prediction.undamped)]
-        anchored = np.packbits(prediction.has_anchor).tobytes()
-        now_ms, outputs = self._now_ms(), []
-        for row, vector, (adapted, zero_shot, undamped) in zip(
-            rows, round_through_float16(vectors[rows]), zip(*said, strict=True), strict=True
-        ):
-            event, at = events[row], events[row].record.partition
-            waiting = WaitingEvent(
-                source=event.source,
-                id=event.id,
-                time_ms=event.time_ms,
-                topic=at.topic,
-                partition=at.number,
-                offset=event.record.offset,
-                fingerprint=self._fingerprint,
-                vocabulary=self._vocabulary,
-                adapted=adapted,
-                zero_shot=zero_shot,
-                undamped=undamped[0],
-                anchored=anchored,
-                vector=vector,
-            )
-            key = event.anchor_id
-            outputs.append(waiting_record(key, waiting.to_value(), self._number(key), now_ms, at))
-        return outputs
-
     def forget(self, anchor_ids: Iterable[str]) -> list[OutRecord]:
         """What tells the owners of these anchors' events that nothing of them may stay, in labels' own words."""
-        anchors = filter(None, map(self._labels.anchor_record, anchor_ids))
+        anchors = filter(None, map(self._labels.replica.record, anchor_ids))
         return [
             LabelEvent.new(
                 one.event_source,
@@ -205,7 +154,7 @@ class LateLabels:
         return self._outputs, self._refused
 
     def _number(self, key: str) -> int:
-        return key_of(key) % self._partitions
+        return partition_of(key, self._partitions)
 
     def _read(self, record: Record) -> tuple[int, LabelEvent | None]:
         """The partition that a label belongs to, and the label; None where it was refused, if it is ours at all."""
@@ -250,7 +199,7 @@ class LateLabels:
             label = part.label(key) if part is not None and part.restored and key in part.early else None
             if part is None or label is None:
                 continue
-            anchor = self._labels.anchor_record(key)
+            anchor = self._labels.replica.record(key)
             event = part.event(key) or anchor  # of an event that came with a label, the anchor is what is known
             if event is None:
                 if label.event.label is None:  # kept, so that an older label that comes later stays away
@@ -265,40 +214,22 @@ class LateLabels:
                 ready.append((label, event))
                 if isinstance(event, WaitingEvent) and anchor is None and not label.tested and label.event.label:
                     tests.append((label.event, event))
-        for anchored, together in groupby(tests, lambda one: (one[1].vocabulary, one[1].anchored)):
-            self._score(list(together), *anchored)
+        self._outputs += self.tests.score(tests)
         if ready:
             self._learn(ready, owned)
-
-    def _score(self, tests: Sequence[tuple[LabelEvent, WaitingEvent]], vocabulary: str, anchored: bytes) -> None:
-        """The first label of an event is a test of what was predicted then; these had the same classes with anchors."""
-        has_anchor = self._labels.has_anchor
-        if vocabulary == self._vocabulary:
-            bits = np.unpackbits(np.frombuffer(anchored, np.uint8), count=len(has_anchor))
-            has_anchor = bits.astype(np.bool_)
-        for label, event in tests:
-            self._metrics.label_delay.observe(max(0, label.time_ms - event.time_ms) / 1e3)
-        names = [(one.label or "", event.zero_shot[0], event.adapted[0], event.undamped) for one, event in tests]
-        classes = np.array([list(map(self._labels.class_of, row)) for row in names], np.int64)  # (T, 4)
-        known = classes[:, 0] >= 0
-        true, zero_shot, adapted, undamped = classes[known].T
-        ids = [event.id for (_, event), one in zip(tests, known.tolist(), strict=True) if one]
-        if ids:
-            self._scoring.count(true, zero_shot, adapted, has_anchor)
-            self._outputs += self._watching.observe_labels(true, zero_shot, adapted, undamped, has_anchor, ids)
 
     def _learn(self, ready: Sequence[tuple[LabelRecord, WaitingEvent | AnchorRecord]], owned: Ownership) -> None:
         """Make the anchors what the labels say: none, or one of this label, time and annotator."""
         stale = []
         for label, _ in ready:
-            anchor = self._labels.anchor_record(label.event.anchor_id)
+            anchor = self._labels.replica.record(label.event.anchor_id)
             if anchor is not None and label.event.label in (None, anchor.label):
                 stale.append(anchor.anchor_id)
-        outputs = self._labels.forget(stale)[1]
-        records = [_anchor(label.event, event) for label, event in ready if label.event.label is not None]
+        outputs = self._labels.replica.forget(stale)[1]
+        records = [record_of_label(label.event, event) for label, event in ready if label.event.label is not None]
         ignored, learned = self._labels.learn_late(records, owned)
         # What was learned wrongly of an event that is a canary's must not stay.
-        more = self._labels.forget([key for key, why in ignored.items() if why != "outdated"])[1]
+        more = self._labels.replica.forget([key for key, why in ignored.items() if why != "outdated"])[1]
         for output in (*outputs, *learned, *more):
             self._outputs.append(self._ours(output, (output.key or b"").decode()))
         for label, _ in ready:
@@ -362,30 +293,6 @@ class LateLabels:
         """
         place = self._places.get(self._number(key)) or next(iter(self._places.values()))
         return replace(output, source=place)
-
-
-def _anchor(label: LabelEvent, event: WaitingEvent | AnchorRecord) -> AnchorRecord:
-    assert label.label is not None
-    return AnchorRecord(
-        anchor_id=label.anchor_id,
-        vector=event.vector,
-        label=label.label,
-        event_time_ms=label.time_ms,
-        event_source=label.event_source,
-        event_id=label.event_id,
-        topic=event.topic,
-        partition=event.partition,
-        offset=event.offset,
-        fingerprint=event.fingerprint,
-        annotator=label.annotator or "",
-    )
-
-
-def _best(names: Sequence[str], probabilities: NDArray[np.float32]) -> list[tuple[str, float]]:
-    """The most probable class of each event, (B, C), and its probability."""
-    best = probabilities.argmax(axis=1)  # (B,)
-    values = np.take_along_axis(probabilities, best[:, None], axis=1)[:, 0]
-    return [(names[c], round(value, 6)) for c, value in zip(best.tolist(), values.tolist(), strict=True)]
 
 
 def _gone(label: LabelEvent) -> str:

@@ -36,6 +36,7 @@ class Parts:
 
     def state(self) -> JourneyState:
         """What is known beside the anchors, for a snapshot; nothing in it changes any more."""
+        replica = self.labels.replica
         return JourneyState(
             labels=self.labels.state(),
             learner=self.adapter.learner_state(),
@@ -43,7 +44,7 @@ class Parts:
             accuracy=self.scoring.state(),
             drift=self.watching.state(),
             classes=self.classes.now,
-            set_aside=self.labels.set_aside.arrays(self.labels.unconfirmed, self.adapter.dimension),
+            set_aside=replica.set_aside.arrays(replica.unconfirmed, self.adapter.dimension),
         )
 
     def restore(self, state: JourneyState) -> None:
@@ -53,7 +54,7 @@ class Parts:
             SnapshotError: it is of another form; nothing has changed.
         """
         try:
-            self.labels.set_aside.restore(state.set_aside)
+            self.labels.replica.set_aside.restore(state.set_aside)
             self.scoring.restore(state.accuracy)
         except ValueError as error:
             raise SnapshotError(f"what the worker knew beside its anchors cannot be used: {error}") from error

@@ -19,7 +19,7 @@ from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.encode.base import Encoder
 from stream_adapter.events import PRESENCE_PREFIX, PredictionDocument
 from stream_adapter.journey.explaining import Explained, Explaining
-from stream_adapter.journey.faults import UnderWay
+from stream_adapter.journey.faults import UnderWay, Unexpected
 from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.late_labels import LateLabels, Places
 from stream_adapter.journey.observing import NullObserver, Observer
@@ -27,7 +27,7 @@ from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.reading import ReadBatch, Reader, Refused
 from stream_adapter.metrics import Metrics
-from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
+from stream_adapter.transport.base import Commit, OutRecord, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter
 from stream_adapter.transport.labels import Arrivals
@@ -92,6 +92,7 @@ class Processor:
         self._limit = limit
         self._foreign = foreign
         self._metrics = metrics
+        self._unexpected = Unexpected(metrics)
         self._clock = clock
         self._observer = observer or NullObserver()
         self._turn = threading.Lock()  # held while the adapter predicts and learns, but not while the tower embeds
@@ -123,7 +124,7 @@ class Processor:
         with self._metrics.stage("encode", len(events)):
             vectors = self._encoder.encode(pictures)  # (B, d)
         times.append(self._clock())
-        under_way = UnderWay(events, pictures, vectors, self._metrics)
+        under_way = UnderWay(events, pictures, vectors, self._metrics, self._unexpected)
         return self._take_in(batch, under_way, refused, times, owned)
 
     @_in_turn
@@ -167,7 +168,7 @@ class Processor:
 
         done, kept = under_way.through("learn", learn)
         if self.late is not None:
-            outputs += self.late.keep(under_way.events, under_way.vectors, prediction.at(kept))
+            outputs += self.late.tests.keep(under_way.events, under_way.vectors, prediction.at(kept))
         return [*(output for part in done for output in part), *outputs], kept
 
     @_in_turn
@@ -261,7 +262,7 @@ class Processor:
         letters = [dead_letter(record, error) for record, error in refused]
         stages = tuple((record.partition, error.stage) for record, error in refused)
         written = [*(one.record for one in explained), *outputs, *letters]
-        return Outcome(Commit(written, _next_offsets(batch.records)), stages, durable)
+        return Outcome(Commit(written, batch.next_offsets), stages, durable)
 
     def _predict(self, under_way: UnderWay) -> Prediction:
         vectors = under_way.vectors
@@ -311,15 +312,7 @@ class Processor:
         for request in self._observer.poll():
             if self.late is not None:
                 outputs += self.late.forget(request.anchor_ids)
-            gone, tombstones = self.parts.labels.forget(request.anchor_ids, forgotten=True)
+            gone, tombstones = self.parts.labels.replica.forget(request.anchor_ids, forgotten=True)
             outputs += tombstones
             durable.append(partial(request.durable, gone))
         return outputs, tuple(durable)
-
-
-def _next_offsets(records: Sequence[Record]) -> dict[Partition, int]:
-    """For each partition the offset after its last record."""
-    positions: dict[Partition, int] = {}
-    for record in records:
-        positions[record.partition] = max(record.offset + 1, positions.get(record.partition, 0))
-    return positions

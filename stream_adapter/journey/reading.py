@@ -6,21 +6,18 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import structlog
-
 from stream_adapter.config import EventsConfig
 from stream_adapter.encode.base import Encoder, Prepared, Vectors, unit_vectors
-from stream_adapter.errors import EventError, MalformedEvent, UnexpectedFailure, UnfetchableReference, UnknownLabel
+from stream_adapter.errors import EventError, MalformedEvent, UnfetchableReference, UnknownLabel
 from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
 from stream_adapter.events.formats import declared_type, found_type
 from stream_adapter.events.names import names_by_case
 from stream_adapter.events.reference import Reference
 from stream_adapter.events.wire_format import event_format
+from stream_adapter.journey.faults import Unexpected
 from stream_adapter.metrics import Metrics
 from stream_adapter.references import References
-from stream_adapter.transport.base import UNREADABLE, Record
-
-log = structlog.get_logger(__name__)
+from stream_adapter.transport.base import UNREADABLE, Partition, Record
 
 _LONGEST = 8_192  # bytes of an id, a source, a label, a key
 
@@ -40,6 +37,14 @@ class ReadBatch:
     records: Sequence[Record]
     events: Sequence[tuple[ImageEvent, Future[Prepared] | None]]
     refused: Sequence[Refused]
+
+    @property
+    def next_offsets(self) -> dict[Partition, int]:
+        """For each partition the offset after its last record."""
+        positions: dict[Partition, int] = {}
+        for record in self.records:
+            positions[record.partition] = max(record.offset + 1, positions.get(record.partition, 0))
+        return positions
 
 
 class Reader:
@@ -76,7 +81,7 @@ class Reader:
         self._format = event_format(events, self.times)
         self.labels = KnownLabels(classes)
         self._reject_unknown_labels = reject_unknown_labels
-        self._failures: set[tuple[str, type[Exception]]] = set()
+        self._unexpected = Unexpected(metrics)
         self._decoders = decoders
         self._references = references
         self._metrics = metrics
@@ -183,14 +188,6 @@ class Reader:
             raise
         except Exception as error:
             raise self._unexpected("decode", event.record, error) from error
-
-    def _unexpected(self, stage: str, record: Record, error: Exception) -> UnexpectedFailure:
-        """One event must not stop a worker, whatever it brings to light; but somebody should hear of it."""
-        self._metrics.unexpected_errors.labels(stage=stage).inc()
-        if (failure := (stage, type(error))) not in self._failures:  # a stream of them must not fill the disk
-            self._failures.add(failure)
-            log.error("unexpected error", stage=stage, at=f"{record.partition}@{record.offset}", exc_info=error)
-        return UnexpectedFailure(stage, error)
 
 
 def _check_lengths(event: ImageEvent) -> None:

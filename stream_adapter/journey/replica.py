@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.anchors.anchor import Anchor, Origin
+from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.adapter.anchors.results import LearnResult, Removed
 from stream_adapter.events import AnchorRecord, anchor_tombstone
+from stream_adapter.journey.anchor_records import anchor_of, record_of_anchor, same_anchor
 from stream_adapter.journey.set_aside import SetAside
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics, value_of
@@ -99,7 +100,7 @@ class Replica:
             AnchorError: a vector cannot be used.
         """
         by_id = {record.anchor_id: record for record in records}
-        anchors = [self._anchor(record) for record in by_id.values()]
+        anchors = [anchor_of(record, self._class_of(record.label)) for record in by_id.values()]
         result = self._adapter.update(event_ids, vectors, anchors, owned)
         unknown = [one.anchor_id for one in result.ignored if one.reason == "unknown label"]
         new_classes = {anchor_id for anchor_id in unknown if self.ask_for(by_id[anchor_id].label)}
@@ -124,7 +125,7 @@ class Replica:
     def record(self, anchor_id: str) -> AnchorRecord | None:
         """The anchor of this id, as it is written; None where there is none."""
         anchor = self._adapter.anchor(anchor_id) or self.set_aside.anchors.get(anchor_id)
-        return None if anchor is None else _record(anchor, self._fingerprint)
+        return None if anchor is None else record_of_anchor(anchor, self._fingerprint)
 
     @property
     def dimension(self) -> int:
@@ -145,7 +146,9 @@ class Replica:
                 self._overruled.discard(anchor_id)
             if anchor is not None and owned.owns_id(anchor_id):
                 # It is ours to write whoever owns the partition that it once came from.
-                outputs.append(replace(_record(anchor, self._fingerprint).to_record(self._writer), source=None))
+                outputs.append(
+                    replace(record_of_anchor(anchor, self._fingerprint).to_record(self._writer), source=None)
+                )
                 self._wrote(outputs[-1], anchor)
         return outputs
 
@@ -157,7 +160,7 @@ class Replica:
         for change in changes:
             anchor = None
             if isinstance(change.content, AnchorRecord):
-                anchor = self._anchor(change.content)
+                anchor = anchor_of(change.content, self._class_of(change.content.label))
                 # One whose class has another name by now is written again with it.
                 renamed = anchor.label != change.content.label
                 (self._overruled.add if renamed else self._overruled.discard)(change.key)
@@ -256,9 +259,9 @@ class Replica:
         ours = self._adapter.anchor(anchor_id)
         if settled is None:
             self.set_aside.drop([anchor_id])
-        if ours is not None and not _same(ours, settled):
+        if ours is not None and not same_anchor(ours, settled):
             self._adapter.forget([anchor_id])
-        if settled is not None and not _same(settled, ours):
+        if settled is not None and not same_anchor(settled, ours):
             self._put([settled])
 
     def _put(self, anchors: list[Anchor]) -> None:
@@ -288,19 +291,6 @@ class Replica:
         self.set_aside.put(newer)
         return replaced
 
-    def _anchor(self, record: AnchorRecord) -> Anchor:
-        origin = Origin(
-            record.event_source,
-            record.event_id,
-            record.topic,
-            record.partition,
-            record.offset,
-            record.annotator,
-            record.reference,
-        )
-        label = self._class_of(record.label)
-        return Anchor(record.anchor_id, record.vector, label, record.event_time_ms, origin)
-
     def _in_class(self, anchor: Anchor) -> Anchor:
         return replace(anchor, label=self._class_of(anchor.label))
 
@@ -311,30 +301,3 @@ class Replica:
 
 def _id(output: OutRecord) -> str:
     return (output.key or b"").decode()
-
-
-def _record(anchor: Anchor, fingerprint: str) -> AnchorRecord:
-    origin = anchor.origin
-    return AnchorRecord(
-        anchor_id=anchor.anchor_id,
-        vector=anchor.vector,
-        label=anchor.label,
-        event_time_ms=anchor.event_time_ms,
-        event_source=origin.event_source,
-        event_id=origin.event_id,
-        topic=origin.topic,
-        partition=origin.partition,
-        offset=origin.offset,
-        fingerprint=fingerprint,
-        annotator=origin.annotator,
-        reference=origin.reference,
-    )
-
-
-def _same(one: Anchor, other: Anchor | None) -> bool:
-    return (
-        other is not None
-        and (one.stamp, one.label) == (other.stamp, other.label)
-        # What the wire carries: the last bits of the float32 form depend on who normalised it.
-        and one.vector.astype(np.float16).tobytes() == other.vector.astype(np.float16).tobytes()
-    )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import structlog
 
+from stream_adapter.adapter.anchors.ownership import key_of
 from stream_adapter.errors import EventError, MalformedEvent
 from stream_adapter.events.headers import check_format, decode_headers
 from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, WAITING_FORMAT, LabelRecord, WaitingEvent
@@ -20,6 +21,11 @@ class _Kept(NamedTuple):
 
     at_ms: int
     value: bytes
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of the waiting topic, of so many, to which an event belongs by its anchor id."""
+    return key_of(key) % partitions
 
 
 class Waiting:

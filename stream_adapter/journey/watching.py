@@ -91,11 +91,6 @@ class Watching:
         """The guard that is in force."""
         return self._monitor.guard
 
-    @property
-    def damping(self) -> NDArray[np.float32]:
-        """Float32 (C,): how much of the update the guard lets through, by the class that zero-shot says."""
-        return self._monitor.damping
-
     def observe(
         self,
         events: Sequence[ImageEvent],
@@ -150,7 +145,7 @@ class Watching:
         """
         if self._news and now_s - self._shown_s >= _SHOWN_EVERY_S:
             self._shown_s, self._news = now_s, False
-            self._metrics.set_drift(self._monitor.status(), self._monitor.damping)
+            self._metrics.set_drift(self._monitor.status(), self.guard.damping)
         if self._status_due_s is None:
             self._status_due_s = now_s + self._status_every_s
         if now_s < self._status_due_s or not self._newest_ms:

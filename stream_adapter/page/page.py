@@ -15,6 +15,7 @@ from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Prepared
 from stream_adapter.events import DriftEvent, ImageEvent, PredictionDocument
 from stream_adapter.journey.observing import DeletionRequest
+from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
 from stream_adapter.page.figures import COLUMNS, Figures, sample_of
@@ -102,6 +103,10 @@ class Page:
         for request in deletions:
             self.pictures.forget(request.anchor_ids)
         return deletions
+
+    def on_classes(self, now: ClassesNow) -> None:
+        """Other classes are in force."""
+        self.vocabulary = now.hash
 
     def on_alarm(self, alarm: DriftAlarm) -> None:
         """Something was found, or the guard did something; called by the adapter's thread."""

@@ -18,7 +18,7 @@ _DELETIONS = 64
 
 
 class Busy(Exception):
-    """The adapter's thread does not come to serve what is asked of it."""
+    """Nobody comes to what is asked: too much waits already, or the models are not there yet."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,7 +50,7 @@ class View:
     @classmethod
     def of(cls, parts: Parts) -> "View":
         """Copy what is shown; for the adapter's thread."""
-        adapter, classes, damping = parts.adapter, parts.classes.now, parts.watching.damping
+        adapter, classes, damping = parts.adapter, parts.classes.now, parts.watching.guard.damping
         return cls(
             classes.hash,
             classes.names,

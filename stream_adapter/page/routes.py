@@ -1,9 +1,7 @@
 """The page over HTTP: what is served, to whom, and with which precautions; docs/page.md describes the API."""
 
 import asyncio
-import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from stream_adapter.page.access import Access
 from stream_adapter.page.gallery import LIMIT, anchors_of, classes_of
 from stream_adapter.page.history import SPANS
+from stream_adapter.page.http import Handler, guarded, read_json
 from stream_adapter.page.page import Page
 from stream_adapter.page.pictures import STRIP
 from stream_adapter.page.requests import Busy
@@ -34,22 +32,6 @@ _IDS = 500
 _TEXT = 200
 _WAIT_S = 10.0
 _ANCHOR_ID = re.compile(r"[0-9a-f]{32}")
-_HEADERS = {
-    # Nothing but this origin's own files; no inline script, no form that leaves, no frame around it.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Cache-Control": "no-store",
-}
-
-Handler = Callable[[Request], Awaitable[Response]]
 T = TypeVar("T")
 
 
@@ -70,31 +52,6 @@ def page_routes(page: Page) -> list[BaseRoute]:
         Route("/api/thumbnails", guarded(page.access, api.thumbnails)),
         Route("/api/anchors/forget", guarded(page.access, api.forget), methods=["POST"]),
     ]
-
-
-def guarded(access: Access, handler: Handler, *, open_to_all: bool = False) -> Handler:
-    """Check who asks, and by which name, before `handler`; send the security headers with every answer."""
-
-    async def answer(request: Request) -> Response:
-        if not access.knows_host(request.headers.get("host", "")):
-            return _refusal(421, "this is not served under that name; add it to `page.hosts`")
-        if access.private and not open_to_all and not access.is_token(request.headers.get("authorization", "")):
-            return _refusal(401, "the token is missing or wrong")
-        try:
-            return await handler(request)
-        except HTTPException as error:
-            return _refusal(error.status_code, error.detail, error.headers)
-
-    async def with_headers(request: Request) -> Response:
-        response = await answer(request)
-        response.headers.update(_HEADERS)
-        return response
-
-    return with_headers
-
-
-def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"error": reason}, status, {"WWW-Authenticate": "Bearer"} if status == 401 else headers)
 
 
 def _file(path: Path) -> Handler:
@@ -153,7 +110,7 @@ class _Api:
             raise HTTPException(403, f"the header `{CUSTOM_HEADER}` is missing")
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise HTTPException(403, "a page of another origin may not ask for this")
-        ids = _ids(await _body(request))
+        ids = _ids(await read_json(request, _BODY_BYTES))
         try:
             forgotten = await _soon(self._page.requests.forget(ids))
         except Busy:
@@ -168,19 +125,6 @@ async def _soon(future: Future[T]) -> T:
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), _WAIT_S)
     except TimeoutError:
         raise HTTPException(503, f"the worker did not come to it within {_WAIT_S:g} s; see its state") from None
-
-
-async def _body(request: Request) -> Any:
-    """A small JSON body."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _BODY_BYTES:
-            raise HTTPException(413, f"more than {_BODY_BYTES:,} bytes")
-    try:
-        return json.loads(body)
-    except ValueError:
-        raise HTTPException(400, "the body is not JSON") from None
 
 
 def _ids(document: Any) -> list[str]:

@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -16,10 +16,15 @@ from stream_adapter import __version__
 from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
+from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.loading import ClassTexts, load_models
 from stream_adapter.encode.threads import with_threads
+from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import StreamAdapterError, TransportError
 from stream_adapter.journey.batching import Batcher
+from stream_adapter.journey.classes import Encode
+from stream_adapter.journey.observing import Observer
+from stream_adapter.journey.processor import Processor
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.journey.watching import log_alarm
 from stream_adapter.metrics import Metrics
@@ -72,11 +77,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
             http.start()
             stack.callback(http.stop)
             log.info("http", host=config.service.host, port=http.port, page=page is not None)
-        loaded, vocabulary = load_models(config.encoder, config.vocabulary)
-        encoder = with_threads(loaded, config.encoder.threads)
-        log.info(
-            "model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=len(vocabulary.class_names)
-        )
+        encoder, vocabulary = open_models(config)
 
         texts = ClassTexts(config.encoder, config.vocabulary)
         if config.vocabulary.unknown_labels == "add":
@@ -89,43 +90,22 @@ def open_worker(config: Config) -> Iterator[Worker]:
         labels = outage.wait_out(transport.open_labels) if config.labels.wait_max_events else None
         if labels is not None:
             stack.callback(labels.close)
-        # Two: what readiness waits for must not wait for a graph of all anchors.
-        background = ThreadPoolExecutor(2, thread_name_prefix="background")
-        stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
-        decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
-        references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
-        stack.callback(references.close)
-        processor = make_processor(
+        processor, decoders, references = open_processor(
             encoder,
             vocabulary,
-            JourneyConfig.of(config),
-            surroundings=Surroundings(
-                clock=clock,
-                background=background,
-                device=device_of(config.encoder.device),
-                slot=slot,
-                publishes=True,
-                seed=config.adapter.seed,
-            ),
+            config,
+            metrics,
+            stack,
+            slot=slot,
             writer=writer,
-            source=f"stream_adapter/{slot}",
-            decoders=decoders,
-            metrics=metrics,
-            clock=clock,
+            encode=texts,
             notify=partial(_notify, page),
             observer=page,
-            encode=texts,
             waiting_partitions=0 if labels is None else labels.partitions,
-            references=references,
         )
-
-        def show(now: ClassesNow) -> None:
-            metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": now.hash})
-            if page is not None:
-                page.vocabulary = now.hash
-
-        show(processor.parts.classes.now)
-        processor.parts.classes.followers.append(show)
+        if page is not None:
+            page.on_classes(processor.parts.classes.now)
+            processor.parts.classes.followers.append(page.on_classes)
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
         classes = open_classes(transport, outage, stack)
@@ -171,6 +151,75 @@ def open_worker(config: Config) -> Iterator[Worker]:
             outage=outage,
             clock=clock,
         )
+
+
+def open_models(config: Config) -> tuple[Encoder, Vocabulary]:
+    """The encoder, with the threads that it is given, and the classes.
+
+    Raises:
+        StreamAdapterError: as `load_models`.
+    """
+    loaded, vocabulary = load_models(config.encoder, config.vocabulary)
+    encoder = with_threads(loaded, config.encoder.threads)
+    classes = len(vocabulary.class_names)
+    log.info("model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=classes)
+    return encoder, vocabulary
+
+
+def open_processor(
+    encoder: Encoder,
+    vocabulary: Vocabulary,
+    config: Config,
+    metrics: Metrics,
+    stack: contextlib.ExitStack,
+    *,
+    slot: str,
+    writer: str,
+    encode: Encode,
+    notify: Callable[[DriftAlarm], None] = log_alarm,
+    observer: Observer | None = None,
+    waiting_partitions: int = 0,
+) -> tuple[Processor, ThreadPoolExecutor, References]:
+    """The journey in this process, what decodes its pictures and what fetches them, to be closed by `stack`.
+
+    Arguments as for `make_processor`; `slot` is what this process is called in what it publishes.
+    """
+    # Two: what readiness waits for must not wait for a graph of all anchors.
+    background = ThreadPoolExecutor(2, thread_name_prefix="background")
+    stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
+    decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+    references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
+    stack.callback(references.close)
+    processor = make_processor(
+        encoder,
+        vocabulary,
+        JourneyConfig.of(config),
+        surroundings=Surroundings(
+            clock=time.monotonic,
+            background=background,
+            device=device_of(config.encoder.device),
+            slot=slot,
+            publishes=True,
+            seed=config.adapter.seed,
+        ),
+        writer=writer,
+        source=f"stream_adapter/{slot}",
+        decoders=decoders,
+        metrics=metrics,
+        clock=time.monotonic,
+        notify=notify,
+        observer=observer,
+        encode=encode,
+        waiting_partitions=waiting_partitions,
+        references=references,
+    )
+
+    def show(now: ClassesNow) -> None:
+        metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": now.hash})
+
+    show(processor.parts.classes.now)
+    processor.parts.classes.followers.append(show)
+    return processor, decoders, references
 
 
 def open_classes(transport: Transport, outage: Outage, stack: contextlib.ExitStack) -> Log:

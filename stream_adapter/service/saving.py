@@ -90,7 +90,7 @@ class Snapshots:
             except (SnapshotError, VocabularyError) as error:
                 self._folder.discard_newest(str(error))
                 # Nothing of it may stay: its deletions may be gone from the topic that is read from its beginning now.
-                parts.labels.set_aside.anchors.clear()
+                parts.labels.replica.set_aside.anchors.clear()
                 parts.classes.use(classes)
                 parts.adapter.restore(blank)
                 self._changelog.go_on_from({})
@@ -131,7 +131,7 @@ class _Copy:
 
     def finish(self) -> Callable[[], Snapshot]:
         of = self._of
-        anchors = self._anchors.finish(unconfirmed=of._parts.labels.unconfirmed)
+        anchors = self._anchors.finish(unconfirmed=of._parts.labels.replica.unconfirmed)
         state = of._parts.state()
         offsets, changelog = dict(of._parts.positions), of._changelog.identity
         created_at_ms = int(of._wall_clock() * 1000)

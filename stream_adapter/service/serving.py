@@ -12,25 +12,20 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import ProcessCollector
 
-from stream_adapter import __version__
-from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.encode.base import Encoder
-from stream_adapter.encode.loading import ClassTexts, load_models
-from stream_adapter.encode.vocabulary import Vocabulary
+from stream_adapter.encode.loading import ClassTexts
 from stream_adapter.errors import ConfigError, StreamAdapterError, Unreachable
 from stream_adapter.journey.processor import Processor
-from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics
 from stream_adapter.references import References
-from stream_adapter.service.build import device_of, open_classes, open_predictions
+from stream_adapter.service.build import open_classes, open_models, open_predictions, open_processor
 from stream_adapter.service.health import Health
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.outage import Outage
+from stream_adapter.service.restoring import get_ready, read_anchors, read_classes
 from stream_adapter.service.web.server import HttpServer, build_app
-from stream_adapter.service.wiring import JourneyConfig, make_processor
-from stream_adapter.service.worker import RESTORED_AT_ONCE
-from stream_adapter.transport.changelog import Changelog, in_larger_portions
+from stream_adapter.transport.changelog import Changelog
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Log
 
@@ -44,12 +39,12 @@ class Follower:
     """A model that follows what workers learn. It reads no images, publishes nothing and damps nothing."""
 
     encoder: Encoder
-    vocabulary: Vocabulary
     processor: Processor
     decoders: ThreadPoolExecutor
     references: References
     changelog: Changelog
     classes: Log
+    metrics: Metrics
     health: Health
     outage: Outage
 
@@ -60,11 +55,9 @@ class Follower:
             TransportError: they cannot be read.
             FingerprintMismatch: most of them come from another encoder.
         """
-        self.outage.wait_out(self._read_back)
-        self.processor.warm_up()
-        while self.processor.adapter.pending:
-            self.processor.apply(())
-            time.sleep(0.01)
+        self.outage.wait_out(lambda: read_classes(self.classes, self.processor, self.health))
+        self.outage.wait_out(lambda: read_anchors(self.changelog, self.processor, self.health, self.metrics))
+        get_ready(self.processor, self.health)
 
     def follow(self) -> None:
         """Take in what was written since; without an answer say so, and go on with what is known."""
@@ -79,13 +72,6 @@ class Follower:
             self.processor.apply_classes(said)
         self.processor.apply(changes, positions=self.changelog.positions)
 
-    def _read_back(self) -> None:
-        for records in self.classes.portions():
-            self.processor.apply_classes(records, restoring=True)
-        for changes in in_larger_portions(self.changelog.read_to_end(), RESTORED_AT_ONCE):
-            self.processor.apply(changes, positions=self.changelog.positions)
-            self.health.progress()
-
 
 @contextlib.contextmanager
 def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[Follower]:
@@ -94,46 +80,20 @@ def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[
     Raises:
         StreamAdapterError: anything that keeps it from starting.
     """
-    encoder, vocabulary = load_models(config.encoder, config.vocabulary)
+    encoder, vocabulary = open_models(config)
     writer = uuid.uuid4().hex
     outage = Outage(health, metrics, time.monotonic)
     with contextlib.ExitStack() as stack:
-        background = ThreadPoolExecutor(1, thread_name_prefix="background")
-        stack.callback(background.shutdown, wait=False, cancel_futures=True)
-        decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
-        references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
-        stack.callback(references.close)
-        processor = make_processor(
-            encoder,
-            vocabulary,
-            JourneyConfig.of(config),
-            # As a worker's: what the traffic shows comes by the changelog, and none of it is this process's own.
-            surroundings=Surroundings(
-                clock=time.monotonic,
-                background=background,
-                device=device_of(config.encoder.device),
-                slot=writer,
-                publishes=True,
-                seed=config.adapter.seed,
-            ),
-            writer=writer,
-            source=f"stream_adapter/{writer}",
-            decoders=decoders,
-            metrics=metrics,
-            clock=time.monotonic,
-            encode=ClassTexts(config.encoder, config.vocabulary),
+        texts = ClassTexts(config.encoder, config.vocabulary)
+        # As a worker's: what the traffic shows comes by the changelog, and none of it is this process's own.
+        processor, decoders, references = open_processor(
+            encoder, vocabulary, config, metrics, stack, slot=writer, writer=writer, encode=texts
         )
-
-        def show(now: ClassesNow) -> None:
-            metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": now.hash})
-
-        show(processor.parts.classes.now)
-        processor.parts.classes.followers.append(show)
         transport = transport_of(config)
         changelog = outage.wait_out(lambda: transport.open_changelog(writer))
         stack.callback(changelog.close)
         classes = open_classes(transport, outage, stack)
-        yield Follower(encoder, vocabulary, processor, decoders, references, changelog, classes, health, outage)
+        yield Follower(encoder, processor, decoders, references, changelog, classes, metrics, health, outage)
 
 
 def serve(config: Config) -> None:

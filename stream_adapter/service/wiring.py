@@ -23,6 +23,7 @@ from stream_adapter.journey.explaining import Explain, Explaining
 from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.late_labels import LateLabels
+from stream_adapter.journey.late_tests import LateTests
 from stream_adapter.journey.observing import Observer
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.processor import Processor
@@ -164,21 +165,29 @@ def make_processor(
     )
     late = None
     if waiting_partitions:
-        late = LateLabels(
+        tests = LateTests(
             labels,
             scoring,
             watching,
-            config=config.labels,
             partitions=waiting_partitions,
             fingerprint=fingerprint,
             classes=live.now,
+            metrics=metrics,
+            now_ms=now_ms,
+        )
+        classes.followers.append(tests.set_classes)
+        late = LateLabels(
+            labels,
+            tests,
+            config=config.labels,
+            partitions=waiting_partitions,
+            fingerprint=fingerprint,
             check=reader.check_label,
             times=reader.times,
             slot=slot,
             metrics=metrics,
             now_ms=now_ms,
         )
-        classes.followers.append(late.set_classes)
     return Processor(
         Parts(adapter, scoring, watching, labels, sharing, classes),
         reader=reader,

@@ -20,9 +20,10 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
 from stream_adapter.service.outage import Outage
 from stream_adapter.service.pipeline import Pipeline
+from stream_adapter.service.restoring import get_ready, read_anchors, read_classes
 from stream_adapter.service.saving import Snapshots
 from stream_adapter.transport.base import Partition, Sink, Source
-from stream_adapter.transport.changelog import Changelog, in_larger_portions
+from stream_adapter.transport.changelog import Changelog
 from stream_adapter.transport.labels import LabelFeed
 from stream_adapter.transport.transport import Log
 
@@ -37,8 +38,6 @@ _LAG_EVERY_S = 1.0
 _CLASSES_EVERY_S = 0.1
 _LABELS_UNDER_WAY = 2
 _LABELS_EVERY_S = 1.0  # also without labels: what waited too long is let go of
-# Changes that are taken in at once while the anchors are read back.
-RESTORED_AT_ONCE = 10_000
 
 
 class DrainBudgetExceeded(StreamAdapterError):
@@ -150,28 +149,17 @@ class Worker:
         """
         started = self._clock()
         # First: what the state is about. It is small, and a snapshot would not know what was taken back meanwhile.
-        self._outage.wait_out(self._read_classes)
+        processor = self._processor
+        self._outage.wait_out(lambda: read_classes(self._classes, processor, self._health))
         if self._snapshots is not None and self._outage.wait_out(self._snapshots.restore):
-            self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
-        self._outage.wait_out(self._read_back)
-        self._processor.warm_up()
-        # Ready means: it answers as the workers that wrote these anchors do, so all of them must be in force.
-        while self._processor.adapter.pending:
-            self._processor.apply(())
-            self._health.progress()
-            time.sleep(_POLL_WHILE_BUSY_S)
+            self.metrics.restored_anchors.set(processor.adapter.n_anchors)
+        self._outage.wait_out(lambda: read_anchors(self._changelog, processor, self._health, self.metrics))
+        get_ready(processor, self._health)
         self._restored = True
         self._health.set("restored", True)
         self._health.set("model_warm", True)
-        anchors = self._processor.adapter.n_anchors
+        anchors = processor.adapter.n_anchors
         log.info("restored", anchors=anchors, seconds=round(self._clock() - started, 3))
-
-    def _read_back(self) -> None:
-        """Called again, it goes on where it was interrupted."""
-        for changes in in_larger_portions(self._changelog.read_to_end(), RESTORED_AT_ONCE):
-            self._processor.apply(changes, positions=self._changelog.positions)
-            self.metrics.restored_anchors.set(self._processor.adapter.n_anchors)
-            self._health.progress()
 
     def _step(self) -> None:
         """One step of the loop; returns quickly, and makes progress or says why not.
@@ -245,11 +233,6 @@ class Worker:
     def _hand_over(self) -> None:
         if self._pipeline.batches < _BATCHES_UNDER_WAY and not self._pipeline.leaving:
             self._pipeline.take(self._batcher.take(), self._owned)
-
-    def _read_classes(self) -> None:
-        for records in self._classes.portions():
-            self._processor.apply_classes(records, restoring=True)
-            self._health.progress()
 
     def _follow_classes(self) -> None:
         """Several that come at once go into one change: each is between two batches."""

@@ -81,7 +81,7 @@ def test_harm_is_proven_explained_and_acted_on() -> None:
     (action,) = [alarm for alarm in alarms if alarm.kind == "guard"]
     assert (action.action, action.group, action.evidence["after"]) == ("lowered", "fish", 0.0)
     assert action.labels == harm.labels
-    assert monitor.damping.tolist() == [1.0, 1.0, 1.0, 0.0]
+    assert monitor.guard.damping.tolist() == [1.0, 1.0, 1.0, 0.0]
 
 
 def test_what_is_published_is_what_is_judged() -> None:
@@ -97,7 +97,7 @@ def test_alarm_only_leaves_the_adapter_alone() -> None:
     monitor = _monitor(mode="alarm_only")
     alarms = _label(monitor, 64, adapted_wrong=64)
     assert {alarm.kind for alarm in alarms} == {"harm"}
-    assert monitor.damping.tolist() == [1.0] * 4
+    assert monitor.guard.damping.tolist() == [1.0] * 4
 
 
 def test_the_guard_lets_go_once_the_adapter_is_harmless() -> None:

@@ -48,6 +48,13 @@ def test_first_labels_are_tests_and_lessons_corrections_are_lessons_and_repetiti
     assert rig.outcome("repeated") == 2 and rig.outcome("unknown") == 1
 
 
+def test_a_label_that_waits_for_its_class_is_counted_as_such() -> None:
+    rig = Rig()
+    rig.labels.replica.ask_for = lambda _: True
+    rig.learn(event(1, "zebra"), event(2, "cat"))
+    assert rig.outcome("set_aside") == 1 and rig.outcome("learned") == 1
+
+
 def test_a_label_that_was_read_and_not_learned_is_still_news() -> None:
     rig = Rig()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Labels that come apart from their events, in a journey whose outputs come back as they do from topics."""
+"""Labels that come apart from their events: which of them count, and what becomes of them."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,126 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
-from stream_adapter.config import LabelsConfig
-from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.errors import LabelWithoutEvent
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
-from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
-from stream_adapter.journey.observing import DeletionRequest, NullObserver
-from stream_adapter.journey.processor import Processor
-from stream_adapter.metrics import Metrics
+from stream_adapter.events.waiting import LABEL_PREFIX
+from stream_adapter.journey.observing import DeletionRequest
 from stream_adapter.transport.base import Commit, OutRecord, Partition
-from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import reason, undo
-from stream_adapter.transport.memory import MemoryChangelog, MemoryTransport
-from tests.fakes import CANARY, CLASSES, FakeClock, adapter_config, make_processor, picture, vectors_of
-from tests.journey.test_processor import run, value
-
-IMAGES = Partition("images", 0)
-
-
-class Journey(NullObserver):
-    """A processor whose outputs are written and come back."""
-
-    def __init__(self, transport: MemoryTransport | None = None, *, method: str = "class-means", **config: Any) -> None:
-        self.now_ms = 100_000
-        self.requests: list[DeletionRequest] = []
-        self.deleted: list[str] = []
-        self.forgotten: list[Change] = []
-        self.clock = FakeClock()
-        self.transport = transport or MemoryTransport()
-        self.metrics = Metrics()
-        self.processor: Processor = make_processor(
-            metrics=self.metrics,
-            labels=LabelsConfig(**config),
-            adapter=adapter_config(method=method),
-            drift=DriftSettings(mode="alarm_only"),
-            clock=self.clock,
-            observer=self,
-            waiting_partitions=1,
-            now_ms=lambda: self.now_ms,
-        )
-        self.feed = self.transport.open_labels()
-        self.feed.assign(frozenset({0}))
-        self.changelog = MemoryChangelog(sink=self.transport.sink, writer="test")
-        self.processor.apply([change for portion in self.changelog.read_to_end() for change in portion])
-        self.settle()
-
-    def send(self, *pictures: dict[str, Any]) -> None:
-        self.transport.sink.commit(run(self.processor, *pictures).commit)
-        self.settle()
-
-    def say(self, *labels: LabelEvent) -> None:
-        self.transport.write([label.to_output() for label in labels])
-        self.settle()
-
-    def settle(self) -> None:
-        while True:
-            arrivals = self.feed.poll()
-            outcome = self.processor.apply_labels(arrivals, {0: IMAGES}, EVERYTHING)
-            assert all(output.source == IMAGES for output in outcome.commit.outputs)
-            self.transport.sink.commit(outcome.commit)
-            if not arrivals:
-                break
-        changes = self.changelog.poll()
-        self.forgotten += [change for change in changes if change.forgotten]
-        outcome = self.processor.apply(changes, EVERYTHING)
-        self.transport.sink.commit(outcome.commit)
-        outcome.report(self.metrics)
-
-    def poll(self) -> list[DeletionRequest]:
-        asked, self.requests = self.requests, []
-        return asked
-
-    @property
-    def anchors(self) -> dict[str, tuple[str, int, str]]:
-        """Label, time and annotator, by event id."""
-        found = self.processor.adapter.anchors()
-        return {one.origin.event_id: (one.label, one.event_time_ms, one.origin.annotator) for one in found}
-
-    def label_of(self, number: int) -> LabelRecord | None:
-        key = (LABEL_PREFIX + anchor_id_of("/test", str(number))).encode()
-        values = [output.value for output in self.transport.sink.records["waiting"] if output.key == key]
-        return None if not values or values[-1] is None else LabelRecord.from_value(values[-1])
-
-    def letters(self) -> list[Any]:
-        return list(self.transport.open_log("dead_letters")._read())
-
-
-def said(
-    number: int, label: str | None, time_ms: int = 50_000, annotator: str | None = None, **more: Any
-) -> LabelEvent:
-    return LabelEvent.new("/test", str(number), label, time_ms=time_ms, annotator=annotator, **more)
-
-
-def test_a_late_label_is_scored_against_the_prediction_that_was_made_and_learned() -> None:
-    journey = Journey()
-    journey.send(picture("cat", 1, time_ms=20_000))
-    journey.send(*(picture("cat", number, "dog") for number in range(10, 20)))  # from here on it says dog
-    assert journey.processor.adapter.predict(vectors_of(("cat", 1))).adapted.argmax() == CLASSES.index("dog")
-    before = value(journey.metrics, "correct_total", group="unlabelled", model="adapted")
-    journey.say(said(1, "cat", annotator="ann"))
-    assert journey.anchors["1"] == ("cat", 50_000, "ann")
-    assert value(journey.metrics, "correct_total", group="unlabelled", model="adapted") == before + 1
-    label = journey.label_of(1)
-    assert label is not None and (label.state, label.worker, label.tested) == ("learned", "test", True)
-    assert value(journey.metrics, "label_delay_seconds_sum") == 30.0
-    origin = journey.processor.adapter.anchor(anchor_id_of("/test", "1")).origin  # type: ignore[union-attr]
-    assert (origin.topic, origin.partition, origin.offset) == ("images", 0, 0)
-
-
-def test_a_label_that_comes_twice_counts_once() -> None:
-    journey = Journey()
-    journey.send(picture("cat", 1))
-    journey.say(said(1, "cat"), said(1, "cat"))
-    journey.say(said(1, "cat"))
-    assert value(journey.metrics, "scored_total", group="unlabelled") == 1
-    assert value(journey.metrics, "labels_total", outcome="repeated") == 2
-    assert (
-        sum(output.key == anchor_id_of("/test", "1").encode() for output in journey.transport.sink.records["anchors"])
-        == 1
-    )
+from tests.fakes import CANARY, CLASSES, picture, vectors_of
+from tests.journey.late_journey import IMAGES, Journey, said
+from tests.journey.running import value
 
 
 def test_a_label_before_its_picture_waits_for_it() -> None:

@@ -1,5 +1,3 @@
-import json
-from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -7,44 +5,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
-from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.config import DeadLetterLimit
-from stream_adapter.errors import DeadLetterLimitExceeded, FingerprintMismatch
-from stream_adapter.events import AnchorRecord, PresenceRecord
-from stream_adapter.journey.observing import DeletionRequest
-from stream_adapter.journey.outcome import Outcome
-from stream_adapter.journey.processor import Processor
+from stream_adapter.errors import DeadLetterLimitExceeded
+from stream_adapter.events import AnchorRecord
 from stream_adapter.metrics import Metrics
-from stream_adapter.transport.base import OutRecord, Partition, Record
-from stream_adapter.transport.changelog import Change, change_of
+from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import undo
 from tests.events.test_prediction import VALIDATOR
 from tests.fakes import D, headers, make_processor, picture, unit
-
-
-def records(*pictures: dict[str, Any]) -> list[Record]:
-    return [
-        Record(Partition("images", 0), offset, 1_000 + offset, one["key"], one["value"], one["headers"])
-        for offset, one in enumerate(pictures)
-    ]
-
-
-def run(processor: Processor, *pictures: dict[str, Any]) -> Outcome:
-    return processor.finish(processor.prepare(records(*pictures)))
-
-
-def outputs(outcome: Outcome, channel: str) -> list[Any]:
-    return [record for record in outcome.commit.outputs if record.channel == channel]
-
-
-def predictions(outcome: Outcome) -> list[dict[str, Any]]:
-    return [json.loads(record.value) for record in outputs(outcome, "predictions")]
-
-
-def value(metrics: Metrics, name: str, **labels: str) -> float:
-    return metrics.registry.get_sample_value(f"stream_adapter_{name}", labels) or 0.0
+from tests.journey.running import outputs, predictions, run, value
 
 
 def test_every_event_gets_a_prediction_that_fits_the_schema() -> None:
@@ -224,67 +195,6 @@ def test_an_event_at_the_end_of_the_calendar_is_answered() -> None:
     assert prediction["event"]["time"] < "9999"
 
 
-def changed(anchor: OutRecord, **headers: str) -> OutRecord:
-    texts = {**dict(anchor.headers), **{name: text.encode() for name, text in headers.items()}}
-    return replace(anchor, headers=tuple(texts.items()))
-
-
-def as_changes(*records: OutRecord) -> list[Change]:
-    images = Partition("anchors", 0)
-    return [change_of(Record(images, n, 0, one.key, one.value, one.headers)) for n, one in enumerate(records)]
-
-
-def test_records_that_are_not_this_workers_are_set_aside_and_stop_nothing() -> None:
-    """Each stands in the compacted topic where an anchor was, which is gone there for whoever starts tomorrow."""
-    teacher = make_processor()
-    anchors = outputs(run(teacher, *(picture("dog", n, "dog") for n in range(9))), "anchors")
-    metrics = Metrics()
-    processor = make_processor(metrics=metrics)
-    processor.apply(as_changes(*anchors))
-    processor.warm_up()
-    short = replace(anchors[2], value=np.full(4, 0.5, "<f2").tobytes())
-    foreign = [
-        changed(anchors[0], fingerprint="other"),
-        changed(anchors[1], format="2"),
-        short,
-        replace(anchors[3], value=b"\x00", headers=()),
-        replace(anchors[4], key=None),
-        replace(anchors[4], key=b"\xff"),
-        OutRecord("anchors", b"somebody else's", b'{"a": 1}', ()),
-        PresenceRecord("evidence/other", b"x", "other", "v").to_record("w"),
-    ]
-    with capture_logs() as said:
-        for _ in range(50):
-            processor.apply(as_changes(*foreign))
-    assert {anchor.anchor_id.encode() for anchor in processor.adapter.anchors()} == {one.key for one in anchors[4:]}
-    sample = metrics.registry.get_sample_value
-    counted = {
-        reason: sample("stream_adapter_records_set_aside_total", {"reason": reason})
-        for reason in ("other_encoder", "other_length", "newer_format", "garbage")
-    }
-    assert counted == {"other_encoder": 100, "other_length": 50, "newer_format": 50, "garbage": 200}
-    assert len(said) == 1, "no flood of lines"
-    newcomer = make_processor()
-    newcomer.apply(as_changes(*anchors[4:], *foreign))
-    newcomer.warm_up()
-    assert newcomer.adapter.anchors_digest == processor.adapter.anchors_digest
-
-
-def test_a_start_at_which_most_anchors_are_another_encoders_stops() -> None:
-    anchors = outputs(run(make_processor(), *(picture("dog", n, "dog") for n in range(9))), "anchors")
-    theirs = [changed(anchor, fingerprint="other") for anchor in anchors]
-    tolerant, strict = make_processor(), make_processor()
-    tolerant.apply(as_changes(*theirs[:4], *anchors[4:]))
-    tolerant.warm_up()
-    assert tolerant.adapter.n_anchors == 5
-    strict.apply(as_changes(*theirs[:5], *anchors[5:]))
-    with pytest.raises(FingerprintMismatch, match=r"5 of 9 .*other.*fake-encoder.*kafka\.topics\.anchors"):
-        strict.warm_up()
-    garbage = make_processor()
-    garbage.apply(as_changes(*[OutRecord("anchors", b"%d" % n, b"{}") for n in range(100)]))
-    garbage.warm_up()
-
-
 def test_what_one_worker_learned_another_one_knows() -> None:
     teacher, pupil = make_processor(), make_processor()
     written = outputs(run(teacher, *(picture("dog", n, "dog") for n in range(5))), "anchors")
@@ -335,51 +245,3 @@ def test_every_event_leaves_exactly_one_trace_however_batches_are_cut(
 def test_schema_validator_is_not_a_rubber_stamp() -> None:
     with pytest.raises(jsonschema.ValidationError):
         VALIDATOR.validate({"event": {}})
-
-
-class Onlooker:
-    """Remembers what it saw, and wants what is in `deletions` forgotten."""
-
-    def __init__(self) -> None:
-        self.batches: list[tuple[Any, Any, Any]] = []
-        self.deletions: list[DeletionRequest] = []
-        self.durable: list[Any] = []
-
-    def on_batch(self, events: Any, pictures: Any, predictions: Any) -> None:
-        self.batches.append((events, pictures, predictions))
-
-    def poll(self) -> list[DeletionRequest]:
-        deletions, self.deletions = self.deletions, []
-        return deletions
-
-
-def test_an_observer_sees_each_batch_with_what_was_said() -> None:
-    observer = Onlooker()
-    run(make_processor(observer=observer), picture("cat", 1), picture("no picture", 2), picture("dog", 3, "dog"))
-    ((events, pictures, shown),) = observer.batches
-    assert [event.id for event in events] == [one["event"]["id"] for one in shown] == ["1", "3"]
-    assert [one["top"][0]["label"] for one in shown] == ["cat", "dog"]
-    assert all(one.shape == (D,) for one in pictures)
-
-
-def test_what_an_observer_wants_forgotten_is_told_when_it_is_durable() -> None:
-    observer, metrics = Onlooker(), Metrics()
-    processor = make_processor(observer=observer, metrics=metrics)
-    learned = outputs(run(processor, picture("cat", 1, "cat"), picture("dog", 2, "dog")), "anchors")
-    observer.deletions = [DeletionRequest((learned[0].key.decode(), "0" * 32), observer.durable.append)]
-    outcome = processor.apply((), owned=EVERYTHING)
-    (tombstone,) = outputs(outcome, "anchors")
-    assert (tombstone.key, tombstone.value) == (learned[0].key, None)
-    assert processor.adapter.n_anchors == 1
-    assert value(metrics, "anchors_removed_total", reason="forgotten") == 1
-    kept, _ = outcome.without({Partition("images", 0)})
-    assert observer.durable == []
-    kept.report(metrics)
-    assert observer.durable == [[learned[0].key.decode()]]
-
-
-def test_nobody_is_asked_for_wishes_before_the_worker_has_its_place() -> None:
-    observer = Onlooker()
-    observer.deletions = [DeletionRequest(("a",), observer.durable.append)]
-    make_processor(observer=observer).apply(())
-    assert observer.deletions

@@ -5,7 +5,7 @@ from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.changelog import Change
 from tests.fakes import CLASSES, adapter_config, make_processor, picture, vectors_of
-from tests.journey.test_processor import outputs, predictions, run, value
+from tests.journey.running import outputs, predictions, run, value
 from tests.learners import NEWS
 
 

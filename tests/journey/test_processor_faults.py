@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from stream_adapter.events import ImageEvent, prediction_record
 from stream_adapter.journey import explaining
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Partition
 from tests.fakes import make_processor, picture, vectors_of
-from tests.journey.test_processor import Onlooker, outputs, predictions, run, value
+from tests.journey.running import Onlooker, outputs, predictions, run, value
 from tests.learners import ClassMeans
 
 
@@ -48,6 +49,17 @@ def test_an_event_at_which_the_learner_fails_is_a_dead_letter_and_the_rest_goes_
     monkeypatch.undo()  # it was mended: the event is sent again
     again = run(processor, sent[3])
     assert len(outputs(again, "anchors")) == 1, "its label is still news"
+
+
+def test_a_stream_of_faults_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics()
+    processor = make_processor(metrics=metrics)
+    failing_at(monkeypatch, "predict", ("cat", 3))
+    with capture_logs() as said:
+        for _ in range(3):
+            run(processor, picture("cat", 3), picture("cat", 4))
+    assert [line["event"] for line in said] == ["unexpected error"]
+    assert value(metrics, "unexpected_errors_total", stage="predict") == 3
 
 
 def test_a_learner_that_fails_at_everything_ends_the_worker_and_nothing_is_lost(

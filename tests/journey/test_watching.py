@@ -166,7 +166,7 @@ def test_the_monitor_is_shown_what_the_learner_says_and_not_what_is_left_of_it()
     assert (with_seen[0].argmax(axis=1) == CAT).all()
     for _ in range(60):  # 960 labels: twice as many as a release takes
         stream.batch()
-    assert stream.watching.damping.min() == 0.0, "what is still harmful is not released"
+    assert stream.watching.guard.damping.min() == 0.0, "what is still harmful is not released"
 
 
 def test_nothing_is_reported_of_a_batch_without_events() -> None:

@@ -58,7 +58,7 @@ def outcome(rig: Rig, name: str) -> float:
 
 
 def probe(rig: Rig) -> Any:
-    from tests.journey.test_processor import predictions, run
+    from tests.journey.running import predictions, run
 
     (prediction,) = predictions(run(rig.processor, picture("dog", 999)))
     return {name: prediction[name] for name in ("top", "gate", "anchors", "versions")}
@@ -99,7 +99,7 @@ def test_labels_and_accuracy_are_known_after_a_restart(tmp_path: Path) -> None:
 
 def test_what_was_never_committed_is_not_in_a_snapshot(tmp_path: Path) -> None:
     rig = Saving(tmp_path, MemorySource())
-    from tests.journey.test_processor import run
+    from tests.journey.running import run
 
     run(rig.processor, picture("cat", 1, "cat"))  # learned, and its commit never comes
     assert rig.processor.adapter.n_anchors == 1
@@ -138,7 +138,7 @@ def test_a_snapshot_stays_valid_whatever_became_of_the_classes(tmp_path: Path, o
     assert {anchor.label for anchor in adapter.anchors()} == {"feline" if other_classes else "cat"}
     expected = ("horse", "house", "zebra", "feline") if other_classes else CLASSES
     assert tuple(adapter.classes.names) == expected
-    assert second.processor.parts.watching.damping.shape == (len(expected),)
+    assert second.processor.parts.watching.guard.damping.shape == (len(expected),)
 
 
 def test_nothing_of_a_snapshot_stays_whose_last_part_cannot_be_used(

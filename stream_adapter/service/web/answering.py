@@ -12,22 +12,18 @@ import structlog
 
 from stream_adapter.config import PredictConfig
 from stream_adapter.encode.base import Encoder, Prepared
-from stream_adapter.errors import EventError, UnfetchableReference
+from stream_adapter.errors import EventError, UnexpectedFailure, UnfetchableReference
 from stream_adapter.events import EMBEDDING, PredictionDocument
 from stream_adapter.events.reference import Reference
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
-from stream_adapter.page.requests import View
+from stream_adapter.page.requests import Busy, View
 from stream_adapter.references import References
 
 log = structlog.get_logger(__name__)
 
 _FRESH_S = 1.0
 _BURST_S = 0.2
-
-
-class Busy(Exception):
-    """More is asked than may be answered beside the stream; or the models are not there yet."""
 
 
 class Asked(NamedTuple):
@@ -183,17 +179,17 @@ class Answering:
     def _answer(self, questions: Sequence[_Question]) -> None:
         assert self._parts is not None
         encoder, processor, _ = self._parts
-        answers: list[list[Answered | Prepared]] = [[_result(one) for one in of.prepared] for of in questions]
-        usable = [one for of in answers for one in of if not isinstance(one, EventError)]
+        pictures: list[list[Prepared | EventError]] = [[_result(one) for one in of.prepared] for of in questions]
+        usable = [one for of in pictures for one in of if not isinstance(one, EventError)]
         said: Iterator[PredictionDocument] = iter(())
         if usable:
             began_s = self._clock()
-            vectors = encoder.encode(usable)  # type: ignore[arg-type]
+            vectors = encoder.encode(usable)
             self._spent(self._clock() - began_s)
             began_s = time.thread_time()  # waiting for a batch that is learned takes nothing from the stream
             said = iter(processor.answer(vectors))
             self._spent(time.thread_time() - began_s)
-        for question, of in zip(questions, answers, strict=True):
+        for question, of in zip(questions, pictures, strict=True):
             question.done.set_result([one if isinstance(one, EventError) else next(said) for one in of])
 
     def _prepare(self, encoder: Encoder, asked: Asked) -> Prepared:
@@ -211,3 +207,6 @@ def _result(prepared: "Future[Prepared]") -> "Prepared | EventError":
         return prepared.result()
     except EventError as error:
         return error
+    except Exception as error:  # of one picture: others are asked about with it
+        log.exception("a picture could not be prepared")
+        return UnexpectedFailure("decode", error)

@@ -5,7 +5,6 @@ Tasks name their image event by `ce_source` and `ce_id` in their data; docs/labe
 
 import base64
 import binascii
-import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -22,9 +21,9 @@ from stream_adapter.errors import EventError
 from stream_adapter.events.headers import parse_time
 from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.reference import Reference
-from stream_adapter.page.routes import guarded
+from stream_adapter.page.http import guarded, read_json
 from stream_adapter.service.web.answering import Asked
-from stream_adapter.service.web.predict import PredictApi, read_body
+from stream_adapter.service.web.predict import PredictApi
 from stream_adapter.transport.base import OutRecord
 
 log = structlog.get_logger(__name__)
@@ -148,10 +147,7 @@ class LabelStudio:
 
 
 async def _json(request: Request) -> dict[str, Any]:
-    try:
-        given = json.loads(await read_body(request, _BODY_BYTES))
-    except (ValueError, RecursionError):
-        raise HTTPException(400, "the body is not JSON") from None
+    given = await read_json(request, _BODY_BYTES)
     if not isinstance(given, dict):
         raise HTTPException(400, "the body is no JSON object")
     return given

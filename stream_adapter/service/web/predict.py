@@ -24,10 +24,10 @@ from stream_adapter.events.reference import Reference
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
 from stream_adapter.page.gallery import LIMIT, anchors_of, classes_of
+from stream_adapter.page.http import guarded, read_body, read_json
 from stream_adapter.page.pictures import Pictures
-from stream_adapter.page.requests import View
-from stream_adapter.page.routes import guarded
-from stream_adapter.service.web.answering import Answering, Asked, Busy
+from stream_adapter.page.requests import Busy, View
+from stream_adapter.service.web.answering import Answering, Asked
 
 OPENAPI = Path(__file__).with_name("openapi.json")
 _WAIT_S = 10.0
@@ -137,10 +137,7 @@ class PredictApi:
         if kind != "application/json":
             body = await read_body(request, self._max_bytes)
             return [Asked(body, kind, request.query_params.get("fingerprint"))], True
-        try:
-            document = json.loads(await read_body(request, 2 * self._max_bytes))
-        except (ValueError, RecursionError):
-            raise HTTPException(400, "the body is not JSON") from None
+        document = await read_json(request, 2 * self._max_bytes)
         most = self._answering.settings.max_batch
         instances = document.get("instances") if isinstance(document, dict) else None
         if not isinstance(instances, list) or not 0 < len(instances) <= most:
@@ -164,18 +161,3 @@ def _instance(number: int, one: Any) -> Asked:
     raise HTTPException(
         400, f"`instances[{number}]` needs a `picture` in base64, a `reference`, or a `vector` and a `fingerprint`"
     )
-
-
-async def read_body(request: Request, most: int) -> bytes:
-    """A body of at most so many bytes.
-
-    Raises:
-        HTTPException: 413, there are more.
-    """
-    pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > most:
-            raise HTTPException(413, f"more than {most:,} bytes")
-        pieces.append(piece)
-    return b"".join(pieces)

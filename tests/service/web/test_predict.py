@@ -44,6 +44,8 @@ class Encoder(FakeEncoder):
     def prepare(self, data: bytes, content_type: str) -> Any:
         if data == b"broken":
             raise UndecodableImage("these 6 bytes are no picture")
+        if data == b"fatal":
+            raise ZeroDivisionError("in a decoder")
         return super().prepare(data, content_type)
 
     def encode(self, prepared: Any) -> Any:
@@ -141,6 +143,16 @@ def test_a_batch_has_an_answer_or_a_reason_for_each(served: Served) -> None:
     assert one["top"] == two["top"]
     (content,) = DOCUMENT["paths"]["/predict"]["post"]["responses"]["200"]["content"].values()
     jsonschema.validate(answer, {**content["schema"], "components": DOCUMENT["components"]})
+
+
+def test_a_picture_that_shows_a_fault_of_ours_takes_no_other_ones_answer(served: Served) -> None:
+    fatal = base64.b64encode(b"fatal").decode()
+    status, answer, _ = served.batch({"picture": fatal}, {"picture": b64("cat", 1)})
+    assert status == 200
+    failed, cat = answer["predictions"]
+    assert failed == {"error": "unexpected ZeroDivisionError: in a decoder"}
+    assert cat["top"][0]["label"] == "cat"
+    assert served.request("POST", "/predict", b"fatal")[0] == 422
 
 
 def test_a_vector_comes_as_bytes_too_and_must_be_the_encoder_s(served: Served) -> None:
