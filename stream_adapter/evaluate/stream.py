@@ -156,7 +156,8 @@ def run_stream(
             known = (truths := plan.truth[asked]) != UNKNOWN
             known &= ~plan.canary[truths]
             plan.taught[asked[known]] = truths[known]
-            lessons = Lessons(vectors[known], truths[known], asked[known])
+            answered = Lessons(vectors[known], truths[known], asked[known])
+            lessons = Lessons(*map(np.concatenate, zip(lessons, answered, strict=True)))
         method.update(batch, lessons)
         advance(len(truth))
     return joined(answers)
