@@ -114,7 +114,7 @@ class Adapter:
             gate=nearness,
             novelty=np.clip(1.0 - explained, 0.0, 1.0),
             neighbour_rows=near.rows,
-            neighbour_ids=self._ids(slots),
+            neighbour_ids=self._anchors.ids_at(slots),
             neighbour_classes=self._anchors.classes_at(slots),
             neighbour_cosines=near.cosines,
             has_anchor=self.has_anchor,
@@ -329,7 +329,7 @@ class Adapter:
 
     def _take_back(self, change: Change) -> None:
         """The learner refused a change, which it had not begun: the anchors are as they were before."""
-        self._anchors.remove(self._ids(self._anchors.slots_of(change.new.rows)).tolist())
+        self._anchors.remove(self._anchors.ids_at(self._anchors.slots_of(change.new.rows)).tolist())
         back = self._anchors.put(list(change.result.before.values()))
         self._learner.follow(Labels(*back.new), {})
         self._update_shadow(change.gone, Events.none(self.dimension), Labels(*back.new))
@@ -344,11 +344,6 @@ class Adapter:
         except Exception:
             log.exception("the method in the shadow failed and is left out", method=self._config.shadow)
             self._shadow = None
-
-    def _ids(self, slots: NDArray[np.int64]) -> NDArray[np.object_]:
-        ids, known = np.full(slots.shape, None, np.object_), self._anchors.ids  # (B, k)
-        ids.ravel()[:] = [known[slot] if slot >= 0 else None for slot in slots.ravel().tolist()]
-        return ids
 
 
 def _forget(learner: Learner, gone: Columns) -> None:
