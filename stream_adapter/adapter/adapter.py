@@ -215,7 +215,7 @@ class Adapter:
         return forgotten
 
     def records(self) -> Mapping[str, bytes]:
-        """What was not published yet, by key, for all workers; to be handed to `follow` once written."""
+        """What the other workers should be told and were not yet, by key; to be handed to `follow` once written."""
         return self._learner.records()
 
     def copy(self) -> AnchorsCopy:

@@ -35,7 +35,7 @@ class AnchorStore:
         rows: int64 (n,), row ids.
         ids: anchor ids.
         origins: where the anchors come from.
-        crowding: float64 (n,), what shares each anchor's weight, see `weights.py`.
+        crowding: float64 (n,), 1 / weight, see `weights.py`.
         placed: float32 (n, k + 2), the vectors in the directions of `weights.py`.
         doubt: float32 (n,), of the untouched model, see `pruning.py`; NaN where not known yet.
     """
