@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, check_vectors
@@ -14,22 +13,13 @@ from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics
 from stream_adapter.adapter.anchors.state import AnchorsCopy
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import (
-    Answer,
-    ClassKind,
-    Events,
-    Labels,
-    Learner,
-    Records,
-    Surroundings,
-)
+from stream_adapter.adapter.learner import Answer, ClassKind, Events, Labels, Learner, Records, Surroundings
 from stream_adapter.adapter.methods import make_learner
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.adapter.prediction import Prediction, nearness_of
+from stream_adapter.adapter.shadow import Shadow
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
-
-log = structlog.get_logger(__name__)
 
 
 class Adapter:
@@ -83,11 +73,12 @@ class Adapter:
         self._background = surroundings.background or InlineExecutor()
         self._anchors = Anchors(self.classes, config.canaries, config.anchors, config.seed)
         self._learner = guard(make_learner(config.method, self.classes, self._anchors, config, surroundings))
-        self._shadow: Learner | None = None
+        self._shadow = Shadow()
         if config.shadow is not None:
             # Its records would be taken for the learner's; it learns from this process's own traffic.
             alone = Surroundings(surroundings.clock, surroundings.background, surroundings.device, seed=config.seed)
-            self._shadow = make_learner(config.shadow, self.classes, self._anchors, config, alone)
+            beside = make_learner(config.shadow, self.classes, self._anchors, config, alone)
+            self._shadow = Shadow(beside, config.shadow)
 
     def predict(self, vectors: NDArray[np.float32]) -> Prediction:
         """Predict a batch; changes nothing (but for statistics of the index).
@@ -114,7 +105,7 @@ class Adapter:
             gate=nearness,
             novelty=np.clip(1.0 - explained, 0.0, 1.0),
             neighbour_rows=near.rows,
-            neighbour_ids=self._ids(slots),
+            neighbour_ids=self._anchors.ids_at(slots),
             neighbour_classes=self._anchors.classes_at(slots),
             neighbour_cosines=near.cosines,
             has_anchor=self.has_anchor,
@@ -124,14 +115,8 @@ class Adapter:
 
     def shadow_answer(self, vectors: NDArray[np.float32]) -> Answer | None:
         """What the method in the shadow says about the same events; None where there is none, or it failed."""
-        try:
-            return (
-                None if self._shadow is None else self._shadow.predict(np.ascontiguousarray(vectors, np.float32).view())
-            )
-        except Exception:
-            log.exception("the method in the shadow failed and is left out", method=self._config.shadow)
-            self._shadow = None
-            return None
+        vectors = np.ascontiguousarray(vectors, np.float32).view()
+        return self._shadow.attempt(lambda shadow: shadow.predict(vectors))
 
     def update(
         self,
@@ -161,12 +146,11 @@ class Adapter:
         keys = np.fromiter(map(key_of, event_ids), np.uint64, len(event_ids))
         events, labels = Events(keys, vectors), Labels(*change.new)
         try:
-            _forget(self._learner, change.gone)
-            self._learner.update(events, labels)
+            _update(self._learner, change.gone, events, labels)
         except Exception:
             self._take_back(change)
             raise
-        self._update_shadow(change.gone, events, labels)
+        self._shadow.attempt(lambda shadow: _update(shadow, change.gone, events, labels))
         self._anchors.maintain(self._background)
         return change.result
 
@@ -183,14 +167,13 @@ class Adapter:
             AnchorError: as `update`.
         """
         change = self._anchors.put(anchors)
-        self._tell(change, records or {})
+        self._follow(change, records or {})
         return change.result
 
     def forget(self, anchor_ids: Sequence[str]) -> ForgetResult:
         """Delete anchors; ids that are not there are reported, not an error."""
         result, gone = self._anchors.remove(anchor_ids)
-        for learner in self._learners:
-            _forget(learner, gone)
+        self._both(lambda learner: _forget(learner, gone))
         return result
 
     def set_classes(
@@ -225,12 +208,10 @@ class Adapter:
         homeless = self._anchors.homeless(classes, renamed, canaries)
         forgotten = [anchor for anchor in map(self._anchors.get, homeless) if anchor is not None]
         _, gone = self._anchors.remove(homeless)
-        for learner in self._learners:
-            _forget(learner, gone)
+        self._both(lambda learner: _forget(learner, gone))
         self._anchors.set_classes(classes, renamed, canaries)
         self.classes = classes
-        for learner in self._learners:
-            learner.set_classes(classes, former)
+        self._both(lambda learner: learner.set_classes(classes, former))
         return forgotten
 
     def records(self) -> Mapping[str, bytes]:
@@ -254,11 +235,10 @@ class Adapter:
         before = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
         self._anchors.restore(arrays)  # into arrays of its own
         now = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
-        for learner in self._learners:
-            _forget(learner, before)
+        self._both(lambda learner: _forget(learner, before))
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}
         self._learner.restore(own)
-        self._tell(Change(LearnResult(), now, Columns(before.rows[:0], before.vectors[:0], before.classes[:0])), {})
+        self._follow(Change(LearnResult(), now, Columns(before.rows[:0], before.vectors[:0], before.classes[:0])), {})
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""
@@ -317,40 +297,33 @@ class Adapter:
         """How the search for nearest anchors is doing."""
         return self._anchors.index_statistics
 
-    @property
-    def _learners(self) -> tuple[Learner, ...]:
-        return (self._learner,) if self._shadow is None else (self._learner, self._shadow)
+    def _both(self, step: Callable[[Learner], None]) -> None:
+        step(self._learner)
+        self._shadow.attempt(step)
 
-    def _tell(self, change: Change, records: Records) -> None:
-        for learner in self._learners:
+    def _follow(self, change: Change, records: Records) -> None:
+        def follow(learner: Learner) -> None:
             _forget(learner, change.gone)
             learner.follow(Labels(*change.new), records if learner is self._learner else {})
+
+        self._both(follow)
         self._anchors.maintain(self._background)
 
     def _take_back(self, change: Change) -> None:
         """The learner refused a change, which it had not begun: the anchors are as they were before."""
-        self._anchors.remove(self._ids(self._anchors.slots_of(change.new.rows)).tolist())
+        self._anchors.remove(self._anchors.ids_at(self._anchors.slots_of(change.new.rows)).tolist())
         back = self._anchors.put(list(change.result.before.values()))
-        self._learner.follow(Labels(*back.new), {})
-        self._update_shadow(change.gone, Events.none(self.dimension), Labels(*back.new))
-
-    def _update_shadow(self, gone: Columns, events: Events, labels: Labels) -> None:
-        """It is on trial: one that fails is left out from then on, and nothing else is the worse for it."""
-        if self._shadow is None:
-            return
-        try:
-            _forget(self._shadow, gone)
-            self._shadow.update(events, labels)
-        except Exception:
-            log.exception("the method in the shadow failed and is left out", method=self._config.shadow)
-            self._shadow = None
-
-    def _ids(self, slots: NDArray[np.int64]) -> NDArray[np.object_]:
-        ids, known = np.full(slots.shape, None, np.object_), self._anchors.ids  # (B, k)
-        ids.ravel()[:] = [known[slot] if slot >= 0 else None for slot in slots.ravel().tolist()]
-        return ids
+        labels = Labels(*back.new)
+        self._learner.follow(labels, {})
+        none = Events.none(self.dimension)
+        self._shadow.attempt(lambda shadow: _update(shadow, change.gone, none, labels))
 
 
 def _forget(learner: Learner, gone: Columns) -> None:
     if gone.rows.size:
         learner.forget(*gone)
+
+
+def _update(learner: Learner, gone: Columns, events: Events, labels: Labels) -> None:
+    _forget(learner, gone)
+    learner.update(events, labels)

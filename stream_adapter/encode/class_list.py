@@ -1,6 +1,6 @@
 """Reads a file of class names in the forms in which the world keeps them.
 
-Which form it is, is told by what is in the file; a suffix decides only between text and YAML. Read are
+Which form it is, what is in the file decides; a suffix decides only between text and YAML. Read are
 
 - text: a name a line; a number before it (`0, tench`, `0: tench`) or behind it (`/a/airfield 0`) where the numbers
   count the lines;

@@ -175,7 +175,7 @@ class ImageDecoder:
                 box = image.tile[0].extents if isinstance(image, GifImagePlugin.GifImageFile) else None
                 image.load()
                 picture = _as_seen(image, box)  # (H, W, 3)
-                # TIFF and HEIC come upright; AVIF's own rotation is told as EXIF.
+                # TIFF and HEIC come upright; AVIF's own rotation is given as EXIF.
                 upright = self._exif_orientation or kind is AVIF
                 orientation = jpeg.image_orientation(image) if upright else 1
         except (UndecodableImage, MemoryError):

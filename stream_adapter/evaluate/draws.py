@@ -35,7 +35,7 @@ def draw_classes(features: Features, share: float, seed: int, purpose: str) -> N
 def draw_look_alikes(features: Features, share: float, seed: int) -> NDArray[np.int64]:
     """As many classes as `draw_classes` draws, at most half of them: one of each of the pairs that look most alike.
 
-    Pairs are told by the cosine of their pictures' means, the closest first, no class in two of them.
+    Pairs are found by the cosine of their pictures' means, the closest first, no class in two of them.
     """
     wanted = len(draw_classes(features, share, seed, "canaries"))
     occurring = features.occurring

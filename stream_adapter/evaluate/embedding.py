@@ -31,7 +31,7 @@ def embed(path: Path, config: Config, say: Callable[[str], None]) -> Features:
     Args:
         path: a folder `CLASS/picture.jpg`, a manifest (its column `source` names domains) or a recorded topic.
         config: encoder and vocabulary.
-        say: told how far it is, and how many events could not be used.
+        say: is given how far it is, and how many events could not be used.
 
     Raises:
         TransportError: the input cannot be read.

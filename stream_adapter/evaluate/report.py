@@ -34,7 +34,7 @@ def document(evaluation: Evaluation, runs: list[Run]) -> dict[str, Any]:
         seconds[run.method].append(round(run.seconds, 3))
     report = {
         "protocol": evaluation.settings.protocol,
-        "settings": dataclasses.asdict(evaluation.settings),  # type: ignore[call-overload]
+        "settings": dataclasses.asdict(evaluation.settings),
         "seeds": list(range(evaluation.seeds)),
         "data": {
             "name": features.name,

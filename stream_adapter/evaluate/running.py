@@ -3,8 +3,8 @@
 import multiprocessing
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -17,8 +17,9 @@ from stream_adapter.evaluate.results import Outcome, Run
 
 
 class Settings(Protocol):
-    """The settings of a protocol, which run it; `tables` has the groups that are shown side by side."""
+    """A dataclass of a protocol's settings, which runs it; `tables` has the groups that are shown side by side."""
 
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     protocol: ClassVar[str]
     tables: ClassVar[tuple[tuple[str, ...], ...]]
 

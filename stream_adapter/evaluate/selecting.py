@@ -26,7 +26,7 @@ class Asking:
         self._open = np.zeros(0, np.bool_)  # (n,), not asked about yet
         self._labelled: list[NDArray[np.float32]] = []
 
-    def ask(self, batch: Batch, probabilities: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def ask(self, batch: Batch, probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
         """Whom to ask about now that this batch was predicted.
 
         Args:
@@ -34,7 +34,7 @@ class Asking:
             probabilities: float32 (B, C), what was said.
 
         Returns:
-            Vectors (n, d) and ids (n,) of events of this batch or an earlier one, each at most once.
+            int64 (n,), ids of events of this batch or an earlier one, each at most once.
         """
         earlier = self._vectors.reshape(-1, batch.vectors.shape[1])
         self._vectors = np.concatenate([earlier, batch.vectors])[-_POOL:]
@@ -52,4 +52,4 @@ class Asking:
         self._open[rows] = False
         self._asked += len(rows)
         self._labelled.extend(self._vectors[rows])
-        return self._vectors[rows], self._ids[rows]
+        return self._ids[rows]

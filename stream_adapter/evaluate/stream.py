@@ -152,11 +152,11 @@ def run_stream(
         probabilities = method.predict(batch.vectors)
         answers.append(judge(probabilities, truth))
         if asking is not None:
-            vectors, asked = asking.ask(batch, probabilities)
-            known = (truths := plan.truth[asked]) != UNKNOWN
-            known &= ~plan.canary[truths]
-            plan.taught[asked[known]] = truths[known]
-            lessons = Lessons(vectors[known], truths[known], asked[known])
+            asked = asking.ask(batch, probabilities)
+            truths = plan.truth[asked]
+            known = asked[(truths != UNKNOWN) & ~plan.canary[truths]]
+            plan.taught[known] = plan.truth[known]
+            lessons = _lessons(features, plan, np.concatenate([lessons.ids, known]))
         method.update(batch, lessons)
         advance(len(truth))
     return joined(answers)
@@ -176,9 +176,13 @@ def batches(
         positions = np.arange(start, end)
         yield (
             Batch(features.vectors[plan.rows[positions]], positions),
-            Lessons(features.vectors[plan.rows[lessons]], plan.taught[lessons], lessons),
+            _lessons(features, plan, lessons),
             plan.truth[positions],
         )
+
+
+def _lessons(features: Features, plan: StreamPlan, positions: NDArray[np.int64]) -> Lessons:
+    return Lessons(features.vectors[plan.rows[positions]], plan.taught[positions], positions)
 
 
 def _canaries(features: Features, settings: StreamSettings, seed: int) -> NDArray[np.bool_]:

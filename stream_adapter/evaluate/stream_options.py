@@ -1,7 +1,7 @@
 """The options of `evaluate stream` as settings: what does not fit the order is refused, with the reason."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from stream_adapter.errors import EvaluationError
@@ -42,7 +42,7 @@ def stream_settings(order: str, given: Iterable[str], values: dict[str, Any]) ->
     unfit = dict(_UNFIT.get(order, {}))
     if order != "cameras":
         unfit |= dict.fromkeys(_CAMERAS_ONLY, "there are copies with --order cameras alone")
-    kind = CameraSettings if order == "cameras" else StreamSettings
+    kind: Callable[..., StreamSettings | CameraSettings] = CameraSettings if order == "cameras" else StreamSettings
     known = {field.name for of_kind in (StreamSettings, CameraSettings) for field in dataclasses.fields(of_kind)}
     chosen = {name: values[name] for name in given if name in known - {"order"}}
     for name in chosen:
@@ -50,7 +50,7 @@ def stream_settings(order: str, given: Iterable[str], values: dict[str, Any]) ->
             raise EvaluationError(
                 f"--{name.replace('_', '-')} does not fit --order {order}: {unfit[name]}; leave it out"
             )
-    return kind(**chosen, order=order)  # type: ignore[arg-type]
+    return kind(**chosen, order=order)
 
 
 def camera_classes(text: str) -> int | str:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_adapter.adapter.anchors import offering
 from stream_adapter.adapter.anchors.anchor import Anchor, as_stored
-from stream_adapter.adapter.anchors.records import Offer, hash_of
+from stream_adapter.adapter.anchors.offering import Offer
+from stream_adapter.adapter.anchors.records import hash_of
 from stream_adapter.adapter.anchors.store import AnchorStore
 
 
@@ -39,12 +41,12 @@ def anchors_of(
 
 def offer(store: AnchorStore, anchor: Anchor) -> Offer:
     stored, halves = as_stored(anchor.vector[None])
-    return store.offer(anchor, stored[0], hash_of(halves[0].tobytes()))
+    return offering.offer(store, anchor, stored[0], hash_of(halves[0].tobytes()))
 
 
 def put(store: AnchorStore, anchor: Anchor) -> Offer:
     stored, halves = as_stored(anchor.vector[None])
-    return store.put(anchor, stored[0], hash_of(halves[0].tobytes()))
+    return offering.put(store, anchor, stored[0], hash_of(halves[0].tobytes()))
 
 
 def store_of(anchors: Sequence[Anchor], class_names: Sequence[str], dimension: int) -> AnchorStore:

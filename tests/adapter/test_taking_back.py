@@ -1,5 +1,6 @@
 """`Adapter.update` does all of it or nothing, whatever the learner does."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,17 +45,29 @@ def test_what_the_learner_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatc
     assert learner.labelled == 3
 
 
-def test_a_method_in_the_shadow_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    for what in ("update", "predict"):
-        adapter = adapter_of(shadow="class-means")
-        assert adapter.shadow_answer(VECTORS) is not None
-        shadow = adapter._shadow
+SHADOW_STEPS: dict[str, Callable[[Adapter], object]] = {
+    "predict": lambda adapter: adapter.shadow_answer(VECTORS),
+    "update": lambda adapter: adapter.update(["x"], VECTORS[:1]),
+    "follow": lambda adapter: adapter.follow([anchor("d", 3, "cat")]),
+    "forget": lambda adapter: adapter.forget(["a"]),
+    "set_classes": lambda adapter: adapter.set_classes(TEXT_VECTORS[:2], CLASSES[:2]),
+}
 
-        def fail(self: ClassMeans, *more: Any, shadow: Any = shadow) -> None:
-            if self is shadow:
-                raise ZeroDivisionError
 
-        monkeypatch.setattr(ClassMeans, "_fail", fail)
-        assert adapter.update(["x"], VECTORS[:1]).added == () if what == "update" else True
-        assert adapter.shadow_answer(VECTORS) is None
-        monkeypatch.undo()
+@pytest.mark.parametrize("step", SHADOW_STEPS)
+def test_a_method_in_the_shadow_that_fails_is_left_out(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter, alone = adapter_of(shadow="class-means"), adapter_of()
+    assert adapter.shadow_answer(VECTORS) is not None
+    works = getattr(ClassMeans, step)
+
+    def fail(self: ClassMeans, *more: Any) -> Any:
+        if self is adapter._learner or self is alone._learner:
+            return works(self, *more)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ClassMeans, step, fail)
+    for one in (adapter, alone):
+        SHADOW_STEPS[step](one)
+    monkeypatch.undo()
+    assert adapter.shadow_answer(VECTORS) is None
+    assert adapter.predict(VECTORS).adapted.tobytes() == alone.predict(VECTORS).adapted.tobytes()

@@ -1,4 +1,4 @@
-"""The promise, over draws of a real data set: labelled classes win much, and those without labels lose nothing."""
+"""The promise, over draws of real data: labelled classes win much, those without labels lose nothing on average."""
 
 import numpy as np
 import pytest

@@ -250,6 +250,17 @@ def test_what_tells_most_is_asked_once_it_was_predicted_and_learned_at_once() ->
     assert 10 <= len(learned) <= 29
 
 
+def test_first_labels_of_canaries_are_learned_beside_what_is_asked_for() -> None:
+    chosen = StreamSettings(label_rate=0.1, canaries=0.3, canary_labels=2, events=240, select="next", batch=20)
+    plan = plan_stream(FEATURES, chosen, 0)
+    first = np.flatnonzero(plan.taught != UNKNOWN).tolist()
+    assert len(first) == 4
+    watcher = Watcher(len(FEATURES.vocabulary.class_names))
+    run_stream(watcher, FEATURES, plan, chosen, lambda _: None)
+    learned = [id for what, ids in watcher.told if what == "lessons" for id in ids]
+    assert set(first) < set(learned) and len(learned) == len(set(learned))
+
+
 @pytest.mark.parametrize("unfit", [{"delay": 5}, {"label_noise": 0.1}])
 def test_who_is_asked_answers_rightly_and_at_once(unfit: dict[str, float]) -> None:
     with pytest.raises(EvaluationError, match="leave out delay and label-noise"):

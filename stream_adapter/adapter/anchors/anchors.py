@@ -11,9 +11,10 @@ from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, as_stor
 from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, nothing_found
 from stream_adapter.adapter.anchors.nearest.search import NearestAnchors
 from stream_adapter.adapter.anchors.net_changes import NetChanges
+from stream_adapter.adapter.anchors.offering import TakeIn, offer, put
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.anchors.pruning import Pruner
-from stream_adapter.adapter.anchors.records import Displaced, TakeIn, hash_of
+from stream_adapter.adapter.anchors.records import Displaced, hash_of
 from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.anchors.state import AnchorsCopy, restored_store, unconfirmed_of
 from stream_adapter.adapter.anchors.store import AnchorStore
@@ -100,11 +101,6 @@ class Anchors:
         return self._store.counts
 
     @property
-    def ids(self) -> Sequence[str]:
-        """Anchor ids by slot."""
-        return self._store.ids
-
-    @property
     def digest(self) -> str:
         """Hex digest of the set of anchors (id, label, float16 vector, time), whatever order they came in."""
         return self._store.digest
@@ -120,7 +116,7 @@ class Anchors:
             AnchorError: a vector is not finite, not unit or of the wrong length; nothing has changed.
         """
         changes = NetChanges()
-        self._offer(anchors, self._store.offer, changes)
+        self._take(anchors, offer, changes)
         pruned: list[Displaced] = []
         for victim in self._pruner.victims():
             slot = self._store.slots_of(np.array([victim.row]))
@@ -137,7 +133,7 @@ class Anchors:
             AnchorError: as `take_in`.
         """
         changes = NetChanges()
-        self._offer(anchors, self._store.put, changes)
+        self._take(anchors, put, changes)
         return self._settled(changes)
 
     def remove(self, anchor_ids: Sequence[str]) -> tuple[ForgetResult, Columns]:
@@ -237,6 +233,10 @@ class Anchors:
         """Int64, shaped as `rows`: their slots now; −1 where a row id is not live."""
         return self._store.slots_of(rows)
 
+    def ids_at(self, slots: NDArray[np.int64]) -> NDArray[np.object_]:
+        """Object, shaped as `slots`: their anchor ids; None where a slot is −1."""
+        return self._store.ids_at(slots)
+
     def classes_at(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Int64, shaped as `slots`: their class indices; −1 where a slot is −1."""
         return self._store.classes_at(slots)
@@ -266,7 +266,7 @@ class Anchors:
         self._index = NearestAnchors(store, self._config, self._seed)
         self._asked = None
 
-    def _offer(self, anchors: Sequence[Anchor], to: TakeIn, changes: NetChanges) -> None:
+    def _take(self, anchors: Sequence[Anchor], take_in: TakeIn, changes: NetChanges) -> None:
         if not anchors:
             return
         stored, halves = as_stored(checked_vectors(anchors, self._classes.dimension))
@@ -279,7 +279,7 @@ class Anchors:
             changes.added(offered, self._store.extend(offered, stored[learnable], shapes))
         else:
             for index, anchor, shape in zip(learnable, offered, shapes, strict=True):
-                changes.offered(anchor, to(anchor, stored[index], shape))
+                changes.offered(anchor, take_in(self._store, anchor, stored[index], shape))
         # Of those that came and went within the call no weight was ever counted.
         self._weights.update(list(changes.gone), self._store.slots_of(np.array(changes.new, np.int64)))
 

@@ -1,9 +1,7 @@
-"""What the store says and hands out: what became of an offer and what left."""
+"""What the store hands out when an anchor leaves it, and how it hashes anchors."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,27 +20,6 @@ class Displaced:
     class_index: int
     crowding: float
     placed: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What became of an anchor that was offered to the store: one of `row`, `twin` and `refused` says it.
-
-    Attributes:
-        row: row id of the new anchor.
-        twin: id of the exact duplicate that it was folded into.
-        refused: `repeated`, the same event with the same label, or `outdated`, a label with a larger stamp is known.
-        displaced: anchors that had to go, whichever of the three it was.
-    """
-
-    row: int | None = None
-    twin: str | None = None
-    refused: Literal["repeated", "outdated"] | None = None
-    displaced: tuple[Displaced, ...] = ()
-
-
-# `AnchorStore.offer` and `AnchorStore.put`.
-TakeIn = Callable[[Anchor, NDArray[np.float32], bytes], Offer]
 
 
 def member_of(anchor_id: str, label: str, shape: bytes, event_time_ms: int) -> int:

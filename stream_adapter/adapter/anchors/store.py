@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, Origin
 from stream_adapter.adapter.anchors.columns import AnchorColumns
 from stream_adapter.adapter.anchors.ownership import key_of
-from stream_adapter.adapter.anchors.records import DIGEST_BYTES, Displaced, Offer, hash_of, member_of
+from stream_adapter.adapter.anchors.records import DIGEST_BYTES, Displaced, hash_of, member_of
 from stream_adapter.errors import AnchorError
 
 _DIGESTS = 1 << 8 * DIGEST_BYTES
@@ -21,16 +21,6 @@ class AnchorStore:
     """Anchors in dense arrays: slot i of every array is one anchor; a freed slot is filled by the last one.
 
     A slot may move, so the outside names anchors by their row id: int64, counting up, never used twice.
-
-    What is taught here comes by `offer`, so that an event teaches once and the newest label wins:
-
-    - the same id with the same label has no effect; with another label it replaces (a correction) unless its stamp is
-      smaller;
-    - another id with exactly the same float16 vector is folded (nothing is added) if the label is the same; if the
-      labels differ the one with the larger stamp, then id, stays.
-
-    What was decided elsewhere comes by `put`: of one id the largest stamp stays, and nothing is folded. So what is
-    stored is the same wherever the same records were put, in whatever order.
 
     Args:
         class_names: the vocabulary; anchors carry an index into it.
@@ -45,7 +35,7 @@ class AnchorStore:
         rows: int64 (n,), row ids.
         ids: anchor ids.
         origins: where the anchors come from.
-        crowding: float64 (n,), what shares each anchor's weight, see `weights.py`.
+        crowding: float64 (n,), 1 / weight, see `weights.py`.
         placed: float32 (n, k + 2), the vectors in the directions of `weights.py`.
         doubt: float32 (n,), of the untouched model, see `pruning.py`; NaN where not known yet.
     """
@@ -140,48 +130,24 @@ class AnchorStore:
             and self._rows_of_shape.keys().isdisjoint(shapes)
         )
 
-    def offer(self, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> Offer:
-        """Take an anchor in, by the rules above.
+    def of_shape(self, shape: bytes) -> list[Anchor]:
+        """The anchors with this float16 vector, by its `hash_of`."""
+        return [self.anchor(self._slot_of_row[row]) for row in self._rows_of_shape.get(shape, ())]
+
+    def extend(self, anchors: Sequence[Anchor], stored: NDArray[np.float32], shapes: Sequence[bytes]) -> range:
+        """Take in n anchors, whatever is there; `offering.py` has the rules.
 
         Args:
-            anchor: its label must be in the vocabulary.
-            stored: float32 (d,), from `as_stored`.
-            shape: `hash_of` its float16 form.
+            anchors: of ids that are not there, with labels of the vocabulary.
+            stored: float32 (n, d), from `as_stored`.
+            shapes: `hash_of` their float16 forms.
+
+        Returns:
+            Their row ids.
         """
-        displaced: list[Displaced] = []
-        known = self.get(anchor.anchor_id)
-        if known is not None:
-            if known.label == anchor.label:
-                return Offer(refused="repeated")
-            if anchor.stamp < known.stamp:
-                return Offer(refused="outdated")
-            displaced.append(self.remove(anchor.anchor_id))
-
-        twins = [self.anchor(self._slot_of_row[row]) for row in self._rows_of_shape.get(shape, ())]
-        same = next((twin.anchor_id for twin in twins if twin.label == anchor.label), None)
-        if same is not None:
-            return Offer(twin=same, displaced=tuple(displaced))
-        if any((anchor.stamp, anchor.anchor_id) < (twin.stamp, twin.anchor_id) for twin in twins):
-            return Offer(refused="outdated", displaced=tuple(displaced))
-        displaced += [self.remove(twin.anchor_id) for twin in twins]
-
-        return Offer(row=self._append(anchor, stored, shape), displaced=tuple(displaced))
-
-    def put(self, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> Offer:
-        """Take an anchor in that was decided on elsewhere; arguments as for `offer`.
-
-        At equal stamps the later arrival wins: stamps repeat only where the input topic was made anew.
-        """
-        known = self.get(anchor.anchor_id)
-        if known is None:
-            return Offer(row=self._append(anchor, stored, shape))
-        if anchor.stamp < known.stamp:
-            return Offer(refused="outdated")
-        slot = self._slot_of_row[self._row_of_id[anchor.anchor_id]]
-        if (anchor.stamp, anchor.label, shape) == (known.stamp, known.label, self._shapes[slot]):
-            return Offer(refused="repeated")
-        gone = self.remove(anchor.anchor_id)
-        return Offer(row=self._append(anchor, stored, shape), displaced=(gone,))
+        rows = range(self._next_row, self._next_row + len(anchors))
+        self._fill(AnchorColumns.of(anchors, stored), stored, shapes, rows)
+        return rows
 
     def get(self, anchor_id: str) -> Anchor | None:
         """The anchor of this id, None where there is none."""
@@ -236,8 +202,14 @@ class AnchorStore:
         slots = [self._slot_of_row.get(row, -1) for row in rows.ravel().tolist()]
         return np.array(slots, np.int64).reshape(rows.shape)
 
+    def ids_at(self, slots: NDArray[np.int64]) -> NDArray[np.object_]:
+        """Object, shaped as `slots`: their anchor ids; None where a slot is −1."""
+        ids = np.full(slots.shape, None, np.object_)
+        ids.ravel()[:] = [self.ids[slot] if slot >= 0 else None for slot in slots.ravel().tolist()]
+        return ids
+
     def classes_at(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Int64, shaped as `slots`: their class indices; -1 where a slot is -1."""
+        """Int64, shaped as `slots`: their class indices; −1 where a slot is −1."""
         classes = np.full(slots.shape, -1, np.int64)
         classes[slots >= 0] = self.classes[slots[slots >= 0]]
         return classes
@@ -282,15 +254,6 @@ class AnchorStore:
 
     def _label(self, slot: int) -> str:
         return self.class_names[int(self.classes[slot])]
-
-    def _append(self, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> int:
-        return self.extend([anchor], stored[None], [shape]).start
-
-    def extend(self, anchors: Sequence[Anchor], stored: NDArray[np.float32], shapes: Sequence[bytes]) -> range:
-        """Take in n anchors that are new, see `is_new`, at once; arguments as for `offer`. Returns their row ids."""
-        rows = range(self._next_row, self._next_row + len(anchors))
-        self._fill(AnchorColumns.of(anchors, stored), stored, shapes, rows)
-        return rows
 
     def _fill(
         self, columns: AnchorColumns, stored: NDArray[np.float32], shapes: Sequence[bytes], rows: Sequence[int]

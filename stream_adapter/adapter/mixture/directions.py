@@ -1,4 +1,4 @@
-"""The directions in which the traffic varies, and how much it does within classes: what copies are told by.
+"""The directions in which the traffic varies, and how much it does within classes: what copies are recognised by.
 
 All workers weigh by the same ones, those that were published last: weights, and so all sums, are the same everywhere.
 They are found again whenever twice as many events have been seen, so ever more rarely.

@@ -37,7 +37,7 @@ class Window:
         self._keys = np.zeros(size, np.uint64)
         self._known: set[int] = set()  # the same, to look them up
         self._numbers = np.zeros(size, np.int64)  # in the order in which they came
-        self._crowding = np.ones(size)  # what shares each event's weight
+        self._crowding = np.ones(size)  # 1 / weight
         self._placed = np.zeros((size, 0), np.float32)  # see `placed`
         self._held = 0
         self._directions: Directions | None = None

@@ -1,5 +1,6 @@
 """What a protocol asks of a method, and what it gives it."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -105,9 +106,9 @@ class LabelsOnly(Method):
         if len(lessons.classes):
             self.learn(lessons.vectors, lessons.classes)
 
+    @abstractmethod
     def learn(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """Learn vectors (n, d) of classes (n,), n ≥ 1, in this order."""
-        raise NotImplementedError
 
 
 def softmax(logits: NDArray[np.floating]) -> Probabilities:

@@ -1,4 +1,4 @@
-"""`default` and `llu`: the very adapter that the worker runs, scored and taught by the worker's own `Processor`.
+"""`default`, `llu`, and any method under protection: what the worker runs, scored and taught by its own `Processor`.
 
 What surrounds it is left out: no clock and no background, so that what is learned is in force at once and runs repeat.
 
@@ -20,6 +20,7 @@ from stream_adapter.adapter.learner import ClassKind, Surroundings
 from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.config import LabelsConfig
 from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
+from stream_adapter.errors import UndecodableImage
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task
 from stream_adapter.events import EMBEDDING, ImageEvent
 from stream_adapter.events.label import LabelEvent
@@ -132,8 +133,8 @@ class VectorsOnly:
         self.d = d
 
     def prepare(self, data: bytes, content_type: str) -> Pixels:
-        """There are no pictures."""
-        raise NotImplementedError
+        """Refuses what is no vector."""
+        raise UndecodableImage(f"only vectors are read here, found {content_type!r}")
 
     def check_vector(self, data: bytes, fingerprint: str | None) -> Vectors:
         """See `Encoder`."""

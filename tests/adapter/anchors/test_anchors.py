@@ -132,11 +132,11 @@ def check_like_new(
     }
     assert anchors.digest == fresh.digest
     assert anchors.counts.tolist() == fresh.counts.tolist()
-    assert dict(zip(anchors.ids, anchors.classes.tolist(), strict=True)) == dict(
-        zip(fresh.ids, fresh.classes.tolist(), strict=True)
+    assert dict(zip(anchors.listing().ids, anchors.classes.tolist(), strict=True)) == dict(
+        zip(fresh.listing().ids, fresh.classes.tolist(), strict=True)
     )
-    weights = dict(zip(fresh.ids, fresh.weights.tolist(), strict=True))
-    assert dict(zip(anchors.ids, anchors.weights.tolist(), strict=True)) == pytest.approx(weights, rel=1e-4)
+    weights = dict(zip(fresh.listing().ids, fresh.weights.tolist(), strict=True))
+    assert dict(zip(anchors.listing().ids, anchors.weights.tolist(), strict=True)) == pytest.approx(weights, rel=1e-4)
     found, wanted = anchors.nearest(POOL[:4], 3), fresh.nearest(POOL[:4], 3)
     np.testing.assert_allclose(found.cosines, wanted.cosines, atol=1e-6)
 

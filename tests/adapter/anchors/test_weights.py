@@ -118,11 +118,11 @@ def test_copies_share_one_weight_and_those_that_stay_share_it_anew() -> None:
     far = Anchor("far", -random_unit(1, D, seed=5)[0], "cat", 0)
     other = Anchor("other class", copies(1)[0].vector, "dog", 0)
     anchors.put([*copies(10), far, other])
-    weight = dict(zip(anchors.ids, anchors.weights.tolist(), strict=True))
+    weight = dict(zip(anchors.listing().ids, anchors.weights.tolist(), strict=True))
     assert sum(weight[f"copy {n}"] for n in range(10)) == pytest.approx(1.0, rel=0.01)
     assert [weight["far"], weight["other class"]] == pytest.approx([1.0, 1.0])
     anchors.remove([f"copy {n}" for n in range(9)])
-    weight = dict(zip(anchors.ids, anchors.weights.tolist(), strict=True))
+    weight = dict(zip(anchors.listing().ids, anchors.weights.tolist(), strict=True))
     assert weight == {"copy 9": pytest.approx(1.0), "far": pytest.approx(1.0), "other class": pytest.approx(1.0)}
 
 
