@@ -39,22 +39,20 @@ def format_time(time_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def parse_time(text: str | None, default_ms: int) -> int:
-    """Milliseconds since the epoch of an RFC 3339 time; `default_ms` where there is none.
+def parse_time(text: str, what: str = "`time`") -> int:
+    """Milliseconds since the epoch of an RFC 3339 time; `what` it is called where it was given.
 
     Letters may be small (RFC 3339, 5.6); a leap second is the one before it, as most clocks have it.
 
     Raises:
         MalformedEvent: the text is not a time, or has no time zone.
     """
-    if text is None:
-        return default_ms
     try:
         moment = datetime.fromisoformat(_LEAP_SECOND.sub("59", text.strip().upper()))
     except ValueError as error:
-        raise MalformedEvent(f"`ce_time` {text!r} is not an RFC 3339 time") from error
+        raise MalformedEvent(f"{what} {text!r} is not an RFC 3339 time") from error
     if moment.tzinfo is None:
-        raise MalformedEvent(f"`ce_time` {text!r} has no time zone; RFC 3339 asks for one, such as 'Z'")
+        raise MalformedEvent(f"{what} {text!r} has no time zone; RFC 3339 asks for one, such as 'Z'")
     # Integer arithmetic: a float of seconds loses the last millisecond now and then.
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 

@@ -116,10 +116,7 @@ class JsonFormat:
             return None
         what = self._what("time")
         if isinstance(value, str):
-            try:
-                return parse_time(value, default_ms=0)
-            except MalformedEvent as error:
-                raise MalformedEvent(str(error).replace("`ce_time`", what)) from error
+            return parse_time(value, what)
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise MalformedEvent(f"{what} must be an RFC 3339 time or a number since 1970, found {value!r:.80}")
         if not abs(value) < _LARGEST_MS / self._to_ms:  # NaN is not either

@@ -30,7 +30,7 @@ def labels_send(
 
     if withdraw == (label is not None):
         raise typer.BadParameter("give either a label or --withdraw")
-    time_ms = None if time is None else parse_time(time, 0)
+    time_ms = None if time is None else parse_time(time, "`--time`")
     send_labels(load_config(file), [LabelEvent.new(source, id, label, time_ms=time_ms, annotator=annotator)])
     typer.echo("sent")
 

@@ -85,7 +85,7 @@ def read_labels(
                         str(given["source"] or source or ""),
                         str(given["id"] if given["id"] is not None else ""),
                         None if withdraw else given["label"],
-                        time_ms=parse_time(said, 0) if said else now_ms,
+                        time_ms=parse_time(said) if said else now_ms,
                         annotator=given["annotator"] or annotator,
                     )
                 )

@@ -175,7 +175,11 @@ def test_whatever_is_wrong_with_a_file_is_said_before_anything_is_sent(tmp_path:
     path.write_text("id,label,time\n1,cat,\n2,,\n,dog,\n3,cat,yesterday\n")
     with pytest.raises(TransportError) as caught:
         read_labels(path, source="/camera")
-    for says in ("line 3: `label` is empty; to take labels back, use --withdraw", "line 4", "line 5", "RFC 3339"):
+    for says in (
+        "line 3: `label` is empty; to take labels back, use --withdraw",
+        "line 4",
+        "line 5: `time` 'yesterday' is not an RFC 3339 time",
+    ):
         assert says in str(caught.value)
     assert [label.label for label in read_labels_of(path, "id\n1\n2\n", withdraw=True)] == [None, None]
     assert read_labels_of(path, '{"id": "1", "label": null}')[0].label is None
@@ -196,6 +200,8 @@ def test_labels_are_sent_by_commands(loaded: Config, tmp_path: Path) -> None:
     assert RUNNER.invoke(app, ["labels", "send", file, "/test", "3", "cat", "--annotator", "ann"]).exit_code == 0
     assert RUNNER.invoke(app, ["labels", "send", file, "/test", "3", "--withdraw"]).exit_code == 0
     assert RUNNER.invoke(app, ["labels", "send", file, "/test", "3"]).exit_code == 2
+    mistaken = RUNNER.invoke(app, ["labels", "send", file, "/test", "3", "cat", "--time", "now"])
+    assert str(mistaken.exception) == "`--time` 'now' is not an RFC 3339 time"
     sent = [json.loads(line)["data"] for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
     assert [(one["id"], one["label"], one.get("annotator")) for one in sent] == [
         ("1", "cat", None),
