@@ -92,10 +92,11 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Show what would be said about pictures now, with all that was learned. Exit status 1 where one cannot be used."""
-    from stream_adapter.operations.predicting import predict_files, show
+    from stream_adapter.operations import showing
+    from stream_adapter.operations.predicting import predict_files
 
     answers = predict_files(load_config(file), pictures)
-    show(answers, as_json=as_json)
+    showing.show_answers(answers, as_json=as_json)
     if any("error" in answer for answer in answers):
         raise typer.Exit(1)
 

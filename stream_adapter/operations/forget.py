@@ -12,9 +12,9 @@ from stream_adapter.errors import EventError, MalformedEvent
 from stream_adapter.events import AnchorRecord, anchor_tombstone, canonical_name
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent, parse_label_event
-from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent, waiting_record
+from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, waiting_record
 from stream_adapter.operations.anchors import WRITER, read_anchors
-from stream_adapter.operations.labels import come_apart, last_waiting, send_labels
+from stream_adapter.operations.labels import come_apart, last_waiting, send_labels, waiting_events
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
 
@@ -144,11 +144,3 @@ def _labels(transport: Transport, waiting: Mapping[str, bytes]) -> Iterator[Labe
         if key.startswith(LABEL_PREFIX):
             with contextlib.suppress(MalformedEvent):
                 yield LabelRecord.from_value(value).event
-
-
-def waiting_events(waiting: Mapping[str, bytes]) -> Iterator[WaitingEvent]:
-    """The events that `last_waiting` found, labelled since or not."""
-    for key, value in waiting.items():
-        if not key.startswith(LABEL_PREFIX) and key != POSITION_KEY:
-            with contextlib.suppress(MalformedEvent):
-                yield WaitingEvent.from_value(value)
