@@ -40,6 +40,7 @@ def forget(
     )
     if not yes:
         typer.echo(f"would forget {what}; --yes does it")
-    elif plan.events:
+        return
+    if plan.events:
         forgetting.carry_out(loaded, plan)
-        typer.echo(f"forgot {what}")
+    typer.echo(f"forgot {what}")
