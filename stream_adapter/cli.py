@@ -15,12 +15,12 @@ from stream_adapter import __version__
 from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
-from stream_adapter.harmless import harmless
 from stream_adapter.operations.classes_cli import classes_app
 from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app, load_config
 from stream_adapter.operations.forget_cli import forget
-from stream_adapter.operations.label_cli import labels_app
+from stream_adapter.operations.labels_cli import labels_app
 from stream_adapter.output_file import is_standard_output
+from stream_adapter.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from stream_adapter.config import Config
@@ -244,5 +244,5 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _complain(error: StreamAdapterError) -> None:
-    said = escape(harmless(str(error), lines=True))
+    said = escape(escape_controls(str(error), lines=True))
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {said}")

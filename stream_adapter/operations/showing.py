@@ -18,13 +18,13 @@ from stream_adapter.errors import UnknownLabel
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
 from stream_adapter.events.waiting import WaitingEvent
-from stream_adapter.harmless import harmless
 from stream_adapter.operations.classes import ClassLine
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
 from stream_adapter.operations.labels import Fate
 from stream_adapter.operations.suspicious import Suspects
 from stream_adapter.output_file import is_standard_output
+from stream_adapter.terminal_text import escape_controls
 from stream_adapter.transport.kafka.topic_check import Finding
 
 _Record = TypeVar("_Record")
@@ -59,7 +59,7 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None)
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
-        table.add_row(name, harmless(str(value)))
+        table.add_row(name, escape_controls(str(value)))
     Console(markup=False).print(table)
 
 
@@ -143,7 +143,7 @@ def show_fates(event: WaitingEvent | None, fates: Sequence[Fate], *, as_json: bo
     if event is not None:
         said = f"{event.adapted[0]!r} ({event.adapted[1]:.3f}), zero-shot {event.zero_shot[0]!r}"
         console = Console(highlight=False, soft_wrap=True, markup=False)
-        console.print(harmless(f"the event is kept, from {_place(event)}; predicted was {said}"))
+        console.print(escape_controls(f"the event is kept, from {_place(event)}; predicted was {said}"))
     _print_table(columns, [[cell or "" for cell in row] for row in rows], total=len(rows), noun="labels")
 
 
@@ -224,7 +224,7 @@ def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
     for column in ("letters", "stage", "reason of the newest", "newest"):
         table.add_column(column, overflow="fold", justify="right" if column == "letters" else "left")
     for row in rows[:_ROWS]:
-        table.add_row(*(escape(harmless(cell)) for cell in row))
+        table.add_row(*(escape(escape_controls(cell)) for cell in row))
     console = Console(markup=True)
     if rows:
         console.print(table)
@@ -281,7 +281,7 @@ def _place(record: AnchorRecord | WaitingEvent) -> str:
 def _print_lines(documents: Sequence[dict[str, Any]]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     for document in documents:
-        console.print(harmless(json.dumps(document, ensure_ascii=False)))
+        console.print(escape_controls(json.dumps(document, ensure_ascii=False)))
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
@@ -290,7 +290,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(harmless, row))
+        table.add_row(*map(escape_controls, row))
     console = Console(markup=False)
     if rows:
         console.print(table)

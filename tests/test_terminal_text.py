@@ -12,7 +12,6 @@ from stream_adapter.errors import MalformedEvent
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.waiting import WaitingEvent
-from stream_adapter.harmless import harmless
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.labels import Fate
 from stream_adapter.operations.showing import (
@@ -25,6 +24,7 @@ from stream_adapter.operations.showing import (
     show_waiting,
 )
 from stream_adapter.service.logs import configure_logs
+from stream_adapter.terminal_text import escape_controls
 from stream_adapter.transport.base import Partition, Record
 from tests.faults.hostile_records import ESCAPES
 
@@ -71,4 +71,4 @@ def test_logs_do(capsys: pytest.CaptureFixture[str], form: Literal["human", "jso
 
 def test_plain_text_stays_as_it_is() -> None:
     for text in ("a photo of a dog.", "ein Hund, größer", "كلب", "犬\N{GRINNING FACE}", "\u200d"):
-        assert harmless(text) == text
+        assert escape_controls(text) == text
