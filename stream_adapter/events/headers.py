@@ -1,7 +1,7 @@
 """Headers and times as text: the small things that all wire forms share."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from stream_adapter.errors import MalformedEvent, NewerFormat
@@ -31,6 +31,17 @@ def decode_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
         except UnicodeDecodeError as error:
             raise MalformedEvent(f"header {name!r} is not UTF-8: {value[:40]!r}") from error
     return decoded
+
+
+def header_of(headers: Sequence[tuple[str, bytes]], name: str) -> str | None:
+    """A header as text, the last one of its name; None where there is none, or no text in it."""
+    for header, value in reversed(headers):
+        if header.lower() == name:
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                return None
+    return None
 
 
 def format_time(time_ms: int) -> str:

@@ -7,11 +7,11 @@ import numpy as np
 from stream_adapter.config import EventsConfig
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.cloudevents import media_type
-from stream_adapter.events.headers import checked_traceparent, parse_time
+from stream_adapter.events.headers import checked_traceparent, header_of, parse_time
 from stream_adapter.events.image import EMBEDDING, ImageEvent
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object, looks_like_json
-from stream_adapter.events.raw import header_of, place_of, source_of
+from stream_adapter.events.place import place_of, source_of
 from stream_adapter.events.reference import SCHEMES, Reference, scheme_of
 from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import Record
@@ -58,7 +58,7 @@ class JsonFormat:
             label=canonical_name(label) or None if label is not None else None,
             fingerprint=self._text(document, "fingerprint") if content_type == EMBEDDING else None,
             record=record,
-            traceparent=checked_traceparent(header_of(record, "traceparent")),
+            traceparent=checked_traceparent(header_of(record.headers, "traceparent")),
         )
 
     def _payload(self, document: dict[str, Any]) -> tuple[str, bytes, Reference | None]:
