@@ -57,7 +57,7 @@ _EXTRAS = {
     **dict.fromkeys(("starlette", "uvicorn", "PIL"), "page"),
     "httpcore2": "worker",
     "matplotlib": "demo",
-    "obstore": "stores",
+    "obstore": "s3",
 }
 
 

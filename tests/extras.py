@@ -62,7 +62,8 @@ class Environment:
 def configuration(folder: Path, name: str, encoder: str, input: str = "pictures") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(
-        f"transport: files\nfiles: {{input: {input}, output: results-{name}}}\nencoder: {{{encoder}}}\n"
+        f"transport: files\nfiles: {{input: {input}, output: results-{name}, labels_file: labels.jsonl}}\n"
+        f"encoder: {{{encoder}}}\n"
         "vocabulary: {classes: [red, green], templates: none}\nservice: {port: 0}\n"
     )
     return path
@@ -90,13 +91,15 @@ def base(environment: Environment, folder: Path) -> None:
     assert "red" in environment.command("anchors", "list", worker)
     assert "12 anchors" in environment.command("anchors", "export", worker, "anchors.bin")
     environment.command("dead-letters", "list", worker)
+    environment.command("labels", "show", worker, "/pictures", "nothing")
     environment.command("record", worker, "anchors.jsonl", "--topic", "anchors")
     assert "written to drift.html" in environment.command("drift", "report", worker)
     kafka = folder / "kafka.yaml"
     kafka.write_text(worker.read_text().replace("transport: files", "kafka: {bootstrap_servers: 'localhost:1'}"))
     assert "no Kafka broker answered" in " ".join(environment.command("topics", "check", kafka, status=1).split())
-    for command in (("run",), ("evaluate", "stream"), ("demo", "--transport", "files", "--output")):
-        said = environment.command(*command, "my-clip-vectors.npz" if command[0] == "evaluate" else worker, status=1)
+    demo = ("demo", "--transport", "files", "--no-browser", "--output", "demo")
+    for command in (("run", worker), ("evaluate", "stream", "my-clip-vectors.npz"), demo):
+        said = environment.command(*command, status=1)
         assert "pip install 'stream-adapter[" in said, said
 
 
@@ -136,12 +139,16 @@ def demo(environment: Environment, folder: Path) -> None:
     assert (folder / "demo/accuracy.png").exists()
 
 
+def s3(environment: Environment, folder: Path) -> None:
+    environment("python", "-c", "from stream_adapter.references.stores import StoredPictures")
+
+
 def heic(environment: Environment, folder: Path) -> None:
     environment("python", "-c", "import pillow_heif")
 
 
 CHECKS: dict[str, Callable[[Environment, Path], None]] = {
-    check.__name__: check for check in (base, page, demo, heic, evaluate, worker)
+    check.__name__: check for check in (base, page, demo, s3, heic, evaluate, worker)
 }
 
 

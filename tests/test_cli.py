@@ -42,6 +42,14 @@ def test_what_a_valid_file_names_is_looked_at(
     assert "adapter.canaries: 'c' is not a class" in shown
 
 
+def test_a_demo_into_a_file_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "here").write_text("mine")
+    assert run(monkeypatch, "demo", "--output", tmp_path / "here") == 2
+    assert "is a file" in re.sub(r"[│\s]+", " ", capsys.readouterr().err)
+
+
 def test_a_recursive_alias_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

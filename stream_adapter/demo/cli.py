@@ -10,7 +10,9 @@ from stream_adapter.operations.cli import load_config
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder for summary.json and accuracy.png.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option(file_okay=False, help="Folder for summary.json and accuracy.png.")] = Path(
+        "demo-output"
+    ),
     pictures: Annotated[
         Literal["groceries", "drawn"],
         typer.Option(help="Photographs of shelves, or drawings on which the small CLIP itself is at work."),

@@ -204,8 +204,8 @@ class Worker:
         (self._source.pause if busy else self._source.resume)()
         if self._pipeline.batches:
             timeout_s = _POLL_WHILE_BUSY_S
-        elif len(self._batcher):
-            timeout_s = self._batcher.remaining_wait_s
+        elif len(self._batcher):  # however long it may wait to be full, others' anchors and labels do not
+            timeout_s = min(self._batcher.remaining_wait_s, _POLL_WHILE_IDLE_S)
         else:
             timeout_s = _POLL_WHILE_IDLE_S
         records = self._source.poll(self._batcher.room, timeout_s)

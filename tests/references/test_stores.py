@@ -23,7 +23,7 @@ from stream_adapter.errors import ConfigError, NotInstalled, UnfetchableReferenc
 from stream_adapter.events.reference import Reference
 from tests.references.servers import MAX_BYTES, PICTURE, references
 
-pytest.importorskip("obstore", reason="install stream-adapter[stores]")
+pytest.importorskip("obstore", reason="install stream-adapter[s3]")
 
 NODE = Path(__file__).parent / "javascript" / "node_modules" / ".bin"
 # Azurite's, which everybody knows.
@@ -183,6 +183,6 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(ModuleNotFoundError) as caught, references("s3://pictures/"):
         pass
-    assert "pip install 'stream-adapter[stores]'" in str(NotInstalled.of(caught.value))
+    assert "pip install 'stream-adapter[s3]'" in str(NotInstalled.of(caught.value))
     with references("https://example.com/"):
         pass

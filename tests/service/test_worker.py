@@ -12,7 +12,7 @@ from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
 from stream_adapter.service.worker import DrainBudgetExceeded, Worker
-from stream_adapter.transport.base import Partition
+from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.memory import MemoryChangelog, MemorySink, MemorySource, MemoryTransport
 from tests.fakes import FakeEncoder, make_processor, picture
@@ -93,6 +93,31 @@ def test_batches_are_committed_in_order() -> None:
     ends = [commit.positions[ZERO] for commit in rig.sink.commits]
     assert ends == sorted(ends)
     assert ends[-1] == 40
+
+
+class Patient(MemorySource):
+    """Waits as long as it may for more, as a broker's client does."""
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        if not (records := super().poll(max_records, timeout_s)):
+            time.sleep(min(timeout_s, 5.0))
+        return records
+
+
+def test_a_batch_that_waits_to_be_full_keeps_nothing_else_waiting() -> None:
+    """An anchor of another worker is in force while a batch of four has one event and ten seconds."""
+    source = Patient(endless=True)
+    source.add(**picture("cat", 1))
+    rig = Rig(source, max_wait_s=10.0)
+    thread = rig.run_in_thread()
+    try:
+        wait_for(lambda: len(rig.worker._batcher) == 1)
+        time.sleep(0.2)  # it waits for the second
+        rig.changelog.write(learned_elsewhere(picture("dog", 7, "dog")))
+        wait_for(lambda: rig.processor.adapter.n_anchors == 1, seconds=2.0)
+    finally:
+        rig.worker.stop()
+        thread.join(10)
 
 
 def test_stop_drains_what_is_under_way_and_commits_it() -> None:
