@@ -15,12 +15,12 @@ from stream_adapter import __version__
 from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
-from stream_adapter.harmless import harmless
 from stream_adapter.operations.classes_cli import classes_app
 from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app, load_config
 from stream_adapter.operations.forget_cli import forget
-from stream_adapter.operations.label_cli import labels_app
+from stream_adapter.operations.labels_cli import labels_app
 from stream_adapter.output_file import is_standard_output
+from stream_adapter.terminal_text import escape_controls
 
 if TYPE_CHECKING:
     from stream_adapter.config import Config
@@ -92,10 +92,11 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Show what would be said about pictures now, with all that was learned. Exit status 1 where one cannot be used."""
-    from stream_adapter.operations.predicting import predict_files, show
+    from stream_adapter.operations import showing
+    from stream_adapter.operations.predicting import predict_files
 
     answers = predict_files(load_config(file), pictures)
-    show(answers, as_json=as_json)
+    showing.show_answers(answers, as_json=as_json)
     if any("error" in answer for answer in answers):
         raise typer.Exit(1)
 
@@ -243,5 +244,5 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _complain(error: StreamAdapterError) -> None:
-    said = escape(harmless(str(error), lines=True))
+    said = escape(escape_controls(str(error), lines=True))
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {said}")

@@ -99,7 +99,7 @@ class AnchorRecord:
                 anchor_id=key.decode(),
                 vector=halves / norm,
                 label=fields["label"],
-                event_time_ms=parse_time(fields["event_time"], default_ms=0),
+                event_time_ms=parse_time(fields["event_time"], "`event_time`"),
                 event_source=fields["event_source"],
                 event_id=fields["event_id"],
                 topic=fields["source_topic"],

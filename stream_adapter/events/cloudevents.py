@@ -83,7 +83,7 @@ def parse_image_event(record: Record, times: EventTimes | None = None) -> ImageE
     return ImageEvent(
         source=attributes["source"],
         id=attributes["id"],
-        time_ms=times.of(record, None if time is None else parse_time(time, default_ms=0)),
+        time_ms=times.of(record, None if time is None else parse_time(time, "`ce_time`")),
         content_type=content_type,
         data=data or b"",
         reference=reference,

@@ -100,7 +100,7 @@ class DriftEvent:
             evidence={name: _number(document["evidence"], name) for name in _typed(document, "evidence", dict)},
             event_ids=tuple(str(event_id) for event_id in _typed(document, "event_ids", list)),
         )
-        time_ms = parse_time(_typed(document, "time", str), default_ms=0)
+        time_ms = parse_time(_typed(document, "time", str))
         return cls(alarm, time_ms, attributes.get("ce_source", ""))
 
 

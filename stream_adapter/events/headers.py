@@ -1,7 +1,7 @@
 """Headers and times as text: the small things that all wire forms share."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from stream_adapter.errors import MalformedEvent, NewerFormat
@@ -33,28 +33,37 @@ def decode_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     return decoded
 
 
+def header_of(headers: Sequence[tuple[str, bytes]], name: str) -> str | None:
+    """A header as text, the last one of its name; None where there is none, or no text in it."""
+    for header, value in reversed(headers):
+        if header.lower() == name:
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                return None
+    return None
+
+
 def format_time(time_ms: int) -> str:
     """RFC 3339 in UTC with milliseconds, as CloudEvents asks for; what is beyond years 1 and 9999 is their bound."""
     moment = _EPOCH + timedelta(milliseconds=min(max(time_ms, _FIRST_MS), _LAST_MS))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def parse_time(text: str | None, default_ms: int) -> int:
-    """Milliseconds since the epoch of an RFC 3339 time; `default_ms` where there is none.
+def parse_time(text: str, what: str = "`time`") -> int:
+    """Milliseconds since the epoch of an RFC 3339 time; `what` it is called where it was given.
 
     Letters may be small (RFC 3339, 5.6); a leap second is the one before it, as most clocks have it.
 
     Raises:
         MalformedEvent: the text is not a time, or has no time zone.
     """
-    if text is None:
-        return default_ms
     try:
         moment = datetime.fromisoformat(_LEAP_SECOND.sub("59", text.strip().upper()))
     except ValueError as error:
-        raise MalformedEvent(f"`ce_time` {text!r} is not an RFC 3339 time") from error
+        raise MalformedEvent(f"{what} {text!r} is not an RFC 3339 time") from error
     if moment.tzinfo is None:
-        raise MalformedEvent(f"`ce_time` {text!r} has no time zone; RFC 3339 asks for one, such as 'Z'")
+        raise MalformedEvent(f"{what} {text!r} has no time zone; RFC 3339 asks for one, such as 'Z'")
     # Integer arithmetic: a float of seconds loses the last millisecond now and then.
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 

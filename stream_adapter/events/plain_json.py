@@ -7,11 +7,11 @@ import numpy as np
 from stream_adapter.config import EventsConfig
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.cloudevents import media_type
-from stream_adapter.events.headers import checked_traceparent, parse_time
+from stream_adapter.events.headers import checked_traceparent, header_of, parse_time
 from stream_adapter.events.image import EMBEDDING, ImageEvent
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object, looks_like_json
-from stream_adapter.events.raw import header_of, place_of, source_of
+from stream_adapter.events.place import place_of, source_of
 from stream_adapter.events.reference import SCHEMES, Reference, scheme_of
 from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import Record
@@ -58,7 +58,7 @@ class JsonFormat:
             label=canonical_name(label) or None if label is not None else None,
             fingerprint=self._text(document, "fingerprint") if content_type == EMBEDDING else None,
             record=record,
-            traceparent=checked_traceparent(header_of(record, "traceparent")),
+            traceparent=checked_traceparent(header_of(record.headers, "traceparent")),
         )
 
     def _payload(self, document: dict[str, Any]) -> tuple[str, bytes, Reference | None]:
@@ -116,10 +116,7 @@ class JsonFormat:
             return None
         what = self._what("time")
         if isinstance(value, str):
-            try:
-                return parse_time(value, default_ms=0)
-            except MalformedEvent as error:
-                raise MalformedEvent(str(error).replace("`ce_time`", what)) from error
+            return parse_time(value, what)
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise MalformedEvent(f"{what} must be an RFC 3339 time or a number since 1970, found {value!r:.80}")
         if not abs(value) < _LARGEST_MS / self._to_ms:  # NaN is not either

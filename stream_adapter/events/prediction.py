@@ -9,7 +9,7 @@ import orjson
 
 from stream_adapter.events.headers import FORMAT
 from stream_adapter.events.image import ImageEvent
-from stream_adapter.events.raw import place_of, source_of
+from stream_adapter.events.place import place_of, source_of
 from stream_adapter.transport.base import Headers, OutRecord
 
 EVENT_TYPE = "stream_adapter.prediction"

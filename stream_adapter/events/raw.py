@@ -1,12 +1,11 @@
 """Image events as bare pictures: the value is the picture, and nothing else is said about it."""
 
-from urllib.parse import quote
-
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.cloudevents import media_type
-from stream_adapter.events.headers import checked_traceparent
+from stream_adapter.events.headers import checked_traceparent, header_of
 from stream_adapter.events.image import ImageEvent
 from stream_adapter.events.payloads import looks_like_json
+from stream_adapter.events.place import place_of, source_of
 from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import Record
 
@@ -23,7 +22,7 @@ def parse_raw(record: Record, times: EventTimes) -> ImageEvent:
         raise MalformedEvent(
             "the value is JSON and no picture; set `events.format: json` and name its fields in `events.fields`"
         )
-    content_type = media_type(header_of(record, "content-type") or "")
+    content_type = media_type(header_of(record.headers, "content-type") or "")
     return ImageEvent(
         source=source_of(record),
         id=place_of(record),
@@ -34,26 +33,5 @@ def parse_raw(record: Record, times: EventTimes) -> ImageEvent:
         label=None,
         fingerprint=None,
         record=record,
-        traceparent=checked_traceparent(header_of(record, "traceparent")),
+        traceparent=checked_traceparent(header_of(record.headers, "traceparent")),
     )
-
-
-def source_of(record: Record) -> str:
-    """The topic as a CloudEvents source, which is a URI reference."""
-    return quote(record.partition.topic, errors="replace")
-
-
-def place_of(record: Record) -> str:
-    """Topic, partition and offset, such as `images-0@17`: an identity for a record that brings none."""
-    return f"{record.partition}@{record.offset}".encode(errors="replace").decode()
-
-
-def header_of(record: Record, name: str) -> str | None:
-    """A header as text, the last one of its name; None where there is none, or no text in it."""
-    for header, value in reversed(record.headers):
-        if header.lower() == name:
-            try:
-                return value.decode()
-            except UnicodeDecodeError:
-                return None
-    return None

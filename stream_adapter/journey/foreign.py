@@ -8,7 +8,7 @@ import structlog
 from stream_adapter.errors import FingerprintMismatch
 from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord
 from stream_adapter.metrics import Metrics
-from stream_adapter.seldom import Seldom
+from stream_adapter.throttled_log import ThrottledLog
 from stream_adapter.transport.changelog import Change, Unusable
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ class Foreign:
         self._fingerprint = fingerprint
         self._dimension = dimension
         self._metrics = metrics
-        self._say = Seldom(log.warning)
+        self._say = ThrottledLog(log.warning)
         self._starting = True
         self._anchors: dict[str, str] = {}  # of other encoders, while it starts: why, by key
 

@@ -12,7 +12,7 @@ from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.events import PRESENCE_PREFIX, PresenceRecord, anchor_tombstone
-from stream_adapter.seldom import Seldom
+from stream_adapter.throttled_log import ThrottledLog
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.changelog import Change
 
@@ -42,7 +42,7 @@ class Sharing:
         self._writer = writer
         self._fingerprint = fingerprint
         self.vocabulary = vocabulary
-        self._say = Seldom(log.warning)
+        self._say = ThrottledLog(log.warning)
         self._records: dict[str, bytes] = {}
         self._written: dict[str, bytes] = {}  # of keys that all workers share: what the changelog has
         self._followed_s: dict[str, float | None] = {}  # slots' keys; None: since the last look at the clock

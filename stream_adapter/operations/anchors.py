@@ -1,6 +1,8 @@
 """Anchors from an operator's side: what was learned, and deleting from it. Running workers follow within a second."""
 
+import getpass
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from stream_adapter.config import Config
 from stream_adapter.errors import AnchorError
@@ -11,6 +13,14 @@ from stream_adapter.transport.opening import transport_of
 
 # Not a worker's name: every running worker takes in what the commands write.
 WRITER = "stream-adapter-anchors"
+
+
+def whoever() -> str:
+    """The user's name as a part of a URI; `unknown` where there is none, as in many containers."""
+    try:
+        return quote(getpass.getuser())
+    except (OSError, KeyError):
+        return "unknown"
 
 
 def read_anchors(config: Config, label: str | None = None) -> dict[str, AnchorRecord]:

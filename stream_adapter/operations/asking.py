@@ -1,56 +1,31 @@
 """What to label next, of the events that wait for a label."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from stream_adapter.adapter.asking import most_telling
 from stream_adapter.config import Config
-from stream_adapter.events.headers import format_time
+from stream_adapter.errors import TransportError
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.waiting import LABEL_PREFIX, WaitingEvent
 from stream_adapter.operations.anchors import read_anchors
-from stream_adapter.operations.forget import waiting_events
-from stream_adapter.operations.labels import last_waiting
+from stream_adapter.operations.labels import come_apart, last_waiting, waiting_events
 from stream_adapter.transport.opening import transport_of
 
 # The square of it is what choosing takes: 64 MB, and a second or two.
 _NEWEST = 4_000
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """An event that somebody should label.
-
-    Attributes:
-        event: as it waits.
-        doubt: 1 − the probability of the class that was published, 0..1.
-    """
-
-    event: WaitingEvent
-    doubt: float
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        event = self.event
-        return {
-            "source": event.source,
-            "id": event.id,
-            "time": format_time(event.time_ms),
-            "predicted": event.adapted[0],
-            "probability": round(event.adapted[1], 4),
-            "zero_shot": event.zero_shot[0],
-            "at": f"{event.topic}-{event.partition}@{event.offset}",
-        }
-
-
-def what_next(config: Config, number: int) -> list[Question]:
+def what_next(config: Config, number: int) -> list[WaitingEvent]:
     """The events to label, best first, among the newest 4,000 that wait.
 
     Raises:
-        TransportError: they cannot be read.
+        TransportError: they cannot be read, or nothing waits for labels with this configuration.
     """
+    if not come_apart(config):
+        raise TransportError(
+            "no event waits for a label: set `files.labels_file` on `transport: files`, and "
+            "`labels.wait_max_events` above 0"
+        )
     last = last_waiting(transport_of(config))
     waiting = [
         event for event in waiting_events(last) if LABEL_PREFIX + anchor_id_of(event.source, event.id) not in last
@@ -64,4 +39,4 @@ def what_next(config: Config, number: int) -> list[Question]:
     doubt = np.array([1.0 - event.adapted[1] for event in newest], np.float32)
     taught = [one.vector for one in read_anchors(config).values() if one.fingerprint == fingerprint]
     labelled = np.array(taught, np.float32).reshape(-1, vectors.shape[1])
-    return [Question(newest[row], float(doubt[row])) for row in most_telling(vectors, doubt, labelled, number).tolist()]
+    return [newest[row] for row in most_telling(vectors, doubt, labelled, number).tolist()]

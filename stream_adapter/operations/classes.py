@@ -1,6 +1,5 @@
 """Classes from an operator's side: what there is, and what is said of it to all workers."""
 
-import getpass
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from stream_adapter.errors import EncoderError, MalformedEvent, VocabularyError
 from stream_adapter.events.class_record import ClassRecord, checked_name, unit_vector
 from stream_adapter.events.names import did_you_mean
 from stream_adapter.journey.classes import changes_of
-from stream_adapter.operations.anchors import read_anchors
+from stream_adapter.operations.anchors import read_anchors, whoever
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import read_all
 
@@ -81,7 +80,7 @@ class KnownClasses:
         if record is not None and record.alias_of is not None:
             raise VocabularyError(f"{name!r} is only another name of {self.meant(name)!r}; give that")
         what = "was removed" if record is not None else "is not a class"
-        raise VocabularyError(f"{name!r} {what}{did_you_mean(name, self.names)}; see `stream-adapter classes list`")
+        raise VocabularyError(f"{name!r} {what}{did_you_mean(name, self.names)} (all: `stream-adapter classes list`)")
 
     def meant(self, label: str) -> str:
         """The name at which a chain of aliases ends; the last one of a circle."""
@@ -166,9 +165,9 @@ def add_classes(
         if name in keeps:
             kept = before or ClassRecord(name)
             flag = kept.canary if canary is None else canary
-            records.append(ClassRecord(name, kept.vector, kept.prompts, kept.text_of, flag, source=_who()))
+            records.append(ClassRecord(name, kept.vector, kept.prompts, kept.text_of, flag, source=_source()))
         else:
-            records.append(ClassRecord(name, texts[name], canary=canary, source=_who()))
+            records.append(ClassRecord(name, texts[name], canary=canary, source=_source()))
     return _say(config, records)
 
 
@@ -190,9 +189,9 @@ def rename_class(config: Config, name: str, to: str) -> list[ClassRecord]:
     if words and name not in known.base:
         raise VocabularyError(f"{name!r} waits for its text vector; rename it when it is there")
     text_of = name if words else before.text_of
-    new = ClassRecord(to, before.vector, before.prompts, text_of, known.is_canary(name) or None, source=_who())
+    new = ClassRecord(to, before.vector, before.prompts, text_of, known.is_canary(name) or None, source=_source())
     # Newest first: whoever reads only half of it has two classes for a moment, and not none.
-    return _say(config, [new, ClassRecord(name, alias_of=to, source=_who())])
+    return _say(config, [new, ClassRecord(name, alias_of=to, source=_source())])
 
 
 def merge_classes(config: Config, names: Sequence[str], into: str) -> list[ClassRecord]:
@@ -207,7 +206,7 @@ def merge_classes(config: Config, names: Sequence[str], into: str) -> list[Class
     merged = list(dict.fromkeys(map(known.require, names)))
     if into in merged:
         raise VocabularyError(f"{into!r} cannot be merged into itself")
-    return _say(config, [ClassRecord(name, alias_of=into, source=_who()) for name in merged])
+    return _say(config, [ClassRecord(name, alias_of=into, source=_source()) for name in merged])
 
 
 def anchors_of(config: Config, names: Sequence[str]) -> Counter[str]:
@@ -233,7 +232,7 @@ def remove_classes(config: Config, names: Sequence[str]) -> list[ClassRecord]:
     gone = list(dict.fromkeys(map(known.require, names)))
     if set(known.names) <= set(gone):
         raise VocabularyError("no class would be left")
-    return _say(config, [ClassRecord(name, removed=True, source=_who()) for name in gone])
+    return _say(config, [ClassRecord(name, removed=True, source=_source()) for name in gone])
 
 
 def _check_old_names(config: Config, known: KnownClasses, names: Iterable[str]) -> None:
@@ -278,9 +277,6 @@ def _say(config: Config, records: list[ClassRecord]) -> list[ClassRecord]:
     return records
 
 
-def _who() -> str:
-    """CloudEvents' `source`: who says it, as far as this machine knows."""
-    try:
-        return f"stream-adapter/{getpass.getuser()}"
-    except (OSError, KeyError):  # a container's user has no name
-        return "stream-adapter"
+def _source() -> str:
+    """CloudEvents' `source`."""
+    return f"stream-adapter/{whoever()}"

@@ -1,10 +1,8 @@
 """Forgetting events by who labelled them, how, when and where they came from: looked for, then removed everywhere."""
 
 import contextlib
-import getpass
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 from stream_adapter.adapter.anchors.ownership import key_of
 from stream_adapter.config import Config
@@ -12,9 +10,9 @@ from stream_adapter.errors import EventError, MalformedEvent
 from stream_adapter.events import AnchorRecord, anchor_tombstone, canonical_name
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent, parse_label_event
-from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent, waiting_record
-from stream_adapter.operations.anchors import WRITER, read_anchors
-from stream_adapter.operations.labels import come_apart, last_waiting, send_labels
+from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, waiting_record
+from stream_adapter.operations.anchors import WRITER, read_anchors, whoever
+from stream_adapter.operations.labels import come_apart, last_waiting, send_labels, waiting_events
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
 
@@ -107,7 +105,8 @@ def carry_out(config: Config, plan: Plan) -> None:
     """Forget what was planned, here and in every worker.
 
     Workers hear of it twice: by deletions, at once, and by a withdrawal on the labels' topic, which keeps older labels
-    away that are read later. Doing it again does no harm.
+    away that are read later. In this order, because files cannot be written beside a worker: were it told first, it
+    would delete the anchors itself, and leave nothing to find for whoever overwrites them. Doing it again does no harm.
 
     Raises:
         TransportError: it cannot be written; what was written stays.
@@ -116,14 +115,15 @@ def carry_out(config: Config, plan: Plan) -> None:
     # Also where there is no anchor: it is from here that pages hear whose pictures may not stay.
     outputs = [anchor_tombstone(anchor_id_of(*event), WRITER, forgotten=True) for event in events]
     if come_apart(config):
-        sender = f"stream_adapter/forget/{quote(getpass.getuser())}"
-        send_labels(config, (LabelEvent.new(*event, None, sender=sender, forget=True) for event in events))
         with contextlib.closing(transport.open_log("waiting")) as log:
             partitions = len(log.ends())
         for event in events:
             key = anchor_id_of(*event)
             outputs += [waiting_record(one, None, key_of(key) % partitions) for one in (key, LABEL_PREFIX + key)]
     transport.write(outputs)
+    if come_apart(config):
+        sender = f"stream_adapter/forget/{whoever()}"
+        send_labels(config, (LabelEvent.new(*event, None, sender=sender, forget=True) for event in events))
 
 
 def _newest_labels(transport: Transport, waiting: Mapping[str, bytes]) -> dict[str, LabelEvent]:
@@ -144,11 +144,3 @@ def _labels(transport: Transport, waiting: Mapping[str, bytes]) -> Iterator[Labe
         if key.startswith(LABEL_PREFIX):
             with contextlib.suppress(MalformedEvent):
                 yield LabelRecord.from_value(value).event
-
-
-def waiting_events(waiting: Mapping[str, bytes]) -> Iterator[WaitingEvent]:
-    """The events that `last_waiting` found, labelled since or not."""
-    for key, value in waiting.items():
-        if not key.startswith(LABEL_PREFIX) and key != POSITION_KEY:
-            with contextlib.suppress(MalformedEvent):
-                yield WaitingEvent.from_value(value)

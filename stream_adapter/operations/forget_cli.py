@@ -22,8 +22,14 @@ def forget(
     from stream_adapter.operations import forget as forgetting
     from stream_adapter.operations import showing
 
-    times = [None if time is None else parse_time(time, 0) for time in (since, until)]
-    criteria = forgetting.Criteria(frozenset(event or ()), label, annotator, source, *times)
+    criteria = forgetting.Criteria(
+        frozenset(event or ()),
+        label,
+        annotator,
+        source,
+        None if since is None else parse_time(since, "`--since`"),
+        None if until is None else parse_time(until, "`--until`"),
+    )
     if criteria == forgetting.Criteria():
         raise typer.BadParameter("say which: --event, --label, --annotator, --source, --since or --until")
     loaded = load_config(file)
@@ -34,6 +40,7 @@ def forget(
     )
     if not yes:
         typer.echo(f"would forget {what}; --yes does it")
-    elif plan.events:
+        return
+    if plan.events:
         forgetting.carry_out(loaded, plan)
-        typer.echo(f"forgot {what}")
+    typer.echo(f"forgot {what}")

@@ -45,7 +45,7 @@ class Point:
             pairs = [part.rpartition(":") for part in text.split(",")]
             return cls(offsets={int(number) if number else None: int(offset) for number, _, offset in pairs})
         try:
-            return cls(time_ms=parse_time(text, default_ms=0))
+            return cls(time_ms=parse_time(text))
         except MalformedEvent as error:
             raise AnchorError(
                 f"{text!r} is no point in the anchors' history; give an offset (1234), offsets by partition "

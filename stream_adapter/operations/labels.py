@@ -1,8 +1,9 @@
 """Labels from a person's side: sending them by the ids of their events, and what became of them."""
 
+import contextlib
 import csv
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from stream_adapter.events.headers import format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent, parse_label_event
 from stream_adapter.events.payloads import json_object
-from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, WaitingEvent
+from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
@@ -40,6 +41,14 @@ def last_waiting(transport: Transport) -> dict[str, bytes]:
     """
     last = {(record.key or b"").decode(errors="replace"): record.value for record in read_all(transport, "waiting")}
     return {key: value for key, value in last.items() if value is not None}
+
+
+def waiting_events(waiting: Mapping[str, bytes]) -> Iterator[WaitingEvent]:
+    """The events that `last_waiting` found, labelled since or not."""
+    for key, value in waiting.items():
+        if not key.startswith(LABEL_PREFIX) and key != POSITION_KEY:
+            with contextlib.suppress(MalformedEvent):
+                yield WaitingEvent.from_value(value)
 
 
 def send_labels(file: Config | Path | str, labels: Iterable[LabelEvent]) -> int:
@@ -85,7 +94,7 @@ def read_labels(
                         str(given["source"] or source or ""),
                         str(given["id"] if given["id"] is not None else ""),
                         None if withdraw else given["label"],
-                        time_ms=parse_time(said, 0) if said else now_ms,
+                        time_ms=parse_time(said) if said else now_ms,
                         annotator=given["annotator"] or annotator,
                     )
                 )
@@ -181,15 +190,3 @@ def _fate(label: LabelEvent, newest: LabelRecord | None, refused: str | None, ke
     if newest is not None and label.stamp < newest.stamp:
         return Fate(label, "replaced", f"by what was said at {format_time(newest.event.time_ms)}")
     return Fate(label, "not read yet", "or so long ago that nobody knows of it any more")
-
-
-def as_document(fate: Fate) -> dict[str, Any]:
-    """A fate as JSON."""
-    label = fate.label
-    return {
-        "label": label.label,
-        "annotator": label.annotator,
-        "time": format_time(label.time_ms),
-        "state": fate.state,
-        "details": fate.details,
-    }

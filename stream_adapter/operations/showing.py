@@ -1,4 +1,4 @@
-"""Anchors, dead letters and faults of topics on a terminal: tables for people, JSON lines for programs."""
+"""What commands found, on a terminal: tables for people, JSON lines for programs."""
 
 import json
 import re
@@ -17,12 +17,14 @@ from rich.table import Table
 from stream_adapter.errors import UnknownLabel
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.headers import format_time
-from stream_adapter.harmless import harmless
+from stream_adapter.events.waiting import WaitingEvent
 from stream_adapter.operations.classes import ClassLine
 from stream_adapter.operations.dead_letters import Letter
 from stream_adapter.operations.history import PastState
+from stream_adapter.operations.labels import Fate
 from stream_adapter.operations.suspicious import Suspects
 from stream_adapter.output_file import is_standard_output
+from stream_adapter.terminal_text import escape_controls
 from stream_adapter.transport.kafka.topic_check import Finding
 
 _Record = TypeVar("_Record")
@@ -46,7 +48,7 @@ def show_anchors(anchors: Sequence[AnchorRecord], limit: int | None, *, as_json:
         )
         for anchor in newest
     ]
-    print_table(("id", "label", "annotator", "event time", "event"), rows, total=len(anchors), noun="anchors")
+    _print_table(("id", "label", "annotator", "event time", "event"), rows, total=len(anchors), noun="anchors")
 
 
 def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
@@ -57,7 +59,7 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None)
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
-        table.add_row(name, harmless(str(value)))
+        table.add_row(name, escape_controls(str(value)))
     Console(markup=False).print(table)
 
 
@@ -82,12 +84,12 @@ def show_suspects(found: Suspects, limit: int | None, *, as_json: bool) -> None:
         for one in worst
     ]
     columns = ("id", "label", "others say", "contradicted", "harmed", "helped", "annotator", "event")
-    print_table(columns, rows, total=len(found.anchors), noun="suspicious anchors")
+    _print_table(columns, rows, total=len(found.anchors), noun="suspicious anchors")
     totals = [
         (one.name or "–", *map(str, (one.anchors, one.contradicted, one.harmed, one.helped)))
         for one in found.annotators
     ]
-    print_table(
+    _print_table(
         ("annotator", "anchors", "contradicted", "harmed", "helped"), totals, total=len(totals), noun="annotators"
     )
 
@@ -107,7 +109,64 @@ def show_classes(lines: Sequence[ClassLine], *, as_json: bool) -> None:
         )
         for line in lines
     ]
-    print_table(("name", "what it is", "", "text vector", "said by"), rows, total=len(rows), noun="names")
+    _print_table(("name", "what it is", "", "text vector", "said by"), rows, total=len(rows), noun="names")
+
+
+def show_answers(answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """What is said about pictures: the answer, the untouched model's, and the nearest labelled picture."""
+    if as_json:
+        _print_lines(answers)
+        return
+    rows = []
+    for answer in answers:
+        if "error" in answer:
+            rows.append((answer["file"], answer["error"], "", "", "", ""))
+            continue
+        top, nearest = answer["top"][0], next(iter(answer["anchors"]), None)
+        near = f"{nearest['label']} (cosine {nearest['cosine']:.2f})" if nearest else "–"
+        shares = f"{top['adapted']:.1%}", answer["zero_shot_label"], near, f"{answer['novelty']:.2f}"
+        rows.append((answer["file"], top["label"], *shares))
+    columns = ("picture", "class", "probability", "zero-shot says", "nearest label", "novelty")
+    _print_table(columns, rows, total=len(rows), noun="pictures")
+
+
+def show_fates(event: WaitingEvent | None, fates: Sequence[Fate], *, as_json: bool) -> None:
+    """What became of the labels of an event; for people also what is kept of it."""
+    columns = ("label", "annotator", "time", "state", "details")
+    rows = [
+        (fate.label.label, fate.label.annotator, format_time(fate.label.time_ms), fate.state, fate.details)
+        for fate in fates
+    ]
+    if as_json:
+        _print_lines([dict(zip(columns, row, strict=True)) for row in rows])
+        return
+    if event is not None:
+        said = f"{event.adapted[0]!r} ({event.adapted[1]:.3f}), zero-shot {event.zero_shot[0]!r}"
+        console = Console(highlight=False, soft_wrap=True, markup=False)
+        console.print(escape_controls(f"the event is kept, from {_place(event)}; predicted was {said}"))
+    _print_table(columns, [[cell or "" for cell in row] for row in rows], total=len(rows), noun="labels")
+
+
+def show_waiting(events: Sequence[WaitingEvent], *, as_json: bool) -> None:
+    """Events that wait for a label, as they come."""
+    documents = [
+        {
+            "source": event.source,
+            "id": event.id,
+            "time": format_time(event.time_ms),
+            "predicted": event.adapted[0],
+            "probability": round(event.adapted[1], 4),
+            "zero_shot": event.zero_shot[0],
+            "at": _place(event),
+        }
+        for event in events
+    ]
+    if as_json:
+        _print_lines(documents)
+        return
+    columns = ("source", "id", "time", "predicted", "probability", "zero-shot says", "place")
+    rows = [[str(cell) for cell in document.values()] for document in documents]
+    _print_table(columns, rows, total=len(rows), noun="events to label")
 
 
 def show_export(state: PastState, output: Path) -> None:
@@ -139,7 +198,7 @@ def show_lost(lost: Sequence[tuple[AnchorRecord, str]], *, as_json: bool) -> Non
         return
     kinds = Counter(_PARTICULARS.sub("…", reason) for _, reason in lost)
     rows = [(str(number), kind) for kind, number in kinds.most_common(_ROWS)]
-    print_table(("anchors", "why it could not be embedded"), rows, total=len(kinds), noun="reasons")
+    _print_table(("anchors", "why it could not be embedded"), rows, total=len(kinds), noun="reasons")
 
 
 def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool) -> None:
@@ -150,7 +209,7 @@ def show_letters(letters: Sequence[Letter], limit: int | None, *, as_json: bool)
         _print_lines([{name: getattr(letter, name) for name in names} for letter in newest])
         return
     rows = [(letter.origin, letter.stage, letter.key, str(letter.bytes), letter.reason) for letter in newest]
-    print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
+    _print_table(("origin", "stage", "key", "bytes", "reason"), rows, total=len(letters), noun="dead letters")
 
 
 def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
@@ -165,7 +224,7 @@ def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
     for column in ("letters", "stage", "reason of the newest", "newest"):
         table.add_column(column, overflow="fold", justify="right" if column == "letters" else "left")
     for row in rows[:_ROWS]:
-        table.add_row(*(escape(harmless(cell)) for cell in row))
+        table.add_row(*(escape(escape_controls(cell)) for cell in row))
     console = Console(markup=True)
     if rows:
         console.print(table)
@@ -209,25 +268,29 @@ def _anchor_fields(anchor: AnchorRecord) -> dict[str, Any]:
         "event_time": format_time(anchor.event_time_ms),
         "event_source": anchor.event_source,
         "event_id": anchor.event_id,
-        "origin": f"{anchor.topic}-{anchor.partition}@{anchor.offset}",
+        "origin": _place(anchor),
         "fingerprint": anchor.fingerprint,
         "reference": anchor.reference or None,
     }
 
 
+def _place(record: AnchorRecord | WaitingEvent) -> str:
+    return f"{record.topic}-{record.partition}@{record.offset}"
+
+
 def _print_lines(documents: Sequence[dict[str, Any]]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     for document in documents:
-        console.print(harmless(json.dumps(document, ensure_ascii=False)))
+        console.print(escape_controls(json.dumps(document, ensure_ascii=False)))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
     """The newest rows of so many, and how many there are."""
     table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(harmless, row))
+        table.add_row(*map(escape_controls, row))
     console = Console(markup=False)
     if rows:
         console.print(table)

@@ -1,10 +1,10 @@
 """Labels that may be wrong: those that other anchors contradict, and those that did harm to later labelled events."""
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from stream_adapter.config import Config
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events import AnchorRecord
 from stream_adapter.events.image import anchor_id_of
+from stream_adapter.events.payloads import json_object
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
 from stream_adapter.operations.anchors import read_anchors
 from stream_adapter.operations.labels import come_apart, last_waiting
@@ -129,17 +130,26 @@ def _blame(config: Config, anchors: Mapping[str, Suspicion]) -> None:
                 truth[key.removeprefix(LABEL_PREFIX)] = LabelRecord.from_value(value).event.label or ""
     counts: Counter[tuple[str, bool]] = Counter()
     for record in read_all(transport, "predictions"):
-        prediction = json.loads(record.value or b"{}")
-        event = prediction.get("event", {})
-        label = prediction.get("label") or truth.get(anchor_id_of(event.get("source", ""), event.get("id", "")))
-        if not label or not prediction.get("top"):
-            continue
-        adapted, zero_shot = prediction["top"][0]["label"], prediction["zero_shot_label"]
-        if (adapted == label) != (zero_shot == label):
-            near = [one["id"] for one in prediction.get("anchors", ()) if one["label"] == adapted]
-            counts.update((anchor_id, adapted == label) for anchor_id in near)
+        # Somebody else's record says nothing.
+        with contextlib.suppress(MalformedEvent, AttributeError, IndexError, KeyError, TypeError):
+            counts.update(_blamed(json_object(record.value, "a prediction"), truth))
     for (anchor_id, helped), number in counts.items():
         if anchor_id in anchors:
             suspicion = anchors[anchor_id]
             suspicion.helped += helped * number
             suspicion.harmed += (not helped) * number
+
+
+def _blamed(prediction: Mapping[str, Any], truth: Mapping[str, str]) -> list[tuple[str, bool]]:
+    """The anchors behind an answer where it or zero-shot alone is right, and whether the answer is.
+
+    Args:
+        prediction: as it was published.
+        truth: labels by anchor id.
+    """
+    event = prediction["event"]
+    label = prediction.get("label") or truth.get(anchor_id_of(event["source"], event["id"]))
+    adapted, zero_shot = prediction["top"][0]["label"], prediction["zero_shot_label"]
+    if not label or (adapted == label) == (zero_shot == label):
+        return []
+    return [(one["id"], adapted == label) for one in prediction.get("anchors", ()) if one["label"] == adapted]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import structlog
 
-from stream_adapter.harmless import harmless
+from stream_adapter.terminal_text import escape_controls
 
 _REPEAT_S = 600.0
 
@@ -33,7 +33,7 @@ def configure_logs(level: str, form: Literal["auto", "human", "json"]) -> None:
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )
     finish: list[structlog.typing.Processor] = (
-        [_harmless, plain] if human else [tracebacks, structlog.processors.JSONRenderer()]
+        [_escaped, plain] if human else [tracebacks, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -55,9 +55,11 @@ def configure_logs(level: str, form: Literal["auto", "human", "json"]) -> None:
     handler.addFilter(_Repeats())
 
 
-def _harmless(logger: object, name: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _escaped(logger: object, name: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """What events bring must not steer a terminal; JSON escapes it anyway."""
-    return {key: harmless(value, lines=True) if isinstance(value, str) else value for key, value in entry.items()}
+    return {
+        key: escape_controls(value, lines=True) if isinstance(value, str) else value for key, value in entry.items()
+    }
 
 
 class _Repeats(logging.Filter):

@@ -14,7 +14,7 @@ from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.processor import Processor
 from stream_adapter.journey.reading import ReadBatch
 from stream_adapter.metrics import Metrics
-from stream_adapter.seldom import Seldom
+from stream_adapter.throttled_log import ThrottledLog
 from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord, Partition, Record, Sink
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.labels import Arrivals
@@ -85,7 +85,7 @@ class Pipeline:
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._jobs: deque[_Job] = deque()
         self._finished_at: float | None = None
-        self._say = Seldom(log.error)
+        self._say = ThrottledLog(log.error)
         self._tried: list[_Job] = []  # what a commit that had no answer was about
 
     def __len__(self) -> int:

@@ -1,5 +1,6 @@
 """Labels that come apart from their pictures, and forgetting, on the file transport."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from stream_adapter.errors import TransportError
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
+from stream_adapter.operations.asking import what_next
+from stream_adapter.operations.forget import Plan, carry_out
 from stream_adapter.operations.labels import fates_of, read_labels
 from stream_adapter.service.health import Health
 from stream_adapter.service.worker import Worker
@@ -137,7 +140,35 @@ def test_forgetting_an_annotator_leaves_nothing_of_the_events_they_labelled(load
     assert anchors(loaded.files).keys() == {"0", "1", "2", "4"}
     assert fates_of(loaded, "/test", "3")[1][-1].state == "withdrawn"
     again = RUNNER.invoke(app, ["forget", str(tmp_path / "worker.yaml"), *options])
-    assert "forgot" not in again.output, again.output
+    assert "forgot 0 events" in again.output, again.output
+
+
+def test_forgetting_beside_a_running_worker_is_refused_before_anything_is_written(
+    loaded: Config, tmp_path: Path
+) -> None:
+    assert loaded.files is not None
+    send_labels(loaded, [said(0, "cat", 2_000)])
+    work(loaded.files)
+    before = (tmp_path / "labels.jsonl").read_text()
+    options = ["forget", str(tmp_path / "worker.yaml"), "--event", "0", "--yes"]
+    with contextlib.closing(FileSource(loaded.files)) as source, contextlib.closing(FileSink(loaded.files, source)):
+        assert "another worker writes" in str(RUNNER.invoke(app, options).exception)
+    # Else the worker would delete the anchor itself, and no later `forget` would find what is to be overwritten.
+    assert (tmp_path / "labels.jsonl").read_text() == before
+    assert "forgot 1 events" in RUNNER.invoke(app, options).output
+    again = RUNNER.invoke(app, options)
+    assert again.exit_code == 0 and "forgot 0 events" in again.output
+
+
+def test_who_has_no_name_on_this_machine_may_forget(
+    loaded: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    carry_out(loaded, Plan({("/test", "0")}))
+    assert json.loads((tmp_path / "labels.jsonl").read_text())["source"] == "stream_adapter/forget/unknown"
 
 
 def test_forget_wants_to_know_which(loaded: Config, tmp_path: Path) -> None:
@@ -175,7 +206,11 @@ def test_whatever_is_wrong_with_a_file_is_said_before_anything_is_sent(tmp_path:
     path.write_text("id,label,time\n1,cat,\n2,,\n,dog,\n3,cat,yesterday\n")
     with pytest.raises(TransportError) as caught:
         read_labels(path, source="/camera")
-    for says in ("line 3: `label` is empty; to take labels back, use --withdraw", "line 4", "line 5", "RFC 3339"):
+    for says in (
+        "line 3: `label` is empty; to take labels back, use --withdraw",
+        "line 4",
+        "line 5: `time` 'yesterday' is not an RFC 3339 time",
+    ):
         assert says in str(caught.value)
     assert [label.label for label in read_labels_of(path, "id\n1\n2\n", withdraw=True)] == [None, None]
     assert read_labels_of(path, '{"id": "1", "label": null}')[0].label is None
@@ -196,6 +231,8 @@ def test_labels_are_sent_by_commands(loaded: Config, tmp_path: Path) -> None:
     assert RUNNER.invoke(app, ["labels", "send", file, "/test", "3", "cat", "--annotator", "ann"]).exit_code == 0
     assert RUNNER.invoke(app, ["labels", "send", file, "/test", "3", "--withdraw"]).exit_code == 0
     assert RUNNER.invoke(app, ["labels", "send", file, "/test", "3"]).exit_code == 2
+    mistaken = RUNNER.invoke(app, ["labels", "send", file, "/test", "3", "cat", "--time", "now"])
+    assert str(mistaken.exception) == "`--time` 'now' is not an RFC 3339 time"
     sent = [json.loads(line)["data"] for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
     assert [(one["id"], one["label"], one.get("annotator")) for one in sent] == [
         ("1", "cat", None),
@@ -213,6 +250,8 @@ def test_what_to_label_next_is_what_waits_and_has_no_label(loaded: Config, tmp_p
 
     assert loaded.files is not None
     assert asked() == []
+    with pytest.raises(TransportError, match=r"set `files\.labels_file`"):
+        what_next(loaded.model_copy(update={"files": loaded.files.model_copy(update={"labels_file": None})}), 3)
     work(loaded.files)
     first = asked()
     assert len(first) == len(set(first)) == 3

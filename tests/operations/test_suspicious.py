@@ -64,6 +64,9 @@ def test_who_did_harm_is_told_by_the_predictions(monkeypatch: pytest.MonkeyPatch
             predicted("3", 1, 1, known[30], 0),  # zero-shot was wrong as well
             predicted("4", 0, 1, known[0], 0),
             predicted("5", 1, 0, known[31], None),
+            OutRecord("predictions", None, b"a record of somebody else"),
+            OutRecord("predictions", None, b'{"event": "1", "top": [], "label": {}}'),
+            OutRecord("predictions", None, b"null"),
         ]
     )
     found = suspects(Config.model_construct(labels=LabelsConfig(), transport="kafka", files=None))

@@ -132,7 +132,7 @@ class LabelStudio:
         by = annotation.get("completed_by")
         annotator = (by.get("email") or by.get("id")) if isinstance(by, dict) else by
         try:
-            time_ms = parse_time(str(annotation["updated_at"]), 0)
+            time_ms = parse_time(str(annotation["updated_at"]))
         except (KeyError, ValueError, EventError):
             time_ms = None
         if isinstance(annotation.get("id"), int):

@@ -86,7 +86,7 @@ class ManifestInput:
                 id=str(row.get("id") or name),
                 source=row.get("source") or None,
                 label=(canonical_name(row.get("label") or "") or None) if self._labels else None,
-                time_ms=parse_time(time, 0) if time else None,
+                time_ms=parse_time(time) if time else None,
             )
 
     def mark(self, offset: int) -> str | None:
@@ -186,7 +186,8 @@ def _problem(row: Row) -> str | None:
     try:
         if scheme_of(row["path"]):
             Reference.parse(row["path"])
-        parse_time(row.get("time") or None, 0)
+        if row.get("time"):
+            parse_time(row["time"])
     except MalformedEvent as error:
-        return str(error).replace("ce_time", "time")
+        return str(error)
     return None

@@ -1,4 +1,4 @@
-"""`Seldom`: a log line for what may happen thousands of times."""
+"""`ThrottledLog`: a log line for what may happen thousands of times."""
 
 import time
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 _EVERY_S = 60.0
 
 
-class Seldom:
+class ThrottledLog:
     """Says the same thing at most once a minute, with how often it happened since.
 
     Args:

@@ -1,6 +1,5 @@
 """The commands on labels that come apart from their events, thin."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +29,7 @@ def labels_send(
 
     if withdraw == (label is not None):
         raise typer.BadParameter("give either a label or --withdraw")
-    time_ms = None if time is None else parse_time(time, 0)
+    time_ms = None if time is None else parse_time(time, "`--time`")
     send_labels(load_config(file), [LabelEvent.new(source, id, label, time_ms=time_ms, annotator=annotator)])
     typer.echo("sent")
 
@@ -61,16 +60,7 @@ def labels_show(
     from stream_adapter.operations import labels, showing
 
     event, fates = labels.fates_of(load_config(file), source, id)
-    documents = [labels.as_document(fate) for fate in fates]
-    if as_json:
-        for document in documents:
-            typer.echo(json.dumps(document, ensure_ascii=False))
-        return
-    if event is not None:
-        said = f"{event.adapted[0]!r} ({event.adapted[1]:.3f}), zero-shot {event.zero_shot[0]!r}"
-        typer.echo(f"the event is kept, from {event.topic}-{event.partition}@{event.offset}; predicted was {said}")
-    rows = [[str(value or "") for value in document.values()] for document in documents]
-    showing.print_table(("label", "annotator", "time", "state", "details"), rows, total=len(rows), noun="labels")
+    showing.show_fates(event, fates, as_json=as_json)
 
 
 @labels_app.command("next")
@@ -82,11 +72,4 @@ def labels_next(
     """Show which of the events that wait for a label should get one next."""
     from stream_adapter.operations import asking, showing
 
-    questions = [question.document() for question in asking.what_next(load_config(file), limit)]
-    if as_json:
-        for question in questions:
-            typer.echo(json.dumps(question, ensure_ascii=False))
-        return
-    columns = ("source", "id", "time", "predicted", "probability", "zero_shot", "at")
-    rows = [[str(question[name]) for name in columns] for question in questions]
-    showing.print_table(columns, rows, total=len(rows), noun="events to label")
+    showing.show_waiting(asking.what_next(load_config(file), limit), as_json=as_json)

@@ -10,16 +10,29 @@ import structlog
 from stream_adapter.cli import _complain
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events import AnchorRecord
-from stream_adapter.harmless import harmless
+from stream_adapter.events.label import LabelEvent
+from stream_adapter.events.waiting import WaitingEvent
 from stream_adapter.operations.dead_letters import Letter
-from stream_adapter.operations.showing import show_anchor, show_anchors, show_letters, show_reasons
+from stream_adapter.operations.labels import Fate
+from stream_adapter.operations.showing import (
+    show_anchor,
+    show_anchors,
+    show_answers,
+    show_fates,
+    show_letters,
+    show_reasons,
+    show_waiting,
+)
 from stream_adapter.service.logs import configure_logs
+from stream_adapter.terminal_text import escape_controls
 from stream_adapter.transport.base import Partition, Record
 from tests.faults.hostile_records import ESCAPES
 
 NAME = f"dog{ESCAPES}犬"
 HARMFUL = set("\x1b\x07\x00\x9b\u202e\u2066\r")
 ANCHOR = AnchorRecord("a" * 32, np.ones(1, np.float32), NAME, 0, NAME, NAME, "images", 0, 0, "f")
+SAID = LabelEvent(NAME, NAME, NAME, NAME, 0, NAME, NAME)
+EVENT = WaitingEvent(NAME, NAME, 0, NAME, 0, 0, "f", "v", (NAME, 0.5), (NAME, 0.5), NAME, b"", np.ones(1, np.float32))
 LETTER = Letter("images-0@1", "label", NAME, NAME, 3, Record(Partition("images", 0), 1, 0, None, None))
 
 
@@ -28,11 +41,14 @@ def test_commands_show_it_harmlessly(capsys: pytest.CaptureFixture[str], as_json
     show_anchors([ANCHOR], None, as_json=as_json)
     show_anchor(ANCHOR, as_json=as_json)
     show_letters([LETTER], None, as_json=as_json)
+    show_fates(EVENT, [Fate(SAID, "waiting", NAME)], as_json=as_json)
+    show_waiting([EVENT], as_json=as_json)
+    show_answers([{"file": NAME, "error": NAME}], as_json=as_json)
     said = capsys.readouterr().out
     assert not HARMFUL & set(said)
     assert "\\u001b" in said and "犬" in said
     if as_json:
-        assert [json.loads(line).get("label", NAME) for line in said.splitlines()] == [NAME] * 3
+        assert [json.loads(line).get("label", NAME) for line in said.splitlines()] == [NAME] * 6
 
 
 def test_reasons_and_errors_do(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,4 +71,4 @@ def test_logs_do(capsys: pytest.CaptureFixture[str], form: Literal["human", "jso
 
 def test_plain_text_stays_as_it_is() -> None:
     for text in ("a photo of a dog.", "ein Hund, größer", "كلب", "犬\N{GRINNING FACE}", "\u200d"):
-        assert harmless(text) == text
+        assert escape_controls(text) == text

@@ -7,6 +7,6 @@ _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069
 _HARMFUL_BUT_LINES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-def harmless(text: str, *, lines: bool = False) -> str:
+def escape_controls(text: str, *, lines: bool = False) -> str:
     """The text with such characters as JSON writes them, by their numbers; line ends stay where `lines` is set."""
     return (_HARMFUL_BUT_LINES if lines else _HARMFUL).sub(lambda found: f"\\u{ord(found[0]):04x}", text)
