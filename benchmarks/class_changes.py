@@ -61,16 +61,19 @@ def held_up_s(n_classes: int, anchors: int, base: int) -> np.ndarray:
         metrics=Metrics(),
         clock=time.monotonic,
     )
-    pictures = lambda number: unit(texts[rng.integers(0, base, number)] + 0.04 * rng.standard_normal((number, D)))  # noqa: E731
+
+    def pictures(classes: np.ndarray) -> np.ndarray:
+        return unit(texts[classes] + 0.04 * rng.standard_normal((len(classes), D)))
+
     labels = rng.integers(0, base, anchors)
-    taught = unit(texts[labels] + 0.04 * rng.standard_normal((anchors, D)))
+    taught = pictures(labels)
     processor.adapter.follow([Anchor(f"{n}", taught[n], names[labels[n]], n) for n in range(anchors)])
     sent, seconds = 0, []
 
     def batch() -> None:
         nonlocal sent
         records = []
-        for vector in pictures(64):
+        for vector in pictures(rng.integers(0, base, 64)):
             headers = image_event_headers(source="/s", id=f"{sent}", content_type=EMBEDDING)
             headers = (*headers, ("ce_fingerprint", VectorsOnly.fingerprint.encode()))
             records.append(Record(Partition("images", 0), sent, 0, b"", vector.astype("<f4").tobytes(), headers))
@@ -167,7 +170,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=60, help="classes added through Kafka; 0: leave that out")
     parser.add_argument("--rate", type=float, default=40.0, help="pictures a second")
     given = parser.parse_args()
-    found = [
+    found: list[tuple[str, Sequence[float] | np.ndarray]] = [
         (f"{given.classes} classes one by one hold a batch up", held_up_s(given.classes, given.anchors, given.base))
     ]
     if given.events:

@@ -47,8 +47,8 @@ def domain_study(features: Features, streams: int, progress: Progress) -> None:
         "KSWIN, α 0.005": (kswin(0.005), max(number // 20, 2)),
     }
     title = "Photo → cartoon, zero-shot confidence"
-    streams_of = [[confidence[rows] for rows in group] for group in (still[:number], moving[:number])]
-    compare(title, rivals, *streams_of, [CHANGE] * number, WITHIN, progress)
+    calm, changing = ([confidence[rows] for rows in group[:number]] for group in (still, moving))
+    compare(title, rivals, calm, changing, [CHANGE] * number, WITHIN, progress)
     few = max(streams // 50, 2)
     vectors = features.vectors.astype(np.float64)
     compare(

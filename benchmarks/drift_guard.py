@@ -117,8 +117,9 @@ def guard_study(features: Features, streams: int, progress: Progress) -> None:
     runs = max(streams // 100, 2)
     table = Table("domain", "guard", *columns, "lowered", "raised", "changes", title=title.format(runs))
     task = progress.add_task("guard", total=9 * runs)
+    guards: tuple[tuple[Mode, Scope], ...] = (("alarm_only", "classes"), ("act", "classes"), ("act", "overall"))
     for domain in ("photo", "cartoon", "art_painting"):
-        for mode, scope in (("alarm_only", "classes"), ("act", "classes"), ("act", "overall")):
+        for mode, scope in guards:
             results = []
             for seed in range(runs):
                 results.append(run_guard(features, domain, mode, scope, seed, 10_000))

@@ -61,15 +61,15 @@ def harm_study(streams: int, progress: Progress) -> dict[str, float]:
     figures: dict[str, float] = {}
     for begins in ("mid-stream", "at the start"):
         for name, (loss, win) in PATTERNS.items():
-            first, moments = [], []
+            alarms, moments = list[int](), list[int]()
             calm = ((loss + win) / 2, (loss + win) / 2)  # as many discordant pairs before the change, without harm
             for number, part in enumerate(parts):
                 change = np.random.default_rng(number).integers(0, LENGTH // 2, len(part)) * (begins == "mid-stream")
                 length = int(change.max()) + WITHIN
-                first += first_alarms(1_000 + number, calm, (loss, win), change, length).tolist()
+                alarms += first_alarms(1_000 + number, calm, (loss, win), change, length).tolist()
                 moments += change.tolist()
                 progress.advance(task, len(part))
-            result = summary(first, moments, WITHIN)
+            result = summary(alarms, moments, WITHIN)
             table.add_row(begins, name, f"{result['found']:.1%}", delay(result["median"]), delay(result["p95"]))
             if (name, begins) == (HEADLINE, "mid-stream"):
                 figures = result
@@ -104,7 +104,7 @@ def harm_rivals(streams: int, progress: Progress) -> None:
     ones = np.ones(number)
     calm, harm = draw(rng, 0.045 * ones, 0.045 * ones, LENGTH // 2), draw(rng, 0.07 * ones, 0.02 * ones, WITHIN)
     moving = [values[LENGTH // 2 - at :] for values, at in zip(np.concatenate([calm, harm]).T, change, strict=True)]
-    scenes = {
+    scenes: dict[str, tuple[Iterable[NDArray[np.int8]], Iterable[NDArray[np.int8]], list[int]]] = {
         "Harm mid-stream, 7 / 2; false alarms on 3 / 2": (
             draw(rng, 0.03 * ones, 0.02 * ones, LENGTH).T,
             moving,
@@ -117,8 +117,10 @@ def harm_rivals(streams: int, progress: Progress) -> None:
         ),
     }
     for title, (still, moved, moments) in scenes.items():
-        unit = [[(values + 1.0) / 2.0 for values in group] for group in (still, moved)]
-        compare(title, rivals, unit[0], unit[1], moments, WITHIN, progress)
+        calm_unit, moved_unit = (
+            [(values.astype(np.float64) + 1.0) / 2.0 for values in group] for group in (still, moved)
+        )
+        compare(title, rivals, calm_unit, moved_unit, moments, WITHIN, progress)
 
 
 def _ours(values: NDArray[np.float64]) -> Iterable[int]:

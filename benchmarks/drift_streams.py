@@ -49,10 +49,10 @@ def load_features(name: str, domain: str = "all") -> Features | None:
     return Features(vectors, labels, domains, names, softmax(scale * vectors @ texts.T), scale)
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
     """Row by row, float32 (B, C)."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
 
 
 def turning_up(

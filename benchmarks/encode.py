@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 from torchvision.transforms import Compose
 
 from stream_adapter.config import EncoderConfig
+from stream_adapter.encode.clip import ClipEncoder
 from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.encode.loading import load_encoder
 
@@ -124,7 +125,9 @@ def encoder_config(folder: Path) -> EncoderConfig:
 def encoding(config: EncoderConfig, batches: list[int], rounds: int) -> Table:
     """Images a second of the tower by batch size, float32 against bfloat16."""
     encoders = {name: load_encoder(config.model_copy(update={"precision": name})) for name in ("float32", "bfloat16")}
-    chosen = load_encoder(config).precision
+    automatic = load_encoder(config)
+    assert isinstance(automatic, ClipEncoder)
+    chosen = automatic.precision
     title = f"Encode, {MODEL}, {torch.get_num_threads()} threads; `auto` chooses {chosen}"
     table = Table("batch", "float32, images/s", "bfloat16, images/s", "ratio", title=title)
     rng = np.random.default_rng(0)

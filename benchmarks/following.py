@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_adapter.demo.broker import LocalKafka
-from tests.campaigns.kills import PARTITIONS, Campaign
+from tests.campaigns.campaign import PARTITIONS, Campaign
 
 
 def main() -> None:

@@ -32,15 +32,7 @@ from rich.table import Table
 from stream_adapter.config import Config, parse
 from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
 from stream_adapter.encode.loading import load_models
-from stream_adapter.events import (
-    EMBEDDING,
-    ClassScore,
-    ImageEvent,
-    Neighbour,
-    Prediction,
-    Versions,
-    image_event_headers,
-)
+from stream_adapter.events import EMBEDDING, ImageEvent, PredictionDocument, image_event_headers
 from stream_adapter.journey.observing import NullObserver
 from stream_adapter.page.requests import RequestQueue
 from stream_adapter.page.sampling import Sampler
@@ -166,10 +158,8 @@ def cpu_of(threads: Sequence[threading.Thread]) -> float:
 def hand_over(batch: int, repeats: int = 20_000) -> dict[str, float]:
     """Microseconds a batch of what the page does in the adapter's thread, at 10,000 events a second."""
     event = ImageEvent("/b", "1", 0, EMBEDDING, b"", None, None, Record(Partition("images", 0), 0, 0, None, b""))
-    score = tuple(ClassScore(name, 0.2, 0.2, "labelled", 1.0) for name in CLASSES[:5])
-    near = tuple(Neighbour("0" * 32, CLASSES[0], 0.9) for _ in range(16))
-    versions = Versions("", "", "")
-    one = Prediction("/b", "1", 0, score, CLASSES[1], None, 0.5, near, True, 0.1, versions, {})
+    top = [{"label": name, "adapted": 0.2, "zero_shot": 0.2} for name in CLASSES[:5]]
+    one: PredictionDocument = {"top": top, "zero_shot_label": CLASSES[1], "label": None}
     events, vectors, predictions = [event] * batch, [np.zeros(128, np.float32)] * batch, [one] * batch
     found = {}
     now = [0.0]

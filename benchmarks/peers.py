@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
-from peer_loops import CLASSES, FINGERPRINT, NAMES, D, topics_of
+from peer_work import CLASSES, NAMES, D
+from peer_worker import topics_of
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +35,7 @@ from stream_adapter.config import KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.pictures import draw
 from stream_adapter.demo.scenes import class_scene
+from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topics import create_topics, topic_specs
@@ -97,7 +99,7 @@ def fill(servers: str, kind: str, number: int) -> None:
             label=name if position % 3 == 0 else None,
         )
         if kind == "vectors":
-            headers += (("ce_fingerprint", FINGERPRINT.encode()),)
+            headers += (("ce_fingerprint", VectorsOnly.fingerprint.encode()),)
         key = f"event-{position}".encode()
         producer.send(kind, data, key=key, headers=list(headers), partition=position % PARTITIONS)
     producer.flush()

@@ -18,8 +18,8 @@ import numpy as np
 
 from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import AdapterConfig, PageConfig, PredictConfig
-from stream_adapter.encode.base import check_vector
 from stream_adapter.evaluate.features import read_features
+from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
@@ -33,23 +33,6 @@ from stream_adapter.transport.base import Partition, Record
 BATCH = 64
 
 
-class Vectors:
-    """An encoder to which everything comes as a vector."""
-
-    fingerprint = "features"
-
-    def __init__(self, d: int) -> None:
-        self.d = d
-
-    def check_vector(self, data: bytes, fingerprint: str | None) -> np.ndarray:
-        """See `Encoder.check_vector`."""
-        return check_vector(data, fingerprint, d=self.d, expected=self.fingerprint)
-
-    def encode(self, prepared: list[np.ndarray]) -> np.ndarray:
-        """See `Encoder.encode`."""
-        return np.stack(prepared) if prepared else np.zeros((0, self.d), np.float32)
-
-
 def main() -> None:
     """Run it, and print a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -59,9 +42,9 @@ def main() -> None:
     arguments = parser.parse_args()
     features = read_features(arguments.features)
     names, metrics = features.vocabulary.class_names, Metrics()
-    encoder, decoders = Vectors(features.vocabulary.d), ThreadPoolExecutor(2)
+    encoder, decoders = VectorsOnly(features.vocabulary.d), ThreadPoolExecutor(2)
     processor = make_processor(
-        encoder,  # type: ignore[arg-type]
+        encoder,
         features.vocabulary,
         JourneyConfig(adapter=AdapterConfig()),
         surroundings=Surroundings(clock=time.monotonic, background=ThreadPoolExecutor(2), publishes=True),
@@ -95,7 +78,7 @@ def main() -> None:
     api = PredictApi(answering, Access.of_predictions(predict, PageConfig(), "127.0.0.1"), metrics, 10_000)
     server = HttpServer(build_app(metrics, Health(60.0, time.monotonic), api.routes()), "127.0.0.1", 0)
     server.start()
-    answering.open(encoder, processor, decoders)  # type: ignore[arg-type]
+    answering.open(encoder, processor, decoders)
     stopping, before = threading.Event(), offset
 
     def stream() -> None:
@@ -113,7 +96,7 @@ def main() -> None:
         request = urllib.request.Request(url, payloads[number % len(payloads)], {"Content-Type": EMBEDDING})
         with urllib.request.urlopen(request, timeout=30) as answer:
             answer.read()
-        return time.monotonic() - at  # from when it was due: what waits behind another counts
+        return float(time.monotonic() - at)  # from when it was due: what waits behind another counts
 
     thread = threading.Thread(target=stream)
     began = time.monotonic() + 0.5

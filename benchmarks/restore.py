@@ -61,7 +61,7 @@ class Worker:
 
     def __init__(self, kafka: KafkaConfig, texts: np.ndarray, budget: int, background: ThreadPoolExecutor) -> None:
         surroundings = Surroundings(clock=time.monotonic, background=background, slot="benchmark", publishes=True)
-        config = AdapterConfig(anchors=AnchorsConfig(budget=budget, budget_per_class=budget))
+        config = AdapterConfig(anchors=AnchorsConfig(budget=budget, budget_per_class=budget, index="hnsw"))
         self.adapter = Adapter(texts, class_names(texts), 100.0, config, surroundings=surroundings)
         self.replica = Replica(self.adapter, fingerprint=FINGERPRINT, writer="benchmark", metrics=Metrics())
         self.sharing = Sharing(
@@ -198,9 +198,9 @@ def show(title: str, clock: Clock, until: int | None = None) -> Table:
     for name, wall, cpu in clock.rows:
         table.add_row(name, f"{wall:.3f}", f"{cpu:.3f}")
     table.add_section()
-    table.add_row("all", *(f"{sum(row[column] for row in clock.rows):.2f}" for column in (1, 2)))
-    if until is not None:
-        table.add_row("until it is ready", *(f"{sum(row[c] for row in clock.rows[:until]):.2f}" for c in (1, 2)))
+    sums = {"all": clock.rows} | ({} if until is None else {"until it is ready": clock.rows[:until]})
+    for name, rows in sums.items():
+        table.add_row(name, f"{sum(wall for _, wall, _ in rows):.2f}", f"{sum(cpu for _, _, cpu in rows):.2f}")
     return table
 
 
@@ -218,7 +218,7 @@ def broker() -> Iterator[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--anchors", type=int, default=100_000, help="above 30,000, so that there is a graph")
+    parser.add_argument("--anchors", type=int, default=100_000)
     parser.add_argument("--classes", type=int, default=1_000)
     parser.add_argument("--tail", type=int, default=1_000, help="records that came after the snapshot")
     arguments = parser.parse_args()

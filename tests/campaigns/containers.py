@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import sys
 import time
 import urllib.parse
@@ -20,6 +19,7 @@ from typing import Any
 from stream_adapter.demo.broker import resolve_jars
 from stream_adapter.demo.loopback import open_loopback
 from tests.campaigns.docker import Docker, daemon, make_base
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "deploy" / "compose"
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--image", default="stream-adapter:test", help="the name that the worker's image gets")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long pictures flow before the kill, and after")
     given = parser.parse_args()
-    ports = {name: str(_free_port()) for name in ("WORKER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")}
+    ports = {name: str(free_port()) for name in ("WORKER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")}
     resolve_jars()
     with daemon() as host:
         docker = Docker(host, {**ports, "STREAM_ADAPTER_IMAGE": given.image})
@@ -203,12 +203,6 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 def say(text: str) -> None:
     """What is being done, for whoever waits."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from open_clip.transform import PreprocessCfg
 
 from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.errors import UndecodableImage
-from tests.hostile import MAX_BYTES, MAX_PIXELS, HostileFile, hostile_files, sound_sources
+from tests.hostile_pictures import MAX_BYTES, MAX_PIXELS, HostileFile, hostile_files, sound_sources
 
 FILES = hostile_files()
 
@@ -49,7 +49,7 @@ from pathlib import Path
 from open_clip.transform import PreprocessCfg
 from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.errors import UndecodableImage
-from tests.hostile import MAX_BYTES, MAX_PIXELS, hostile_files, sound_sources
+from tests.hostile_pictures import MAX_BYTES, MAX_PIXELS, hostile_files, sound_sources
 
 def peak_mb():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024

@@ -8,6 +8,9 @@ import struct
 import threading
 import time
 
+from stream_adapter.demo.broker import LocalKafka
+from tests.ports import free_port
+
 _CHUNK = 65_536
 _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: a reset instead of an orderly end
 
@@ -74,3 +77,31 @@ class Proxy(threading.Thread):
                         ends[end].sendall(data)
             finally:
                 self._open.difference_update(ends)
+
+
+def stand_between(kafka: LocalKafka) -> Proxy:
+    """A proxy that runs: the broker listens on one more port, and sends those who ask there to the proxy.
+
+    It is restarted for that.
+    """
+    proxy = Proxy()
+    port, proxied = int(kafka.bootstrap_servers.rpartition(":")[2]), free_port()
+    proxy.to = proxied
+    properties = kafka._properties
+    before = properties.read_text().splitlines()
+    lines = [line for line in before if "listeners=" not in line]
+    controller = next(
+        part for line in before if line.startswith("listeners=")
+        for part in line.partition("=")[2].split(",") if part.startswith("CONTROLLER")
+    )  # fmt: skip
+    plain = f"PLAINTEXT://127.0.0.1:{port}"
+    lines += [
+        f"listeners={plain},PROXIED://127.0.0.1:{proxied},{controller}",
+        f"advertised.listeners={plain},PROXIED://127.0.0.1:{proxy.port}",
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name=PLAINTEXT",
+    ]
+    properties.write_text("\n".join(dict.fromkeys(lines)) + "\n")
+    kafka.restart()
+    proxy.start()
+    return proxy

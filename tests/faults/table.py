@@ -1,5 +1,7 @@
 """The table of docs/reliability.md: what is done to workers, what a user sees, what was mended because of it.
 
+Written by hand; only that every fault has its row is tested.
+
 python -m tests.faults.table     # writes it into the page
 """
 
@@ -7,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
-BEGIN, END = "<!-- begin: made by tests/faults/table.py -->\n", "<!-- end -->\n"
+BEGIN, END = "<!-- begin: written in tests/faults/table.py -->\n", "<!-- end -->\n"
 
 
 class Row(NamedTuple):

@@ -1,8 +1,8 @@
-"""The table of docs/reliability.md has every fault of the campaign, and is the one that is made."""
+"""The table of docs/reliability.md has every fault of the campaign, and is the one of `table.py`."""
 
 from typing import Any
 
-from tests.faults.campaign import FaultCampaign
+from tests.faults.kinds import FaultCampaign
 from tests.faults.table import BEGIN, END, PAGE, ROWS, table
 
 

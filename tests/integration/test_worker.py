@@ -11,7 +11,7 @@ from stream_adapter.demo.worker_process import WorkerProcess
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.dead_letters import undo
 from tests.events.test_prediction import VALIDATOR
-from tests.hostile import hostile_files
+from tests.hostile_pictures import hostile_files
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import (
     CANARY,

@@ -17,7 +17,8 @@ from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.worker_process import WorkerProcess
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import CANARY, CLASSES, drawn, event, metric, running, write_config
-from tests.monitoring.server import Prometheus, free_port
+from tests.monitoring.server import Prometheus
+from tests.ports import free_port
 
 # The last one lasts: wrong anchors do harm until somebody deletes them.
 ALERT_OF = {

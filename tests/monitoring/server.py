@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import yaml
 from stream_adapter.demo import watchdog
 from stream_adapter.demo.loopback import open_loopback
 from tests.monitoring.rules import RULE_FILES
+from tests.ports import free_port
 
 FACTOR = 60
 """Every duration of the rules, and of Prometheus, is divided by this; nothing else of a rule is changed. Numbers that a
@@ -55,13 +55,6 @@ def scaled(rules: dict[str, Any], factor: int = FACTOR) -> dict[str, Any]:
         interval = {"interval": shorter(group["interval"], factor)} if "interval" in group else {}
         groups.append(group | {"rules": changed} | interval)
     return {"groups": groups}
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Prometheus:

@@ -280,17 +280,17 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterAnchorsDiverged": Case(40, together(QUIET_LABELS, between(15, 23, first(other_digest)))),
     "StreamAdapterLearnerStale": Case(40, between(10, 22, first(put("learns", False)), first(put("learns", True)))),
     "StreamAdapterIndexRecallLow": Case(60, between(10, 30, first(recall(0.85)))),
-    # One fails, the next one comes.
     "StreamAdapterPredictionsBusy": Case(40, together(between(0, 99, asked(97, 3)), at(20, asked(0, 300)))),
+    # One fails, the next one comes.
     "StreamAdapterSnapshotsFailing": Case(
         40,
         together(at(10, first(failed_snapshot)), between(6, 14, first(put("disk", False)), first(put("disk", True)))),
     ),
     "StreamAdapterAnchorsNearBudget": Case(75, lambda fleet: None, anchors=100_000),
     "StreamAdapterNoAnswer": Case(25, between(10, 13, first(silent), first(gauge("silent", 0)))),
-    # What happened long ago.
-    "StreamAdapterOutputsTooLarge": Case(20, lambda fleet: None),
-    "StreamAdapterForeignRecords": Case(20, lambda fleet: None),
+    # What happened before the first scrape, and never again.
+    "StreamAdapterOutputsTooLarge": Case(20, at(1, first(too_large))),
+    "StreamAdapterForeignRecords": Case(20, at(1, first(set_aside))),
     "StreamAdapterUnexpectedErrors": Case(20, at(10, first(put("bad", {"decode": 0.008})))),
 }
 

@@ -21,6 +21,7 @@ import pytest
 
 from stream_adapter.errors import ConfigError, NotInstalled, UnfetchableReference
 from stream_adapter.events.reference import Reference
+from tests.ports import free_port
 from tests.references.servers import MAX_BYTES, PICTURE, references
 
 pytest.importorskip("obstore", reason="install stream-adapter[s3]")
@@ -47,12 +48,6 @@ def running(command: list[str], port: int, folder: Path) -> Iterator[None]:
         finally:
             server.kill()
             server.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def put(url: str, body: bytes, method: str = "PUT", **headers: str) -> None:
