@@ -30,7 +30,7 @@ def transaction(cluster: Cluster, key: bytes, partition: int) -> Iterator[KafkaP
 
 @pytest.fixture
 def feed(cluster: Cluster) -> Iterator[KafkaLabelFeed]:
-    KafkaTransport(cluster.config).write(LabelEvent.new("/s", f"{n}", "cat").to_output() for n in range(40))
+    KafkaTransport(cluster.config).write([LabelEvent.new("/s", f"{n}", "cat").to_output() for n in range(40)])
     feed = KafkaLabelFeed(cluster.config)
     yield feed
     feed.close()
