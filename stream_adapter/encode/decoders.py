@@ -100,7 +100,7 @@ class Decoders(Executor):
                 log.error("gave up a picture that was being decoded, and its thread", after_s=self._most_s)
                 future.set_exception(
                     UndecodableImage(
-                        f"was still being decoded after {self._most_s:g} s (`encoder.decode_s`), or less where others had "
-                        "been, too: a damaged or hostile file"
+                        f"was still being decoded after {self._most_s:g} s (`encoder.decode_s`), or less where others "
+                        "had been: a damaged or hostile file"
                     )
                 )

@@ -109,7 +109,7 @@ class Processor:
     def finish(self, batch: ReadBatch, owned: Ownership = EVERYTHING) -> Outcome:
         """Take a batch through the rest of its journey.
 
-        An event for which encoding, predicting, explaining or learning raises becomes a dead letter, and the rest goes on.
+        An event for which encoding, predicting, explaining or learning raises becomes a dead letter; the rest goes on.
 
         Args:
             batch: from `prepare`.
