@@ -72,7 +72,7 @@ soak: setup ## The same with one worker that lives on, whose memory, descriptors
 	@$(BIN)/python -m tests.faults --soak --minutes $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),120)
 
 mutation-test: setup ## Change the code in small ways and see whether a test notices: SHARE of the lines of FILES; hours for SHARE=1
-	test -x build/mutation/bin/python || { $(PYTHON) -m venv --system-site-packages build/mutation && build/mutation/bin/pip install --quiet 'cosmic-ray>=8.3,<9' 'coverage>=7.6,<8'; }
+	test -x build/mutation/bin/python || { $(PYTHON) -m venv build/mutation && build/mutation/bin/pip install --quiet 'cosmic-ray>=8.3,<9' 'coverage>=7.6,<8'; }
 	@PYTHONPATH=$$(build/mutation/bin/python -c 'import site; print(site.getsitepackages()[0])') OMP_NUM_THREADS=1 \
 		$(BIN)/python -m tests.mutation --share $(SHARE) $(if $(FILES),--files $(FILES))
 

@@ -31,6 +31,13 @@ class CoverageMap:
         found = lines.get(line) or sorted({test for tests in lines.values() for test in tests})
         return sorted(found, key=lambda test: self.seconds.get(test, 1.0))
 
+    def add(self, other: "CoverageMap") -> None:
+        """Take in what other tests run."""
+        self.seconds |= other.seconds
+        for path, lines in other._lines.items():
+            for line, tests in lines.items():
+                self._lines.setdefault(path, {}).setdefault(line, []).extend(tests)
+
     def save(self, file: Path) -> None:
         """As JSON."""
         file.write_text(json.dumps({"lines": self._lines, "seconds": self.seconds}))
