@@ -131,6 +131,10 @@ TESTED: dict[str, tuple[Row, str]] = {
         ),
         "encode/test_clip.py::test_a_batch_for_which_the_device_has_no_room_is_halved",
     ),
+    "memory short": (
+        Row("no room for what a whole batch needs", "nothing: it goes through in parts"),
+        "journey/test_processor_faults.py::test_a_batch_that_memory_has_no_room_for_goes_through_in_parts",
+    ),
     "a fit that throws": (
         Row("in the background", "the worker ends with what was raised, having written nothing of it"),
         "adapter/latent_updates/test_learner.py::test_what_a_background_fit_raises_surfaces_in_the_owner_thread",

@@ -80,6 +80,18 @@ def test_a_picture_at_which_the_encoder_fails_is_a_dead_letter_and_the_rest_goes
     assert value(metrics, "unexpected_errors_total", stage="encode") == 1
 
 
+def test_a_batch_that_memory_has_no_room_for_goes_through_in_parts() -> None:
+    class Short(FakeEncoder):
+        def encode(self, prepared: Sequence[Prepared]) -> Vectors:
+            if len(prepared) > 2:
+                raise MemoryError
+            return super().encode(prepared)
+
+    outcome = run(make_processor(encoder=Short()), *(picture("cat", number, "cat") for number in range(7)))
+    assert [one["event"]["id"] for one in predictions(outcome)] == [str(number) for number in range(7)]
+    assert not outputs(outcome, "dead_letters")
+
+
 @pytest.mark.parametrize("others", [0, 5])
 def test_an_encoder_that_embeds_nothing_any_more_ends_the_worker_and_no_event(others: int) -> None:
     encoder = Fussy()
