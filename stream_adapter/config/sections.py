@@ -310,6 +310,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _decoding_is_no_standstill(self) -> "Config":
+        if self.encoder.decode_s >= self.service.stuck_after_s:
+            raise ValueError(
+                f"`encoder.decode_s` = {self.encoder.decode_s:g} is not below `service.stuck_after_s` = "
+                f"{self.service.stuck_after_s:g}: a worker that waits for one picture would count as stuck; lower it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _folders_of_their_own(self) -> "Config":
         folder = self.snapshots.folder
         if self.transport == "files" and self.files is not None and folder is not None:
