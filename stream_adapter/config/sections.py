@@ -150,6 +150,7 @@ class LabelsConfig(Section):
     wait_max_events: Annotated[int, Field(ge=0)] = 100_000
     wait_max_age: PositiveFloat = 604_800.0
     early_max_age: PositiveFloat = 3_600.0
+    reference_max_events: Annotated[int, Field(ge=0)] = 100_000
 
 
 class FilesConfig(Section):

@@ -170,9 +170,11 @@ class KafkaSource:
         Raises:
             TransportError: the group's coordinator did not answer within `deadline_s`.
         """
-        what = f"cannot read positions of group {self.connection.config.group_id!r}"
-        found = {at: self.connection.retried(what, partial(self._committed, TopicPartition(*at))) for at in partitions}
-        return {at: offset for at, offset in found.items() if offset is not None}
+        return {at: place.offset for at, place in self._places(partitions).items()}
+
+    def marks(self, partitions: Iterable[Partition]) -> dict[Partition, str]:
+        """What was committed with these positions; errors as `committed`."""
+        return {at: place.metadata for at, place in self._places(partitions).items()}
 
     def group_metadata(self) -> ConsumerGroupMetadata:
         """This worker's place in the group, for transactions."""
@@ -280,8 +282,13 @@ class KafkaSource:
                 if not error.retriable:
                     raise self.connection.error_of("cannot commit positions", error) from error
 
-    def _committed(self, at: TopicPartition, timeout_ms: int) -> int | None:
-        return self._consumer.committed(at, timeout_ms=timeout_ms)  # type: ignore[no-any-return]
+    def _places(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetAndMetadata]:
+        what = f"cannot read positions of group {self.connection.config.group_id!r}"
+        found = {at: self.connection.retried(what, partial(self._place, TopicPartition(*at))) for at in partitions}
+        return {at: place for at, place in found.items() if place is not None}
+
+    def _place(self, at: TopicPartition, timeout_ms: int) -> OffsetAndMetadata | None:
+        return self._consumer.committed(at, metadata=True, timeout_ms=timeout_ms)
 
     def _commit(self, timeout_ms: int) -> None:
         """Raises `_GroupIsMoving` where the group does not take positions now."""
