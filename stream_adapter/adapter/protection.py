@@ -18,15 +18,28 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Answer, Learner
+from stream_adapter.adapter.learner import Answer, Labels, Learner, Records
 from stream_adapter.adapter.wrapped import Wrapped
 
 # Labels, copies counted once, from which on a class looks after itself.
 FEW = 5.0
-# Where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely.
 DOUBT = 0.2
+LEVEL_KEY = "protection"
+"""Key of the record that says how often the configured protection is doubled now; of all workers the newest counts."""
 # Anchors that are asked, those whose ids hash lowest: the same on all workers.
 _MOST_ANCHORS = 2_048
+
+
+def level_of(value: bytes | None) -> int:
+    """What a record says; 0 where it is withdrawn.
+
+    Raises:
+        ValueError: it says no level.
+    """
+    level = 0 if value is None else int(value)
+    if abs(level) > 4:
+        raise ValueError(f"a level of the protection is between -4 and 4, found {level}")
+    return level
 
 
 class Limits:
@@ -39,6 +52,7 @@ class Limits:
         top: int64 (n,), its class.
         classes: int64 (n,), the class that their label names.
         weights: float64 (n,), by how much each counts.
+        doubt: where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely.
     """
 
     def __init__(
@@ -49,7 +63,9 @@ class Limits:
         top: NDArray[np.int64],
         classes: NDArray[np.int64],
         weights: NDArray[np.float64],
+        doubt: float = DOUBT,
     ) -> None:
+        self._doubt = doubt
         self._counts = counts
         self._protected = (counts < FEW) & (protection > 0.0)
         wrong = (counts[top] < FEW) & (top != classes)
@@ -64,7 +80,7 @@ class Limits:
         top, named = zero_shot.argmax(axis=1), answer.argmax(axis=1)
         rows = np.arange(len(top))
         by_labels = zero_shot[rows, top] > self.limits[top]
-        doubtful = np.where(self._counts[named] > 0.0, by_labels, answer[rows, top] > DOUBT)
+        doubtful = np.where(self._counts[named] > 0.0, by_labels, answer[rows, top] > self._doubt)
         return np.asarray((named != top) & self._protected[top] & doubtful)
 
 
@@ -87,6 +103,7 @@ class Protected(Wrapped):
         self._protection, self._protect = protection, dict(protect)
         settings = repr((protection, sorted(self._protect.items())))
         self._limits: tuple[tuple[str, str], Limits] | None = None
+        self._level = 0
         self._settings = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()
         self._use(classes)
 
@@ -102,7 +119,8 @@ class Protected(Wrapped):
                 slots = np.argpartition(keys, _MOST_ANCHORS)[:_MOST_ANCHORS]
             sure, top = self._asked(slots)
             counts = np.bincount(anchors.classes, weights, minlength=n_classes).astype(np.float64)
-            limits = Limits(self._of_class, counts, sure, top, anchors.classes[slots], weights[slots])
+            of_class, doubt = self._of_class * 2.0**self._level, DOUBT * 2.0**-self._level
+            limits = Limits(of_class, counts, sure, top, anchors.classes[slots], weights[slots], doubt)
             self._limits = of, limits
         return self._limits[1]
 
@@ -116,6 +134,12 @@ class Protected(Wrapped):
             adapted=np.where(held, answer.zero_shot, answer.adapted),
         )
 
+    def follow(self, labels: Labels, records: Records) -> None:
+        """See `Learner`; a record under `LEVEL_KEY` says how often the protection is doubled."""
+        super().follow(labels, records)
+        if LEVEL_KEY in records:
+            self._level, self._limits = level_of(records[LEVEL_KEY]), None
+
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner`."""
         super().set_classes(classes, former)
@@ -124,7 +148,7 @@ class Protected(Wrapped):
     @property
     def version(self) -> str:
         """The protection, and the learner's."""
-        return f"{self._settings}-{self._learner.version}"
+        return f"{self._settings}{f'{self._level:+d}' if self._level else ''}-{self._learner.version}"
 
     def _use(self, classes: Classes) -> None:
         self._classes = classes

@@ -292,6 +292,7 @@ class Processor:
         prediction = prediction.at(kept)
         self._metrics.gate.observe(prediction.gate)
         self._metrics.novelty.observe(prediction.novelty)
+        self._metrics.count_unknown("all", prediction.unknown, len(prediction.novelty))
         return [one for part in done for one in part], prediction
 
     def _between_batches(self, owned: Ownership) -> list[OutRecord]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.protection import DOUBT, Limits, Protected
+from stream_adapter.adapter.protection import DOUBT, LEVEL_KEY, Limits, Protected
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import VocabularyError
 from tests.fakes import unit
@@ -128,6 +128,26 @@ def test_a_class_can_have_a_protection_of_its_own() -> None:
 def limits_in_force(of: Adapter) -> NDArray[np.float32]:
     assert isinstance(of._learner, Protected)
     return of._learner.limits.limits
+
+
+def test_a_record_doubles_and_halves_what_is_configured() -> None:
+    own, twice = adapter(protection=0.2), adapter(protection=0.4)
+    before = own.version
+    own.follow((), {LEVEL_KEY: b"1"})
+    np.testing.assert_array_equal(limits_in_force(own), limits_in_force(twice))
+    assert own.version != before
+    own.follow((), {LEVEL_KEY: b"-1"})
+    np.testing.assert_array_equal(limits_in_force(own), limits_in_force(adapter(protection=0.1)))
+    own.follow((), {LEVEL_KEY: None})
+    assert own.version == before
+
+
+@pytest.mark.parametrize("value", [b"", b"much", b"5", b"-9"])
+def test_a_record_that_says_no_level_is_refused(value: bytes) -> None:
+    own = adapter(protection=0.2)
+    with pytest.raises(ValueError):
+        own.follow((), {LEVEL_KEY: value})
+    np.testing.assert_array_equal(limits_in_force(own), limits_in_force(adapter(protection=0.2)))
 
 
 def test_forgotten_labels_leave_no_limit_behind() -> None:

@@ -20,6 +20,8 @@ class Worker:
     def stop(self):
         self.stopping = True
         print("draining", flush=True)
+    def restore(self):
+        pass
     def run(self):
         print("running", flush=True)
         while not self.stopping:

@@ -27,6 +27,7 @@ from kafka.errors import (
 from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import ConfigError, Fenced, TransportError, Unreachable
 from stream_adapter.transport.kafka.diagnosis import Refusal, why_no_answer
+from stream_adapter.transport.kafka.record_batches import read_whole_batches
 from stream_adapter.transport.kafka.tokens import KEY, token_provider
 
 # What the worker's guarantees rest on; a configuration that sets one of these would break them.
@@ -117,13 +118,13 @@ class Connection:
         return security | ({KEY: token_provider(str(security[KEY]))} if KEY in security else {})
 
     def consumer(self, **ours: Any) -> KafkaConsumer:
-        """A consumer that commits nothing by itself and reads what was committed.
+        """A consumer that commits nothing by itself, reads what was committed, and whose `poll` gives `Record`s.
 
         Raises:
             TransportError: no broker answers, or an option is wrong.
         """
         options = {**_CONSUMER, **self.config.consumer, "enable_auto_commit": False, "allow_auto_create_topics": False}
-        return self._make(KafkaConsumer, "kafka.consumer", {**options, **ours})
+        return read_whole_batches(self._make(KafkaConsumer, "kafka.consumer", {**options, **ours}))
 
     def producer(self, **ours: Any) -> KafkaProducer:
         """An idempotent producer that waits for all replicas.
