@@ -1,9 +1,11 @@
 """Which tests run which line, and how long each takes."""
 
+import ast
 import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import coverage
 import pytest
 
 from tests.mutation.mutants import ROOT
+
+_BELOW = 40  # lines
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class CoverageMap:
@@ -26,10 +31,21 @@ class CoverageMap:
         self.seconds = seconds
 
     def tests_of(self, path: str, line: int) -> list[str]:
-        """Those that run this line; of a line that only the import runs, all that run any of its file."""
+        """Those that run this line.
+
+        Of a line that only the import runs those of the lines below it, because it is mostly the head of a function;
+        for a constant, whose function may be anywhere, the rest of the file's.
+        """
         lines = self._lines.get(path, {})
-        found = lines.get(line) or sorted({test for tests in lines.values() for test in tests})
-        return sorted(found, key=lambda test: self.seconds.get(test, 1.0))
+        found = set(lines.get(line, ()))
+        if not _within_a_function(path, line):
+            below = {test for n in range(line, line + _BELOW) for test in lines.get(n, ())}
+            found = {test for tests in lines.values() for test in tests}
+            return [*self._by_time(below), *self._by_time(found - below)]
+        return self._by_time(found)
+
+    def _by_time(self, tests: set[str]) -> list[str]:
+        return sorted(tests, key=lambda test: (self.seconds.get(test, 1.0), test))
 
     def add(self, other: "CoverageMap") -> None:
         """Take in what other tests run."""
@@ -71,6 +87,17 @@ class CoverageMap:
                 of_file[line] += [context for context in contexts if context]
             lines[str(Path(file).relative_to(ROOT))] = dict(of_file)
         return cls(lines, switching.seconds)
+
+
+@cache
+def _bodies(path: str) -> list[range]:
+    functions = (node for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, _FUNCTIONS))
+    return [range(node.body[0].lineno, (node.end_lineno or 0) + 1) for node in functions]
+
+
+def _within_a_function(path: str, line: int) -> bool:
+    """Whether this line runs at a call, and not once for all when some test was the first to import it."""
+    return any(line in body for body in _bodies(path))
 
 
 class _Switching:
