@@ -107,6 +107,7 @@ class Protected(Wrapped):
         settings = repr((protection, sorted(self._protect.items())))
         self._limits: tuple[tuple[str, str], Limits] | None = None
         self._level = 0
+        self._known: Asked
         self._settings = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()
         self._use(classes)
 
@@ -160,7 +161,7 @@ class Protected(Wrapped):
     def _use(self, classes: Classes) -> None:
         self._classes = classes
         self._of_class = np.array([self._protect.get(name, self._protection) for name in classes.names])
-        self._known: Asked = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
+        self._known = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
         self._limits = None
 
     def _asked(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -181,7 +182,8 @@ class Protected(Wrapped):
         """The same over classes of which those that are −1 in int64 (C,) are new, all others as they were before."""
         rows, sure, top = known
         slots = self._anchors.slots_of(rows)
-        rows, sure, top, slots = (one[slots >= 0] for one in (rows, sure, top, slots))
+        here = slots >= 0
+        rows, sure, top, slots = rows[here], sure[here], top[here], slots[here]
         vectors, new = self._anchors.vectors[slots], np.flatnonzero(same < 0)
         least = np.einsum("nd,nd->n", vectors, before.texts[top], dtype=np.float64)[:, None]
         more = np.ones((len(rows), 1 + len(new)))  # in units of the top class's own
