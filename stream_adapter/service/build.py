@@ -132,7 +132,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 tolerance=config.drift.tolerance,
                 min_labels=config.drift.min_labels,
             )
-            page.open(facts, lambda: View.of(processor.parts))
+            page.open(facts, lambda vectors: View.of(processor.parts, vectors=vectors))
         if answering is not None:
             answering.open(encoder, processor, decoders, references)
         source, sink = outage.wait_out(lambda: _connect(transport, stack))
