@@ -43,6 +43,7 @@ class Estimate:
         self._anchors = anchors
         self._backend = backend
         self._sums = AnchorSums(anchors, len(classes), classes.dimension)
+        self._model: ClassMeans | None = None
         self._rooted = -1
         self._roots: dict[tuple[float, float], NDArray[np.float32]] = {}  # since the last change of the sums
         self.shared = SharedEvidence(kind, classes, surroundings, settings.every_s)
@@ -100,7 +101,7 @@ class Estimate:
         """Make the model anew, of the anchors and of the evidence in force, when it is asked next."""
         self._sums.update()
         self.evidence = self.shared.in_force()
-        self._model: ClassMeans | None = None
+        self._model = None
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """Go over to other classes: int64 (C,), which former one each is, −1 where it is new. `rebuild` follows."""

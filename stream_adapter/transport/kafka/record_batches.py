@@ -129,8 +129,6 @@ def read_whole_batches(consumer: KafkaConsumer) -> KafkaConsumer:
 class _Filled(DefaultRecordBatchBuilder):  # type: ignore[misc]
     """A record batch that takes its records at once."""
 
-    __slots__ = ()
-
     def __init__(self, compression: int, largest: int) -> None:
         super().__init__(
             magic=2,
