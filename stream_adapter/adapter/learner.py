@@ -67,14 +67,11 @@ class Answer:
         zero_shot: float32 (B, C), probabilities of the untouched model.
         undamped: float32 (B, C), the learner's own; equal to `zero_shot` while it knows nothing.
         adapted: float32 (B, C), what is published: `undamped`, but where a guard holds it back.
-        none_of_these: float32 (B,) in [0, 1], how far the event is held to be of no class of the vocabulary; None where
-            the learner has no opinion.
     """
 
     zero_shot: NDArray[np.float32]
     undamped: NDArray[np.float32]
     adapted: NDArray[np.float32]
-    none_of_these: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

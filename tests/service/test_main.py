@@ -53,6 +53,11 @@ def script(*, opening: str = "pass", restored: bool = True, drains_for: float = 
     [
         pytest.param(script(), 0, id="running"),
         pytest.param(script(opening="print('loading'); time.sleep(60)"), 128 + signal.SIGTERM, id="loading"),
+        pytest.param(
+            script(opening="type('Slow', (), {'__del__': lambda self: print('loading') or time.sleep(3)})()"),
+            128 + signal.SIGTERM,
+            id="loading, in a finalizer",
+        ),
         pytest.param(script(restored=False), 128 + signal.SIGTERM, id="restoring"),
     ],
 )

@@ -283,4 +283,4 @@ def _encoded_name(name: str) -> bytes:
 def _decoded_name(name: bytes | None) -> str:
     if name is None:
         raise ValueError("a header without a name")
-    return name.decode()
+    return name.decode(errors="backslashreplace")  # a name that is no text is the sender's fault, and no end

@@ -1,46 +1,13 @@
 """A recorded exchange with Label Studio: what it sends, and what becomes of it."""
 
 import base64
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from stream_adapter.config import LabelStudioConfig, PageConfig
-from stream_adapter.page.access import Access
-from stream_adapter.service.health import Health
-from stream_adapter.service.web.label_studio import LabelStudio
-from stream_adapter.service.web.predict import PredictApi
-from stream_adapter.service.web.server import HttpServer, build_app
-from stream_adapter.transport.base import OutRecord
-from tests.service.web.test_predict import TOKEN, Served
-
-CONFIG = """<View>
-  <Image name="shot" value="$image"/>
-  <Choices name="animal" toName="shot"><Choice value="cat"/><Choice value="dog"/></Choices>
-</View>"""
-PASSWORD = "Basic " + base64.b64encode(f"anybody:{TOKEN}".encode()).decode()
-
-
-class Studio(Served):
-    def __init__(self) -> None:
-        super().__init__()
-        self.server.stop()
-        self.written: list[dict[str, Any]] = []
-        access = Access.of_predictions(LabelStudioConfig.model_validate({"token": TOKEN}), PageConfig(), "127.0.0.1")
-        api = PredictApi(self.answering, access, self.metrics, max_bytes=10_000)
-        app = build_app(self.metrics, Health(10.0, lambda: 0.0), LabelStudio(api, self._write).routes())
-        self.server = HttpServer(app, "127.0.0.1", 0)
-        self.server.start()
-        self.open()
-
-    def _write(self, outputs: Sequence[OutRecord]) -> None:
-        self.written += [json.loads(one.value or b"") | {"channel": one.channel} for one in outputs]
-
-    def say(self, path: str, document: Any, authorization: str = PASSWORD) -> tuple[int, Any]:
-        body = json.dumps(document).encode()
-        return self.request("POST", f"/label-studio/{path}", body, authorization=authorization)[:2]
+from tests.service.web.studio import CONFIG, PASSWORD, Studio
+from tests.service.web.test_predict import TOKEN
 
 
 @pytest.fixture
