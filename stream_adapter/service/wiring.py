@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -31,6 +31,7 @@ from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.scoring import Scoring
 from stream_adapter.journey.sharing import Sharing
+from stream_adapter.journey.turns import Turns
 from stream_adapter.journey.vocabulary import LiveVocabulary
 from stream_adapter.journey.watching import Watching, log_alarm
 from stream_adapter.metrics import Metrics
@@ -116,7 +117,7 @@ def make_processor(
     """
     names, fingerprint = vocabulary.class_names, encoder.fingerprint
     live = LiveVocabulary(vocabulary, config.adapter.canaries)
-    canary = live.now.canary  # (C,)
+    canary, turns = live.now.canary, Turns()  # (C,)
     watching = Watching(
         partial(DriftMonitor, names, vocabulary.logit_scale, canary, config.drift),
         source=source,
@@ -129,7 +130,7 @@ def make_processor(
         names,
         vocabulary.logit_scale,
         config.adapter,
-        surroundings=surroundings,
+        surroundings=replace(surroundings, give_way=turns.give_way),
         guard=lambda learner: Guarded(learner, lambda: watching.guard),
     )
     replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics, clock=clock)
@@ -199,4 +200,5 @@ def make_processor(
         clock=clock,
         observer=observer,
         late=late,
+        turns=turns,
     )

@@ -72,7 +72,7 @@ def walk(label_studio: LabelStudio, studio: Studio) -> dict[str, Any]:
     assert state == "CO", f"Label Studio does not call the backend connected: {state}"
     hook = {"url": f"{backend}/webhook", "headers": {"Authorization": f"Bearer {TOKEN}"}, "send_payload": True}
     hook |= {"send_for_all_actions": False, "actions": _ACTIONS}
-    label_studio("POST", f"/api/webhooks/?project={project}", hook)
+    label_studio("POST", "/api/webhooks/", hook | {"project": project})
 
     names = ["cat", "dog", "cat", "dog"]
     pictures = [
@@ -83,7 +83,7 @@ def walk(label_studio: LabelStudio, studio: Studio) -> dict[str, Any]:
         for n, address in enumerate(pictures)
     ]
     label_studio("POST", f"/api/projects/{project}/import", tasks)
-    ids = [task["id"] for task in label_studio("GET", f"/api/projects/{project}/tasks/?page_size=100")]
+    ids = sorted(task["id"] for task in label_studio("GET", f"/api/projects/{project}/tasks/?page_size=100"))
     label_studio(
         "POST",
         f"/api/dm/actions/?id=retrieve_tasks_predictions&project={project}",

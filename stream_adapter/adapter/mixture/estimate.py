@@ -1,11 +1,13 @@
 """One reading of anchors and traffic: the model in force, and what the own window says under it."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import Standing, Surroundings
 from stream_adapter.adapter.mixture.anchor_sums import AnchorSums
 from stream_adapter.adapter.mixture.backend import Backend
 from stream_adapter.adapter.mixture.class_means import ClassMeans, Prior
@@ -58,25 +60,29 @@ class Estimate:
         if len(touched):
             prior = self.model.prior
             if not np.array_equal(prior.labelled, self._anchors.counts > 0):
-                prior = self._prior(self.evidence)
+                prior, self.standing = self._prior(self.evidence)
             self.model.learned(touched, prior)
         return len(touched) > 0
 
-    def ask(self, window: Window, shift: Shift) -> None:
+    def ask(self, window: Window, shift: Shift, give_way: Callable[[], None]) -> None:
         """What the own window says, given the anchors: beliefs first without any mean, then once with them.
 
         Nothing of what was believed before enters, so that what labels did does not stay when they go.
         """
+        give_way()
         self._sums.update()
         traffic = Traffic(window, self._anchors, shift, self._backend)
         shifted = traffic.shifted()
-        prior = self._prior(self.shared.beside(*shifted, float(window.weights.sum())))
+        prior, _ = self._prior(self.shared.beside(*shifted, float(window.weights.sum())))
         belief = window.zero_shot * self._backend.put(prior.presence)
         belief /= self._backend.xp.sum(belief, axis=1, keepdims=True)
+        give_way()
         evidence = traffic.evidence(belief, shifted, None)
+        give_way()
         model = ClassMeans(self._sums, evidence, prior, self._whitening(evidence.spread), self._backend)
         if model.active:
             belief = model.answer(window.vectors, window.zero_shot)
+            give_way()
             evidence = traffic.evidence(belief, shifted, evidence.spread)
         self.shared.found(evidence)
 
@@ -84,7 +90,7 @@ class Estimate:
         """Make the model anew, of the anchors and of the evidence in force."""
         self._sums.update()
         self.evidence = self.shared.in_force()
-        prior = self._prior(self.evidence)
+        prior, self.standing = self._prior(self.evidence)
         root = self._whitening(self.evidence.spread)
         self.model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
 
@@ -93,10 +99,10 @@ class Estimate:
         self._sums.set_classes(former)
         self.shared.set_classes(classes)
 
-    def _prior(self, evidence: Evidence) -> Prior:
+    def _prior(self, evidence: Evidence) -> tuple[Prior, Standing]:
         labelled = self._anchors.counts > 0
-        presence, self.standing = presence_of(evidence, labelled)
-        return Prior(presence, labelled)
+        presence, standing = presence_of(evidence, labelled)
+        return Prior(presence, labelled), standing
 
     def _whitening(self, spread: tuple[float, float]) -> NDArray[np.float32]:
         """The covariance's root. Where no other worker's spread adds to the own one it is asked for twice."""
