@@ -1,6 +1,6 @@
 """A real Label Studio asks the backend for pre-annotations and tells it of annotations: `make label-studio-test`.
 
-Ends with one line of JSON. With `--record FILE` what it sent is written for `tests/service/web/test_label_studio.py`.
+Ends with one line of JSON. With `--record tests/service/web/label_studio.json` what it sent is written for the tests there.
 """
 
 import argparse
@@ -44,6 +44,10 @@ class Recording:
             headers = {name.decode(): value.decode() for name, value in scope["headers"]}
             scheme = headers.get("authorization", "").partition(" ")[0]
             document = json.loads(body) if body else None
+            if isinstance(document, dict) and isinstance(document.get("project"), dict):
+                document["project"] = {
+                    "id": document["project"]["id"]
+                }  # the rest is nobody's business, a token among it
             self.asked.append(
                 {"method": scope["method"], "path": scope["path"], "scheme": scheme, "document": document}
             )
