@@ -18,15 +18,31 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Answer, Learner
+from stream_adapter.adapter.learner import Answer, Labels, Learner, Records
 from stream_adapter.adapter.wrapped import Wrapped
 
 # Labels, copies counted once, from which on a class looks after itself.
 FEW = 5.0
-# Where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely.
 DOUBT = 0.2
+LEVEL_KEY = "protection"
+"""Key of the record that says how often the configured protection is doubled now; of all workers the newest counts."""
 # Anchors that are asked, those whose ids hash lowest: the same on all workers.
 _MOST_ANCHORS = 2_048
+
+Asked = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+"""Row ids of anchors, and zero-shot's top probability and its class, of each."""
+
+
+def level_of(value: bytes | None) -> int:
+    """What a record says; 0 where it is withdrawn.
+
+    Raises:
+        ValueError: it says no level.
+    """
+    level = 0 if value is None else int(value)
+    if abs(level) > 4:
+        raise ValueError(f"a level of the protection is between -4 and 4, found {level}")
+    return level
 
 
 class Limits:
@@ -39,6 +55,7 @@ class Limits:
         top: int64 (n,), its class.
         classes: int64 (n,), the class that their label names.
         weights: float64 (n,), by how much each counts.
+        doubt: where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely.
     """
 
     def __init__(
@@ -49,7 +66,9 @@ class Limits:
         top: NDArray[np.int64],
         classes: NDArray[np.int64],
         weights: NDArray[np.float64],
+        doubt: float = DOUBT,
     ) -> None:
+        self._doubt = doubt
         self._counts = counts
         self._protected = (counts < FEW) & (protection > 0.0)
         wrong = (counts[top] < FEW) & (top != classes)
@@ -64,7 +83,7 @@ class Limits:
         top, named = zero_shot.argmax(axis=1), answer.argmax(axis=1)
         rows = np.arange(len(top))
         by_labels = zero_shot[rows, top] > self.limits[top]
-        doubtful = np.where(self._counts[named] > 0.0, by_labels, answer[rows, top] > DOUBT)
+        doubtful = np.where(self._counts[named] > 0.0, by_labels, answer[rows, top] > self._doubt)
         return np.asarray((named != top) & self._protected[top] & doubtful)
 
 
@@ -87,6 +106,8 @@ class Protected(Wrapped):
         self._protection, self._protect = protection, dict(protect)
         settings = repr((protection, sorted(self._protect.items())))
         self._limits: tuple[tuple[str, str], Limits] | None = None
+        self._level = 0
+        self._known: Asked
         self._settings = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()
         self._use(classes)
 
@@ -102,7 +123,8 @@ class Protected(Wrapped):
                 slots = np.argpartition(keys, _MOST_ANCHORS)[:_MOST_ANCHORS]
             sure, top = self._asked(slots)
             counts = np.bincount(anchors.classes, weights, minlength=n_classes).astype(np.float64)
-            limits = Limits(self._of_class, counts, sure, top, anchors.classes[slots], weights[slots])
+            of_class, doubt = self._of_class * 2.0**self._level, DOUBT * 2.0**-self._level
+            limits = Limits(of_class, counts, sure, top, anchors.classes[slots], weights[slots], doubt)
             self._limits = of, limits
         return self._limits[1]
 
@@ -116,26 +138,36 @@ class Protected(Wrapped):
             adapted=np.where(held, answer.zero_shot, answer.adapted),
         )
 
+    def follow(self, labels: Labels, records: Records) -> None:
+        """See `Learner`; a record under `LEVEL_KEY` says how often the protection is doubled."""
+        super().follow(labels, records)
+        if LEVEL_KEY in records:
+            self._level, self._limits = level_of(records[LEVEL_KEY]), None
+
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner`."""
         super().set_classes(classes, former)
+        before, known = self._classes, self._known
         self._use(classes)
+        same = np.where((classes.texts == before.texts[former]).all(axis=1), former, -1)
+        if np.array_equal(same[same >= 0], np.arange(len(before))):  # classes were only added
+            self._known = self._with_more(known, before, same)
 
     @property
     def version(self) -> str:
         """The protection, and the learner's."""
-        return f"{self._settings}-{self._learner.version}"
+        return f"{self._settings}{f'{self._level:+d}' if self._level else ''}-{self._learner.version}"
 
     def _use(self, classes: Classes) -> None:
         self._classes = classes
         self._of_class = np.array([self._protect.get(name, self._protection) for name in classes.names])
-        self._known = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
+        self._known = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
         self._limits = None
 
     def _asked(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Of anchors in slots (m,) zero-shot's top probability and its class, remembered from one time to the next."""
         rows = self._anchors.rows[slots]
-        sure, top = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int64)
+        sure, top = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
         _, here, there = np.intersect1d(rows, self._known[0], assume_unique=True, return_indices=True)
         sure[here], top[here] = self._known[1][there], self._known[2][there]
         new = np.setdiff1d(np.arange(len(rows)), here, assume_unique=True)
@@ -144,4 +176,18 @@ class Protected(Wrapped):
             top[new], most = logits.argmax(axis=1), logits.max(axis=1, keepdims=True)
             sure[new] = 1.0 / np.exp(logits - most).sum(axis=1)
         self._known = rows, sure, top
-        return sure, top
+        return sure.astype(np.float32), top
+
+    def _with_more(self, known: Asked, before: Classes, same: NDArray[np.int64]) -> Asked:
+        """The same over classes of which those that are −1 in int64 (C,) are new, all others as they were before."""
+        rows, sure, top = known
+        slots = self._anchors.slots_of(rows)
+        here = slots >= 0
+        rows, sure, top, slots = rows[here], sure[here], top[here], slots[here]
+        vectors, new = self._anchors.vectors[slots], np.flatnonzero(same < 0)
+        least = np.einsum("nd,nd->n", vectors, before.texts[top], dtype=np.float64)[:, None]
+        more = np.ones((len(rows), 1 + len(new)))  # in units of the top class's own
+        more[:, 1:] = np.exp(before.logit_scale * (vectors @ self._classes.texts[new].T - least))
+        best = more.argmax(axis=1)
+        sure = more.max(axis=1) / (1.0 / sure - 1.0 + more.sum(axis=1))
+        return rows, sure, np.where(best > 0, np.append(-1, new)[best], np.flatnonzero(same >= 0)[top])

@@ -23,6 +23,7 @@ from stream_adapter.journey.explaining import Explain, Explaining
 from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.late_labels import LateLabels
+from stream_adapter.journey.late_pictures import LatePictures
 from stream_adapter.journey.late_tests import LateTests
 from stream_adapter.journey.observing import Observer
 from stream_adapter.journey.parts import Parts
@@ -118,8 +119,11 @@ def make_processor(
     names, fingerprint = vocabulary.class_names, encoder.fingerprint
     live = LiveVocabulary(vocabulary, config.adapter.canaries)
     canary, turns = live.now.canary, Turns()  # (C,)
+    drift = config.drift
+    if not config.adapter.protection and not any(config.adapter.protect.values()):
+        drift = drift.model_copy(update={"protection_steps": 0})  # there is nothing to double
     watching = Watching(
-        partial(DriftMonitor, names, vocabulary.logit_scale, canary, config.drift),
+        partial(DriftMonitor, names, vocabulary.logit_scale, canary, drift),
         source=source,
         status_every_s=config.drift.status_every_s,
         metrics=metrics,
@@ -131,7 +135,7 @@ def make_processor(
         vocabulary.logit_scale,
         config.adapter,
         surroundings=replace(surroundings, give_way=turns.give_way),
-        guard=lambda learner: Guarded(learner, lambda: watching.guard),
+        guard=lambda learner: Guarded(learner, lambda: watching.guard, lambda: watching.protection),
     )
     replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics, clock=clock)
     labels = Labels(replica, names, fingerprint=fingerprint, metrics=metrics)
@@ -156,7 +160,7 @@ def make_processor(
         sharing=sharing,
         explaining=explaining,
         reader=reader,
-        drift=config.drift,
+        drift=drift,
         scale=vocabulary.logit_scale,
         metrics=metrics,
         encode=encode,
@@ -182,6 +186,7 @@ def make_processor(
             tests,
             config=config.labels,
             partitions=waiting_partitions,
+            pictures=LatePictures(encoder, reader.fetch),
             fingerprint=fingerprint,
             check=reader.check_label,
             times=reader.times,

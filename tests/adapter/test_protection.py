@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.protection import DOUBT, Limits, Protected
+from stream_adapter.adapter.protection import DOUBT, LEVEL_KEY, Limits, Protected
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import VocabularyError
 from tests.fakes import unit
@@ -130,6 +130,26 @@ def limits_in_force(of: Adapter) -> NDArray[np.float32]:
     return of._learner.limits.limits
 
 
+def test_a_record_doubles_and_halves_what_is_configured() -> None:
+    own, twice = adapter(protection=0.2), adapter(protection=0.4)
+    before = own.version
+    own.follow((), {LEVEL_KEY: b"1"})
+    np.testing.assert_array_equal(limits_in_force(own), limits_in_force(twice))
+    assert own.version != before
+    own.follow((), {LEVEL_KEY: b"-1"})
+    np.testing.assert_array_equal(limits_in_force(own), limits_in_force(adapter(protection=0.1)))
+    own.follow((), {LEVEL_KEY: None})
+    assert own.version == before
+
+
+@pytest.mark.parametrize("value", [b"", b"much", b"5", b"-9"])
+def test_a_record_that_says_no_level_is_refused(value: bytes) -> None:
+    own = adapter(protection=0.2)
+    with pytest.raises(ValueError):
+        own.follow((), {LEVEL_KEY: value})
+    np.testing.assert_array_equal(limits_in_force(own), limits_in_force(adapter(protection=0.2)))
+
+
 def test_forgotten_labels_leave_no_limit_behind() -> None:
     taught = adapter(protection=0.2)
     assert limits_in_force(taught)[WALL] > 0.0
@@ -142,6 +162,21 @@ def test_the_protection_moves_over_to_other_classes_by_name() -> None:
     order = [WALL, CAT, DOG, GIRAFFE]
     own.set_classes(TEXTS[order], [NAMES[index] for index in order])
     assert (own.predict(UNSURE).adapted.argmax(axis=1) == 0).all()
+
+
+def test_classes_that_are_added_one_by_one_were_asked_about_as_if_they_had_always_been_there() -> None:
+    added = around(0.7 * TEXTS[WALL] + 0.7 * TEXTS[CAT], 3, 500)  # one or other of them becomes zero-shot's first
+    texts, names = np.concatenate([TEXTS, added]), [*NAMES, "kitten", "lion", "lynx"]
+    grown = adapter(protection=0.2)
+    for number in range(4, 8):
+        limits_in_force(grown)
+        grown.set_classes(texts[:number], names[:number])
+    fresh = Adapter(texts, names, 8.0, AdapterConfig(method="knn", protection=0.2))
+    fresh.learn(list(grown.anchors()))
+    np.testing.assert_allclose(limits_in_force(grown), limits_in_force(fresh), atol=1e-6)
+    (_, sure, top), (_, sure_fresh, top_fresh) = (one._learner._known for one in (grown, fresh))  # type: ignore[attr-defined]
+    np.testing.assert_allclose(np.sort(sure), np.sort(sure_fresh), atol=1e-6)
+    assert sorted(top) == sorted(top_fresh) and len(set(top)) > 1
 
 
 def test_limits_are_the_same_however_the_anchors_came() -> None:

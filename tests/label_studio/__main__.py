@@ -1,6 +1,6 @@
 """A real Label Studio asks the backend for pre-annotations and tells it of annotations: `make label-studio-test`.
 
-Ends with one line of JSON. With `--record tests/service/web/label_studio.json` what it sent is written for the tests there.
+Ends with one line of JSON. `--record tests/service/web/label_studio.json` writes what it sent for the tests there.
 """
 
 import argparse

@@ -45,7 +45,8 @@ class Estimate:
         self._anchors = anchors
         self._backend = backend
         self._sums = AnchorSums(anchors, len(classes), classes.dimension)
-        self._root: tuple[tuple[tuple[float, float], int], NDArray[np.float32]] | None = None
+        self._rooted = -1
+        self._roots: dict[tuple[float, float], NDArray[np.float32]] = {}  # since the last change of the sums
         self.shared = SharedEvidence(kind, classes, surroundings, settings.every_s)
         self.rebuild()
 
@@ -95,9 +96,18 @@ class Estimate:
         self.model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
-        """Go over to other classes: int64 (C,), which former one each is, −1 where it is new. `rebuild` follows."""
+        """Go over to other classes: int64 (C,), which former one each is, −1 where it is new.
+
+        The covariance stays as it is: what is known of the other classes is not worked out again.
+        """
         self._sums.set_classes(former)
         self.shared.set_classes(classes)
+        self._sums.update()
+        self.evidence = self.shared.in_force()
+        before = self.model
+        self.model = ClassMeans(
+            self._sums, self.evidence, self._prior(self.evidence), before.root, self._backend, (before, former)
+        )
 
     def _prior(self, evidence: Evidence) -> tuple[Prior, Standing]:
         labelled = self._anchors.counts > 0
@@ -105,8 +115,9 @@ class Estimate:
         return Prior(presence, labelled), standing
 
     def _whitening(self, spread: tuple[float, float]) -> NDArray[np.float32]:
-        """The covariance's root. Where no other worker's spread adds to the own one it is asked for twice."""
-        key = (spread, self._sums.changes)
-        if self._root is None or self._root[0] != key:
-            self._root = key, whitening(self._sums, spread)
-        return self._root[1]
+        """The covariance's root. Between two changes it is asked for by the spread in force, and twice by the next."""
+        if self._rooted != self._sums.changes:
+            self._rooted, self._roots = self._sums.changes, {}
+        if spread not in self._roots:
+            self._roots[spread] = whitening(self._sums, spread)
+        return self._roots[spread]

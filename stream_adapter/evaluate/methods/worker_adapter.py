@@ -109,6 +109,7 @@ class WorkerAdapter:
         outputs, _ = self._processor.learn(UnderWay(events, (), vectors, self._metrics), prediction)
         self._waiting |= {int(event.id) for event in events if event.label is None}
         kept = [output for output in outputs if output.channel == "waiting"]
+        self._processor.parts.sharing.publish()
         self._take(Arrivals(waiting=[Record(_WAITING, 0, 0, one.key, one.value) for one in kept]))
 
     def _take(self, arrivals: Arrivals) -> None:
