@@ -102,6 +102,7 @@ class Worker:
         )
         self._outage = outage or Outage(health, metrics, clock)
         self._assigned: frozenset[Partition] = frozenset()
+        self._left: frozenset[Partition] = frozenset()  # since labels were last followed
         self._behind = False  # of what the former owners of new partitions learned
         self._lag_due_at = 0.0
         self._stopping = False
@@ -213,6 +214,7 @@ class Worker:
         if assigned != before:
             self.metrics.rebalances.inc()
         self._behind |= bool(assigned - before)
+        self._left |= before - assigned
 
     def _catch_up(self) -> None:
         """Know what the former owner of a partition learned, before anything of it is handed over."""
@@ -256,6 +258,9 @@ class Worker:
         places = {
             number: inputs[number % count] for number in range(self._labels.partitions) if number % count in inputs
         }
+        if self._left:  # what has come back since begins anew: what was under way for it was not written
+            self._labels.assign(frozenset(number for number, at in places.items() if at not in self._left))
+            self._left = frozenset()
         self._labels.assign(frozenset(places))
         arrivals = self._labels.poll()
         if arrivals or self._clock() >= self._labels_due_at:

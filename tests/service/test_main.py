@@ -20,6 +20,8 @@ class Worker:
     def stop(self):
         self.stopping = True
         print("draining", flush=True)
+    def restore(self):
+        pass
     def run(self):
         print("running", flush=True)
         while not self.stopping:
@@ -48,6 +50,11 @@ def script(*, opening: str = "pass", restored: bool = True, drains_for: float = 
     [
         pytest.param(script(), 0, id="running"),
         pytest.param(script(opening="print('loading'); time.sleep(60)"), 128 + signal.SIGTERM, id="loading"),
+        pytest.param(
+            script(opening="type('Slow', (), {'__del__': lambda self: print('loading') or time.sleep(3)})()"),
+            128 + signal.SIGTERM,
+            id="loading, in a finalizer",
+        ),
         pytest.param(script(restored=False), 128 + signal.SIGTERM, id="restoring"),
     ],
 )

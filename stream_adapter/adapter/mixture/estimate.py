@@ -90,9 +90,18 @@ class Estimate:
         self.model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
-        """Go over to other classes: int64 (C,), which former one each is, −1 where it is new. `rebuild` follows."""
+        """Go over to other classes: int64 (C,), which former one each is, −1 where it is new.
+
+        The covariance stays as it is: what is known of the other classes is not worked out again.
+        """
         self._sums.set_classes(former)
         self.shared.set_classes(classes)
+        self._sums.update()
+        self.evidence = self.shared.in_force()
+        before = self.model
+        self.model = ClassMeans(
+            self._sums, self.evidence, self._prior(self.evidence), before.root, self._backend, (before, former)
+        )
 
     def _prior(self, evidence: Evidence) -> Prior:
         labelled = self._anchors.counts > 0

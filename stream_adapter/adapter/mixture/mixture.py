@@ -123,7 +123,6 @@ class Mixture:
         self._vocabulary = _digest_of(classes)
         for estimate in self._estimates:
             estimate.set_classes(classes, former)
-            estimate.rebuild()
         # The window is asked when that is due: a thousand classes may come one by one.
         self._stale = True
         self._name_version()
