@@ -49,7 +49,7 @@ class Replaying(ABC):
         logits = self.classes.logit_scale * (vectors @ self.classes.texts.T)  # (B, C)
         zero_shot = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         zero_shot /= zero_shot.sum(axis=1, keepdims=True)
-        adapted = self.answer(vectors, zero_shot.copy())
+        adapted = np.array(self.answer(vectors, zero_shot.copy()), np.float32)
         return Answer(zero_shot, adapted, adapted.copy())
 
     def update(self, events: Events, labels: Labels) -> None:
