@@ -18,6 +18,7 @@ from stream_adapter.journey.classes import Encode
 from stream_adapter.journey.observing import Observer
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.service.wiring import JourneyConfig
 from stream_adapter.service.wiring import make_processor as make_journey
 from stream_adapter.transport.base import Headers
@@ -99,6 +100,7 @@ def make_processor(
     labels: LabelsConfig | None = None,
     waiting_partitions: int = 0,
     now_ms: Callable[[], int] = lambda: 10_000,
+    references: References | None = None,
 ) -> Processor:
     """A processor on fakes at its edges, everything in the calling thread."""
     clock = clock or FakeClock()
@@ -124,6 +126,7 @@ def make_processor(
         encode=encode,
         waiting_partitions=waiting_partitions,
         now_ms=now_ms,
+        references=references,
     )
 
 

@@ -32,7 +32,9 @@ NAME = f"dog{ESCAPES}犬"
 HARMFUL = set("\x1b\x07\x00\x9b\u202e\u2066\r")
 ANCHOR = AnchorRecord("a" * 32, np.ones(1, np.float32), NAME, 0, NAME, NAME, "images", 0, 0, "f")
 SAID = LabelEvent(NAME, NAME, NAME, NAME, 0, NAME, NAME)
-EVENT = WaitingEvent(NAME, NAME, 0, NAME, 0, 0, "f", "v", (NAME, 0.5), (NAME, 0.5), NAME, b"", np.ones(1, np.float32))
+EVENT = WaitingEvent(
+    NAME, NAME, 0, NAME, 0, 0, "f", "v", (NAME, 0.5), (NAME, 0.5), NAME, "", b"", np.ones(1, np.float32)
+)
 LETTER = Letter("images-0@1", "label", NAME, NAME, 3, Record(Partition("images", 0), 1, 0, None, None))
 
 

@@ -29,6 +29,9 @@ LEVEL_KEY = "protection"
 # Anchors that are asked, those whose ids hash lowest: the same on all workers.
 _MOST_ANCHORS = 2_048
 
+Asked = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+"""Row ids of anchors, and zero-shot's top probability and its class, of each."""
+
 
 def level_of(value: bytes | None) -> int:
     """What a record says; 0 where it is withdrawn.
@@ -104,6 +107,7 @@ class Protected(Wrapped):
         settings = repr((protection, sorted(self._protect.items())))
         self._limits: tuple[tuple[str, str], Limits] | None = None
         self._level = 0
+        self._known: Asked
         self._settings = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()
         self._use(classes)
 
@@ -143,7 +147,11 @@ class Protected(Wrapped):
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner`."""
         super().set_classes(classes, former)
+        before, known = self._classes, self._known
         self._use(classes)
+        same = np.where((classes.texts == before.texts[former]).all(axis=1), former, -1)
+        if np.array_equal(same[same >= 0], np.arange(len(before))):  # classes were only added
+            self._known = self._with_more(known, before, same)
 
     @property
     def version(self) -> str:
@@ -153,13 +161,13 @@ class Protected(Wrapped):
     def _use(self, classes: Classes) -> None:
         self._classes = classes
         self._of_class = np.array([self._protect.get(name, self._protection) for name in classes.names])
-        self._known = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
+        self._known = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
         self._limits = None
 
     def _asked(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Of anchors in slots (m,) zero-shot's top probability and its class, remembered from one time to the next."""
         rows = self._anchors.rows[slots]
-        sure, top = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int64)
+        sure, top = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
         _, here, there = np.intersect1d(rows, self._known[0], assume_unique=True, return_indices=True)
         sure[here], top[here] = self._known[1][there], self._known[2][there]
         new = np.setdiff1d(np.arange(len(rows)), here, assume_unique=True)
@@ -168,4 +176,18 @@ class Protected(Wrapped):
             top[new], most = logits.argmax(axis=1), logits.max(axis=1, keepdims=True)
             sure[new] = 1.0 / np.exp(logits - most).sum(axis=1)
         self._known = rows, sure, top
-        return sure, top
+        return sure.astype(np.float32), top
+
+    def _with_more(self, known: Asked, before: Classes, same: NDArray[np.int64]) -> Asked:
+        """The same over classes of which those that are −1 in int64 (C,) are new, all others as they were before."""
+        rows, sure, top = known
+        slots = self._anchors.slots_of(rows)
+        here = slots >= 0
+        rows, sure, top, slots = rows[here], sure[here], top[here], slots[here]
+        vectors, new = self._anchors.vectors[slots], np.flatnonzero(same < 0)
+        least = np.einsum("nd,nd->n", vectors, before.texts[top], dtype=np.float64)[:, None]
+        more = np.ones((len(rows), 1 + len(new)))  # in units of the top class's own
+        more[:, 1:] = np.exp(before.logit_scale * (vectors @ self._classes.texts[new].T - least))
+        best = more.argmax(axis=1)
+        sure = more.max(axis=1) / (1.0 / sure - 1.0 + more.sum(axis=1))
+        return rows, sure, np.where(best > 0, np.append(-1, new)[best], np.flatnonzero(same >= 0)[top])

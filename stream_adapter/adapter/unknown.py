@@ -113,4 +113,5 @@ class UnknownRule:
     def _unnamed(self, vectors: NDArray[np.float32], best: NDArray[np.int64]) -> NDArray[np.float32]:
         """How little the best name says more than all: float32 (n,)."""
         above = np.einsum("nd,nd->n", vectors, self._classes.texts[best] - self._mean)
-        return np.exp(np.float32(-self._classes.logit_scale / _TEMPERATURE) * np.maximum(above, 0.0)).astype(np.float32)
+        scale = np.float32(-self._classes.logit_scale / _TEMPERATURE)
+        return np.asarray(np.exp(scale * np.maximum(above, 0.0)), np.float32)

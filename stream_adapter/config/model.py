@@ -47,6 +47,7 @@ class EncoderConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: PositiveInt | None = None
     decode_threads: PositiveInt = 2
+    decode_s: PositiveFloat = 30.0
     max_pixels: PositiveInt = 50_000_000
     max_bytes: PositiveInt = 20_000_000
     exif_orientation: bool = True

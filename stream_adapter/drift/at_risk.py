@@ -17,7 +17,7 @@ from stream_adapter.drift.detector import State, moved, numbers_now
 
 WINDOW = 1_000
 """Newest events that are looked at."""
-ENOUGH = 3.0
+ENOUGH = 1.0
 """Events that a class is expected to lose among them before it is said to be at risk."""
 _AFTER = 50  # events that zero-shot gives to a class after its first label, before it is told what the label bought
 

@@ -12,11 +12,12 @@ from stream_adapter.events.headers import decode_headers, format_time, parse_tim
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object
+from stream_adapter.events.reference import Reference
 from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import OutRecord, Partition, Record
 
 EVENT_TYPE = "stream_adapter.label"
-_TEXTS = ("source", "id", "label", "annotator", "time")
+_TEXTS = ("source", "id", "label", "annotator", "time", "reference")
 _LONGEST = 8_192  # bytes: more makes no event's id, and records that their topic does not take
 _ATTRIBUTES = ("specversion", "type", "source", "id")
 
@@ -42,6 +43,7 @@ class LabelEvent:
         source: CloudEvents `source` of the label event itself.
         id: CloudEvents `id` of the label event itself.
         forget: whether nothing of the image event may stay, its vector included; only with a withdrawal.
+        reference: where the picture is stored, for an event of which nothing is kept any more; or empty.
         record: the record it was read from; None where it is new.
     """
 
@@ -53,6 +55,7 @@ class LabelEvent:
     source: str
     id: str
     forget: bool = False
+    reference: str = ""
     record: Record | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -66,19 +69,21 @@ class LabelEvent:
         annotator: str | None = None,
         sender: str = "stream_adapter/labels",
         forget: bool = False,
+        reference: str | None = None,
     ) -> "LabelEvent":
         """A label for the image event of this `source` and `id`, by default of now; sent twice, it is the same event.
 
         Raises:
-            MalformedEvent: an id, or the label, is empty.
+            MalformedEvent: an id, or the label, is empty, or the reference is none.
         """
         if not source or not id or (label is not None and not canonical_name(label)):
             raise MalformedEvent(f"a label needs source, id and label that are not empty, found {source, id, label!r}")
         time_ms = int(time.time() * 1000) if time_ms is None else time_ms
         label = None if label is None else canonical_name(label)
-        said = json.dumps([source, id, label, annotator, time_ms, forget]).encode()
+        where = str(Reference.parse(reference)) if reference else ""
+        said = json.dumps([source, id, label, annotator, time_ms, forget, *([where] if where else [])]).encode()
         own_id = hashlib.blake2b(said, digest_size=16).hexdigest()
-        return cls(source, id, label, annotator, time_ms, sender, own_id, forget)
+        return cls(source, id, label, annotator, time_ms, sender, own_id, forget, where)
 
     @property
     def anchor_id(self) -> str:
@@ -102,6 +107,8 @@ class LabelEvent:
             data["annotator"] = self.annotator
         if self.forget:
             data["forget"] = True
+        if self.reference:
+            data["reference"] = self.reference
         headers = {
             "ce_specversion": "1.0",
             "ce_type": EVENT_TYPE,
@@ -158,6 +165,7 @@ def parse_label_event(record: Record, times: EventTimes | None = None) -> LabelE
         source=attributes["source"],
         id=attributes["id"],
         forget=label is None and data.get("forget") is True,
+        reference=str(Reference.parse(texts["reference"])) if texts.get("reference") else "",
         record=record,
     )
 

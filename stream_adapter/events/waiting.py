@@ -6,7 +6,7 @@ labels. Neither ever writes the other's key, so none can undo what the other kno
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.headers import FORMAT
 from stream_adapter.events.label import LabelEvent, LabelStamp
 from stream_adapter.events.payloads import json_object
-from stream_adapter.transport.base import OutRecord, Partition
+from stream_adapter.transport.base import OutRecord, Partition, Record
 
 LABEL_PREFIX = "label/"
 POSITION_KEY = "position"
@@ -39,8 +39,10 @@ class WaitingEvent:
         vocabulary: hash of the classes that `anchored` is about.
         adapted, zero_shot: the class that each model put first, and its probability.
         undamped: the class that the adapted model put first before the guard.
+        reference: where the picture is stored, where the event said so; else empty.
         anchored: bool (C,), packed: which classes had anchors then.
-        vector: float32 (d,), unit, already rounded through float16.
+        vector: float32 (d,), unit, already rounded through float16; (0,) where it was let go of, and there is a
+            reference.
     """
 
     source: str
@@ -54,8 +56,13 @@ class WaitingEvent:
     adapted: tuple[str, float]
     zero_shot: tuple[str, float]
     undamped: str
+    reference: str
     anchored: bytes = field(repr=False)
     vector: NDArray[np.float32] = field(repr=False)
+
+    def without_vector(self) -> "WaitingEvent":
+        """The same without its vector."""
+        return replace(self, vector=self.vector[:0])
 
     def to_value(self) -> bytes:
         """A line of JSON, and after it the vector in float16."""
@@ -73,13 +80,17 @@ class WaitingEvent:
         line, _, vector = value.partition(b"\n")
         document = json_object(line, "a waiting event")
         try:
+            document.setdefault("reference", "")
+            known = {name: kind(document[name]) for name, kind in _FIELDS.items()}
+            known["anchored"] = base64.b64decode(document["anchored"])
             halves = np.frombuffer(vector, "<f2").astype(np.float32)  # (d,)
+            if not len(halves) and known["reference"]:
+                return cls(**known, vector=halves)
             with np.errstate(invalid="ignore"):
                 norm = np.linalg.norm(halves, axis=-1, keepdims=True)
             if not abs(norm[0] - 1.0) <= 1e-2:
                 raise ValueError(f"a vector of norm {norm[0]}")
-            known = {name: kind(document[name]) for name, kind in _FIELDS.items()}
-            return cls(**known, anchored=base64.b64decode(document["anchored"]), vector=halves / norm)
+            return cls(**known, vector=halves / norm)
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise MalformedEvent(f"not a waiting event: {error!r}") from error
 
@@ -100,6 +111,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "adapted": _top,
     "zero_shot": _top,
     "undamped": str,
+    "reference": str,
 }
 
 
@@ -129,6 +141,11 @@ class LabelRecord:
     def stamp(self) -> LabelStamp:
         """The label event's."""
         return self.event.stamp
+
+    def to_record(self) -> Record:
+        """The label in a canonical form, as if read from where it was."""
+        topic, partition, offset = self.place
+        return replace(self.event.to_record(), partition=Partition(topic, partition), offset=offset)
 
     def to_value(self) -> bytes:
         """JSON."""

@@ -44,7 +44,7 @@ def record_of_label(label: LabelEvent, event: WaitingEvent | AnchorRecord) -> An
         offset=event.offset,
         fingerprint=event.fingerprint,
         annotator=label.annotator or "",
-        reference=event.reference if isinstance(event, AnchorRecord) else "",
+        reference=event.reference or label.reference,
     )
 
 

@@ -26,6 +26,7 @@ from stream_adapter.events.waiting import (
 )
 from stream_adapter.journey.anchor_records import record_of_label
 from stream_adapter.journey.labels import Labels
+from stream_adapter.journey.late_pictures import LatePictures
 from stream_adapter.journey.late_tests import LateTests
 from stream_adapter.journey.waiting import Waiting, partition_of
 from stream_adapter.metrics import Metrics
@@ -34,6 +35,9 @@ from stream_adapter.transport.dead_letters import dead_letter
 from stream_adapter.transport.labels import Arrivals, write_positions
 
 log = structlog.get_logger(__name__)
+
+# So long an event may be on its way: only then the picture is fetched that a label refers to.
+_FETCHED_AFTER_S = 60.0
 
 Places = Mapping[int, Partition]
 """Partitions of the waiting topic that a worker owns, each with the input partition that makes it the owner."""
@@ -50,6 +54,7 @@ class LateLabels:
         tests: see above.
         config: how much waits, and for how long.
         partitions: of the waiting topic.
+        pictures: fetches those that labels refer to.
         fingerprint: the encoder's.
         check: raises an `UnknownLabel` for a label that is to be refused.
         times: decides on the times of labels.
@@ -65,6 +70,7 @@ class LateLabels:
         *,
         config: LabelsConfig,
         partitions: int,
+        pictures: LatePictures,
         fingerprint: str,
         check: Callable[[str], None],
         times: EventTimes,
@@ -76,6 +82,7 @@ class LateLabels:
         self.tests = tests
         self._config = config
         self._partitions = partitions
+        self._pictures = pictures
         self._fingerprint = fingerprint
         self._check = check
         self._times = times
@@ -121,9 +128,10 @@ class LateLabels:
         for number in self._parts.keys() - places.keys():
             del self._parts[number]
         for number in arrivals.fresh & places.keys():
-            bound = -(-self._config.wait_max_events // self._partitions)
+            config = self._config
+            bounds = (-(-most // self._partitions) for most in (config.wait_max_events, config.reference_max_events))
             ages = self._config.wait_max_age, self._config.early_max_age
-            self._parts[number] = Waiting(bound, *(int(age * 1e3) for age in ages))
+            self._parts[number] = Waiting(*bounds, *(int(age * 1e3) for age in ages))
         due: dict[str, None] = {}  # anchor ids whose label may be applied, in order
         for record in arrivals.waiting:
             part = self._parts.get(record.partition.number)
@@ -144,6 +152,7 @@ class LateLabels:
                 due[event.anchor_id] = None
         self._apply(due, owned)
         self._expire(owned)
+        self._learn_fetched(owned)
         for key in self._changed:
             label = self._parts[self._number(key)].label(key)
             self._write(LABEL_PREFIX + key, None if label is None else label.to_value(), self._number(key))
@@ -201,8 +210,11 @@ class LateLabels:
                 continue
             anchor = self._labels.replica.record(key)
             event = part.event(key) or anchor  # of an event that came with a label, the anchor is what is known
+            gone = None if event else part.gone(key)
             if event is None:
-                if label.event.label is None:  # kept, so that an older label that comes later stays away
+                if label.event.label is not None and gone is not None:
+                    self._pictures.ask(label, gone.reference)
+                elif label.event.label is None:  # kept, so that an older label that comes later stays away
                     self._finish(label, "withdrawn", "nothing was known of the event")
                 continue
             if event.fingerprint != self._fingerprint or not self._labels.fits(event.vector):
@@ -245,14 +257,40 @@ class LateLabels:
         for number, part in self._parts.items():
             if not part.restored:
                 continue
-            overdue = part.overdue(now_ms)
+            for label in part.overdue(now_ms, int(min(_FETCHED_AFTER_S, self._config.early_max_age) * 1e3)):
+                if label.event.reference:
+                    self._pictures.ask(label, label.event.reference)
+            overdue = [label for label in part.overdue(now_ms) if not self._pictures.awaits(label)]
             # An event that comes with a label of its own is not kept: what is known of it is its anchor.
             self._apply([label.event.anchor_id for label in overdue], owned)
             for label in overdue:
                 if label.event.anchor_id in part.early:
                     self._dismiss(label, LabelWithoutEvent(_gone(label.event)))
-            for key in part.outdated(now_ms):
-                self._write(key, None, number)
+            for key, value in part.outdated(now_ms):
+                self._write(key, value, number)
+
+    def _learn_fetched(self, owned: Ownership) -> None:
+        """Learn labels whose picture was fetched; a test is what was predicted of it, where that is still known."""
+        ready: list[tuple[LabelRecord, WaitingEvent | AnchorRecord]] = []
+        tests: list[tuple[LabelEvent, WaitingEvent]] = []
+        for label, found in self._pictures.found():
+            said, key = label.event, label.event.anchor_id
+            part = self._parts.get(self._number(key))
+            if part is None or key not in part.early or part.label(key) != label:
+                continue
+            gone = part.gone(key)
+            if isinstance(found, EventError):
+                self._dismiss(label, found)
+            elif gone is not None:
+                ready.append((label, replace(gone, vector=found, fingerprint=self._fingerprint)))
+                if not label.tested:
+                    tests.append((said, gone))
+            else:
+                event = said.event_source, said.event_id, *label.place, self._fingerprint
+                ready.append((label, AnchorRecord(key, found, said.label or "", said.time_ms, *event)))
+        self._outputs += self.tests.score(tests)
+        if ready:
+            self._learn(ready, owned)
 
     def _finish(self, label: LabelRecord, state: LabelState, why: str = "") -> None:
         """Keep what became of a label; of one that asks for it, nothing else."""
@@ -275,9 +313,7 @@ class LateLabels:
         number = self._number(key)
         self._parts[number].drop_label(key)
         self._changed[key] = None
-        topic, partition, offset = label.place
-        record = replace(label.event.to_record(), partition=Partition(topic, partition), offset=offset)
-        self._refuse(record, error, number)
+        self._refuse(label.to_record(), error, number)
 
     def _refuse(self, record: Record, error: EventError, number: int) -> None:
         self._outputs.append(replace(dead_letter(record, error), source=self._places[number]))
@@ -298,5 +334,6 @@ class LateLabels:
 def _gone(label: LabelEvent) -> str:
     return (
         f"no event {label.event_id!r} of source {label.event_source!r} is known: it never came, waited for longer than "
-        "`labels.wait_max_age`, or more than `labels.wait_max_events` came after it; send the picture with this label"
+        "`labels.wait_max_age`, or more than `labels.wait_max_events` came after it; send the picture with this label, "
+        "or the label with a `reference` to it"
     )

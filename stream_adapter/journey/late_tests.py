@@ -90,6 +90,7 @@ class LateTests:
                 adapted=adapted,
                 zero_shot=zero_shot,
                 undamped=undamped[0],
+                reference="" if event.reference is None else str(event.reference),
                 anchored=anchored,
                 vector=vector,
             )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.prediction import Prediction
-from stream_adapter.encode.base import Encoder
+from stream_adapter.encode.base import Encoder, Vectors
 from stream_adapter.events import PRESENCE_PREFIX, PredictionDocument
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay, Unexpected
@@ -109,7 +109,7 @@ class Processor:
     def finish(self, batch: ReadBatch, owned: Ownership = EVERYTHING) -> Outcome:
         """Take a batch through the rest of its journey.
 
-        An event for which predicting, explaining or learning raises becomes a dead letter, and the rest goes on.
+        An event for which encoding, predicting, explaining or learning raises becomes a dead letter; the rest goes on.
 
         Args:
             batch: from `prepare`.
@@ -121,10 +121,10 @@ class Processor:
         times = [self._clock()]
         events, pictures, refused = self._reader.decoded(batch)
         times.append(self._clock())
-        with self._metrics.stage("encode", len(events)):
-            vectors = self._encoder.encode(pictures)  # (B, d)
+        none_yet = np.empty((len(events), 0), np.float32)
+        under_way = UnderWay(events, pictures, none_yet, self._metrics, self._unexpected)
+        self._encode(under_way)
         times.append(self._clock())
-        under_way = UnderWay(events, pictures, vectors, self._metrics, self._unexpected)
         return self._take_in(batch, under_way, refused, times, owned)
 
     @_in_turn
@@ -263,6 +263,17 @@ class Processor:
         stages = tuple((record.partition, error.stage) for record, error in refused)
         written = [*(one.record for one in explained), *outputs, *letters]
         return Outcome(Commit(written, batch.next_offsets), stages, durable)
+
+    def _encode(self, under_way: UnderWay) -> None:
+        pictures = under_way.pictures
+
+        def encode(rows: Sequence[int]) -> Vectors:
+            if not rows and pictures:  # an event failed alone: does the encoder still work?
+                self._encoder.warm_up(1)
+            return self._encoder.encode([pictures[row] for row in rows])
+
+        done, _ = under_way.through("encode", encode)
+        under_way.vectors = np.concatenate(done or [self._encoder.encode([])])  # (B, d)
 
     def _predict(self, under_way: UnderWay) -> Prediction:
         vectors = under_way.vectors

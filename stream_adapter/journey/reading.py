@@ -166,6 +166,13 @@ class Reader:
             self._fetch_and_decode, event, self._references, event.reference, time.monotonic()
         )
 
+    def fetch(self, record: Record, reference: Reference) -> Future[Prepared]:
+        """Start to fetch and to decode a picture that is no event's; `record` says for whom, where that goes wrong."""
+        event = ImageEvent("", "", 0, "", b"", None, None, record, reference)
+        picture = self._start(event)
+        assert picture is not None
+        return picture
+
     def _fetch_and_decode(
         self, event: ImageEvent, references: References, reference: Reference, since: float
     ) -> Prepared:

@@ -40,15 +40,17 @@ class Waiting:
 
     Args:
         bound: most events, and most labels.
+        bound_gone: most events of which only the vector was let go, because their pictures can be fetched.
         max_age_ms: after which an event, or a label, is let go of.
         early_ms: after which a label whose event is not known is.
     """
 
-    def __init__(self, bound: int, max_age_ms: int, early_ms: int) -> None:
-        self._bound = bound
+    def __init__(self, bound: int, bound_gone: int, max_age_ms: int, early_ms: int) -> None:
+        self._bound, self._bound_gone = bound, bound_gone
         self._max_age_ms = max_age_ms
         self._early_ms = early_ms
         self._events: OrderedDict[str, _Kept] = OrderedDict()
+        self._gone: OrderedDict[str, _Kept] = OrderedDict()
         self._labels: OrderedDict[str, LabelRecord] = OrderedDict()
         self.early: OrderedDict[str, None] = OrderedDict()
         self.positions: dict[int, int] = {}
@@ -71,7 +73,10 @@ class Waiting:
             return None
         if not key.startswith(LABEL_PREFIX):
             if value is None:
+                self.drop_event(key)
+            elif not value.partition(b"\n")[2]:
                 self._events.pop(key, None)
+                self._gone[key] = _Kept(record.timestamp_ms, value)
             else:  # an event that comes again was predicted again: what counts is what was said first
                 self._events.setdefault(key, _Kept(record.timestamp_ms, value))
             return key
@@ -89,7 +94,13 @@ class Waiting:
 
     def event(self, key: str) -> WaitingEvent | None:
         """What was predicted; None where it is not known."""
-        kept = self._events.get(key)
+        return self._read(key, self._events.get(key))
+
+    def gone(self, key: str) -> WaitingEvent | None:
+        """What was predicted of an event whose vector was let go; None where there is none."""
+        return self._read(key, self._gone.get(key))
+
+    def _read(self, key: str, kept: _Kept | None) -> WaitingEvent | None:
         try:
             return None if kept is None else WaitingEvent.from_value(kept.value)
         except MalformedEvent as error:
@@ -115,28 +126,36 @@ class Waiting:
 
     def drop_event(self, key: str) -> bool:
         """Know nothing of this event; returns whether it was known."""
-        return self._events.pop(key, None) is not None
+        return any([self._events.pop(key, None), self._gone.pop(key, None)])
 
-    def overdue(self, now_ms: int) -> list[LabelRecord]:
-        """Labels that have waited too long for their event, or are the oldest of too many."""
+    def overdue(self, now_ms: int, after_ms: int | None = None) -> list[LabelRecord]:
+        """Labels that have waited for their event for too long, or for so long, or are the oldest of too many."""
+        early_ms = self._early_ms if after_ms is None else after_ms
         found = []
         for position, key in enumerate(self.early):
             label = self._labels[key]
-            if label.at_ms > now_ms - self._early_ms and len(self.early) - position <= self._bound:
+            if label.at_ms > now_ms - early_ms and len(self.early) - position <= self._bound:
                 break
             found.append(label)
         return found
 
-    def outdated(self, now_ms: int) -> Iterator[str]:
-        """Keys of the topic that are to be deleted by now, and are let go of here."""
+    def outdated(self, now_ms: int) -> Iterator[tuple[str, bytes | None]]:
+        """Keys of the topic that are let go of by now, and what stays under each."""
         while self._events and self._is_old(len(self._events), next(iter(self._events.values())).at_ms, now_ms):
-            yield self._events.popitem(last=False)[0]
+            key, kept = self._events.popitem(last=False)
+            event = self._read(key, kept)
+            value = event.without_vector().to_value() if self._bound_gone and event and event.reference else None
+            if value is not None:
+                self._gone[key] = _Kept(now_ms, value)
+            yield key, value
+        while len(self._gone) > self._bound_gone:
+            yield self._gone.popitem(last=False)[0], None
         while self._labels and self._is_old(len(self._labels), next(iter(self._labels.values())).at_ms, now_ms):
             key = next(iter(self._labels))
             self.drop_label(key)
-            yield LABEL_PREFIX + key
+            yield LABEL_PREFIX + key, None
             if self.drop_event(key):  # or its next label would be a test once more
-                yield key
+                yield key, None
 
     def _is_old(self, number: int, at_ms: int, now_ms: int) -> bool:
         return number > self._bound or at_ms <= now_ms - self._max_age_ms

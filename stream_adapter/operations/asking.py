@@ -35,7 +35,9 @@ def what_next(config: Config, number: int) -> list[WaitingEvent]:
         )
     last = last_waiting(transport_of(config))
     waiting = [
-        event for event in waiting_events(last) if LABEL_PREFIX + anchor_id_of(event.source, event.id) not in last
+        event
+        for event in waiting_events(last)
+        if event.vector.size and LABEL_PREFIX + anchor_id_of(event.source, event.id) not in last
     ]
     if not waiting:
         return []

@@ -21,7 +21,7 @@ from stream_adapter.transport import dead_letters
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
 
-COLUMNS = ("source", "id", "label", "annotator", "time")
+COLUMNS = ("source", "id", "label", "annotator", "time", "reference")
 _SEPARATORS = ",;\t|"
 _PORTION = 10_000
 _SHOWN_PROBLEMS = 10
@@ -72,8 +72,8 @@ def read_labels(
     """The labels in a table with a header (CSV) or in JSON lines; all are checked before any is sent.
 
     Args:
-        path: columns or members are `id`, `label` and, where the arguments do not give them, `source`, `annotator` and
-            `time`; the time of a label that has none is now.
+        path: columns or members are `id`, `label` and, where the arguments do not give them, `source`, `annotator`,
+            `time` and `reference`; the time of a label that has none is now.
         source: of the image events, where a row names none.
         annotator: where a row names none.
         withdraw: take back the labels of these events; there need be no `label`. JSON lines may have a null label, too.
@@ -96,6 +96,7 @@ def read_labels(
                         None if withdraw else given["label"],
                         time_ms=parse_time(said) if said else now_ms,
                         annotator=given["annotator"] or annotator,
+                        reference=given["reference"],
                     )
                 )
             except (MalformedEvent, AttributeError, TypeError) as error:

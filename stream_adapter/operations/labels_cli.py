@@ -21,6 +21,9 @@ def labels_send(
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the event's label back.")] = False,
     annotator: Annotator = None,
     time: Annotated[str | None, typer.Option(help="When it was said (ISO 8601); by default now.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Where the picture is stored, for an event that is gone.", show_default=False)
+    ] = None,
 ) -> None:
     """Send one label, a correction or a withdrawal."""
     from stream_adapter.events.headers import parse_time
@@ -30,14 +33,17 @@ def labels_send(
     if withdraw == (label is not None):
         raise typer.BadParameter("give either a label or --withdraw")
     time_ms = None if time is None else parse_time(time, "`--time`")
-    send_labels(load_config(file), [LabelEvent.new(source, id, label, time_ms=time_ms, annotator=annotator)])
+    said = LabelEvent.new(source, id, label, time_ms=time_ms, annotator=annotator, reference=reference)
+    send_labels(load_config(file), [said])
     typer.echo("sent")
 
 
 @labels_app.command("import")
 def labels_import(
     file: ConfigFile,
-    input: Annotated[Path, typer.Argument(help="CSV or JSON lines with id, label, source, annotator, time.")],
+    input: Annotated[
+        Path, typer.Argument(help="CSV or JSON lines with id, label, source, annotator, time, reference.")
+    ],
     source: Annotated[str | None, typer.Option(help="`ce_source` of the events of rows that name none.")] = None,
     annotator: Annotator = None,
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the labels of these events back.")] = False,

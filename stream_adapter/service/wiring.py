@@ -23,6 +23,7 @@ from stream_adapter.journey.explaining import Explain, Explaining
 from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.late_labels import LateLabels
+from stream_adapter.journey.late_pictures import LatePictures
 from stream_adapter.journey.late_tests import LateTests
 from stream_adapter.journey.observing import Observer
 from stream_adapter.journey.parts import Parts
@@ -184,6 +185,7 @@ def make_processor(
             tests,
             config=config.labels,
             partitions=waiting_partitions,
+            pictures=LatePictures(encoder, reader.fetch),
             fingerprint=fingerprint,
             check=reader.check_label,
             times=reader.times,

@@ -164,6 +164,21 @@ def test_the_protection_moves_over_to_other_classes_by_name() -> None:
     assert (own.predict(UNSURE).adapted.argmax(axis=1) == 0).all()
 
 
+def test_classes_that_are_added_one_by_one_were_asked_about_as_if_they_had_always_been_there() -> None:
+    added = around(0.7 * TEXTS[WALL] + 0.7 * TEXTS[CAT], 3, 500)  # one or other of them becomes zero-shot's first
+    texts, names = np.concatenate([TEXTS, added]), [*NAMES, "kitten", "lion", "lynx"]
+    grown = adapter(protection=0.2)
+    for number in range(4, 8):
+        limits_in_force(grown)
+        grown.set_classes(texts[:number], names[:number])
+    fresh = Adapter(texts, names, 8.0, AdapterConfig(method="knn", protection=0.2))
+    fresh.learn(list(grown.anchors()))
+    np.testing.assert_allclose(limits_in_force(grown), limits_in_force(fresh), atol=1e-6)
+    (_, sure, top), (_, sure_fresh, top_fresh) = (one._learner._known for one in (grown, fresh))  # type: ignore[attr-defined]
+    np.testing.assert_allclose(np.sort(sure), np.sort(sure_fresh), atol=1e-6)
+    assert sorted(top) == sorted(top_fresh) and len(set(top)) > 1
+
+
 def test_limits_are_the_same_however_the_anchors_came() -> None:
     one = adapter(protection=0.2)
     other = Adapter(TEXTS, NAMES, 8.0, AdapterConfig(method="knn", protection=0.2))

@@ -12,10 +12,14 @@ class KillCampaign(Campaign):
     """Whatever ends or stops a worker, or its broker, at random moments; counted in the report."""
 
     def kill_one(self) -> None:
-        """SIGKILL to a random worker at a random moment."""
+        """SIGKILL at a random moment to a random worker that has come to work; where none does for long, to any."""
+        self._wait("a worker that works", lambda: bool(self._working()), 60)
         self._pass(self._rng.expovariate(1 / 1.5))
-        self.workers.kill(self._any())
+        self.workers.kill(self._rng.choice(self._working() or self.workers.started))
         self.report.kills += 1
+
+    def _working(self) -> list[int]:
+        return [one for one in self.workers.started if (self.workers.metric(one, "assigned_partitions") or 0) > 0]
 
     def restart_broker(self) -> None:
         """SIGKILL to the broker at a random moment, and its return."""

@@ -25,6 +25,7 @@ EVENTS = st.builds(
     label=st.none() | st.sampled_from(["cat", "Café"]),
     time_ms=st.integers(0, 10**12),
     annotator=st.none() | texts,
+    reference=st.sampled_from([None, "s3://shelves/1.jpg"]),
 )
 
 
@@ -60,6 +61,7 @@ def test_whatever_comes_is_a_label_or_refused(record: Record) -> None:
         ({"label": " "}, "null withdraws"),
         ({"time": "yesterday"}, "not an RFC 3339"),
         ({"annotator": ["me"]}, "`annotator` must be"),
+        ({"reference": "file:///../etc/passwd"}, "reference"),
     ],
 )
 def test_what_is_wrong_is_said(change: dict[str, Any], says: str) -> None:
@@ -110,6 +112,7 @@ def waiting_event(**changes: Any) -> WaitingEvent:
         "adapted": ("cat", 0.75),
         "zero_shot": ("dog", 0.5),
         "undamped": "cat",
+        "reference": "s3://shelves/1.jpg",
         "anchored": b"\n\x00\xff",
         "vector": unit(vector),
     }

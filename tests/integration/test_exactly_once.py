@@ -4,10 +4,12 @@ import sys
 import time
 
 import pytest
+from kafka.errors import KafkaTimeoutError
 
 from stream_adapter.errors import Fenced
 from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord
 from stream_adapter.transport.kafka import KafkaSink, KafkaSource
+from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
 from tests.integration.cluster import Cluster, Member, close, commit_of, poll_until, settled, wait_for
 
 
@@ -26,6 +28,29 @@ def test_outputs_and_positions_become_visible_together(cluster: Cluster) -> None
     assert sorted(values(cluster)) == sorted(b"%d" % n for n in range(10))
     assert cluster.committed() == {0: 5, 1: 5}
     assert len(cluster.read(cluster.config.topics.anchors)) == 1
+    close(sink, source)
+
+
+def test_outputs_alone_are_written_once_though_their_answer_is_lost(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As what late labels leave, of which no position of the images topic tells whether it was written."""
+    cluster.put(b"%d" % n for n in range(2))
+    source = KafkaSource(cluster.but(delivery="exactly_once"))
+    sink = KafkaSink(source)
+    sink.commit(commit_of(poll_until(source, 2)))
+    assert isinstance(sink._how, ExactlyOnce) and sink._how._producer is not None
+    producer = sink._how._producer
+    commit_transaction = producer.commit_transaction
+
+    def lost() -> None:
+        commit_transaction()
+        raise KafkaTimeoutError("the answer is lost")
+
+    monkeypatch.setattr(producer, "commit_transaction", lost)
+    sink.commit(Commit([OutRecord("anchors", b"k", None, source=cluster.at(0))]))
+    assert len(cluster.read(cluster.config.topics.anchors)) == 1
+    assert cluster.committed() == {0: 1, 1: 1}
     close(sink, source)
 
 

@@ -11,6 +11,7 @@ from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
 from stream_adapter.journey.observing import DeletionRequest, NullObserver
 from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
+from stream_adapter.references import References
 from stream_adapter.transport.base import Partition
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.memory import MemoryChangelog, MemoryTransport
@@ -23,7 +24,14 @@ IMAGES = Partition("images", 0)
 class Journey(NullObserver):
     """A processor whose outputs are written and come back."""
 
-    def __init__(self, transport: MemoryTransport | None = None, *, method: str = "class-means", **config: Any) -> None:
+    def __init__(
+        self,
+        transport: MemoryTransport | None = None,
+        *,
+        method: str = "class-means",
+        references: References | None = None,
+        **config: Any,
+    ) -> None:
         self.now_ms = 100_000
         self.requests: list[DeletionRequest] = []
         self.deleted: list[str] = []
@@ -40,6 +48,7 @@ class Journey(NullObserver):
             observer=self,
             waiting_partitions=1,
             now_ms=lambda: self.now_ms,
+            references=references,
         )
         self.feed = self.transport.open_labels()
         self.feed.assign(frozenset({0}))

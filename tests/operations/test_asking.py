@@ -32,4 +32,4 @@ def test_the_surest_event_of_each_class_that_may_lose_the_most_comes_first() -> 
     events += [_waiting(40 + number, ("wall", 0.99), "wall") for number in range(9)]
     rows = _of_classes_at_risk(events, {"cat", "dog"})
     assert [events[row].id for row in rows] == ["7", "1"], "walls keep their own, and dogs have a label"
-    assert _of_classes_at_risk(events[:3], {"cat"}) == [], "two and a half events are no risk yet"
+    assert _of_classes_at_risk(events[:1], {"cat"}) == [], "less than an event is no risk yet"

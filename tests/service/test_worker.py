@@ -14,6 +14,7 @@ from stream_adapter.service.health import Health
 from stream_adapter.service.worker import DrainBudgetExceeded, Worker
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.changelog import Change
+from stream_adapter.transport.labels import SingleLabelFeed
 from stream_adapter.transport.memory import MemoryChangelog, MemorySink, MemorySource, MemoryTransport
 from tests.fakes import FakeEncoder, make_processor, picture
 
@@ -31,7 +32,8 @@ class Rig:
         self.changelog = MemoryChangelog(restored, self.sink, writer="test")
         self.metrics = Metrics()
         self.health = Health(60.0, time.monotonic)
-        self.processor = make_processor(metrics=self.metrics, encoder=encoder, clock=time.monotonic)
+        waiting = {"waiting_partitions": 1, "now_ms": lambda: 0} if "labels" in worker else {}
+        self.processor = make_processor(metrics=self.metrics, encoder=encoder, clock=time.monotonic, **waiting)
         self.worker = Worker(
             source=source,
             sink=self.sink,
@@ -207,6 +209,38 @@ def test_a_partition_that_goes_and_comes_back_teaches_what_was_under_way_meanwhi
     thread.join(10)
     assert rig.processor.adapter.n_anchors == 1
     assert [record.value is not None for record in rig.sink.records["anchors"]] == [True]
+
+
+class Feed(SingleLabelFeed):
+    """Nothing comes; remembers what it was assigned."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: (), lambda _: ())
+        self.assigned: list[frozenset[int]] = []
+
+    def assign(self, numbers: frozenset[int]) -> None:
+        if self.assigned[-1:] != [numbers]:
+            self.assigned.append(numbers)
+
+
+def test_labels_of_a_partition_that_goes_and_comes_back_begin_anew() -> None:
+    """What was under way for it was left out: whoever owns it next, be it this worker, applies these labels."""
+    encoder, feed = SlowEncoder(), Feed()
+    source = MemorySource([ZERO], endless=True)
+    source.add(**picture("cat", 1), partition=ZERO)
+    rig = Rig(source, encoder, labels=feed)
+    thread = rig.run_in_thread()
+    assert encoder.entered.wait(10)
+    source.revoke(ZERO)
+    wait_for(lambda: rig.metrics.registry.get_sample_value("stream_adapter_rebalances_total") == 2)
+    source.assign(ZERO, 1)
+    wait_for(lambda: rig.metrics.registry.get_sample_value("stream_adapter_rebalances_total") == 3)
+    already = len(feed.assigned)
+    encoder.go.set()
+    wait_for(lambda: feed.assigned[already:][-1:] == [frozenset({0})])
+    rig.worker.stop()
+    thread.join(10)
+    assert frozenset() in feed.assigned[already:]
 
 
 def test_an_error_of_the_compute_thread_ends_the_worker() -> None:

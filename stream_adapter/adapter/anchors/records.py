@@ -19,7 +19,7 @@ class Displaced:
     anchor: Anchor
     class_index: int
     crowding: float
-    placed: NDArray[np.float32]
+    placed: NDArray[np.float64]
 
 
 def member_of(anchor_id: str, label: str, shape: bytes, event_time_ms: int) -> int:

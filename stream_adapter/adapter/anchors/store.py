@@ -36,7 +36,7 @@ class AnchorStore:
         ids: anchor ids.
         origins: where the anchors come from.
         crowding: float64 (n,), 1 / weight, see `weights.py`.
-        placed: float32 (n, k + 2), the vectors in the directions of `weights.py`.
+        placed: float64 (n, k + 2), the vectors in the directions of `weights.py`.
         doubt: float32 (n,), of the untouched model, see `pruning.py`; NaN where not known yet.
     """
 
@@ -46,7 +46,7 @@ class AnchorStore:
     keys: NDArray[np.uint64]
     rows: NDArray[np.int64]
     crowding: NDArray[np.float64]
-    placed: NDArray[np.float32]
+    placed: NDArray[np.float64]
     doubt: NDArray[np.float32]
 
     def __init__(self, class_names: Sequence[str], dimension: int, capacity: int = _SMALLEST_CAPACITY) -> None:
@@ -60,7 +60,7 @@ class AnchorStore:
             "keys": np.empty(capacity, np.uint64),
             "rows": np.empty(capacity, np.int64),
             "crowding": np.empty(capacity, np.float64),
-            "placed": np.empty((capacity, 0), np.float32),
+            "placed": np.empty((capacity, 0)),
             "doubt": np.empty(capacity, np.float32),
             "_place": np.empty(capacity, np.int64),  # among the members of its class
         }
@@ -99,15 +99,20 @@ class AnchorStore:
         to = np.zeros(len(self.class_names), np.int64)
         to[used] = [index[renamed.get(self.class_names[number], self.class_names[number])] for number in used]
         self.class_names, self._class_index = tuple(class_names), index
-        self.classes[:] = to[self.classes]
-        self._group()
+        if np.array_equal(to[used], used):  # as where classes were only added
+            counts = np.zeros(len(class_names), np.int64)
+            counts[used] = self._counts[used]
+            self._counts = counts
+        else:
+            self.classes[:] = to[self.classes]
+            self._group()
         if renamed:
             self._digest = self._sum()
         return to
 
-    def set_placed(self, placed: NDArray[np.float32]) -> None:
-        """Take over vectors in other directions: float32 (n, k + 2)."""
-        self._columns["placed"] = np.zeros((len(self._columns["rows"]), placed.shape[1]), np.float32)
+    def set_placed(self, placed: NDArray[np.float64]) -> None:
+        """Take over vectors in other directions: float64 (n, k + 2)."""
+        self._columns["placed"] = np.zeros((len(self._columns["rows"]), placed.shape[1]))
         self._columns["placed"][: len(self)] = placed
         self._view(len(self))
 

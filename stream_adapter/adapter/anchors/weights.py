@@ -14,7 +14,7 @@ Weights are a function of the set of anchors and of the directions alone.
 """
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ NEARNESS = 0.3
 # Changes of weights that wait for whoever sums over anchors; more than that, and everything is summed anew.
 _MOST_CHANGES = 65_536
 _ROWS_AT_ONCE = 1_024
+
+F = TypeVar("F", np.float32, np.float64)
 
 
 class Directions(NamedTuple):
@@ -58,17 +60,17 @@ class WeightChanges(NamedTuple):
     changes: NDArray[np.float64]
 
 
-def placed(vectors: NDArray[np.float32], directions: Directions, nearness: float) -> NDArray[np.float32]:
-    """Vectors (n, d) in the directions, as `closeness` wants them: float32 (n, k + 2).
+def placed(vectors: NDArray[F], directions: Directions, nearness: float) -> NDArray[F]:
+    """Vectors (n, d) in the directions, as `closeness` wants them: (n, k + 2).
 
     With y = P z / √(`nearness` · v) they are (y, |y|², 1): one product makes square distances of them.
     """
     y = vectors @ (directions.matrix * np.float32(1.0 / np.sqrt(nearness * directions.variance)))
-    return np.hstack([y, np.einsum("nk,nk->n", y, y)[:, None], np.ones((len(y), 1), np.float32)])
+    return np.hstack([y, np.einsum("nk,nk->n", y, y)[:, None], np.ones((len(y), 1), y.dtype)])
 
 
-def closeness(one: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """max(0, 1 − |y_i − y_j|²): float32 (n, m), of vectors that are `placed`, (n, k + 2) and (m, k + 2)."""
+def closeness(one: NDArray[F], others: NDArray[F]) -> NDArray[F]:
+    """max(0, 1 − |y_i − y_j|²): (n, m), of vectors that are `placed`, (n, k + 2) and (m, k + 2)."""
     left = np.float32(2.0) * one
     left[:, -2], left[:, -1] = -1.0, 1.0 - one[:, -2]
     near = left @ others.T
@@ -96,7 +98,7 @@ class AnchorWeights:
         store, self._log = self._store, None
         store.crowding[:] = 1.0
         if directions is None:
-            store.set_placed(np.zeros((len(store), 0), np.float32))
+            store.set_placed(np.zeros((len(store), 0)))
             return
         store.set_placed(self._placed(store.vectors))
         for class_index in np.flatnonzero(store.counts).tolist():
@@ -149,7 +151,7 @@ class AnchorWeights:
         store.crowding[new] = np.inf
         classes = np.concatenate([_classes_of(gone), store.classes[new]])
         rows = np.concatenate([*(one.placed[None] for one in gone), store.placed[new]])
-        signs = np.repeat(np.array([-1.0, 1.0], np.float32), [len(gone), len(new)])
+        signs = np.repeat([-1.0, 1.0], [len(gone), len(new)])
         slots = np.concatenate([np.full(len(gone), -1), new])
         order = np.argsort(classes, kind="stable")
         bounds = np.flatnonzero(np.diff(classes[order], prepend=-1, append=-1)).tolist()
@@ -170,9 +172,10 @@ class AnchorWeights:
             changes.append(1.0 / now[different] - 1.0 / before[different])
         return np.concatenate(changed), np.concatenate(changes)
 
-    def _placed(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _placed(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """In float64: small differences of large squares must come out alike, whatever came and went in between."""
         assert self.directions is not None
-        return placed(vectors, self.directions, 2.0 * NEARNESS)
+        return placed(vectors.astype(np.float64), self.directions, 2.0 * NEARNESS)
 
     def _note(self, vectors: NDArray[np.float32], classes: NDArray[np.int64], changes: NDArray[np.float64]) -> None:
         if self._log is None or not len(classes):

@@ -59,7 +59,6 @@ class AnchorSums:
 
     def set_classes(self, former: NDArray[np.int64]) -> None:
         """Go over to other classes: int64 (C,), which former one each is, −1 for new ones. Merged ones begin anew."""
-        self.scatter()
         count, sums = np.zeros(len(former)), np.zeros((len(former), self.sums.shape[1]))
         count[former >= 0], sums[former >= 0] = self.count[former[former >= 0]], self.sums[former[former >= 0]]
         self.count, self.sums = count, sums

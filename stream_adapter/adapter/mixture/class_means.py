@@ -52,6 +52,10 @@ class ClassMeans:
         prior: presences.
         root: float32 (d, d), see `whitening`.
         backend: computes.
+        former: a model of the same root, and for each class which one it is there, int64 (C,); −1 where it is new.
+
+    Attributes:
+        root: see above.
     """
 
     def __init__(
@@ -61,7 +65,9 @@ class ClassMeans:
         prior: Prior,
         root: NDArray[np.float32],
         backend: Backend,
+        former: "tuple[ClassMeans, NDArray[np.int64]] | None" = None,
     ) -> None:
+        self.root = root
         self._anchors = anchors
         self._evidence = evidence
         self._backend = backend
@@ -80,10 +86,15 @@ class ClassMeans:
         centre = evidence.total / weight if weight > 0 else anchors.sums.sum(axis=0) / max(float(count.sum()), 1e-9)
         self._centre = centre.astype(np.float32)  # (d,)
         self._device_centre = backend.put(self._centre)
-        self._means = np.zeros((n_classes, d), np.float32)  # (m_c − centre) R, where c takes part
+        self._apart = np.zeros((n_classes, d), np.float32)  # m_c − centre, where c takes part
+        self._means = np.zeros((n_classes, d), np.float32)  # (m_c − centre) R
         self._squares = np.zeros(n_classes, np.float32)  # their square lengths
         self._rows = np.zeros((n_classes, d + 2), np.float32)  # see `_whiten`
         self._part, self._host_rows = np.zeros(0, np.int64), self._rows[:0]
+        if former is not None:
+            known = np.flatnonzero(former[1] >= 0)
+            self._apart[known] = former[0]._apart[former[1][known]]
+            self._means[known] = former[0]._means[former[1][known]]
         self._worth = self._worths()
         part = np.flatnonzero(self._worth >= TAKES_PART)
         self._whiten(part)
@@ -164,9 +175,12 @@ class ClassMeans:
         sums[seen] += self._evidence.sums[self._place[classes[seen]]]
         total = (self._anchors.count + self._mass)[classes, None]
         x = (sums / total).astype(np.float32) - self._centre
-        means = np.concatenate([x[:, :end] @ block for end, block, _ in self._root], axis=1)
+        new = np.flatnonzero((x != self._apart[classes]).any(axis=1))
+        self._apart[classes[new]] = x[new]
+        self._means[classes[new]] = np.concatenate([x[new, :end] @ block for end, block, _ in self._root], axis=1)
+        means = self._means[classes]
         squares = np.square(means).sum(axis=1)
-        self._means[classes], self._squares[classes] = means, squares
+        self._squares[classes] = squares
         width = 1.0 + 1.0 / np.maximum(total, LEAST_MASS)
         unit = (_TAIL * width ** (_WIDTH - 1.0)).astype(np.float32)
         self._rows[classes] = np.hstack([-2.0 * unit * means, unit, width**_WIDTH + unit * squares[:, None]])

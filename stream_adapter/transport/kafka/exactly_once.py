@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,6 +46,9 @@ log = structlog.get_logger(__name__)
 class ExactlyOnce:
     """Commits a batch in a transaction of its own.
 
+    Its mark goes with the positions, so that it can be found out what became of it. Outputs without positions, which
+    late labels leave, go with the positions of their partitions as they are: whoever fell out of the group is fenced.
+
     After any failure the producer is thrown away: kafka-python keeps offsets of an aborted transaction and would add
     them to the next one. Its successor has the same identity, so making it ends whatever the old one left open.
     """
@@ -55,11 +59,11 @@ class ExactlyOnce:
         self._writer = writer
         self._transactional_id = transactional_id
         self._producer: KafkaProducer | None = self._new_producer()
-        self._in_doubt: dict[Partition, int] | None = None  # positions of a commit of which nobody knows the end
+        self._in_doubt: tuple[str, dict[Partition, int]] | None = None  # a commit of which nobody knows the end
 
     def commit(self, commit: Commit) -> None:
         """See `Sink.commit`; where nobody can say what became of a commit, the next call finds out."""
-        if self._in_doubt is not None and self._was_committed(self._in_doubt):
+        if self._in_doubt is not None and self._was_committed(*self._in_doubt):
             return
         foreign = commit.positions.keys() - self._source.committable(commit.positions).keys()
         if foreign:
@@ -72,32 +76,34 @@ class ExactlyOnce:
             raise CommitAborted("this worker fell out of its group, nothing was written; it joins again by polling")
         if self._producer is None:
             self._producer = self._new_producer()
+        mark, positions = uuid.uuid4().hex, dict(commit.positions)
+        if not positions:
+            sources = {output.source for output in commit.outputs if output.source is not None}
+            positions = self._source.committed(sources & self._source.assigned)
         try:
-            self._transact(self._producer, commit)
+            self._transact(self._producer, commit, positions, mark)
         except (KafkaError, TransportError) as error:
             self._drop_producer()
             if isinstance(error, Fenced) or isinstance(error.__cause__, _PERMANENT):
                 raise
-            self._in_doubt = dict(commit.positions)
+            self._in_doubt = mark, positions
             if isinstance(error, Unreachable):
                 raise
-            if not self._was_committed(self._in_doubt):
+            if not self._was_committed(*self._in_doubt):
                 raise CommitAborted(f"the transaction was aborted, nothing of it is visible: {error}") from error
 
     def close(self) -> None:
         """Release the producer; what was not committed is aborted."""
         self._drop_producer()
 
-    def _transact(self, producer: KafkaProducer, commit: Commit) -> None:
+    def _transact(self, producer: KafkaProducer, commit: Commit, positions: Mapping[Partition, int], mark: str) -> None:
         give_up_at = time.monotonic() + self._connection.deadline_s
         producer.begin_transaction()
         sending = self._writer.start(producer, commit.outputs)
         try:
             with self._connection.errors_of("cannot commit a transaction"):
-                if commit.positions:  # while the outputs are on their way: that saves one of three waits
-                    offsets = {
-                        TopicPartition(*at): OffsetAndMetadata(to, "", -1) for at, to in commit.positions.items()
-                    }
+                if positions:  # while the outputs are on their way: that saves one of three waits
+                    offsets = {TopicPartition(*at): OffsetAndMetadata(to, mark, -1) for at, to in positions.items()}
                     metadata = self._source.group_metadata()
                     self._within_deadline(lambda: producer.send_offsets_to_transaction(offsets, metadata))
         finally:
@@ -105,17 +111,18 @@ class ExactlyOnce:
         with self._connection.errors_of("cannot commit a transaction"):
             self._within_deadline(producer.commit_transaction)
 
-    def _was_committed(self, positions: Mapping[Partition, int]) -> bool:
+    def _was_committed(self, mark: str, positions: Mapping[Partition, int]) -> bool:
         """Whether a transaction was committed in spite of an error.
 
         A commit whose answer got lost may have happened. A new producer with the same identity ends the transaction one
-        way or the other, and the positions, which are part of it, tell which.
+        way or the other, and the mark at the positions, which are part of it, tells which.
         """
         if self._producer is None:
             self._producer = self._new_producer()
         # A partition that moved may have been read on by its new owner: those that stayed tell.
-        decisive = self._source.committable(positions) or dict(positions)
-        found = bool(decisive) and self._source.committed(decisive) == decisive
+        decisive = positions.keys() & self._source.assigned or positions.keys()
+        marks = self._source.marks(decisive)
+        found = bool(marks) and all(found == mark for found in marks.values())
         self._in_doubt = None
         if found:
             log.warning("transaction was committed though its answer was lost")

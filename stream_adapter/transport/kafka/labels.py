@@ -28,10 +28,14 @@ class KafkaLabelFeed:
         self.partitions = require_topics(self._connection, [self._topic])[self._topic]
         self._labels = TopicReader(self._connection, config.topics.labels)
         self._consumer = self._connection.consumer(group_id=None, auto_offset_reset="earliest")
+        # Behind the open transaction of a worker that died there may be what another one committed: the end is that of
+        # all records, and what is there is known when that transaction has ended, too.
+        self._asking = self._connection.consumer(group_id=None, isolation_level="read_uncommitted")
         self._assigned: frozenset[int] = frozenset()
         self._fresh: frozenset[int] = frozenset()
         self._ends: dict[int, int] = {}  # where what was there ends, of partitions that are being restored
-        self._applied: dict[int, dict[int, int]] = {}  # of each of these, how far its labels were applied
+        # How far labels were applied, of partitions for which labels are not read yet: until all are restored.
+        self._applied: dict[int, dict[int, int]] = {}
         self._read: dict[int, int] | None = None  # how far labels were read; None: for nobody yet
         self._polled: list[Record] = []
         self._unread: list[Record] = []
@@ -45,7 +49,7 @@ class KafkaLabelFeed:
         new = numbers - self._assigned
         with self._connection.errors_of(f"cannot read topic {self._topic!r}"):
             begins = self._consumer.beginning_offsets(self._at(new), timeout_ms=_ASK_MS) if new else {}
-            ends = self._consumer.end_offsets(self._at(new), timeout_ms=_ASK_MS) if new else {}
+            ends = self._asking.end_offsets(self._at(new), timeout_ms=_ASK_MS) if new else {}
             places = {at: self._position(at) for at in self._at(numbers & self._assigned)} | begins
             self._consumer.assign(list(places))
             for at, offset in places.items():
@@ -56,7 +60,7 @@ class KafkaLabelFeed:
         self._fresh, self._restored = (self._fresh & numbers) | new, self._restored - new
         self._ends = {n: end for n, end in self._ends.items() if n in numbers}
         self._ends |= {at.partition: end for at, end in ends.items()}
-        self._applied = {number: {} if number in new else self._applied[number] for number in self._ends}
+        self._applied = {n: applied for n, applied in self._applied.items() if n in numbers} | {n: {} for n in new}
 
     def poll(self) -> Arrivals:
         """See `LabelFeed.poll`."""
@@ -70,6 +74,8 @@ class KafkaLabelFeed:
             self._restored |= self._ended()
         labels: list[Record] = []
         if not self._ends:
+            if self._applied:
+                self._begin_labels()
             # Few at a time: a batch that comes meanwhile waits behind them.
             unread = self._unread or self._labels.new()
             labels, self._unread = unread[:LABELS_AT_ONCE], unread[LABELS_AT_ONCE:]
@@ -85,9 +91,10 @@ class KafkaLabelFeed:
         self._labels.close()
         with self._connection.errors_of(f"cannot close the reader of topic {self._topic!r}"):
             self._consumer.close(timeout_ms=1_000)
+            self._asking.close(timeout_ms=1_000)
 
     def _ended(self) -> frozenset[int]:
-        """The partitions whose end is reached; with the last of them, labels are read from where any of them needs."""
+        """The partitions whose end is reached."""
         for record in self._polled:
             number = record.partition.number
             if number in self._applied:
@@ -95,13 +102,15 @@ class KafkaLabelFeed:
         with self._connection.errors_of(f"cannot tell the position in topic {self._topic!r}"):
             places = {at.partition: self._position(at) for at in self._at(self._ends)}
         done = frozenset(number for number, end in self._ends.items() if places[number] >= end)
-        if done == self._ends.keys():
-            positions = merged_positions([*self._applied.values(), *([] if self._read is None else [self._read])])
-            if not self._labels.seek(positions):  # of labels that are gone since, none can be applied
-                self._labels.seek({})
-            self._read, self._applied, self._unread = positions, {}, []
         self._ends = {number: end for number, end in self._ends.items() if number not in done}
         return done
+
+    def _begin_labels(self) -> None:
+        """Read labels from where any of the partitions that are new needs them."""
+        positions = merged_positions([*self._applied.values(), *([] if self._read is None else [self._read])])
+        if not self._labels.seek(positions):  # of labels that are gone since, none can be applied
+            self._labels.seek({})
+        self._read, self._applied, self._unread = positions, {}, []
 
     def _at(self, numbers: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, number) for number in sorted(numbers)]

@@ -6,6 +6,7 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, FencedInstanceIdError, KafkaError
 
+from stream_adapter.errors import Unreachable
 from stream_adapter.transport.base import UNREADABLE, Partition, Record
 from stream_adapter.transport.kafka import internals
 from stream_adapter.transport.kafka.answers import Answers
@@ -41,7 +42,7 @@ class Poller:
             return self._pass_over(error)
         except KafkaError as error:
             failed = self._connection.error_of(f"cannot read topic {self._topic!r}", error)
-            if not error.retriable:
+            if not isinstance(failed, Unreachable):
                 raise failed from error
             self._answers.failed(failed)
             return {}

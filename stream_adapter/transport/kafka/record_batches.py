@@ -129,8 +129,6 @@ def read_whole_batches(consumer: KafkaConsumer) -> KafkaConsumer:
 class _Filled(DefaultRecordBatchBuilder):  # type: ignore[misc]
     """A record batch that takes its records at once."""
 
-    __slots__ = ()
-
     def __init__(self, compression: int, largest: int) -> None:
         super().__init__(
             magic=2,
@@ -285,4 +283,4 @@ def _encoded_name(name: str) -> bytes:
 def _decoded_name(name: bytes | None) -> str:
     if name is None:
         raise ValueError("a header without a name")
-    return name.decode()
+    return name.decode(errors="backslashreplace")  # a name that is no text is the sender's fault, and no end

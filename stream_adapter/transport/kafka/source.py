@@ -1,5 +1,6 @@
 """`KafkaSource`: image events from a topic, as a member of a consumer group."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -8,6 +9,7 @@ from kafka import ConsumerGroupMetadata, ConsumerRebalanceListener, OffsetAndMet
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from stream_adapter.config import KafkaConfig
+from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.answers import Answers
 from stream_adapter.transport.kafka.assigning import StickyAssignor
@@ -51,7 +53,7 @@ class KafkaSource:
         self._consumer = self.connection.consumer(
             group_id=config.group_id,
             group_instance_id=config.group_instance_id,
-            auto_offset_reset=config.auto_offset_reset,
+            auto_offset_reset="earliest",  # after what retention took, in any case; `LatestBeginning` does the rest
             session_timeout_ms=config.session_timeout_ms,
             max_poll_interval_ms=config.max_poll_interval_ms,
             heartbeat_interval_ms=heartbeat_ms,
@@ -168,9 +170,11 @@ class KafkaSource:
         Raises:
             TransportError: the group's coordinator did not answer within `deadline_s`.
         """
-        what = f"cannot read positions of group {self.connection.config.group_id!r}"
-        found = {at: self.connection.retried(what, partial(self._committed, TopicPartition(*at))) for at in partitions}
-        return {at: offset for at, offset in found.items() if offset is not None}
+        return {at: place.offset for at, place in self._places(partitions).items()}
+
+    def marks(self, partitions: Iterable[Partition]) -> dict[Partition, str]:
+        """What was committed with these positions; errors as `committed`."""
+        return {at: place.metadata for at, place in self._places(partitions).items()}
 
     def group_metadata(self) -> ConsumerGroupMetadata:
         """This worker's place in the group, for transactions."""
@@ -242,9 +246,30 @@ class KafkaSource:
             if Partition(*at) in self._ownership.came_back:
                 self._consumer.seek(at, batch[0].offset)
             else:
+                self._say_what_is_gone(at, batch[0].offset)
                 records += batch
         self._ownership.delivered(records)
         return records
+
+    def _say_what_is_gone(self, at: TopicPartition, begins: int) -> None:
+        """Retention may delete events before they are read, and a topic may be made anew; the client says neither."""
+        partition = Partition(*at)
+        with contextlib.suppress(TransportError, KafkaError):  # then it is not said
+            due = self._ownership.next_of(partition)
+            if due is None:
+                due = self.committed([partition]).get(partition, begins)
+            if begins < due:
+                log.warning(
+                    "the topic was made anew and is read from its beginning", partition=str(partition), was_at=due
+                )
+            # A gap of one is the mark of a transaction.
+            elif begins > due + 1 and self._consumer.beginning_offsets([at], timeout_ms=_SETTLE_MS)[at] > due:
+                log.error(
+                    "events were deleted before they were read; keep them for longer (`retention.ms`) or add workers",
+                    partition=str(partition),
+                    first=due,
+                    before=begins,
+                )
 
     def _settle(self) -> None:
         """Commit what a rebalance held up; the next poll tries again where that fails."""
@@ -257,8 +282,13 @@ class KafkaSource:
                 if not error.retriable:
                     raise self.connection.error_of("cannot commit positions", error) from error
 
-    def _committed(self, at: TopicPartition, timeout_ms: int) -> int | None:
-        return self._consumer.committed(at, timeout_ms=timeout_ms)  # type: ignore[no-any-return]
+    def _places(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetAndMetadata]:
+        what = f"cannot read positions of group {self.connection.config.group_id!r}"
+        found = {at: self.connection.retried(what, partial(self._place, TopicPartition(*at))) for at in partitions}
+        return {at: place for at, place in found.items() if place is not None}
+
+    def _place(self, at: TopicPartition, timeout_ms: int) -> OffsetAndMetadata | None:
+        return self._consumer.committed(at, metadata=True, timeout_ms=timeout_ms)
 
     def _commit(self, timeout_ms: int) -> None:
         """Raises `_GroupIsMoving` where the group does not take positions now."""

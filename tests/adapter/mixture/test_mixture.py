@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.mixture.class_means import ClassMeans
+from stream_adapter.adapter.mixture.mixture import Mixture
 from tests.adapter.mixture.streams import CENTRES, NAMES, TEXTS, C, D, Stream, adapter, copies, run, stream, unit
 
 PROBES = stream(200, seed=99, classes=C).vectors
@@ -127,8 +129,7 @@ def test_what_is_forgotten_was_never_labelled(seed, share, wrong):
     forgetful.forget([events.ids[row] for row in gone])
     for one in (forgetful, never):
         one.learn(())
-    # Sums of weighted anchors are float64; distances within a class, which make the weights, are float32.
-    np.testing.assert_allclose(answers(forgetful), answers(never), atol=1e-5)
+    np.testing.assert_allclose(answers(forgetful), answers(never), atol=1e-6)
 
 
 def test_copies_of_one_picture_count_once():
@@ -219,6 +220,19 @@ def test_a_restored_adapter_answers_the_same_and_goes_on_the_same(reach):
     np.testing.assert_allclose(answers(second), answers(first), atol=1e-5)
 
 
+def test_what_others_said_of_their_traffic_is_in_a_replicas_snapshot():
+    worker = adapter(Surroundings(slot="worker", publishes=True))
+    run(worker, stream(300, 1), np.arange(0, 300, 3))
+    said = {**worker.records()}
+    first, second, silent = adapter(), adapter(), adapter()
+    first.follow(list(worker.anchors()), said)
+    silent.follow(list(worker.anchors()))
+    run(first, stream(40, 5))  # so that there is a window
+    second.restore({**first.copy().finish().arrays(), **first.learner_state()})
+    np.testing.assert_allclose(answers(second), answers(first), atol=1e-6)
+    assert np.abs(answers(first) - answers(silent)).max() > 0.01, "or it would not matter"
+
+
 def test_from_the_anchors_alone_it_answers_too():
     first, second = adapter(), adapter()
     run(first, stream(300, 1), np.arange(0, 300, 2))
@@ -248,6 +262,18 @@ def test_classes_come_go_and_change_their_names():
     again.set_classes(TEXTS[order], [f"renamed {NAMES[i]}" for i in order], {name: f"renamed {name}" for name in NAMES})
     assert again.n_anchors == before.n_anchors
     np.testing.assert_allclose(answers(again), answers(before)[:, order], atol=1e-4)
+
+
+def test_what_is_known_of_the_other_classes_stays_when_one_is_added():
+    taught = adapter(Surroundings(clock=lambda: 0.0))
+    run(taught, stream(300, 1), np.arange(0, 300, 2))
+    taught.set_classes(np.concatenate([unit(np.ones(D))[None], TEXTS]), ["new", *NAMES])
+    mixture = taught._learner
+    assert isinstance(mixture, Mixture)
+    estimate = mixture._labelled
+    anew = ClassMeans(estimate._sums, estimate.evidence, estimate.model.prior, estimate.model.root, mixture._backend)
+    zero_shot = taught.predict(PROBES).zero_shot
+    np.testing.assert_allclose(answers(taught), anew.answer(PROBES, zero_shot.copy()), atol=1e-6)
 
 
 def test_an_event_that_comes_again_is_no_new_traffic_and_its_label_counts():

@@ -131,6 +131,13 @@ def test_damaged_bytes_are_refused_or_read_as_records(records: list[Written], da
     assert not cut and len(read) == len(records)
 
 
+def test_a_header_whose_name_is_no_text_ends_nothing() -> None:
+    whole = bytes(from_client([Written(b"k", b"v", (("name", b"x"), ("next", b"y")), 0)]).buffer())
+    (batch,) = MemoryRecords(whole.replace(b"name", b"n\xffme"))
+    (record,) = decode_records(iter(batch), Partition(*AT))
+    assert record.headers == (("n\\xffme", b"x"), ("next", b"y"))
+
+
 def test_records_are_cut_into_batches_of_the_clients_size() -> None:
     small = make_producer(batch_size=1_000)
     records = [Written(b"k", bytes(300), (), 5) for _ in range(7)] + [Written(b"k", bytes(5_000), (), 6)]
