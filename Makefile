@@ -16,8 +16,10 @@ INPUTS ?= 0
 RESCALES ?= 0
 LATE ?= 0
 JOBS ?= 2
+SHARE ?= 0.05
+FILES ?=
 
-.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test fault-campaign fuzz fuzz-guided drift-study acl-test tutorial-test extras-test audit clean
+.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test fault-campaign soak mutation-test fuzz fuzz-guided drift-study acl-test tutorial-test extras-test label-studio-test audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
@@ -66,6 +68,14 @@ kill-test: setup ## Kill WORKERS workers KILLS times in the middle of a stream; 
 fault-campaign: setup ## Faults of every kind at random into three workers for MINUTES; ends with one line of JSON
 	@$(BIN)/python -m tests.faults --minutes $(MINUTES)
 
+soak: setup ## The same with one worker that lives on, whose memory, descriptors and log must stay flat; MINUTES=120
+	@$(BIN)/python -m tests.faults --soak --minutes $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),120)
+
+mutation-test: setup ## Change the code in small ways and see whether a test notices: SHARE of the lines of FILES; hours for SHARE=1
+	test -x build/mutation/bin/python || { $(PYTHON) -m venv build/mutation && build/mutation/bin/pip install --quiet 'cosmic-ray>=8.3,<9' 'coverage>=7.6,<8'; }
+	@PYTHONPATH=$$(build/mutation/bin/python -c 'import site; print(site.getsitepackages()[0])') OMP_NUM_THREADS=1 \
+		$(BIN)/python -m tests.mutation --share $(SHARE) $(if $(FILES),--files $(FILES))
+
 fuzz: setup ## Mutated inputs for every parser: rounds of SECONDS until there were INPUTS (1000000 takes an hour or less)
 	@$(BIN)/python -m tests.faults.fuzz --seconds $(SECONDS) --inputs $(INPUTS)
 
@@ -84,6 +94,9 @@ tutorial-test: setup ## Walk through docs/tutorial.md as a reader does
 
 extras-test: setup ## Install each extra alone in a fresh environment and run its commands; EXTRAS="base page" for some
 	@$(BIN)/python -m tests.extras $(EXTRAS)
+
+label-studio-test: setup ## Walk a real Label Studio, installed into build/, through its backend; ends with one line of JSON
+	@$(BIN)/python -m tests.label_studio
 
 audit: setup ## Ask PyPI for known vulnerabilities of everything that is installed; fails where it does not answer
 	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet 'pip-audit>=2.9,<3'; }

@@ -12,6 +12,7 @@ from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
 from stream_adapter.plugins import ENCODERS
 from stream_adapter.service.build import open_worker
 from stream_adapter.service.logs import configure_logs
+from stream_adapter.service.main import work
 
 
 class VectorModel:
@@ -61,4 +62,4 @@ def worker(kind: str, servers: str, topics: str, meter: Meter) -> None:
     with open_worker(parse(yaml.safe_dump(document))) as ours:
         # Of this counter alone: asking the registry reads every metric, a hundred times a second, on our account.
         meter.start(lambda: next(iter(ours.metrics.predictions.collect())).samples[0].value)
-        ours.run()
+        work(ours)

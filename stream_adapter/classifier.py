@@ -51,12 +51,14 @@ class Explanation:
         top: the most probable classes, best first.
         anchors: the nearest labelled pictures, nearest first; their ids are what `Classifier.forget` takes.
         novelty: 0 (the vocabulary or an anchor explains the picture) .. 1 (neither does).
+        unknown: whether it is held to be of no class; see `Classifier.unknown`.
     """
 
     sentences: tuple[str, ...]
     top: tuple[ClassScore, ...]
     anchors: tuple[Neighbour, ...]
     novelty: float
+    unknown: bool | None
 
     def __str__(self) -> str:
         return "\n".join(self.sentences)
@@ -118,6 +120,15 @@ class Classifier:
         """The most probable class of each of B unit vectors (B, d); raises as `predict_proba`."""
         return [self.classes_[best] for best in self.predict_proba(vectors).argmax(axis=1).tolist()]
 
+    def unknown(self, vectors: ArrayLike) -> list[bool | None]:
+        """Whether each of B unit vectors (B, d) is held to be of no class; None while labels are too few to tell.
+
+        Of pictures of known classes at most the share `config.unknown_rate` is called so, if labels are a sample of
+        them. Raises as `predict_proba`.
+        """
+        said = self.adapter.predict(_rows(vectors))
+        return [None] * len(said.zero_shot) if said.unknown is None else said.unknown.tolist()
+
     def learn(
         self, vectors: ArrayLike, labels: Sequence[str | None] | None = None, ids: Sequence[str] | None = None
     ) -> list[str]:
@@ -167,6 +178,7 @@ class Classifier:
             tuple(ClassScore(**score) for score in said["top"]),
             tuple(Neighbour(**anchor) for anchor in said["anchors"]),
             said["novelty"],
+            said["unknown"],
         )
 
     def save(self, path: str | Path) -> None:

@@ -8,7 +8,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,6 +168,9 @@ class Metrics:
             "Novelty of an event: 1 where neither vocabulary nor anchors explain it.",
             self.registry,
         )
+        self.unknown = Counter(
+            "unknown_verdicts", "Events called unknown or not, known class or any.", ["of", "verdict"], **made
+        )
         self.pending = Gauge(
             "learner_pending_changes", "Changes of the anchors that predictions do not know yet.", **made
         )
@@ -224,6 +227,8 @@ class Metrics:
                 metric.labels(stage=stage)
         for declared, found in itertools.product(DECLARED_TYPES, FOUND_TYPES):
             self.pictures.labels(declared=declared, found=found)
+        for of, verdict in itertools.product(("all", "known"), ("unknown", "known", "undecided")):
+            self.unknown.labels(of=of, verdict=verdict)
         for scheme, outcome in itertools.product(SCHEMES, ("fetched", "failed", "retried")):
             self.references.labels(scheme=scheme, outcome=outcome)
         for group in GROUPS:
@@ -269,6 +274,12 @@ class Metrics:
         """Show how many classes are taken for what."""
         for kind in KINDS:
             self.classes.labels(kind=kind).set(numbers.get(kind, 0))
+
+    def count_unknown(self, of: Literal["all", "known"], unknown: NDArray[np.bool_] | None, events: int) -> None:
+        """Count verdicts: bool (B,), or None of so many events while nobody can tell."""
+        found = 0 if unknown is None else int(unknown.sum())
+        self.unknown.labels(of=of, verdict="unknown").inc(found)
+        self.unknown.labels(of=of, verdict="undecided" if unknown is None else "known").inc(events - found)
 
     def set_digest(self, digest: str) -> None:
         """Show as much of a hex digest as a double holds without rounding."""

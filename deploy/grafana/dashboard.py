@@ -178,6 +178,10 @@ ROWS: dict[str, list[Panel]] = {
             ("§guarded_classes", "classes {{instance}}"), ("§guard_damping", "damping {{instance}}")]),
         ("Novelty", "1 where neither the vocabulary nor an anchor explains a picture.", "percentunit",
          quantiles("novelty")),
+        ("Called unknown", "Share of pictures held to be of no class; of known classes it should stay below the rate.",
+         "percentunit", [
+             ('sum by (of) (rate(§unknown_verdicts_total{verdict="unknown"}[5m])) '
+              '/ sum by (of) (rate(§unknown_verdicts_total[5m]))', "of {{of}}")]),
         ("Zero-shot accuracy", "On seen and unseen classes, since its last change.", "percentunit", [
             ('avg by (group) (§drift_value{kind="accuracy"})', "{{group}}")]),
     ],

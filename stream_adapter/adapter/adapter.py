@@ -18,6 +18,7 @@ from stream_adapter.adapter.methods import make_learner
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.adapter.prediction import Prediction, nearness_of
 from stream_adapter.adapter.shadow import Shadow
+from stream_adapter.adapter.unknown import UnknownRule
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
 
@@ -73,6 +74,7 @@ class Adapter:
         self._background = surroundings.background or InlineExecutor()
         self._anchors = Anchors(self.classes, config.canaries, config.anchors, config.seed)
         self._learner = guard(make_learner(config.method, self.classes, self._anchors, config, surroundings))
+        self._unknown = UnknownRule(self.classes, self._anchors, config.unknown_rate)
         self._shadow = Shadow()
         if config.shadow is not None:
             # Its records would be taken for the learner's; it learns from this process's own traffic.
@@ -94,16 +96,19 @@ class Adapter:
         check_vectors(vectors, self.dimension, "row {} of the batch".format)
         answer = self._learner.predict(vectors)
         near = self._anchors.nearest(vectors, self._config.anchors.neighbours)
-        nearness = nearness_of(near)  # (B,)
+        nearness = nearness_of(near.cosines[:, :1].max(axis=1, initial=-np.inf))  # (B,)
+        none_of_these = self._unknown.scores(vectors, answer.zero_shot.argmax(axis=1), nearness)
+        threshold = self._unknown.threshold(self._learner.version)
         explained = np.maximum(answer.zero_shot.max(axis=1, initial=0.0), nearness)  # by a text or by an anchor
         slots = self._anchors.slots_of(near.rows)  # (B, k)
         return Prediction(
             zero_shot=answer.zero_shot,
             undamped=answer.undamped,
             adapted=answer.adapted,
-            none_of_these=answer.none_of_these,
             gate=nearness,
             novelty=np.clip(1.0 - explained, 0.0, 1.0),
+            none_of_these=none_of_these,
+            unknown=None if threshold is None else none_of_these > threshold,
             neighbour_rows=near.rows,
             neighbour_ids=self._anchors.ids_at(slots),
             neighbour_classes=self._anchors.classes_at(slots),
@@ -211,6 +216,7 @@ class Adapter:
         self._both(lambda learner: _forget(learner, gone))
         self._anchors.set_classes(classes, renamed, canaries)
         self.classes = classes
+        self._unknown = UnknownRule(classes, self._anchors, self._config.unknown_rate)
         self._both(lambda learner: learner.set_classes(classes, former))
         return forgotten
 
@@ -234,6 +240,7 @@ class Adapter:
         """
         before = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
         self._anchors.restore(arrays)  # into arrays of its own
+        self._unknown = UnknownRule(self.classes, self._anchors, self._config.unknown_rate)
         now = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
         self._both(lambda learner: _forget(learner, before))
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}

@@ -67,14 +67,11 @@ class Answer:
         zero_shot: float32 (B, C), probabilities of the untouched model.
         undamped: float32 (B, C), the learner's own; equal to `zero_shot` while it knows nothing.
         adapted: float32 (B, C), what is published: `undamped`, but where a guard holds it back.
-        none_of_these: float32 (B,) in [0, 1], how far the event is held to be of no class of the vocabulary; None where
-            the learner has no opinion.
     """
 
     zero_shot: NDArray[np.float32]
     undamped: NDArray[np.float32]
     adapted: NDArray[np.float32]
-    none_of_these: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -101,6 +98,7 @@ class Surroundings:
         slot: this process's name among those that share their records; one that lasts where there is one.
         publishes: whether somebody asks for `records` and hands them to all, this learner included; False: what this
             learner finds in its own traffic is in force at once.
+        give_way: called within long work, where answers may be given: from what is in force then.
         seed: for whatever is drawn.
     """
 
@@ -109,6 +107,7 @@ class Surroundings:
     device: str = "numpy"
     slot: str = "local"
     publishes: bool = False
+    give_way: Callable[[], None] = lambda: None
     seed: int = 0
 
 

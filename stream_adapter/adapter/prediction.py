@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours
 from stream_adapter.adapter.learner import Standing
 
 _NEARNESS_DECAY = 10.0  # γ of the paper: how fast nearness falls with cosine distance
@@ -23,9 +22,10 @@ class Prediction:
         zero_shot: float32 (B, C), probabilities of the untouched model.
         undamped: float32 (B, C), the learner's own.
         adapted: float32 (B, C), what is published.
-        none_of_these: float32 (B,) in [0, 1], or None; see `Answer`.
         gate: float32 (B,) in [0, 1], nearness: exp(−γ · cosine distance to the nearest anchor); 0 without anchors.
         novelty: float32 (B,) in [0, 1]; 0 where the vocabulary or an anchor explains the picture, 1 where neither does.
+        none_of_these: float32 (B,) in [0, 1], how far it is held to be of no class of the vocabulary; see `unknown.py`.
+        unknown: bool (B,), whether it is called so; None while there are too few labels to tell.
         neighbour_rows: int64 (B, k), the nearest anchors' row ids, nearest first; −1 pads where there are fewer.
         neighbour_ids: object (B, k), their anchor ids (str), None where padded.
         neighbour_classes: int64 (B, k), their class indices, −1 where padded.
@@ -38,9 +38,10 @@ class Prediction:
     zero_shot: NDArray[np.float32]
     undamped: NDArray[np.float32]
     adapted: NDArray[np.float32]
-    none_of_these: NDArray[np.float32] | None
     gate: NDArray[np.float32]
     novelty: NDArray[np.float32]
+    none_of_these: NDArray[np.float32]
+    unknown: NDArray[np.bool_] | None
     neighbour_rows: NDArray[np.int64]
     neighbour_ids: NDArray[np.object_]
     neighbour_classes: NDArray[np.int64]
@@ -54,15 +55,13 @@ class Prediction:
         if len(rows) == len(self.zero_shot):
             return self
         chosen = np.asarray(rows, np.int64)
-        columns = ("zero_shot", "undamped", "adapted", "gate", "novelty")
+        columns = ("zero_shot", "undamped", "adapted", "gate", "novelty", "none_of_these")
         neighbours = ("neighbour_rows", "neighbour_ids", "neighbour_classes", "neighbour_cosines")
         of_rows: dict[str, Any] = {name: getattr(self, name)[chosen] for name in (*columns, *neighbours)}
-        none_of_these = None if self.none_of_these is None else self.none_of_these[chosen]
-        return replace(self, none_of_these=none_of_these, **of_rows)
+        return replace(self, unknown=None if self.unknown is None else self.unknown[chosen], **of_rows)
 
 
-def nearness_of(near: Neighbours) -> NDArray[np.float32]:
-    """exp(−γ · distance to the nearest anchor), the distance clamped to [0, 1]: float32 (B,), 0 without anchors."""
-    nearest = near.cosines[:, :1].max(axis=1, initial=-np.inf)
+def nearness_of(nearest: NDArray[np.floating]) -> NDArray[np.float32]:
+    """exp(−γ · distance), clamped to [0, 1], of cosines (B,) with the nearest anchor; 0 where there is none, −inf."""
     distance = np.clip(1.0 - nearest, 0.0, 1.0)
     return np.where(np.isfinite(nearest), np.exp(-_NEARNESS_DECAY * distance), 0.0).astype(np.float32)

@@ -18,18 +18,32 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Answer, Learner
+from stream_adapter.adapter.learner import Answer, Labels, Learner, Records
+from stream_adapter.adapter.mixture.constants import UNCHECKED, WORTH
 from stream_adapter.adapter.wrapped import Wrapped
 
 # Labels, copies counted once, from which on a class looks after itself.
 FEW = 5.0
-# Where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely.
 DOUBT = 0.2
+LEVEL_KEY = "protection"
+"""Key of the record that says how often the configured protection is doubled now; of all workers the newest counts."""
 # Anchors that are asked, those whose ids hash lowest: the same on all workers.
 _MOST_ANCHORS = 2_048
 
 Asked = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
 """Row ids of anchors, and zero-shot's top probability and its class, of each."""
+
+
+def level_of(value: bytes | None) -> int:
+    """What a record says; 0 where it is withdrawn.
+
+    Raises:
+        ValueError: it says no level.
+    """
+    level = 0 if value is None else int(value)
+    if abs(level) > 4:
+        raise ValueError(f"a level of the protection is between -4 and 4, found {level}")
+    return level
 
 
 class Limits:
@@ -42,6 +56,8 @@ class Limits:
         top: int64 (n,), its class.
         classes: int64 (n,), the class that their label names.
         weights: float64 (n,), by how much each counts.
+        doubt: where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely, once
+            labels have checked the learner; a quarter of it before the first.
     """
 
     def __init__(
@@ -52,7 +68,10 @@ class Limits:
         top: NDArray[np.int64],
         classes: NDArray[np.int64],
         weights: NDArray[np.float64],
+        doubt: float = DOUBT,
     ) -> None:
+        checked = float(np.maximum(counts - 1.0, 0.0).sum())  # as h in formula (2) of docs/method.md
+        self._doubt = doubt * (UNCHECKED + (1.0 - UNCHECKED) * checked / (checked + WORTH))
         self._counts = counts
         self._protected = (counts < FEW) & (protection > 0.0)
         wrong = (counts[top] < FEW) & (top != classes)
@@ -67,7 +86,7 @@ class Limits:
         top, named = zero_shot.argmax(axis=1), answer.argmax(axis=1)
         rows = np.arange(len(top))
         by_labels = zero_shot[rows, top] > self.limits[top]
-        doubtful = np.where(self._counts[named] > 0.0, by_labels, answer[rows, top] > DOUBT)
+        doubtful = np.where(self._counts[named] > 0.0, by_labels, answer[rows, top] > self._doubt)
         return np.asarray((named != top) & self._protected[top] & doubtful)
 
 
@@ -90,6 +109,8 @@ class Protected(Wrapped):
         self._protection, self._protect = protection, dict(protect)
         settings = repr((protection, sorted(self._protect.items())))
         self._limits: tuple[tuple[str, str], Limits] | None = None
+        self._level = 0
+        self._known: Asked
         self._settings = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()
         self._use(classes)
 
@@ -105,7 +126,8 @@ class Protected(Wrapped):
                 slots = np.argpartition(keys, _MOST_ANCHORS)[:_MOST_ANCHORS]
             sure, top = self._asked(slots)
             counts = np.bincount(anchors.classes, weights, minlength=n_classes).astype(np.float64)
-            limits = Limits(self._of_class, counts, sure, top, anchors.classes[slots], weights[slots])
+            of_class, doubt = self._of_class * 2.0**self._level, DOUBT * 2.0**-self._level
+            limits = Limits(of_class, counts, sure, top, anchors.classes[slots], weights[slots], doubt)
             self._limits = of, limits
         return self._limits[1]
 
@@ -119,6 +141,12 @@ class Protected(Wrapped):
             adapted=np.where(held, answer.zero_shot, answer.adapted),
         )
 
+    def follow(self, labels: Labels, records: Records) -> None:
+        """See `Learner`; a record under `LEVEL_KEY` says how often the protection is doubled."""
+        super().follow(labels, records)
+        if LEVEL_KEY in records:
+            self._level, self._limits = level_of(records[LEVEL_KEY]), None
+
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner`."""
         super().set_classes(classes, former)
@@ -131,12 +159,12 @@ class Protected(Wrapped):
     @property
     def version(self) -> str:
         """The protection, and the learner's."""
-        return f"{self._settings}-{self._learner.version}"
+        return f"{self._settings}{f'{self._level:+d}' if self._level else ''}-{self._learner.version}"
 
     def _use(self, classes: Classes) -> None:
         self._classes = classes
         self._of_class = np.array([self._protect.get(name, self._protection) for name in classes.names])
-        self._known: Asked = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
+        self._known = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
         self._limits = None
 
     def _asked(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -157,7 +185,8 @@ class Protected(Wrapped):
         """The same over classes of which those that are −1 in int64 (C,) are new, all others as they were before."""
         rows, sure, top = known
         slots = self._anchors.slots_of(rows)
-        rows, sure, top, slots = (one[slots >= 0] for one in (rows, sure, top, slots))
+        here = slots >= 0
+        rows, sure, top, slots = rows[here], sure[here], top[here], slots[here]
         vectors, new = self._anchors.vectors[slots], np.flatnonzero(same < 0)
         least = np.einsum("nd,nd->n", vectors, before.texts[top], dtype=np.float64)[:, None]
         more = np.ones((len(rows), 1 + len(new)))  # in units of the top class's own

@@ -47,6 +47,7 @@ class EncoderConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: PositiveInt | None = None
     decode_threads: PositiveInt = 2
+    decode_s: PositiveFloat = 30.0
     max_pixels: PositiveInt = 50_000_000
     max_bytes: PositiveInt = 20_000_000
     exif_orientation: bool = True
@@ -140,6 +141,7 @@ class AdapterConfig(Section):
     canaries: tuple[str, ...] = ()
     protection: Nats = 0.4
     protect: dict[str, Nats] = {}
+    unknown_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
     anchors: AnchorsConfig = AnchorsConfig()
     mixture: MixtureConfig = MixtureConfig()
     llu: LatentUpdatesConfig = LatentUpdatesConfig()

@@ -9,6 +9,7 @@ from stream_adapter.config.model import AdapterConfig, EncoderConfig, Section, V
 from stream_adapter.config.plugged import registered, transport_sections
 from stream_adapter.config.values import (
     KAFKA_PORT,
+    Count,
     FilePath,
     Fraction,
     PositiveFloat,
@@ -147,7 +148,7 @@ class KafkaConfig(Section):
 class LabelsConfig(Section):
     """Labels that come apart from their events: what is kept for them, and for how long."""
 
-    wait_max_events: Annotated[int, Field(ge=0)] = 100_000
+    wait_max_events: Count = 100_000
     wait_max_age: PositiveFloat = 604_800.0
     early_max_age: PositiveFloat = 3_600.0
     reference_max_events: Annotated[int, Field(ge=0)] = 100_000
@@ -307,6 +308,15 @@ class Config(Section):
                 f"a batch may wait {longest:g} s for what it refers to, and a worker counts as stuck after "
                 f"`service.stuck_after_s` = {self.service.stuck_after_s:g}; raise that or `references.parallel`, or "
                 "lower `references.timeout_s`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _decoding_is_no_standstill(self) -> "Config":
+        if self.encoder.decode_s >= self.service.stuck_after_s:
+            raise ValueError(
+                f"`encoder.decode_s` = {self.encoder.decode_s:g} is not below `service.stuck_after_s` = "
+                f"{self.service.stuck_after_s:g}: a worker that waits for one picture would count as stuck; lower it"
             )
         return self
 

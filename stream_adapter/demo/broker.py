@@ -107,7 +107,7 @@ class LocalKafka:
         java, jars = _java(), resolve_jars()
         if self._scratch is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="stream-adapter-kafka-"))
-            self._ports = _free_ports()
+            self._ports = self._ports or _free_ports()
             self._format(java, jars)
         command = [*self._jvm(java, jars), "kafka.Kafka", str(self._properties)]
         self._process = child.start(command, self._scratch, self._log)

@@ -8,7 +8,17 @@ from stream_adapter.drift.confidence_sequence import Interval
 from stream_adapter.drift.detector import Signal
 
 AlarmKind = Literal[
-    "harm", "accuracy", "confidence", "embedding", "label_mix", "new_class", "novelty", "guard", "status"
+    "harm",
+    "accuracy",
+    "confidence",
+    "embedding",
+    "label_mix",
+    "new_class",
+    "novelty",
+    "guard",
+    "protection",
+    "at_risk",
+    "status",
 ]
 Action = Literal["none", "lowered", "raised"]
 
@@ -22,7 +32,7 @@ class DriftAlarm:
     """Something was found, done about it, or, of kind "status", is to be plotted.
 
     Attributes:
-        kind: the question that was answered; "guard" for what was done.
+        kind: the question that was answered; "guard" and "protection" for what was done.
         group: what it is about: "overall", a class or group name, "unseen", "seen", "near", "far", "traffic".
         detector: the algorithm that found it.
         observed: events or labels that the finding rests on.
@@ -33,7 +43,7 @@ class DriftAlarm:
         interval: where the quantity in question lies, where there is one.
         evidence: further figures.
         event_ids: a sample of events behind it, newest last, at most 20.
-        action: what the guard did; "none" for findings, and for everything in mode "alarm_only".
+        action: what was done to a damping or to the protection; "none" for findings, and in mode "alarm_only".
     """
 
     kind: AlarmKind

@@ -12,6 +12,7 @@ from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
 from stream_adapter.drift.detector import ALL, State, numbers_now
 from stream_adapter.drift.guard import Guard, GuardAction
 from stream_adapter.drift.harm_groups import HarmByGroup, paired_differences
+from stream_adapter.drift.protecting import ProtectionLevel, ProtectionStep
 from stream_adapter.drift.settings import DriftSettings
 
 _REMEMBERED = 1_000  # events that the adapter got wrong and zero-shot right
@@ -20,7 +21,7 @@ _MODELS = ("zero_shot", "adapted", "undamped")
 
 
 class LabelMonitor:
-    """Watches the labelled events, and keeps the guard.
+    """Watches the labelled events, and keeps the guard and the level of the protection.
 
     Args:
         canary: bool (C,), classes that are never learned.
@@ -40,6 +41,8 @@ class LabelMonitor:
             tolerance=settings.tolerance,
             hold=settings.release_labels,
         )
+        steps = settings.protection_steps if settings.mode == "act" else 0
+        self.protection = ProtectionLevel(steps, settings.tolerance, settings.alpha, settings.min_labels)
         self._accuracy = {group: Adwin(settings.adwin_delta) for group in ("unseen", "seen")}  # of zero-shot
         self._hits = {group: np.zeros((0, len(_MODELS)), dtype=np.bool_) for group in self._accuracy}  # newest last
         self._harmed_ids: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
@@ -107,7 +110,9 @@ class LabelMonitor:
         self._harmed_ids.extend((event_ids[int(rows[at])], int(labels[at])) for at in np.flatnonzero(differences < 0))
         signals = self._harm.observe(labels, differences)
         # Before what follows from these labels' alarms: their predictions were made under the old dampings.
-        actions = self.guard.observe(labels, paired_differences(labels, zero_shot[rows], undamped[rows]))
+        unguarded = paired_differences(labels, zero_shot[rows], undamped[rows])
+        actions = self.guard.observe(labels, unguarded)
+        alarms += [_protection_alarm(step) for step in self.protection.observe(unguarded)]
         for signal in signals:
             faulty = self._harm.classes_at_fault(signal.subject)
             name, harmed, n = self._name(signal.subject), self._ids_of(faulty), signal.since
@@ -129,7 +134,12 @@ class LabelMonitor:
             for group, adwin in self._accuracy.items()
         ]
         damped = int((self.guard.damping < 1.0).sum())
-        return [*lines, DriftStatus("guard", OVERALL, self._harm.detectors[ALL].observed, True, float(damped))]
+        protection = self.protection
+        return [
+            *lines,
+            DriftStatus("guard", OVERALL, self._harm.detectors[ALL].observed, True, float(damped)),
+            DriftStatus("protection", OVERALL, protection.observed, True, protection.factor),
+        ]
 
     def report(self) -> list[DriftAlarm]:
         """Figures of kind "status" for a timeline: accuracies of the newest labels, and harm by group."""
@@ -154,6 +164,7 @@ class LabelMonitor:
         return {
             "harm": self._harm.state(),
             "guard": self.guard.state(),
+            "protection": self.protection.state(),
             "accuracy": {group: adwin.state() for group, adwin in self._accuracy.items()},
             "hits": {group: hits.astype(int).tolist() for group, hits in self._hits.items()},
             "harmed_ids": [list(pair) for pair in self._harmed_ids],
@@ -163,6 +174,7 @@ class LabelMonitor:
         """Go on from `state`."""
         self._harm.restore(state["harm"])
         self.guard.restore(state["guard"])
+        self.protection.restore(state["protection"])
         for group, adwin in self._accuracy.items():
             adwin.restore(state["accuracy"][group])
             self._hits[group] = np.array(state["hits"][group], dtype=np.bool_).reshape(-1, len(_MODELS))
@@ -186,3 +198,16 @@ class LabelMonitor:
 
     def _ids_of(self, classes: Sequence[int]) -> tuple[str, ...]:
         return tuple(event_id for event_id, label in self._harmed_ids if label in classes)[-LISTED:]
+
+
+def _protection_alarm(step: ProtectionStep) -> DriftAlarm:
+    return DriftAlarm(
+        "protection",
+        OVERALL,
+        "ProtectionLevel",
+        observed=step.labels,
+        labels=step.labels,
+        interval=step.interval,
+        evidence={"before": step.before, "after": step.after, "difference": step.difference},
+        action=step.action,
+    )

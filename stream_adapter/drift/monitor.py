@@ -16,10 +16,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.alarm import DriftAlarm, DriftStatus
+from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
+from stream_adapter.drift.at_risk import ENOUGH, ClassesAtRisk, Risk
 from stream_adapter.drift.detector import State
 from stream_adapter.drift.guard import Guard
 from stream_adapter.drift.labelled import LabelMonitor
+from stream_adapter.drift.protecting import ProtectionLevel
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.drift.traffic import TrafficMonitor
 
@@ -45,6 +47,8 @@ class DriftMonitor:
         self._canary = canary.astype(np.bool_, copy=True)
         self._traffic = TrafficMonitor(class_names, logit_scale, settings)
         self._labels = LabelMonitor(class_names, self._canary, settings)
+        self._class_names = tuple(class_names)
+        self._at_risk = ClassesAtRisk(len(class_names))
         self.observe_labels = self._labels.observe  # of events that were observed without theirs
         self._made_for = _description(class_names, canary, settings)
 
@@ -65,11 +69,18 @@ class DriftMonitor:
         self._canary, self._made_for = canary.astype(np.bool_, copy=True), made_for
         self._traffic.set_classes(class_names, former)
         self._labels.set_classes(class_names, self._canary, settings, former)
+        self._class_names = tuple(class_names)
+        self._at_risk.set_classes(former)
 
     @property
     def guard(self) -> Guard:
         """Damps predictions; see `Guard.damp`."""
         return self._labels.guard
+
+    @property
+    def protection(self) -> ProtectionLevel:
+        """How much of the protection should be in force."""
+        return self._labels.protection
 
     def observe(
         self,
@@ -78,6 +89,7 @@ class DriftMonitor:
         zero_shot: NDArray[np.float32],
         adapted: NDArray[np.float32],
         has_anchor: NDArray[np.bool_],
+        presence: NDArray[np.float32],
         novelty: NDArray[np.float32],
         nearest_cosine: NDArray[np.float32],
         event_ids: Sequence[str],
@@ -90,6 +102,7 @@ class DriftMonitor:
             zero_shot: float32 (B, C), probabilities of the untouched model.
             adapted: float32 (B, C), probabilities of the adapter, before `guard.damp`.
             has_anchor: bool (C,), as of the prediction.
+            presence: float32 (C,), how far each class is held to be in the traffic.
             novelty: float32 (B,), the adapter's.
             nearest_cosine: float32 (B,), cosine with the nearest anchor, -inf where there is none.
             event_ids: B ids.
@@ -104,13 +117,16 @@ class DriftMonitor:
         alarms = self._traffic.observe(
             vectors, zero_shot, novelty, nearest_cosine, labelled, has_anchor | self._canary, event_ids
         )
+        published = self.guard.damp(zero_shot, adapted)
+        unlabelled = ~has_anchor & ~self._canary
+        risks = self._at_risk.observe(zero_shot, published, presence, has_anchor, unlabelled, event_ids)
+        alarms += [self._risk_alarm(risk) for risk in risks]
         rows = np.flatnonzero(labelled)
         if len(rows):
-            published = self.guard.damp(zero_shot[rows], adapted[rows])
             alarms += self._labels.observe(
                 labels[rows],
                 zero_shot[rows].argmax(axis=1),
-                published.argmax(axis=1),
+                published[rows].argmax(axis=1),
                 adapted[rows].argmax(axis=1),
                 has_anchor,
                 [event_ids[row] for row in rows.tolist()],
@@ -119,7 +135,9 @@ class DriftMonitor:
 
     def status(self) -> list[DriftStatus]:
         """Where every question stands, for metrics; the groups are bounded by the configuration."""
-        return [*self._labels.status(), *self._traffic.status()]
+        risks, observed = float((self._at_risk.lost >= ENOUGH).sum()), self._at_risk.observed
+        line = DriftStatus("at_risk", OVERALL, observed, observed > 0, risks if observed else None)
+        return [*self._labels.status(), *self._traffic.status(), line]
 
     def report(self) -> list[DriftAlarm]:
         """The same for the timeline of `stream-adapter drift report`: alarms of kind "status"."""
@@ -127,7 +145,12 @@ class DriftMonitor:
 
     def state(self) -> State:
         """Everything needed to go on, as JSON values."""
-        return {"made_for": self._made_for, "labels": self._labels.state(), "traffic": self._traffic.state()}
+        return {
+            "made_for": self._made_for,
+            "labels": self._labels.state(),
+            "traffic": self._traffic.state(),
+            "at_risk": self._at_risk.state(),
+        }
 
     def restore(self, state: State) -> None:
         """Go on from `state`.
@@ -143,8 +166,16 @@ class DriftMonitor:
         try:
             self._labels.restore(state["labels"])
             self._traffic.restore(state["traffic"])
+            self._at_risk.restore(state["at_risk"])
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
             raise ValueError(f"the drift monitor's state is broken: {error!r}; begin without it") from error
+
+    def _risk_alarm(self, risk: Risk) -> DriftAlarm:
+        evidence = {"lost": risk.lost, "kept": risk.kept}
+        if risk.kept_after is not None:
+            evidence = {"kept": risk.kept, "kept_after": risk.kept_after}
+        name, ids = self._class_names[risk.index], risk.event_ids[-LISTED:]
+        return DriftAlarm("at_risk", name, "ClassesAtRisk", risk.events, evidence=evidence, event_ids=ids)
 
 
 def _description(class_names: Sequence[str], canary: NDArray[np.bool_], settings: DriftSettings) -> str:

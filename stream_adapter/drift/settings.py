@@ -27,6 +27,7 @@ class DriftSettings(BaseModel):
         mode: whether the guard acts.
         scope: whether the guard damps the classes at fault or everything.
         release_labels: labels without harm before the guard lets go a step.
+        protection_steps: measured harm doubles or halves `adapter.protection` so many times at most; 0: never.
         groups: class groups for the question of harm, group name → class names; other classes are groups of their own.
         seed: of every random choice.
         status_every_s: seconds between two `status` events, for whoever has a clock.
@@ -44,6 +45,7 @@ class DriftSettings(BaseModel):
     mode: Mode = "act"
     scope: Scope = "classes"
     release_labels: _Count = 500
+    protection_steps: Annotated[int, Field(ge=0, le=4)] = 2
     groups: dict[str, tuple[str, ...]] = {}
     seed: Annotated[int, Field(ge=0)] = 0
     status_every_s: Annotated[float, Field(gt=0.0)] = 60.0

@@ -1,10 +1,12 @@
 """What `encoder.type: open_clip` is: a CLIP as a `Model`, and its image tower as an `Encoder`."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+import structlog
 import torch
 from pydantic import BaseModel
 
@@ -16,6 +18,8 @@ from stream_adapter.encode.precision import choose
 from stream_adapter.encode.text import class_vectors
 from stream_adapter.encode.towers import Towers, load_towers
 from stream_adapter.errors import EncoderError
+
+log = structlog.get_logger(__name__)
 
 
 class ClipEncoder:
@@ -50,6 +54,7 @@ class ClipEncoder:
         self._dtype = choose(config.precision, self._device, self._visual)
         if self._device.type == "cpu":
             self._visual.to(self._dtype)
+        self._most = sys.maxsize  # pictures that the device has room for
         # Pixels are 0..255 on arrival: both are scaled, not the pixels.
         self._mean = 255.0 * torch.tensor(towers.preprocess.mean, device=self._device).view(1, 3, 1, 1)
         self._std = 255.0 * torch.tensor(towers.preprocess.std, device=self._device).view(1, 3, 1, 1)
@@ -74,7 +79,7 @@ class ClipEncoder:
             float32 (B, d), unit length.
 
         Raises:
-            EncoderError: the tower's result is not finite.
+            EncoderError: the tower's result is not finite, or the device has no room for a single picture.
         """
         vectors = np.empty((len(prepared), self.d), np.float32)
         pictures = [row for row, item in enumerate(prepared) if item.dtype == np.uint8]
@@ -88,8 +93,24 @@ class ClipEncoder:
         """Run once at this batch size, so that the first event is not the slow one."""
         self._embed(np.zeros((batch, 3, *self._size), np.uint8))
 
-    @torch.inference_mode()
     def _embed(self, pixels: Pixels) -> Vectors:
+        """Embed pixels (B, 3, H, W); for which the device has no room at once, in parts, from then on."""
+        while True:
+            most = min(self._most, len(pixels))
+            try:
+                return np.concatenate([self._run(pixels[at : at + most]) for at in range(0, len(pixels), most)])
+            except torch.OutOfMemoryError as error:
+                if most == 1:
+                    raise EncoderError(
+                        f"{self._device} has no memory for a single picture ({error}); end what else uses it, or set "
+                        "`encoder.device: cpu`"
+                    ) from error
+                self._most = most // 2
+                torch.cuda.empty_cache()
+                log.warning("the device is out of memory: smaller batches from now on", pictures=self._most)
+
+    @torch.inference_mode()
+    def _run(self, pixels: Pixels) -> Vectors:
         images = torch.from_numpy(pixels)  # (B, 3, H, W)
         if self._device.type == "cuda":  # a copy out of pinned memory does not wait
             images = images.pin_memory()

@@ -133,6 +133,32 @@ def no_harm(
     )
 
 
+@app.command()
+def unknown(
+    file: File,
+    taken_out: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the classes that the vocabulary loses.")
+    ] = 0.3,
+    label_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of the events that get a label.")] = 0.3,
+    canaries: Annotated[float, typer.Option(min=0, max=1, help="Share of the other classes that nobody labels.")] = 0.3,
+    events: Annotated[int, typer.Option(min=1, help="Length of the stream.")] = 2_500,
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of classes, order and labels.")] = 3,
+    config: ConfigOption = None,
+    save_features: SaveFeatures = None,
+    json: JsonFile = None,
+) -> None:
+    """Are events of no class told: classes are taken out of the vocabulary, their events are not."""
+    from stream_adapter.evaluate.command import Request, evaluate_unknown
+    from stream_adapter.evaluate.stream import StreamSettings
+
+    evaluate_unknown(
+        Request(file, config, save_features, "default", seeds, 1, json, None),
+        taken_out,
+        StreamSettings(label_rate=label_rate, canaries=canaries, events=events),
+        *_consoles(),
+    )
+
+
 @app.command("few-shot")
 def few_shot(
     file: File,

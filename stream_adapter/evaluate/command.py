@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from stream_adapter import config
 from stream_adapter.errors import EvaluationError
-from stream_adapter.evaluate import no_harm
+from stream_adapter.evaluate import no_harm, unknown
 from stream_adapter.evaluate.embedding import embed
 from stream_adapter.evaluate.features import Features, read_features, save_features
 from stream_adapter.evaluate.methods import check_methods
@@ -71,6 +71,22 @@ def evaluate_no_harm(
             status.update(f"{line.cell}: {line.method}, protection {line.protection} …")
     report = no_harm.document(lines, evaluation)
     no_harm.show(lines, _write(request, report, lambda: no_harm.render(lines, evaluation), console, progress))
+
+
+def evaluate_unknown(
+    request: Request, share: float, settings: StreamSettings, console: Console, progress: Console
+) -> None:
+    """Take classes out of the vocabulary, and report how well their events are told.
+
+    Raises:
+        ConfigError: the configuration is not valid.
+        EvaluationError: data or settings cannot be used.
+    """
+    evaluation = _evaluation(request, settings, progress)
+    with progress.status("running …"):
+        report = unknown.compare(evaluation, share, settings)
+    shown = _write(request, unknown.document(report, evaluation), str, console, progress)
+    unknown.show(report, evaluation, shown)
 
 
 def _evaluation(request: Request, settings: Settings, progress: Console) -> Evaluation:

@@ -77,6 +77,8 @@ class Explaining:
         zero_shot_best = prediction.zero_shot.argmax(axis=1).tolist()  # (B,)
         top_has_anchors = prediction.has_anchor[best[:, 0]].tolist()
         gate, novelty = _rounded(prediction.gate), _rounded(prediction.novelty)
+        none_of_these = _rounded(prediction.none_of_these)
+        unknown = [None] * len(best) if prediction.unknown is None else prediction.unknown.tolist()
         shared: dict[str, Any] = {
             "versions": {"encoder": self._encoder, "vocabulary": self._vocabulary, "adapter": prediction.version}
         }
@@ -97,6 +99,8 @@ class Explaining:
                     "anchors": anchors[row],
                     "top_has_anchors": top_has_anchors[row],
                     "novelty": novelty[row],
+                    "none_of_these": none_of_these[row],
+                    "unknown": unknown[row],
                     **shared,
                 }
             )

@@ -4,7 +4,6 @@ It predicts first and learns second (prequential), so every label is also an hon
 Kafka, no files, no clock but the one it is given.
 """
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.prediction import Prediction
-from stream_adapter.encode.base import Encoder
+from stream_adapter.encode.base import Encoder, Vectors
 from stream_adapter.events import PRESENCE_PREFIX, PredictionDocument
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay, Unexpected
@@ -26,6 +25,7 @@ from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.reading import ReadBatch, Reader, Refused
+from stream_adapter.journey.turns import Turns
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Commit, OutRecord, Record
 from stream_adapter.transport.changelog import Change
@@ -41,7 +41,7 @@ def _in_turn(method: "Callable[Concatenate[Processor, P], T]") -> "Callable[Conc
 
     @wraps(method)
     def taking_turns(self: "Processor", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._turn:
+        with self._turns.turn():
             return method(self, *args, **kwargs)
 
     return taking_turns
@@ -67,6 +67,7 @@ class Processor:
         clock: monotonic seconds.
         observer: looks on.
         late: labels that come apart from their events, where the transport brings any.
+        turns: who may use the adapter; its learner gives way by them.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Processor:
         clock: Callable[[], float],
         observer: Observer | None = None,
         late: LateLabels | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.parts = parts
         self.late = late
@@ -95,7 +97,7 @@ class Processor:
         self._unexpected = Unexpected(metrics)
         self._clock = clock
         self._observer = observer or NullObserver()
-        self._turn = threading.Lock()  # held while the adapter predicts and learns, but not while the tower embeds
+        self._turns = turns or Turns()
 
     @property
     def adapter(self) -> Adapter:
@@ -109,7 +111,7 @@ class Processor:
     def finish(self, batch: ReadBatch, owned: Ownership = EVERYTHING) -> Outcome:
         """Take a batch through the rest of its journey.
 
-        An event for which predicting, explaining or learning raises becomes a dead letter, and the rest goes on.
+        An event for which encoding, predicting, explaining or learning raises becomes a dead letter; the rest goes on.
 
         Args:
             batch: from `prepare`.
@@ -121,17 +123,17 @@ class Processor:
         times = [self._clock()]
         events, pictures, refused = self._reader.decoded(batch)
         times.append(self._clock())
-        with self._metrics.stage("encode", len(events)):
-            vectors = self._encoder.encode(pictures)  # (B, d)
+        none_yet = np.empty((len(events), 0), np.float32)
+        under_way = UnderWay(events, pictures, none_yet, self._metrics, self._unexpected)
+        self._encode(under_way)
         times.append(self._clock())
-        under_way = UnderWay(events, pictures, vectors, self._metrics, self._unexpected)
         return self._take_in(batch, under_way, refused, times, owned)
 
     @_in_turn
     def answer(self, vectors: NDArray[np.float32]) -> list[PredictionDocument]:
         """What would be said about events with these vectors now, float32 (B, d), unit: nothing is learned or counted.
 
-        Waits while a batch is predicted and learned, not while one is embedded.
+        Waits for one step of the stream: while a batch is predicted, or a part of it is learned.
 
         Raises:
             AnchorError: a vector is not finite, not unit or of the wrong length.
@@ -232,7 +234,6 @@ class Processor:
         self._foreign.start_is_over(self.adapter.n_anchors)
         self._encoder.warm_up()
 
-    @_in_turn
     def _take_in(
         self,
         batch: ReadBatch,
@@ -242,7 +243,8 @@ class Processor:
         owned: Ownership,
     ) -> Outcome:
         """The part of the journey that needs the adapter; `times` are those of the stages before."""
-        prediction = self._predict(under_way)
+        with self._turns.turn():
+            prediction = self._predict(under_way)
         times.append(self._clock())
         timings_ms = {
             stage: (end - start) * 1e3
@@ -250,11 +252,13 @@ class Processor:
         }
         # Before the label is learned: an event that cannot be written must not teach.
         explained, prediction = self._explain(under_way, prediction, timings_ms)
-        learned, kept = self.learn(under_way, prediction, owned)
+        with self._turns.turn():
+            learned, kept = self.learn(under_way, prediction, owned)
         explained = [explained[row] for row in kept]
         self._observer.on_batch(under_way.events, under_way.pictures, [one.prediction for one in explained])
-        deleted, durable = self._delete_as_requested()
-        outputs = [*learned, *deleted, *self._between_batches(owned)]
+        with self._turns.turn():
+            deleted, durable = self._delete_as_requested()
+            outputs = [*learned, *deleted, *self._between_batches(owned)]
         self._metrics.batch_events.observe(len(batch.records))
 
         refused = [*refused, *under_way.refused]
@@ -263,6 +267,17 @@ class Processor:
         stages = tuple((record.partition, error.stage) for record, error in refused)
         written = [*(one.record for one in explained), *outputs, *letters]
         return Outcome(Commit(written, batch.next_offsets), stages, durable)
+
+    def _encode(self, under_way: UnderWay) -> None:
+        pictures = under_way.pictures
+
+        def encode(rows: Sequence[int]) -> Vectors:
+            if not rows and pictures:  # an event failed alone: does the encoder still work?
+                self._encoder.warm_up(1)
+            return self._encoder.encode([pictures[row] for row in rows])
+
+        done, _ = under_way.through("encode", encode)
+        under_way.vectors = np.concatenate(done or [self._encoder.encode([])])  # (B, d)
 
     def _predict(self, under_way: UnderWay) -> Prediction:
         vectors = under_way.vectors
@@ -281,6 +296,7 @@ class Processor:
         prediction = prediction.at(kept)
         self._metrics.gate.observe(prediction.gate)
         self._metrics.novelty.observe(prediction.novelty)
+        self._metrics.count_unknown("all", prediction.unknown, len(prediction.novelty))
         return [one for part in done for one in part], prediction
 
     def _between_batches(self, owned: Ownership) -> list[OutRecord]:

@@ -37,6 +37,8 @@ class Scoring:
         if not len(rows):
             return
         labels, has_anchor = labels[rows], prediction.has_anchor
+        unknown = prediction.unknown
+        self._metrics.count_unknown("known", None if unknown is None else unknown[rows], len(rows))
         zero_shot = prediction.zero_shot[rows].argmax(axis=1)  # (T,)
         adapted = prediction.adapted[rows].argmax(axis=1)  # (T,)
         self.count(labels, zero_shot, adapted, has_anchor)

@@ -15,6 +15,7 @@ from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.drift.guard import Guard
 from stream_adapter.drift.monitor import DriftMonitor
+from stream_adapter.drift.protecting import ProtectionLevel
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.events import DriftEvent, ImageEvent
 from stream_adapter.journey.vocabulary import ClassesNow
@@ -91,6 +92,11 @@ class Watching:
         """The guard that is in force."""
         return self._monitor.guard
 
+    @property
+    def protection(self) -> ProtectionLevel:
+        """How much of the protection should be in force."""
+        return self._monitor.protection
+
     def observe(
         self,
         events: Sequence[ImageEvent],
@@ -117,6 +123,7 @@ class Watching:
             zero_shot=prediction.zero_shot,
             adapted=prediction.undamped,
             has_anchor=prediction.has_anchor,
+            presence=prediction.standing.presence,
             novelty=prediction.novelty,
             nearest_cosine=nearest.max(axis=1, initial=-np.inf).astype(np.float32),
             event_ids=[event.id for event in events],

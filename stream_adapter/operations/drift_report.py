@@ -33,8 +33,8 @@ svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--quiet
 .band { fill: currentColor; opacity: 0.18; } .mark { fill: currentColor; }
 .c0 { color: #2f81c7; } .c1 { color: #d9772b; } .c2 { color: #3b9c5a; } .c3 { color: #b0508f; }
 .c4 { color: #8a7a2e; } .c5 { color: #6a5fc4; }
-.harm { color: #d33f3f; } .guard { color: #2f81c7; } .new_class { color: #3b9c5a; } .novelty { color: #b0508f; }
-.embedding, .label_mix { color: #d9772b; } .accuracy, .confidence { color: #8a7a2e; }
+.harm { color: #d33f3f; } .guard, .protection { color: #2f81c7; } .new_class, .at_risk { color: #3b9c5a; }
+.novelty { color: #b0508f; } .embedding, .label_mix { color: #d9772b; } .accuracy, .confidence { color: #8a7a2e; }
 .legend { margin: 0.3rem 0 0; } .key { margin-right: 1.2rem; } .key::before { content: "● "; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--faint); }
@@ -96,6 +96,7 @@ def _page(events: Sequence[DriftEvent], *, hours: float, unreadable: int = 0) ->
         _section("Accuracy of the newest labels", _accuracy(statuses), "No group has labels enough."),
         _section("Share of novel events", _traffic(statuses), "Not enough events yet."),
         _section("Classes that turned up", _new_classes(alarms), "None."),
+        _section("Classes at risk, and what their first label bought", _at_risk(alarms), "None."),
         _section("Evidence", _table(alarms), "None."),
     ]
     return (
@@ -128,7 +129,8 @@ def _timeline(alarms: Sequence[DriftEvent]) -> str:
 
 def _in_words(event: DriftEvent) -> str:
     alarm = event.alarm
-    what = f"damping {alarm.action}" if alarm.action != "none" else alarm.kind.replace("_", " ")
+    moved = "protection" if alarm.kind == "protection" else "damping"
+    what = f"{moved} {alarm.action}" if alarm.action != "none" else alarm.kind.replace("_", " ")
     return f"{format_time(event.time_ms)} {alarm.group}: {what} ({alarm.detector}, {alarm.observed} observed)"
 
 
@@ -216,6 +218,24 @@ def _new_classes(alarms: Iterable[DriftEvent]) -> str:
         if event.alarm.kind == "new_class"
     ]
     return _as_table(("time", "class", "share", "events that say so", "label these"), rows)
+
+
+def _at_risk(alarms: Iterable[DriftEvent]) -> str:
+    rows = []
+    for event in alarms:
+        evidence = event.alarm.evidence
+        if event.alarm.kind == "at_risk":
+            lost, after = evidence.get("lost"), evidence.get("kept_after")
+            cells = (
+                "" if lost is None else f"{lost:.1f}",
+                f"{evidence['kept']:.0%}",
+                "" if after is None else f"{after:.0%}",
+            )
+            numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
+            name = escape(event.alarm.group)
+            rows.append(f"<tr><td>{format_time(event.time_ms)}</td><td>{name}</td>{numbers}<td>{_ids(event)}</td></tr>")
+    heads = ("time", "class", "events lost, expected", "kept without a label", "kept with labels", "label one of these")
+    return _as_table(heads, rows)
 
 
 def _table(alarms: Sequence[DriftEvent]) -> str:

@@ -124,9 +124,14 @@ def show_answers(answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
             continue
         top, nearest = answer["top"][0], next(iter(answer["anchors"]), None)
         near = f"{nearest['label']} (cosine {nearest['cosine']:.2f})" if nearest else "–"
-        shares = f"{top['adapted']:.1%}", answer["zero_shot_label"], near, f"{answer['novelty']:.2f}"
+        shares = (
+            f"{top['adapted']:.1%}",
+            answer["zero_shot_label"],
+            near,
+            {True: "yes", False: "no", None: "too few labels"}[answer["unknown"]],
+        )
         rows.append((answer["file"], top["label"], *shares))
-    columns = ("picture", "class", "probability", "zero-shot says", "nearest label", "novelty")
+    columns = ("picture", "class", "probability", "zero-shot says", "nearest label", "unknown?")
     _print_table(columns, rows, total=len(rows), noun="pictures")
 
 

@@ -63,6 +63,11 @@ def _verdict(prediction: PredictionDocument) -> list[str]:
 
 
 def _caution(prediction: PredictionDocument) -> list[str]:
+    if prediction["unknown"]:
+        return [
+            f"It may be of no class of the vocabulary: none-of-these score {prediction['none_of_these']:.2f}, beyond "
+            "what labelled pictures of known classes mostly have."
+        ]
     if prediction["novelty"] <= _NOVEL:
         return []
     return [f"Neither the vocabulary nor an anchor explains it well: novelty {prediction['novelty']:.2f}."]

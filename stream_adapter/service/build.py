@@ -17,6 +17,7 @@ from stream_adapter.adapter.learner import Surroundings
 from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Encoder
+from stream_adapter.encode.decoders import Decoders
 from stream_adapter.encode.loading import ClassTexts, load_models
 from stream_adapter.encode.threads import with_threads
 from stream_adapter.encode.vocabulary import Vocabulary
@@ -162,7 +163,8 @@ def open_models(config: Config) -> tuple[Encoder, Vocabulary]:
     loaded, vocabulary = load_models(config.encoder, config.vocabulary)
     encoder = with_threads(loaded, config.encoder.threads)
     classes = len(vocabulary.class_names)
-    log.info("model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=classes)
+    model = config.encoder.model if config.encoder.type == "open_clip" else config.encoder.type
+    log.info("model loaded", model=model, encoder=encoder.fingerprint, classes=classes)
     return encoder, vocabulary
 
 
@@ -179,7 +181,7 @@ def open_processor(
     notify: Callable[[DriftAlarm], None] = log_alarm,
     observer: Observer | None = None,
     waiting_partitions: int = 0,
-) -> tuple[Processor, ThreadPoolExecutor, References]:
+) -> tuple[Processor, Decoders, References]:
     """The journey in this process, what decodes its pictures and what fetches them, to be closed by `stack`.
 
     Arguments as for `make_processor`; `slot` is what this process is called in what it publishes.
@@ -187,7 +189,7 @@ def open_processor(
     # Two: what readiness waits for must not wait for a graph of all anchors.
     background = ThreadPoolExecutor(2, thread_name_prefix="background")
     stack.callback(background.shutdown, wait=False, cancel_futures=True)  # nobody waits for it any more
-    decoders = stack.enter_context(ThreadPoolExecutor(config.encoder.decode_threads, thread_name_prefix="decode"))
+    decoders = stack.enter_context(Decoders(config.encoder.decode_threads, config.encoder.decode_s))
     references = References(config.references, max_bytes=config.encoder.max_bytes, metrics=metrics)
     stack.callback(references.close)
     processor = make_processor(

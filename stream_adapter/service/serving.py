@@ -6,7 +6,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
@@ -14,6 +13,7 @@ from prometheus_client import ProcessCollector
 
 from stream_adapter.config import Config
 from stream_adapter.encode.base import Encoder
+from stream_adapter.encode.decoders import Decoders
 from stream_adapter.encode.loading import ClassTexts
 from stream_adapter.errors import ConfigError, StreamAdapterError, Unreachable
 from stream_adapter.journey.processor import Processor
@@ -40,7 +40,7 @@ class Follower:
 
     encoder: Encoder
     processor: Processor
-    decoders: ThreadPoolExecutor
+    decoders: Decoders
     references: References
     changelog: Changelog
     classes: Log

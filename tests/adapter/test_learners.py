@@ -75,9 +75,7 @@ def after(method: str, batches: Sequence[Batch], labelled: bool = True) -> Adapt
 
 
 def arrays_of(answer: Prediction) -> Iterator[NDArray[np.float32]]:
-    yield from (answer.zero_shot, answer.undamped, answer.adapted, answer.standing.presence)
-    if answer.none_of_these is not None:
-        yield answer.none_of_these
+    yield from (answer.zero_shot, answer.undamped, answer.adapted, answer.standing.presence, answer.none_of_these)
 
 
 def assert_alike(one: Adapter, other: Adapter, within: float = 1e-5) -> None:
@@ -99,10 +97,9 @@ def test_answers_are_probabilities_and_the_callers(method: str) -> None:
             assert (array >= 0.0).all()
             np.testing.assert_allclose(array.sum(axis=1), 1.0, atol=1e-5)
             array[:] = 7.0
-        if answer.none_of_these is not None:
-            assert answer.none_of_these.shape == (len(QUESTIONS),)
-            assert ((answer.none_of_these >= 0.0) & (answer.none_of_these <= 1.0)).all()
-            answer.none_of_these[:] = 7.0
+        assert answer.none_of_these.shape == (len(QUESTIONS),)
+        assert ((answer.none_of_these >= 0.0) & (answer.none_of_these <= 1.0)).all()
+        answer.none_of_these[:] = 7.0
         for found, expected in zip(arrays_of(adapter.predict(QUESTIONS)), before, strict=True):
             np.testing.assert_array_equal(found, expected)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.protection import DOUBT, Limits, Protected
+from stream_adapter.adapter.protection import DOUBT, LEVEL_KEY, Limits, Protected
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import VocabularyError
 from tests.fakes import unit
@@ -77,10 +77,11 @@ def test_copies_count_once() -> None:
 
 
 def test_without_labels_an_event_leaves_only_what_it_hardly_is() -> None:
-    limits = limits_of(0.5, [0.5])
-    for left, held in ((DOUBT + 0.02, True), (DOUBT - 0.02, False)):
-        answer = np.array([[0.0, 0.0, 1.0 - left, left]], np.float32)
-        assert limits.held(probabilities(WALL, 0.3), answer).tolist() == [held]
+    for counts, doubt in (((0, 0, 0, 0), DOUBT / 4), ((1, 0, 0, 0), DOUBT / 4), ((1_000, 1_000, 0, 0), DOUBT)):
+        limits = limits_of(0.5, [0.5], counts)
+        for left, held in ((doubt + 0.02, True), (doubt - 0.02, False)):
+            answer = np.array([[0.0, 0.0, 1.0 - left, left]], np.float32)
+            assert limits.held(probabilities(WALL, 0.3), answer).tolist() == [held]
 
 
 def test_a_class_with_few_labels_is_protected_and_says_itself_how_sure_it_must_be() -> None:
@@ -128,6 +129,26 @@ def test_a_class_can_have_a_protection_of_its_own() -> None:
 def limits_in_force(of: Adapter) -> NDArray[np.float32]:
     assert isinstance(of._learner, Protected)
     return of._learner.limits.limits
+
+
+def test_a_record_doubles_and_halves_what_is_configured() -> None:
+    own, twice = adapter(protection=0.2), adapter(protection=0.4)
+    before = own.version
+    own.follow((), {LEVEL_KEY: b"1"})
+    np.testing.assert_array_equal(limits_in_force(own), limits_in_force(twice))
+    assert own.version != before
+    own.follow((), {LEVEL_KEY: b"-1"})
+    np.testing.assert_array_equal(limits_in_force(own), limits_in_force(adapter(protection=0.1)))
+    own.follow((), {LEVEL_KEY: None})
+    assert own.version == before
+
+
+@pytest.mark.parametrize("value", [b"", b"much", b"5", b"-9"])
+def test_a_record_that_says_no_level_is_refused(value: bytes) -> None:
+    own = adapter(protection=0.2)
+    with pytest.raises(ValueError):
+        own.follow((), {LEVEL_KEY: value})
+    np.testing.assert_array_equal(limits_in_force(own), limits_in_force(adapter(protection=0.2)))
 
 
 def test_forgotten_labels_leave_no_limit_behind() -> None:

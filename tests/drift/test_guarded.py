@@ -4,8 +4,10 @@ import numpy as np
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.protection import LEVEL_KEY
 from stream_adapter.drift.guard import Guard
 from stream_adapter.drift.guarded import Guarded
+from stream_adapter.drift.protecting import ProtectionLevel
 from tests.fakes import CLASSES, TEXT_VECTORS, adapter_config, unit
 
 HOUSE = CLASSES.index("house")
@@ -54,3 +56,28 @@ def test_all_else_is_the_learners() -> None:
     assert list(state) == ["learner.keys"]
     guarded.restore({**guarded.copy().finish().arrays(), **state})
     assert guarded.learner_state()["learner.keys"].tolist() == state["learner.keys"].tolist()
+
+
+def test_what_one_worker_measures_holds_for_all_once_it_is_told() -> None:
+    workers = []
+    for _ in range(2):
+        level = ProtectionLevel(2, tolerance=0.01, alpha=0.01, min_labels=50)
+        config = adapter_config().model_copy(update={"protection": 0.3})
+        guard = Guard(len(CLASSES))
+        made = Adapter(
+            TEXT_VECTORS, CLASSES, 10.0, config, guard=lambda one, g=guard, p=level: Guarded(one, lambda: g, lambda: p)
+        )
+        workers.append((level, made))
+    (level, one), (other_level, other) = workers
+    versions = one.version, other.version
+    assert LEVEL_KEY not in one.records()
+    level.observe(np.full(60, -1))
+    assert level.factor == 2.0 and one.version == versions[0], "nothing before it is told"
+    told = one.records()
+    assert told[LEVEL_KEY] == b"1"
+    for adapter in (one, other):
+        adapter.follow((), told)
+    assert LEVEL_KEY not in one.records() and LEVEL_KEY not in other.records()
+    assert other_level.factor == 2.0 and one.version != versions[0] and other.version != versions[1]
+    one.follow((), {LEVEL_KEY: None})
+    assert level.factor == 1.0 and one.version == versions[0]

@@ -39,6 +39,7 @@ def _batch(
         "zero_shot": beliefs,
         "adapted": beliefs,
         "has_anchor": ANCHORS,
+        "presence": np.ones(len(CLASSES), np.float32),
         "novelty": rng.uniform(0.0, 0.3, events).astype(np.float32),
         "nearest_cosine": rng.uniform(0.8, 0.95, events).astype(np.float32),
         "event_ids": _ids(events, start),
@@ -118,7 +119,7 @@ def test_labels_of_seen_classes_are_no_question_of_harm() -> None:
 
 def test_every_number_says_how_many_labels_it_rests_on_or_is_none() -> None:
     monitor = _monitor()
-    assert all(line.value is None for line in monitor.status() if line.kind != "guard")
+    assert all(line.value is None for line in monitor.status() if line.kind not in ("guard", "protection"))
     for alarm in monitor.report():
         assert alarm.detector == "TrafficMonitor" or (alarm.labels, alarm.enough) == (0, False)
         assert set(alarm.evidence) <= {"damped", "lowest_damping"}

@@ -128,6 +128,40 @@ def test_a_result_that_is_not_finite_stops_with_what_to_do(config: EncoderConfig
         ClipEncoder(towers, config).encode(pixels(1))
 
 
+def short_of_memory(encoder: ClipEncoder, room: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the tower fail for more than so many pictures, as CUDA would; the sizes that it was asked for."""
+    asked, tower = [], encoder._visual
+
+    def embed(images: torch.Tensor) -> torch.Tensor:
+        asked.append(len(images))
+        if len(images) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return tower(images)
+
+    monkeypatch.setattr(encoder, "_visual", embed)
+    return asked
+
+
+def test_a_batch_for_which_the_device_has_no_room_is_halved(
+    config: EncoderConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_encoder(config)
+    expected = encoder.encode(list(pixels(7)))
+    asked = short_of_memory(encoder, 3, monkeypatch)
+    np.testing.assert_allclose(encoder.encode(list(pixels(7))), expected, atol=1e-6)
+    assert asked == [7, 3, 3, 1]
+    asked.clear()
+    assert len(encoder.encode(list(pixels(7)))) == 7
+    assert asked == [3, 3, 1], "it is not tried again and again"
+
+
+def test_a_device_without_room_for_one_picture_is_named(config: EncoderConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = load_encoder(config)
+    short_of_memory(encoder, 0, monkeypatch)
+    with pytest.raises(EncoderError, match=r"no memory for a single picture.*encoder\.device"):
+        encoder.encode(list(pixels(5)))
+
+
 def test_cuda_that_is_not_there_is_named(config: EncoderConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EncoderError, match=r"encoder\.device.*no CUDA device"):

@@ -1,4 +1,4 @@
-"""Faults at random for MINUTES: `make fault-campaign`. The last line is JSON."""
+"""Faults at random for MINUTES: `make fault-campaign` and `make soak`. The last line is JSON."""
 
 import argparse
 import contextlib
@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=40.0, help="events a second")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", default=[], help="a kind of fault; by default all")
+    parser.add_argument("--soak", action="store_true", help="let one worker live, which must stay as large as it was")
     parser.add_argument("--folder", type=Path, help="keep logs here")
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -32,9 +33,10 @@ def main() -> None:
             rate=given.rate,
             seed=given.seed,
             only=given.only,
+            spare_one=given.soak,
         )
     print(as_line(report))
-    sys.exit(not report.good)
+    sys.exit(not report.good or (given.soak and not report.flat))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from stream_adapter.demo.broker import LocalKafka
 from tests.campaigns.campaign import Campaign
 from tests.faults.kinds import FaultCampaign
 
+FLAT = 0.02
+MOST_LINES = 60.0  # a worker and minute
+
 
 @dataclass
 class FaultReport:
@@ -21,8 +24,8 @@ class FaultReport:
         hangs: workers whose loop stood still for longer than `service.stuck_after_s`, and waits that ended in nothing.
         uncaught: tracebacks in the workers' logs, and errors that nobody foresaw.
         digests_equal, answers_equal: whether all workers and a fresh one have the same anchors and answers.
-        rss_growth, fd_growth: of the worker that grew most, after its first half minute, as a share; None where no
-            worker lived long enough.
+        rss_growth, fd_growth: of the worker that grew most, from when its stores were full, as a share; None where no
+            worker lived for long enough.
         ended: how workers ended by themselves, with how often.
         lines_a_minute: of a worker's log.
     """
@@ -49,6 +52,14 @@ class FaultReport:
         """Whether everything is as it must be."""
         return not (self.lost or self.doubled or self.hangs or self.uncaught) and self.digests_equal
 
+    @property
+    def flat(self) -> bool:
+        """Whether memory, descriptors and logs stayed within the bounds of a soak."""
+        grown = (
+            self.rss_growth is not None and self.fd_growth is not None and max(self.rss_growth, self.fd_growth) <= FLAT
+        )
+        return grown and self.lines_a_minute <= MOST_LINES
+
 
 def run_faults(
     kafka: LocalKafka,
@@ -59,9 +70,10 @@ def run_faults(
     rate: float = 40.0,
     seed: int = 0,
     only: Sequence[str] = (),
+    spare_one: bool = False,
 ) -> FaultReport:
-    """Inject faults for so long, let the workers come to rest, and judge."""
-    campaign = FaultCampaign(kafka, folder, workers=workers, rate=rate, seed=seed)
+    """Inject faults for so long, let the workers come to rest, and judge; `spare_one` as for `FaultCampaign`."""
+    campaign = FaultCampaign(kafka, folder, workers=workers, rate=rate, seed=seed, spare_one=spare_one)
 
     def disturb(_: Campaign) -> None:
         campaign.watch.start()

@@ -19,14 +19,22 @@ from tests.faults.proxy import stand_between
 from tests.faults.verdict import judge
 from tests.faults.watch import Watch
 
-_DISK_KB = 4_000
+_DISK_KB = 16_000  # room for three snapshots of these workers, and little more
 _SMALL_RECORD = 1_500  # bytes: anchors fit, the evidence on the traffic does not
 
 
 class FaultCampaign(Campaign):
-    """A `Campaign` that can hurt in every way, with a proxy before the broker and snapshots on small disks."""
+    """A `Campaign` that can hurt in every way, with a proxy before the broker and snapshots on small disks.
 
-    def __init__(self, kafka: LocalKafka, folder: Path, *, workers: int, rate: float, seed: int) -> None:
+    Args:
+        kafka, folder, workers, rate, seed: as for `Campaign`.
+        spare_one: never kill, stop or suspend the first worker, so that its memory can be watched for hours.
+    """
+
+    def __init__(
+        self, kafka: LocalKafka, folder: Path, *, workers: int, rate: float, seed: int, spare_one: bool = False
+    ) -> None:
+        self._spared = 0 if spare_one else -1
         self._direct = kafka.bootstrap_servers
         self._proxy = stand_between(kafka)
         super().__init__(kafka, folder, workers=workers, rate=rate, budget=300, seed=seed)
@@ -46,15 +54,16 @@ class FaultCampaign(Campaign):
             max_block_ms=20_000,
         )
         self.kinds = Counter[str]()
-        self.watch = Watch(self.workers, self._hurt)
+        self.watch = Watch(self.workers, self._hurt, folder / "sizes.jsonl")
         self.verdict_events = self.letters = 0
 
     def close(self) -> None:
         """Give everything back."""
         self.watch.stop()
         self._proxy.stop()
-        for mount in self._disks():
-            subprocess.run(["umount", "--lazy", str(mount)], check=False)
+        while disks := list(self._disks()):
+            for disk in disks:
+                subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
     @property
     def faults(self) -> dict[str, Callable[[], object]]:
@@ -80,6 +89,8 @@ class FaultCampaign(Campaign):
             "outputs too large": self._small_records,
             "partitions added": self._more_partitions,
             "wrong labels": self._wrong_labels,
+            "labels of one class": lambda: self._poison(80, lambda n: CLASSES[0]),
+            "traffic near a name": lambda: self._poison(300, lambda n: None, near=2),
             "two of one name": self._twin,
         }
 
@@ -185,10 +196,11 @@ class FaultCampaign(Campaign):
         self._on_a_disk(fill, lambda disk: (disk / "filler").unlink(missing_ok=True))
 
     def _disk_read_only(self) -> None:
-        def remount(how: str) -> Callable[[Path], object]:
-            return lambda disk: subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=False)
+        def cover(disk: Path) -> None:  # a disk on which a file is open for writing cannot be remounted
+            subprocess.run(["mount", "--bind", str(disk), str(disk)], check=False)
+            subprocess.run(["mount", "-o", "remount,bind,ro", str(disk)], check=False)
 
-        self._on_a_disk(remount("ro"), remount("rw"))
+        self._on_a_disk(cover, lambda disk: subprocess.run(["umount", "--lazy", str(disk)], check=False))
 
     def _few_descriptors(self) -> None:
         limits = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in self.watch.pids()}
@@ -221,6 +233,15 @@ class FaultCampaign(Campaign):
         time.sleep(0.5)
         self._send("images", 20, self._hostile)
 
+    def _any(self) -> int:
+        return self._rng.choice([number for number in self.workers.started if number != self._spared])
+
+    def _poison(self, number: int, label: Callable[[int], str | None], near: int | None = None) -> None:
+        """Events of all classes, or near one, under labels that somebody chose."""
+        for n in range(number):
+            vector = self.stream.vector(n % len(CLASSES) if near is None else near)
+            self.stream._put(f"poison-{self.kinds.total()}-{n}", n % PARTITIONS, label(n), vector)
+
     def _wrong_labels(self) -> None:
         """Near-copies of one picture under another class's name."""
         vector = self.stream.vector(0)
@@ -231,7 +252,7 @@ class FaultCampaign(Campaign):
 
     def _twin(self) -> None:
         """A second process under the name of a worker: one of the two ends, and says why."""
-        number = self.workers.started[0]
+        number = self._any()
         twin = len(self.workers._configs)
         document = yaml.safe_load(self.workers._configs[number].read_text())
         document["snapshots"] = {"folder": str(self._folder / "twin-snapshots")}
@@ -251,6 +272,8 @@ class FaultCampaign(Campaign):
         path = super()._configure(name, prefix, budget)
         document = yaml.safe_load(path.read_text())
         document["kafka"]["bootstrap_servers"] = f"127.0.0.1:{self._proxy.port}"
+        # Loading torch is no progress, and takes four of them a minute where the machine has other things to do.
+        document["service"]["stuck_after_s"] = 180.0
         path.write_text(yaml.safe_dump(document))
         disk = Path(document["snapshots"]["folder"])
         disk.mkdir(parents=True, exist_ok=True)

@@ -33,15 +33,18 @@ class Data:
 class Client:
     """An adapter with what honest clients sent; then what somebody else sends, and how it is taken back."""
 
-    def __init__(self, data: Data) -> None:
+    def __init__(self, data: Data, cap: int | None = None, taught: int = TAUGHT) -> None:
         self.data = data
+        self._cap = cap  # labels that are learned of the one who means harm
         self.adapter = Adapter(data.texts, list(data.names), data.scale)
         self._sent = 0
         self.poison: list[str] = []
-        self.send(data.vectors[:TRAFFIC], [*data.labels[:TAUGHT], *[None] * (TRAFFIC - TAUGHT)])
+        self.send(data.vectors[:TRAFFIC], [*data.labels[:taught], *[None] * (TRAFFIC - taught)])
 
     def send(self, vectors: Vectors, labels: Sequence[int | None], *, poison: bool = False) -> None:
         """Events in batches, each predicted and then learned."""
+        if poison and self._cap is not None:
+            labels = [*labels[: self._cap], *[None] * (len(labels) - self._cap)]
         for start in range(0, len(vectors), _BATCH):
             part, said = vectors[start : start + _BATCH], labels[start : start + _BATCH]
             ids = [f"{self._sent + n:032x}" for n in range(len(part))]
@@ -125,8 +128,31 @@ def read(seed: int = 0) -> Data:
         )
 
 
+CAPS = (300, 100, 30)
+
+
+def caps() -> None:
+    """Print what a cap on the labels of one annotator would leave of the harm, and cost an honest one."""
+    print(
+        "| most labels of one annotator |", " | ".join(map(str, (TAUGHT, *CAPS))), "|\n|---|" + "---|" * (1 + len(CAPS))
+    )
+    for name in ("600 further labels, 30 % of them at random", "600 pictures of all classes, all called one class"):
+        cells = []
+        for cap in (TAUGHT, *CAPS):
+            client = Client(read(), cap)
+            ATTACKS[name](client)
+            cells.append(_shown(client))
+        print(f"| {name} |", " | ".join(cells), "|", flush=True)
+    honest = [_shown(Client(read(), taught=cap)) for cap in (TAUGHT, *CAPS)]
+    print("| an honest annotator who labels alone |", " | ".join(honest), "|")
+
+
+def _shown(client: Client) -> str:
+    return "{:.1f} ({:.1f})".format(*client.accuracy())
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     print("| what is sent | before | after | undone | how |\n|---|---|---|---|---|")
     for name, attack in ATTACKS.items():
         client = Client(read())
@@ -143,6 +169,8 @@ def main() -> None:
         undone = client.accuracy()
         cells = [f"{overall:.1f} ({worst:.1f})" for overall, worst in (before, after, undone)]
         print(f"| {name} | {' | '.join(cells)} | {how} |", flush=True)
+    print()
+    caps()
 
 
 if __name__ == "__main__":

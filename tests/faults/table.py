@@ -23,8 +23,15 @@ class Row(NamedTuple):
 ROWS: dict[str, Row] = {
     "kill": Row("SIGKILL at any moment", "its partitions move or wait for it; nothing else"),
     "kill while it starts": Row("SIGKILL three times within seconds", "the same"),
-    "stand still": Row("SIGSTOP for 2 or 12 s", "others take over; it goes on, or ends `Fenced`"),
-    "stop in order": Row("SIGTERM, and back after 3 s", "it drains and leaves"),
+    "stand still": Row(
+        "SIGSTOP for 2 or 12 s, which is longer than sessions and transactions last",
+        "others take over; it goes on, or ends `Fenced`",
+    ),
+    "stop in order": Row(
+        "SIGTERM, and back after 3 s",
+        "it drains and leaves",
+        "a signal in the midst of a finalizer did not end a worker that was still starting",
+    ),
     "rebalance storm": Row("four workers stopped and started within seconds", "pauses of a second or two"),
     "broker killed": Row("SIGKILL to the broker, back within 2 s", "not ready for a moment, then it goes on"),
     "broker away, worker starts without": Row(
@@ -64,14 +71,94 @@ ROWS: dict[str, Row] = {
     ),
     "partitions added": Row("the images topic grows", "they are read from their beginning within half a minute"),
     "wrong labels": Row("60 near-copies under a wrong name", "see below"),
+    "labels of one class": Row("80 events of all classes, all called one", "see below"),
+    "traffic near a name": Row("300 events near one class", "see below"),
     "two of one name": Row("a second process under a worker's name", "one of the two ends, `Fenced`, and says why"),
 }  # fmt: skip
+
+TESTED: dict[str, tuple[Row, str]] = {
+    "one of three brokers killed": (
+        Row("leaders change, and change back; `min.insync.replicas` is 2", "pauses of seconds"),
+        "integration/test_three_brokers.py::test_no_event_is_lost_or_doubled_while_brokers_of_three_come_and_go",
+    ),
+    "retention shrunk": (
+        Row(
+            "records deleted before they are read",
+            "an error in the log with partition and offsets; what is left is read",
+            "nobody was told, and with `auto_offset_reset: latest` what was left was passed over",
+        ),
+        "integration/test_topics_under_the_reader.py::test_what_retention_left_is_read_and_what_it_took_is_said",
+    ),
+    "images topic made anew": (
+        Row("deleted and created under the reader", "read from its beginning"),
+        "integration/test_topics_under_the_reader.py::"
+        "test_a_topic_that_is_made_anew_under_the_reader_is_read_from_its_beginning",
+    ),
+    "anchors topic deleted": (
+        Row("under the worker", "not ready, one line, until `topics create`"),
+        "integration/test_outages.py::test_a_worker_whose_anchors_topic_was_deleted_waits_for_it",
+    ),
+    "no broker for 100 s": (
+        Row("idle and busy, once and at least once", "alive, not ready, a line a minute"),
+        "integration/test_outages.py::test_a_broker_that_is_away_for_100_s_is_waited_for",
+    ),
+    "expired credentials": (
+        Row(
+            "the broker no longer takes the token",
+            "not ready, and why; it goes on with a new token",
+            "it ended the worker, or looked like a broker that is away",
+        ),
+        "integration/test_tokens.py::test_a_reader_whose_credentials_expire_says_so_and_goes_on_with_new_ones",
+    ),
+    "decoding that never ends": (
+        Row(
+            "a decode thread hangs",
+            "a dead letter after `encoder.decode_s`; the batch goes on with another thread",
+            "the batch waited for ever: killed as stuck, the worker met the picture again",
+        ),
+        "encode/test_decoders.py::test_a_picture_that_hangs_is_a_dead_letter_and_the_rest_of_its_batch_is_predicted",
+    ),
+    "encoder fails at a picture": (
+        Row("the tower raises", "a dead letter with stage and traceback", "it ended the worker, again at each restart"),
+        "journey/test_processor_faults.py::"
+        "test_a_picture_at_which_the_encoder_fails_is_a_dead_letter_and_the_rest_goes_on",
+    ),
+    "CUDA out of memory (simulated)": (
+        Row(
+            "the device has no room for a batch",
+            "a line in the log; smaller batches from then on",
+            "it ended the worker",
+        ),
+        "encode/test_clip.py::test_a_batch_for_which_the_device_has_no_room_is_halved",
+    ),
+    "memory short": (
+        Row("no room for what a whole batch needs", "nothing: it goes through in parts"),
+        "journey/test_processor_faults.py::test_a_batch_that_memory_has_no_room_for_goes_through_in_parts",
+    ),
+    "a fit that throws": (
+        Row("in the background", "the worker ends with what was raised, having written nothing of it"),
+        "adapter/latent_updates/test_learner.py::test_what_a_background_fit_raises_surfaces_in_the_owner_thread",
+    ),
+    "port taken": (
+        Row("`service.port` is in use", "one line that names the key"),
+        "service/web/test_server.py::test_a_port_in_use_is_a_clear_error",
+    ),
+    "clocks": (
+        Row(
+            "times of events jump to any year, and backwards",
+            "a time too far ahead counts as the record's, `event_times_ahead_total`",
+        ),
+        "events/test_times.py::test_no_time_is_ahead_of_now_by_more_than_the_bound",
+    ),
+}
+"""What cannot be done at random in the midst of the others, and the test that does it."""
 
 
 def table() -> str:
     """In Markdown."""
     lines = ["| fault | what is done | what a user sees | what was mended |", "|---|---|---|---|"]
     lines += [f"| {name} | {' | '.join(row)} |" for name, row in ROWS.items()]
+    lines += [f"| {name} ¹ | {' | '.join(row)} |" for name, (row, _) in TESTED.items()]
     return "\n".join(lines) + "\n"
 
 

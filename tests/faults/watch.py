@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import statistics
 import threading
 import time
 import urllib.error
@@ -12,7 +13,11 @@ from pathlib import Path
 from stream_adapter.demo.loopback import open_loopback
 from tests.campaigns.workers import Workers
 
-_SETTLED_S = 30.0
+_SILENT_S = 30.0
+_FILLED_S = (
+    60.0  # after it became ready: what is bounded is full by then (window, anchors, pictures of the page, arenas)
+)
+_ENOUGH = 90  # looks, to tell growth from chance
 _UNFORESEEN = '"event": "unexpected error"'
 
 
@@ -25,17 +30,19 @@ class Watch(threading.Thread):
     Args:
         workers: the group.
         hurt: numbers of those that stand still on purpose.
+        sizes: where memory and descriptors of every worker are written, a line of JSON for each look.
     """
 
-    def __init__(self, workers: Workers, hurt: Set[int]) -> None:
+    def __init__(self, workers: Workers, hurt: Set[int], sizes: Path) -> None:
         super().__init__(daemon=True)
+        self._file = sizes
         self._workers = workers
         self._hurt = hurt
         self._stopping = threading.Event()
         self._fault = "nothing yet"
         self._reported: set[int] = set()
         self._silent_since: dict[int, float] = {}
-        self._born: dict[int, float] = {}
+        self._ready_at: dict[int, float] = {}
         self._sizes: dict[int, list[tuple[int, int]]] = {}
         self.stuck: list[str] = []
 
@@ -59,15 +66,19 @@ class Watch(threading.Thread):
         return [process.pid for process in processes if process is not None and process.pid is not None]
 
     def growth(self, what: str) -> float | None:
-        """By how much the one that grew most has grown since it had settled, as a share."""
+        """By how much the one that grew most has grown since its stores were full, as a share; None: none lived long.
+
+        The last third of its life since then against the first, by their medians.
+        """
         column = ("rss", "descriptors").index(what)
-        long = [sizes for sizes in self._sizes.values() if len(sizes) > 60]
-        grown = [
-            max(1, sorted(one[column] for one in sizes[-20:])[10])
-            / max(1, sorted(one[column] for one in sizes[:20])[10])
-            - 1.0
-            for sizes in long
-        ]
+        grown = []
+        for sizes in self._sizes.values():
+            if len(sizes) >= _ENOUGH:
+                third = len(sizes) // 3
+                first, last = (
+                    statistics.median(one[column] for one in part) for part in (sizes[:third], sizes[-third:])
+                )
+                grown.append(last / max(1, first) - 1.0)
         return round(max(grown), 4) if grown else None
 
     def uncaught(self, folder: Path) -> list[str]:
@@ -98,27 +109,43 @@ class Watch(threading.Thread):
             self._silent_since.pop(number, None)
             return
         now = time.monotonic()
-        age_s = now - self._born.setdefault(pid, now)
-        if age_s > _SETTLED_S:
-            status = Path(f"/proc/{pid}/statm").read_text().split()
-            descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-            self._sizes.setdefault(pid, []).append((int(status[1]), descriptors))
-        if self._alive(number):
+        self._measure(number, pid, now)
+        if self._alive(number, pid):
             self._silent_since.pop(number, None)
-        elif now - self._silent_since.setdefault(number, now) > _SETTLED_S and pid not in self._reported:
-            self._reported.add(pid)
-            self.stuck.append(f"worker {number} did not say that it is alive for {_SETTLED_S:.0f} s at {self._fault!r}")
+        elif now - self._silent_since.setdefault(number, now) > _SILENT_S:
+            self._report(pid, f"worker {number} did not say that it is alive for {_SILENT_S:.0f} s at {self._fault!r}")
 
-    def _alive(self, number: int) -> bool:
+    def _measure(self, number: int, pid: int, now: float) -> None:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        ready_at = self._ready_at.get(pid)
+        if ready_at is not None and now - ready_at > _FILLED_S:
+            self._sizes.setdefault(pid, []).append((pages, descriptors))
+        line = {"at": round(now, 1), "worker": number, "pid": pid, "rss_mb": pages // 256, "descriptors": descriptors}
+        with self._file.open("a") as file:
+            print(json.dumps({**line, "ready": ready_at is not None, "fault": self._fault}), file=file)
+
+    def _report(self, pid: int, what: str) -> None:
+        """Once for each process."""
+        if pid not in self._reported:
+            self._reported.add(pid)
+            self.stuck.append(what)
+
+    def _alive(self, number: int, pid: int) -> bool:
         """Whether `/healthz` answers 200; a process that was just started has not said yet where it listens."""
         port = self._workers._port(number)
         if port is None:
             return True
         try:
             with open_loopback(f"http://127.0.0.1:{port}/healthz", 5) as answer:
-                return bool(json.loads(answer.read())["alive"])
+                alive = bool(json.loads(answer.read())["alive"])
+            if pid not in self._ready_at:
+                with contextlib.suppress(urllib.error.HTTPError):
+                    open_loopback(f"http://127.0.0.1:{port}/startupz", 5).close()
+                    self._ready_at[pid] = time.monotonic()
+            return alive
         except urllib.error.HTTPError as error:
-            self.stuck.append(f"worker {number}: /healthz says {error.code} at {self._fault!r}")
+            self._report(pid, f"worker {number}: /healthz says {error.code} at {self._fault!r}")
             return True
         except OSError:
             return False

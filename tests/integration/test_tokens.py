@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ import pytest
 from stream_adapter.config import KafkaConfig
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.errors import TransportError
-from stream_adapter.transport.base import OutRecord
+from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.kafka import ensure_topics
 from stream_adapter.transport.kafka.transport import KafkaTransport
 from stream_adapter.transport.transport import read_all
+from tests.integration.cluster import wait_for
 
 ASKED: list[float] = []
+AWAY: list[bool] = []
 
 
 def unsecured_token() -> tuple[str, int]:
@@ -27,6 +30,11 @@ def unsecured_token() -> tuple[str, int]:
     parts = ({"alg": "none"}, {"sub": "tester", "iat": now, "exp": now + 300})
     encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
     return ".".join(encoded) + ".", int((now + 300) * 1e3)
+
+
+def token_of_the_hour() -> str:
+    """What a provider gives whose own credentials are taken away for a while."""
+    return expired_token() if AWAY else unsecured_token()[0]
 
 
 def expired_token() -> str:
@@ -43,6 +51,7 @@ def servers() -> Iterator[str]:
     settings = {
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
         "sasl.enabled.mechanisms": "OAUTHBEARER",
+        "listener.name.sasl_plaintext.oauthbearer.connections.max.reauth.ms": "3000",
         "listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config": f'{login} unsecuredLoginStringClaim_sub="broker";',
     }
     with LocalKafka(settings=settings, listeners={"SASL_PLAINTEXT": address}):
@@ -78,3 +87,26 @@ def test_a_worker_gets_in_with_a_token(servers: str) -> None:
 def test_one_that_expired_does_not(servers: str) -> None:
     with pytest.raises(TransportError):
         ensure_topics(config(servers, "expired_token"), partitions=1, replication_factor=1)
+
+
+def test_a_reader_whose_credentials_expire_says_so_and_goes_on_with_new_ones(servers: str) -> None:
+    known = config(servers, "token_of_the_hour")
+    ensure_topics(known, partitions=2, replication_factor=1)
+    transport = KafkaTransport(known)
+    with contextlib.ExitStack() as stack:
+        source, _ = transport.connect(stack)
+        wait_for(lambda: source.poll(1, 0.2) or len(source.assigned) == 2, what="partitions")
+        time.sleep(4.0)
+        AWAY.append(True)
+        until, said = time.monotonic() + 15.0, set()
+        while time.monotonic() < until:
+            assert source.poll(1, 0.2) == []
+            said.add(source.trouble)
+        AWAY.clear()
+        wait_for(lambda: source.poll(1, 0.2) or source.trouble is None, timeout_s=30.0, what="answers")
+        with transport.resend() as again:
+            again([Record(Partition("tokens-images", 0), 0, -1, b"key", b"value", ())])
+        wait_for(lambda: source.poll(1, 0.2), timeout_s=30.0, what="the event")
+    assert any(
+        one is not None and re.search("does not accept the token .*expired|invalid_token", one) for one in said
+    ), said

@@ -1,16 +1,18 @@
 """One event at which something fails that should not: it becomes a dead letter, and the stream goes on."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from stream_adapter.encode.base import Prepared, Vectors
 from stream_adapter.events import ImageEvent, prediction_record
 from stream_adapter.journey import explaining
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Partition
-from tests.fakes import make_processor, picture, vectors_of
+from tests.fakes import FakeEncoder, make_processor, picture, vectors_of
 from tests.journey.running import Onlooker, outputs, predictions, run, value
 from tests.learners import ClassMeans
 
@@ -49,6 +51,55 @@ def test_an_event_at_which_the_learner_fails_is_a_dead_letter_and_the_rest_goes_
     monkeypatch.undo()  # it was mended: the event is sent again
     again = run(processor, sent[3])
     assert len(outputs(again, "anchors")) == 1, "its label is still news"
+
+
+class Fussy(FakeEncoder):
+    """Cannot embed some pictures, or nothing any more."""
+
+    broken = False
+
+    def encode(self, prepared: Sequence[Prepared]) -> Vectors:
+        bad = vectors_of(("cat", 3))[0]
+        if self.broken or any(np.allclose(one, bad) for one in prepared):
+            raise RuntimeError("misaligned address")
+        return super().encode(prepared)
+
+    def warm_up(self, batch: int = 8) -> None:
+        self.encode([vectors_of(("dog", 0))[0]] * batch)
+
+
+@pytest.mark.parametrize("others", [0, 5])
+def test_a_picture_at_which_the_encoder_fails_is_a_dead_letter_and_the_rest_goes_on(others: int) -> None:
+    metrics = Metrics()
+    processor = make_processor(metrics=metrics, encoder=Fussy())
+    numbers = [3, *(n for n in range(6) if n != 3)][: 1 + others]
+    outcome = run(processor, *(picture("cat", number, "cat") for number in sorted(numbers)))
+    (letter,) = outputs(outcome, "dead_letters")
+    assert letter.key == b"3" and dict(letter.headers)["__connect.errors.stage"] == b"encode"
+    assert [one["event"]["id"] for one in predictions(outcome)] == [str(n) for n in sorted(numbers) if n != 3]
+    assert value(metrics, "unexpected_errors_total", stage="encode") == 1
+
+
+def test_a_batch_that_memory_has_no_room_for_goes_through_in_parts() -> None:
+    class Short(FakeEncoder):
+        def encode(self, prepared: Sequence[Prepared]) -> Vectors:
+            if len(prepared) > 2:
+                raise MemoryError
+            return super().encode(prepared)
+
+    outcome = run(make_processor(encoder=Short()), *(picture("cat", number, "cat") for number in range(7)))
+    assert [one["event"]["id"] for one in predictions(outcome)] == [str(number) for number in range(7)]
+    assert not outputs(outcome, "dead_letters")
+
+
+@pytest.mark.parametrize("others", [0, 5])
+def test_an_encoder_that_embeds_nothing_any_more_ends_the_worker_and_no_event(others: int) -> None:
+    encoder = Fussy()
+    processor = make_processor(encoder=encoder)
+    run(processor, picture("cat", 1))
+    encoder.broken = True
+    with pytest.raises(RuntimeError, match="misaligned"):
+        run(processor, *(picture("cat", number) for number in range(1 + others)))
 
 
 def test_a_stream_of_faults_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,6 +176,7 @@ def scene(kafka: LocalKafka, folder: Path, *, mode: str = "alarm_only") -> Itera
         cluster,
         adapter={
             "canaries": [CANARY],
+            "protection": 0,  # or wrong labels would do no harm
             "shadow": "llu",
             "anchors": {"index": "hnsw", "recall_sample": 1.0},
         },

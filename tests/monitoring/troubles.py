@@ -86,6 +86,10 @@ def recall(value: float) -> Change:
     return lambda worker: worker.metrics.index_recall.labels(index="hnsw").set(value)
 
 
+def drift_value(kind: str, value: float) -> Change:
+    return lambda worker: worker.metrics.drift_value.labels(kind=kind, group="overall").set(value)
+
+
 def alarm(kind: str) -> Change:
     return lambda worker: worker.metrics.drift_alarms.labels(kind=kind).inc()
 
@@ -194,6 +198,8 @@ FIRES: dict[str, Case] = {
     "StreamAdapterGuarding": Case(
         40, together(at(10, first(alarm("harm"))), between(10, 99, first(gauge("guarded_classes", 1))))
     ),
+    "StreamAdapterProtectionRaised": Case(30, between(5, 99, first(drift_value("protection", 2.0)))),
+    "StreamAdapterClassAtRisk": Case(30, between(5, 99, first(drift_value("at_risk", 1.0)))),
     "StreamAdapterUnwatched": Case(60 * 26, each(no_evidence), step_s=300.0),
     "StreamAdapterNewClass": Case(15, at(10, first(alarm("new_class")))),
     "StreamAdapterNovelty": Case(15, at(10, first(alarm("novelty")))),
@@ -272,6 +278,8 @@ STAYS_QUIET: dict[str, Case] = {
     "StreamAdapterGuarding": Case(
         40, together(at(10, first(alarm("guard"))), between(10, 22, first(gauge("guarded_classes", 1))))
     ),
+    "StreamAdapterProtectionRaised": Case(30, between(5, 99, first(drift_value("protection", 1.0)))),
+    "StreamAdapterClassAtRisk": Case(30, between(5, 99, first(drift_value("at_risk", 0.0)))),
     "StreamAdapterUnwatched": Case(60 * 26, between(0, 60 * 20, each(no_evidence)), step_s=300.0),
     "StreamAdapterNewClass": Case(15, at(10, first(alarm("confidence")))),
     "StreamAdapterNovelty": Case(15, at(10, first(alarm("accuracy")))),

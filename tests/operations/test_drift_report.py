@@ -48,6 +48,7 @@ def _events() -> list[DriftEvent]:
             zero_shot=zero_shot,
             adapted=adapted,
             has_anchor=ANCHORS,
+            presence=np.ones(len(CLASSES), np.float32),
             novelty=rng.uniform(0.0, 0.3, 64).astype(np.float32),
             nearest_cosine=rng.uniform(0.8, 0.9, 64).astype(np.float32),
             event_ids=[f"event-{batch}-{row}" for row in range(64)],

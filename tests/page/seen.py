@@ -30,6 +30,8 @@ def prediction(id: str = "1", **changes: Any) -> PredictionDocument:
         "anchors": [{"id": letter * 32, "label": label, "cosine": cosine} for letter, label, cosine in near],
         "top_has_anchors": True,
         "novelty": 0.1,
+        "none_of_these": 0.05,
+        "unknown": False,
         "versions": {"encoder": "encoder", "vocabulary": "vocabulary", "adapter": "adapter"},
         "timings_ms": {"encode": 1.0},
         **changes,

@@ -10,7 +10,7 @@ from tests.processes import ended_within, first_process, still_running
 
 # The real module with a stand-in for the worker: neither torch nor a model is loaded, so the process is there at once.
 SCRIPT = """
-import contextlib, sys, time, types
+import contextlib, gc, sys, time, types
 build = types.ModuleType("stream_adapter.service.build")
 worker = types.ModuleType("stream_adapter.service.worker")
 
@@ -20,7 +20,12 @@ class Worker:
     def stop(self):
         self.stopping = True
         print("draining", flush=True)
+    def restore(self):
+        if not self.restored:
+            print("restoring", flush=True)
+            time.sleep(60)
     def run(self):
+        assert gc.get_freeze_count() > 10_000  # what libraries are made of is in nobody's way
         print("running", flush=True)
         while not self.stopping:
             time.sleep(0.01)
@@ -48,6 +53,11 @@ def script(*, opening: str = "pass", restored: bool = True, drains_for: float = 
     [
         pytest.param(script(), 0, id="running"),
         pytest.param(script(opening="print('loading'); time.sleep(60)"), 128 + signal.SIGTERM, id="loading"),
+        pytest.param(
+            script(opening="type('Slow', (), {'__del__': lambda self: print('loading') or time.sleep(3)})()"),
+            128 + signal.SIGTERM,
+            id="loading, in a finalizer",
+        ),
         pytest.param(script(restored=False), 128 + signal.SIGTERM, id="restoring"),
     ],
 )

@@ -91,6 +91,11 @@ class Anchors:
         return self._store.rows
 
     @property
+    def times(self) -> NDArray[np.int64]:
+        """Int64 (n,), event times in milliseconds by slot; a view."""
+        return self._store.times
+
+    @property
     def keys(self) -> NDArray[np.uint64]:
         """Uint64 (n,), `key_of` the anchors' ids by slot; a view."""
         return self._store.keys

@@ -26,10 +26,12 @@ def whitening(anchors: AnchorSums, spread: tuple[float, float]) -> NDArray[np.fl
     scatter = anchors.scatter()
     trace = (PRIOR * variance + float(np.trace(scatter))) / (PRIOR + free)
     covariance = scatter / (free + SPHERE)
-    covariance[np.diag_indices(d)] += SPHERE / (free + SPHERE) * trace / d + 1e-9
+    ball = SPHERE / (free + SPHERE) * trace / d + 1e-9
+    covariance[np.diag_indices(d)] += ball
     root = _inverse(np.asarray(np.linalg.cholesky(covariance), np.float64)).T  # root rootᵀ = covariance⁻¹
     sphere = float(np.square(root).sum()) / d
-    inside = float(np.einsum("ij,ij->", scatter @ root, root)) / free
+    # tr(rootᵀ scatter root) / free, of what the root is the inverse of: no product of matrices.
+    inside = (free + SPHERE) * d * (1.0 - ball * sphere) / free
     # A scatter of noise alone has no distance left out of it that a sphere would not have.
     inside = min(inside / max(1.0 - inside / (free + SPHERE), 0.02), sphere * trace)
     unit = (free * inside + PRIOR * sphere * variance) / (free + PRIOR)

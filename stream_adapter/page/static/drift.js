@@ -11,6 +11,8 @@ const ASKS = {
   novelty: ["Share of pictures that nothing explains", percent],
   new_class: ["Classes that turned up unlabelled", count],
   guard: ["Classes whose update is held back", count],
+  protection: ["Times the configured protection, by measured harm", count],
+  at_risk: ["Classes without labels that may be losing events", count],
 };
 const GROUPS = { overall: "all", unseen: "unseen classes", seen: "labelled classes", near: "near to anchors", far: "far from anchors" };
 
@@ -40,7 +42,7 @@ function guardWords(drift) {
 
 function question(line, drift) {
   const [asked, format] = ASKS[line.kind];
-  const needsLabels = line.kind === "harm" || line.kind === "accuracy" || line.kind === "guard";
+  const needsLabels = line.kind === "harm" || line.kind === "accuracy" || line.kind === "guard" || line.kind === "protection";
   const unit = needsLabels ? "labels" : "events";
   const row = el("div", { class: "question" });
   const named = line.group in GROUPS;
@@ -102,6 +104,14 @@ export function alarmWords(alarm) {
     return `The guard ${alarm.action} the share of the update for ${name} from ${percent(evidence.before)} to ${percent(evidence.after)}: ` +
       `${rests} the update is ${points(evidence.difference)} against zero-shot.`;
   }
+  if (kind === "protection") {
+    return `Protection ${alarm.action} from ${evidence.before} to ${evidence.after} times what is configured: ${rests} of classes without labels, ` +
+      `answers are ${points(evidence.difference)} against zero-shot.`;
+  }
+  if (kind === "at_risk" && "kept_after" in evidence) {
+    return `Labels of “${group}” let it keep ${percent(evidence.kept_after)} of what zero-shot gives to it, ${percent(evidence.kept)} without.`;
+  }
+  if (kind === "at_risk") return `“${group}” has no label and may have lost ${count(Math.round(evidence.lost))} of the newest events: label one of these.`;
   if (kind === "harm") return `Harm on ${name}: ${points(evidence.difference)} against zero-shot, ${rests}.`;
   if (kind === "new_class") return `“${group}” turned up, about ${percent(evidence.share)} of the traffic, and nobody has labelled it.`;
   if (kind === "embedding") return `The image vectors have changed, ${rests}.`;

@@ -93,6 +93,7 @@ export class Strip {
       el("span", {}, percent(top.adapted)),
       moved ? el("span", { class: "quiet" }, `zero-shot: ${one.zero_shot_label}`) : el("span", { class: "quiet" }, "as zero-shot"),
     ];
+    if (one.unknown) lines.push(el("span", { class: "mark" }, "? no class fits"));
     if (one.label !== null) {
       const right = one.label === top.label;
       lines.push(el("span", { class: `mark ${right ? "good" : "bad"}` }, right ? "✓ label agrees" : `✗ label: ${one.label}`));

@@ -5,11 +5,12 @@ import time
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from stream_adapter.errors import TransportError
+from stream_adapter.errors import TransportError, Unreachable
 from stream_adapter.transport.kafka.connection import Connection
 
 _LOOK_EVERY_S = 3.0
 _TIMEOUT_MS = 1_000
+_WHY_EVERY_S = 30.0
 
 
 class Answers:
@@ -24,6 +25,7 @@ class Answers:
         self._connection = connection
         self._topic = topic
         self._came_at = self._look_at = time.monotonic()
+        self._why, self._why_at = "", 0.0
         self.trouble: str | None = None
 
     def came(self) -> None:
@@ -50,9 +52,13 @@ class Answers:
             silent_s = time.monotonic() - self._came_at
             what = f"no broker has answered for {silent_s:.0f} s about topic {self._topic!r}"
             failed = self._connection.error_of(what, error)
-            if not error.retriable:
+            if not isinstance(failed, Unreachable):
                 raise failed from error
-            self.failed(failed)
+            if (
+                now >= self._why_at
+            ):  # the client does not say, and credentials that expired look like a broker that is away
+                self._why, self._why_at = self._connection.why_no_answer(), now + _WHY_EVERY_S
+            self.failed(type(failed)(f"{failed}. {self._why}"))
         else:
             self.came()
         self._look_at = time.monotonic() + _LOOK_EVERY_S

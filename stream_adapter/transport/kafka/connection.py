@@ -27,6 +27,7 @@ from kafka.errors import (
 from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import ConfigError, Fenced, TransportError, Unreachable
 from stream_adapter.transport.kafka.diagnosis import Refusal, why_no_answer
+from stream_adapter.transport.kafka.record_batches import read_whole_batches
 from stream_adapter.transport.kafka.tokens import KEY, token_provider
 
 # What the worker's guarantees rest on; a configuration that sets one of these would break them.
@@ -102,14 +103,28 @@ class Connection:
         """Where the cluster is, for messages."""
         return self.config.bootstrap_servers
 
+    def why_no_answer(self) -> str:
+        """What keeps a client from talking to the first broker at which something does; see `diagnosis`. Seconds."""
+        security = self._security()
+        return next(filter(None, (why_no_answer(server, security) for server in self._addresses)), "")
+
+    @property
+    def _addresses(self) -> list[str]:
+        return [server.strip() for server in self.servers.split(",")]
+
+    def _security(self) -> dict[str, Any]:
+        """`kafka.security`, with the provider of tokens that it names."""
+        security = dict(self.config.security)
+        return security | ({KEY: token_provider(str(security[KEY]))} if KEY in security else {})
+
     def consumer(self, **ours: Any) -> KafkaConsumer:
-        """A consumer that commits nothing by itself and reads what was committed.
+        """A consumer that commits nothing by itself, reads what was committed, and whose `poll` gives `Record`s.
 
         Raises:
             TransportError: no broker answers, or an option is wrong.
         """
         options = {**_CONSUMER, **self.config.consumer, "enable_auto_commit": False, "allow_auto_create_topics": False}
-        return self._make(KafkaConsumer, "kafka.consumer", {**options, **ours})
+        return read_whole_batches(self._make(KafkaConsumer, "kafka.consumer", {**options, **ours}))
 
     def producer(self, **ours: Any) -> KafkaProducer:
         """An idempotent producer that waits for all replicas.
@@ -177,7 +192,7 @@ class Connection:
             try:
                 return call(max(1, int(left_s * 1000)))
             except KafkaError as error:
-                if not error.retriable or left_s <= _RETRY_AFTER_S:
+                if not self.passes(error) or left_s <= _RETRY_AFTER_S:
                     raise self.error_of(what, error) from error
             time.sleep(_RETRY_AFTER_S)
 
@@ -191,8 +206,14 @@ class Connection:
                 f"{what} at {self.servers}: another worker took over the identity of this one ({error}); give every "
                 "worker its own `kafka.group_instance_id`, and start a successor only when this one has ended"
             )
-        passes = isinstance(error, KafkaError) and error.retriable
-        return (Unreachable if passes else TransportError)(f"{what} at {self.servers}: {error}; {_advice(error)}")
+        failed = Unreachable if self.passes(error) else TransportError
+        return failed(f"{what} at {self.servers}: {error}; {_advice(error)}")
+
+    def passes(self, error: BaseException) -> bool:
+        """Whether the same may be answered, if it is asked again; tokens are renewed, passwords are not."""
+        if isinstance(error, SaslAuthenticationFailedError):
+            return KEY in self.config.security
+        return isinstance(error, KafkaError) and error.retriable
 
     def forbidden(self, what: str, right: str) -> TransportError:
         """The `TransportError` for a right that is missing, such as "Write on topic 'predictions'"."""
@@ -210,19 +231,16 @@ class Connection:
 
     def _make(self, client: Any, section: str, options: Mapping[str, Any]) -> Any:
         given = {
-            "bootstrap_servers": [server.strip() for server in self.servers.split(",")],
+            "bootstrap_servers": self._addresses,
             "bootstrap_timeout_ms": int(self._start_timeout_s * 1000),
             **_RECONNECT,
-            **self.config.security,
+            **self._security(),
             **options,
         }
-        if KEY in given:
-            given[KEY] = token_provider(str(given[KEY]))
         try:
             return client(**given)
         except KafkaTimeoutError as error:
-            reasons = (why_no_answer(server, self.config.security) for server in given["bootstrap_servers"])
-            why = next(filter(None, reasons), "are `kafka.bootstrap_servers` and `kafka.security` right?")
+            why = self.why_no_answer() or "are `kafka.bootstrap_servers` and `kafka.security` right?"
             raise (TransportError if isinstance(why, Refusal) else Unreachable)(
                 f"no Kafka broker answered at {self.servers} within {self._start_timeout_s:g} s: {why}"
             ) from error

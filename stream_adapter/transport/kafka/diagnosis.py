@@ -17,6 +17,7 @@ from stream_adapter.transport.kafka.internals import (
 
 _TIMEOUT_S = 5.0
 _PASSWORDS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_TOKENS = "sasl_oauth_token_provider"
 _FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
 _OTHER_PORT = "`kafka.security.security_protocol` and the port do not belong together"
 
@@ -27,6 +28,10 @@ class Refusal(str):
 
 def why_no_answer(server: str, security: Mapping[str, Any]) -> str:
     """What keeps a client from talking to a broker: goes the way a client goes, to where it ends.
+
+    Args:
+        server: `host:port`.
+        security: the client's options, with its provider of tokens.
 
     Returns:
         The reason and what to do, without any secret; empty where nothing is wrong, or nothing that can be told. A
@@ -95,15 +100,18 @@ def _first_words(
     if name not in known.mechanisms:
         offered = ", ".join(known.mechanisms)
         return Refusal(f"{server} does not know `kafka.security.sasl_mechanism` {name!r}, but {offered}")
-    if name not in _PASSWORDS or not security.get("sasl_plain_username"):
+    user = security.get("sasl_plain_username")
+    if not (name in _PASSWORDS and user) and _TOKENS not in security:
         return ""
     mechanism = get_sasl_mechanism(name)(host=host, **security)
     while not mechanism.is_done():
         answer = conversation.ask(SaslAuthenticateRequest(mechanism.auth_bytes()), 1)
         if answer is None or answer.error_code:
             why = f" ({answer.error_message})" if answer else ""
+            if _TOKENS in security:  # which may be renewed at any moment
+                return f"{server} does not accept the token that `kafka.security.{_TOKENS}` gives{why}: has it expired?"
             return Refusal(
-                f"{server} does not accept user {security.get('sasl_plain_username')!r} with its password{why}: "
+                f"{server} does not accept user {user!r} with its password{why}: "
                 "correct `sasl_plain_username` and `sasl_plain_password` in `kafka.security`"
             )
         mechanism.receive(answer.auth_bytes)

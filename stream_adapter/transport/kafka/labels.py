@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from kafka import TopicPartition
 
 from stream_adapter.config import KafkaConfig
-from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.base import Record
 from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.polling import record_of
 from stream_adapter.transport.kafka.reading import TopicReader
 from stream_adapter.transport.kafka.topics import require_topics
 from stream_adapter.transport.labels import LABELS_AT_ONCE, Arrivals, merged_positions, position_in
@@ -70,7 +69,7 @@ class KafkaLabelFeed:
         what = f"cannot read topic {self._topic!r}"
         polled = self._connection.retried(what, lambda _: self._consumer.poll(timeout_ms=0, max_records=_PORTION))
         # Kept until it is handed over: what follows may find no answer, and is then done again.
-        self._polled += [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
+        self._polled += [record for batch in polled.values() for record in batch]
         if self._ends:
             self._restored |= self._ended()
         labels: list[Record] = []

@@ -37,7 +37,12 @@ class Ownership:
         """These records were handed to the worker."""
         for record in records:
             first, _ = self._delivered.get(record.partition, (record.offset, 0))
-            self._delivered[record.partition] = (first, record.offset + 1)
+            # Less where the topic was made anew under the reader.
+            self._delivered[record.partition] = (min(first, record.offset), record.offset + 1)
+
+    def next_of(self, partition: Partition) -> int | None:
+        """The offset after the last one delivered; None where nothing was since the partition was assigned."""
+        return self._delivered[partition][1] if partition in self._delivered else None
 
     @property
     def visible(self) -> frozenset[Partition]:

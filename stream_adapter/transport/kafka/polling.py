@@ -1,12 +1,12 @@
 """Polling kafka-python's consumer so that neither the group nor a broken record stalls it."""
 
 import time
-from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, FencedInstanceIdError, KafkaError
 
+from stream_adapter.errors import Unreachable
 from stream_adapter.transport.base import UNREADABLE, Partition, Record
 from stream_adapter.transport.kafka import internals
 from stream_adapter.transport.kafka.answers import Answers
@@ -42,13 +42,13 @@ class Poller:
             return self._pass_over(error)
         except KafkaError as error:
             failed = self._connection.error_of(f"cannot read topic {self._topic!r}", error)
-            if not error.retriable:
+            if not isinstance(failed, Unreachable):
                 raise failed from error
             self._answers.failed(failed)
             return {}
-        return {at: [record_of(Partition(*at), record) for record in batch] for at, batch in polled.items()}
+        return polled
 
-    def _join_and_poll(self, max_records: int, timeout_s: float) -> dict[TopicPartition, list[Any]]:
+    def _join_and_poll(self, max_records: int, timeout_s: float) -> dict[TopicPartition, list[Record]]:
         internals.finish_join(self._consumer, _JOIN_MS)
         if internals.is_fenced(self._consumer):
             raise FencedInstanceIdError(self._consumer.group_metadata().group_instance_id)
@@ -78,9 +78,3 @@ class Poller:
         log.warning("passed over a record that cannot be read", partition=str(Partition(*at)), offset=offset)
         self._consumer.seek(at, offset + 1)
         return {at: [Record(Partition(*at), offset, -1, None, None, ((UNREADABLE, str(error).encode()),))]}
-
-
-def record_of(partition: Partition, record: Any) -> Record:
-    """A record of kafka-python's consumer as ours."""
-    headers = tuple((name, value if value is not None else b"") for name, value in record.headers)
-    return Record(partition, record.offset, record.timestamp, record.key, record.value, headers)

@@ -7,9 +7,8 @@ from typing import Any
 from kafka import OffsetAndMetadata, TopicPartition
 
 from stream_adapter.errors import Unreachable
-from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.base import Record
 from stream_adapter.transport.kafka.connection import Connection
-from stream_adapter.transport.kafka.polling import record_of
 from stream_adapter.transport.kafka.topics import require_topics, topic_setting
 
 _PORTION = 1_000
@@ -146,7 +145,7 @@ class TopicReader:
             f"cannot read topic {self.name!r}",
             lambda _: self._consumer.poll(timeout_ms=timeout_ms, max_records=_PORTION),
         )
-        return [record_of(Partition(*at), record) for at, batch in polled.items() for record in batch]
+        return [record for batch in polled.values() for record in batch]
 
     def _ends(self, timeout_ms: int) -> dict[TopicPartition, int]:
         return self._consumer.end_offsets(self._partitions, timeout_ms=timeout_ms)  # type: ignore[no-any-return]

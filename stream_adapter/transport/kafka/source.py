@@ -1,5 +1,6 @@
 """`KafkaSource`: image events from a topic, as a member of a consumer group."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -8,6 +9,7 @@ from kafka import ConsumerGroupMetadata, ConsumerRebalanceListener, OffsetAndMet
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from stream_adapter.config import KafkaConfig
+from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.answers import Answers
 from stream_adapter.transport.kafka.assigning import StickyAssignor
@@ -51,7 +53,7 @@ class KafkaSource:
         self._consumer = self.connection.consumer(
             group_id=config.group_id,
             group_instance_id=config.group_instance_id,
-            auto_offset_reset=config.auto_offset_reset,
+            auto_offset_reset="earliest",  # after what retention took, in any case; `LatestBeginning` does the rest
             session_timeout_ms=config.session_timeout_ms,
             max_poll_interval_ms=config.max_poll_interval_ms,
             heartbeat_interval_ms=heartbeat_ms,
@@ -244,9 +246,30 @@ class KafkaSource:
             if Partition(*at) in self._ownership.came_back:
                 self._consumer.seek(at, batch[0].offset)
             else:
+                self._say_what_is_gone(at, batch[0].offset)
                 records += batch
         self._ownership.delivered(records)
         return records
+
+    def _say_what_is_gone(self, at: TopicPartition, begins: int) -> None:
+        """Retention may delete events before they are read, and a topic may be made anew; the client says neither."""
+        partition = Partition(*at)
+        with contextlib.suppress(TransportError, KafkaError):  # then it is not said
+            due = self._ownership.next_of(partition)
+            if due is None:
+                due = self.committed([partition]).get(partition, begins)
+            if begins < due:
+                log.warning(
+                    "the topic was made anew and is read from its beginning", partition=str(partition), was_at=due
+                )
+            # A gap of one is the mark of a transaction.
+            elif begins > due + 1 and self._consumer.beginning_offsets([at], timeout_ms=_SETTLE_MS)[at] > due:
+                log.error(
+                    "events were deleted before they were read; keep them for longer (`retention.ms`) or add workers",
+                    partition=str(partition),
+                    first=due,
+                    before=begins,
+                )
 
     def _settle(self) -> None:
         """Commit what a rebalance held up; the next poll tries again where that fails."""

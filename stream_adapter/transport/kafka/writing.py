@@ -3,9 +3,8 @@
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
 from kafka.errors import (
     ClusterAuthorizationFailedError,
     KafkaError,
@@ -18,6 +17,7 @@ from stream_adapter.config import KafkaTopics
 from stream_adapter.transport.base import OutputTooLarge, OutRecord
 from stream_adapter.transport.dead_letters import size_of, without_value
 from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.record_batches import Delivery, Written, any_partition, hand_over, partition_of
 
 # What a record batch adds to its only record, generously.
 _BATCH_OVERHEAD = 512
@@ -29,12 +29,12 @@ class Sending:
     """Outputs on their way.
 
     Attributes:
-        pending: each that was handed over, with its topic and future.
+        pending: those that were handed over together, with their topic, and what becomes of them.
         failures: those that were not, with topic and cause.
     """
 
     def __init__(self, connection: Connection, producer: KafkaProducer, total: int) -> None:
-        self.pending: list[tuple[OutRecord, str, Any]] = []
+        self.pending: list[tuple[Sequence[OutRecord], str, Delivery]] = []
         self.failures: list[tuple[OutRecord, str, Exception]] = []
         self._connection = connection
         self._producer = producer
@@ -51,19 +51,18 @@ class Sending:
             pass
         except KafkaError:
             # A batch was larger than its topic takes and was split: the client's `flush` then loses sight of the parts.
-            for _, _, future in self.pending:
+            for *_, delivery in self.pending:
                 with contextlib.suppress(KafkaError):
-                    future.get(timeout=max(0.0, give_up_at - time.monotonic()))
+                    delivery.wait(max(0.0, give_up_at - time.monotonic()))
         late = KafkaTimeoutError(f"no acknowledgement within {timeout_s:.0f} s")
-        failures += [(output, topic, late) for output, topic, future in self.pending if not future.is_done]
-        failures += [
-            (output, topic, future.exception)
-            for output, topic, future in self.pending
-            if future.is_done and future.failed()
-        ]
+        written = 0
+        for outputs, topic, delivery in self.pending:
+            failed = delivery.failures(late)
+            written += len(outputs) - len(failed)
+            failures += [(outputs[row], topic, cause) for row, cause in failed.items()]
         if failures:
             _, topic, cause = failures[0]
-            unwritten = self._total - sum(future.is_done and future.succeeded() for *_, future in self.pending)
+            unwritten = self._total - written
             what = f"{unwritten} of {self._total} outputs were not written, the first failed for topic {topic!r}"
             # What a broker says to a producer that may write nowhere; kafka-python keeps only the text.
             if ClusterAuthorizationFailedError.__name__ in str(cause):
@@ -117,31 +116,66 @@ class Writer:
     def start(self, producer: KafkaProducer, outputs: Sequence[OutRecord]) -> "Sending":
         """Hand the outputs to the producer, without waiting for them."""
         sending = Sending(self._connection, producer, len(outputs))
-        for output in outputs:
-            topic = self._topics[output.channel]
-            try:
-                sending.pending.append((output, topic, self._send_one(producer, topic, output)))
-            except (KafkaError, ValueError) as error:  # ValueError: neither key nor value
-                sending.failures.append((output, topic, error))
-                if not isinstance(error, _TOO_LARGE):
-                    break
+        now_ms = int(self._clock() * 1000)
+        groups: dict[TopicPartition, tuple[list[OutRecord], list[Written]]] = {}
+        places = _Places(producer)
+        topic = ""
+        output = None
+        try:
+            for output in outputs:
+                topic = self._topics[output.channel]
+                record = self._record(output, now_ms)
+                if len(record.value or b"") > producer.config["max_request_size"]:
+                    error = MessageSizeTooLargeError("more bytes than the producer's `max_request_size`")
+                    sending.failures.append((output, topic, error))
+                    continue
+                theirs, records = groups.setdefault(places.of(topic, output), ([], []))
+                theirs.append(output)
+                records.append(record)
+            for at, (theirs, records) in groups.items():
+                topic, output = at.topic, theirs[0]
+                for delivery in hand_over(producer, at, records):
+                    sending.pending.append((theirs[: len(delivery)], topic, delivery))
+                    theirs = theirs[len(delivery) :]
+        except (KafkaError, ValueError) as error:  # ValueError: neither key nor value
+            assert output is not None
+            sending.failures.append((output, topic, error))
         return sending
 
-    def _send_one(self, producer: KafkaProducer, topic: str, output: OutRecord) -> Any:
+    def _record(self, output: OutRecord, now_ms: int) -> Written:
         if output.channel == "dead_letters" and self._dead_letter_bytes is not None:
             output = without_value(output, self._dead_letter_bytes - _BATCH_OVERHEAD)
-        timestamp_ms = output.timestamp_ms
-        if timestamp_ms is not None:
-            # A broker refuses records from the future; an event whose producer's clock is fast must not stop us.
-            timestamp_ms = min(timestamp_ms, int(self._clock() * 1000))
-        return producer.send(
-            topic,
-            value=output.value,
-            key=output.key,
-            headers=list(output.headers),
-            timestamp_ms=timestamp_ms,
-            partition=output.partition,
-        )
+        if output.key is None and output.value is None:
+            raise ValueError("an output with neither key nor value")
+        # A broker refuses records from the future; an event whose producer's clock is fast must not stop us.
+        timestamp_ms = now_ms if output.timestamp_ms is None else min(output.timestamp_ms, now_ms)
+        return Written(output.key, output.value, output.headers, timestamp_ms)
+
+
+class _Places:
+    """Where outputs go, by what is known of the topics at one moment."""
+
+    def __init__(self, producer: KafkaProducer) -> None:
+        self._producer = producer
+        self._topics: dict[str, tuple[list[TopicPartition], int]] = {}
+
+    def of(self, topic: str, output: OutRecord) -> TopicPartition:
+        """The partition of a topic that an output goes to.
+
+        Raises:
+            KafkaError: the topic is not known.
+            ValueError: it has no such partition.
+        """
+        if topic not in self._topics:
+            numbers = sorted(self._producer.partitions_for(topic))
+            self._topics[topic] = ([TopicPartition(topic, at) for at in numbers], any_partition(self._producer, topic))
+        partitions, without_key = self._topics[topic]
+        number = output.partition
+        if number is None:
+            number = without_key if output.key is None else partition_of(output.key, len(partitions))
+        if not 0 <= number < len(partitions):
+            raise ValueError(f"topic {topic!r} has {len(partitions)} partitions, not one of number {number}")
+        return partitions[number]
 
 
 def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:

@@ -220,6 +220,19 @@ def test_a_restored_adapter_answers_the_same_and_goes_on_the_same(reach):
     np.testing.assert_allclose(answers(second), answers(first), atol=1e-5)
 
 
+def test_what_others_said_of_their_traffic_is_in_a_replicas_snapshot():
+    worker = adapter(Surroundings(slot="worker", publishes=True))
+    run(worker, stream(300, 1), np.arange(0, 300, 3))
+    said = {**worker.records()}
+    first, second, silent = adapter(), adapter(), adapter()
+    first.follow(list(worker.anchors()), said)
+    silent.follow(list(worker.anchors()))
+    run(first, stream(40, 5))  # so that there is a window
+    second.restore({**first.copy().finish().arrays(), **first.learner_state()})
+    np.testing.assert_allclose(answers(second), answers(first), atol=1e-6)
+    assert np.abs(answers(first) - answers(silent)).max() > 0.01, "or it would not matter"
+
+
 def test_from_the_anchors_alone_it_answers_too():
     first, second = adapter(), adapter()
     run(first, stream(300, 1), np.arange(0, 300, 2))

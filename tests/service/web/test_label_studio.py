@@ -2,45 +2,14 @@
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stream_adapter.config import LabelStudioConfig, PageConfig
-from stream_adapter.page.access import Access
-from stream_adapter.service.health import Health
-from stream_adapter.service.web.label_studio import LabelStudio
-from stream_adapter.service.web.predict import PredictApi
-from stream_adapter.service.web.server import HttpServer, build_app
-from stream_adapter.transport.base import OutRecord
-from tests.service.web.test_predict import TOKEN, Served
-
-CONFIG = """<View>
-  <Image name="shot" value="$image"/>
-  <Choices name="animal" toName="shot"><Choice value="cat"/><Choice value="dog"/></Choices>
-</View>"""
-PASSWORD = "Basic " + base64.b64encode(f"anybody:{TOKEN}".encode()).decode()
-
-
-class Studio(Served):
-    def __init__(self) -> None:
-        super().__init__()
-        self.server.stop()
-        self.written: list[dict[str, Any]] = []
-        access = Access.of_predictions(LabelStudioConfig.model_validate({"token": TOKEN}), PageConfig(), "127.0.0.1")
-        api = PredictApi(self.answering, access, self.metrics, max_bytes=10_000)
-        app = build_app(self.metrics, Health(10.0, lambda: 0.0), LabelStudio(api, self._write).routes())
-        self.server = HttpServer(app, "127.0.0.1", 0)
-        self.server.start()
-        self.open()
-
-    def _write(self, outputs: Sequence[OutRecord]) -> None:
-        self.written += [json.loads(one.value or b"") | {"channel": one.channel} for one in outputs]
-
-    def say(self, path: str, document: Any, authorization: str = PASSWORD) -> tuple[int, Any]:
-        body = json.dumps(document).encode()
-        return self.request("POST", f"/label-studio/{path}", body, authorization=authorization)[:2]
+from tests.service.web.studio import CONFIG, PASSWORD, Studio
+from tests.service.web.test_predict import TOKEN
 
 
 @pytest.fixture
@@ -105,6 +74,26 @@ def test_annotations_become_labels_corrections_and_withdrawals(studio: Studio) -
     ]
     assert {(one["channel"], one["source"], one["id"]) for one in studio.written} == {("labels", "/camera", "event 1")}
     assert studio.written[0]["time"].startswith("2026-03-01T10:00:00")
+
+
+def test_what_a_real_one_sent(studio: Studio) -> None:
+    """Recorded by `make label-studio-test`: what Label Studio sends is more than the tests above know of."""
+    asked = json.loads(Path(__file__).with_name("label_studio.json").read_text())
+    given = {"Basic": PASSWORD, "Bearer": f"Bearer {TOKEN}", "": ""}
+    answers = []
+    for one in asked:
+        body = None if one["document"] is None else json.dumps(one["document"]).encode()
+        status, said, _ = studio.request(one["method"], one["path"], body, authorization=given[one["scheme"]])
+        assert status == (200 if one["scheme"] else 401), (one, said)
+        answers.append((one["path"].rpartition("/")[2], said))
+    (predictions,) = [said["results"] for path, said in answers if path == "predict"]
+    assert [one["result"][0]["value"]["choices"] for one in predictions] == [["cat"], ["dog"], ["cat"], ["dog"]]
+    assert [(one["id"], one.get("label"), one.get("annotator")) for one in studio.written] == [
+        ("event 0", "dog", "1"),
+        ("event 0", "cat", "1"),
+        ("event 1", "cat", "1"),
+        ("event 1", None, None),
+    ]
 
 
 @pytest.mark.parametrize(

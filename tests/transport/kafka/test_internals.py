@@ -49,7 +49,7 @@ def become(consumer: KafkaConsumer, state: MemberState, *, heartbeats: bool, rej
 
 def test_nobody_else_uses_them() -> None:
     for file in PACKAGE.rglob("*.py"):
-        if file.name == "internals.py":
+        if file.name in ("internals.py", "record_batches.py"):
             continue
         for node in ast.walk(ast.parse(file.read_text())):
             module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
