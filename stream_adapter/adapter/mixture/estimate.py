@@ -33,6 +33,9 @@ class Estimate:
         backend: computes.
     """
 
+    model: ClassMeans
+    standing: Standing
+
     def __init__(
         self,
         kind: str,
@@ -105,9 +108,8 @@ class Estimate:
         self._sums.update()
         self.evidence = self.shared.in_force()
         before = self.model
-        self.model = ClassMeans(
-            self._sums, self.evidence, self._prior(self.evidence), before.root, self._backend, (before, former)
-        )
+        prior, self.standing = self._prior(self.evidence)
+        self.model = ClassMeans(self._sums, self.evidence, prior, before.root, self._backend, (before, former))
 
     def _prior(self, evidence: Evidence) -> tuple[Prior, Standing]:
         labelled = self._anchors.counts > 0
