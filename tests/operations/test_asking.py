@@ -21,6 +21,7 @@ def _waiting(number: int, zero_shot: tuple[str, float], adapted: str) -> Waiting
         undamped=adapted,
         anchored=b"",
         vector=np.zeros(2, np.float32),
+        reference="",
     )
 
 

@@ -54,7 +54,7 @@ def test_two_of_three_replicas_must_have_what_counts_as_written(asked: int, defa
     for request in admin.made.values():
         assert request["configs"].get("min.insync.replicas") == insync
         assert request["replication_factor"] == asked
-    assert [request["num_partitions"] for request in admin.made.values()] == [6, 6, 1, 1, 1, 1, 1, 6]
+    assert [request["num_partitions"] for request in admin.made.values()] == [6, 6, 1, 1, 1, 1, 1, 6, 1]
 
 
 def test_who_may_not_ask_for_the_default_must_give_a_number() -> None:
