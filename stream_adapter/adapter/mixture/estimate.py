@@ -33,9 +33,6 @@ class Estimate:
         backend: computes.
     """
 
-    model: ClassMeans
-    standing: Standing
-
     def __init__(
         self,
         kind: str,
@@ -48,6 +45,8 @@ class Estimate:
         self._anchors = anchors
         self._backend = backend
         self._sums = AnchorSums(anchors, len(classes), classes.dimension)
+        self._model: ClassMeans | None = None
+        self._standing: Standing
         self._rooted = -1
         self._roots: dict[tuple[float, float], NDArray[np.float32]] = {}  # since the last change of the sums
         self.shared = SharedEvidence(kind, classes, surroundings, settings.every_s)
@@ -58,14 +57,29 @@ class Estimate:
         """Whether there is anything to go by."""
         return self.evidence.weight > 0 or len(self._anchors) > 0
 
+    @property
+    def model(self) -> ClassMeans:
+        """The model in force."""
+        if self._model is None:
+            prior, self._standing = self._prior(self.evidence)
+            root = self._whitening(self.evidence.spread)
+            self._model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
+        return self._model
+
+    @property
+    def standing(self) -> Standing:
+        """What classes are taken for, under the model in force."""
+        assert self.model is not None  # made anew, it decides about them
+        return self._standing
+
     def learned(self) -> bool:
         """Let what has changed among the anchors be in force: their sums, and who is labelled. Whether anything has."""
         touched = self._sums.update()
-        if len(touched):
-            prior = self.model.prior
+        if len(touched) and self._model is not None:
+            prior = self._model.prior
             if not np.array_equal(prior.labelled, self._anchors.counts > 0):
-                prior, self.standing = self._prior(self.evidence)
-            self.model.learned(touched, prior)
+                prior, self._standing = self._prior(self.evidence)
+            self._model.learned(touched, prior)
         return len(touched) > 0
 
     def ask(self, window: Window, shift: Shift, give_way: Callable[[], None]) -> None:
@@ -91,12 +105,10 @@ class Estimate:
         self.shared.found(evidence)
 
     def rebuild(self) -> None:
-        """Make the model anew, of the anchors and of the evidence in force."""
+        """Make the model anew, of the anchors and of the evidence in force, when it is asked next."""
         self._sums.update()
         self.evidence = self.shared.in_force()
-        prior, self.standing = self._prior(self.evidence)
-        root = self._whitening(self.evidence.spread)
-        self.model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
+        self._model = None
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """Go over to other classes: int64 (C,), which former one each is, −1 where it is new.
@@ -107,9 +119,10 @@ class Estimate:
         self.shared.set_classes(classes)
         self._sums.update()
         self.evidence = self.shared.in_force()
-        before = self.model
-        prior, self.standing = self._prior(self.evidence)
-        self.model = ClassMeans(self._sums, self.evidence, prior, before.root, self._backend, (before, former))
+        if self._model is not None:
+            before = self._model
+            prior, self._standing = self._prior(self.evidence)
+            self._model = ClassMeans(self._sums, self.evidence, prior, before.root, self._backend, (before, former))
 
     def _prior(self, evidence: Evidence) -> tuple[Prior, Standing]:
         labelled = self._anchors.counts > 0
