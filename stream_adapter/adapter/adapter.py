@@ -255,6 +255,11 @@ class Adapter:
         """One live anchor; None where there is none of this id."""
         return self._anchors.get(anchor_id)
 
+    def nearest_anchors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Vectors of the anchors that are nearest to one of float32 (n, d) unit vectors: (m, d), m at most n."""
+        rows = self._anchors.nearest(np.ascontiguousarray(vectors), 1).rows[:, 0]
+        return self._anchors.vectors[self._anchors.slots_of(np.unique(rows[rows >= 0]))]
+
     def listing(self) -> AnchorListing:
         """All live anchors without their vectors; good for any thread and for ever."""
         return self._anchors.listing()

@@ -32,6 +32,7 @@ from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.scoring import Scoring
 from stream_adapter.journey.sharing import Sharing
+from stream_adapter.journey.suggesting import Suggesting
 from stream_adapter.journey.turns import Turns
 from stream_adapter.journey.vocabulary import LiveVocabulary
 from stream_adapter.journey.watching import Watching, log_alarm
@@ -168,7 +169,7 @@ def make_processor(
         add_unknown=config.unknown_labels == "add",
         source=source,
     )
-    late = None
+    late = suggesting = None
     if waiting_partitions:
         tests = LateTests(
             labels,
@@ -194,6 +195,16 @@ def make_processor(
             metrics=metrics,
             now_ms=now_ms,
         )
+        suggesting = Suggesting(
+            adapter,
+            late.unlabelled,
+            number=config.labels.suggest,
+            every_s=config.labels.suggest_every_s,
+            source=source,
+            slot=slot,
+            canaries=lambda: [name for name, held in zip(live.now.names, live.now.canary, strict=True) if held],
+            now_ms=now_ms,
+        )
     return Processor(
         Parts(adapter, scoring, watching, labels, sharing, classes),
         reader=reader,
@@ -205,5 +216,6 @@ def make_processor(
         clock=clock,
         observer=observer,
         late=late,
+        suggesting=suggesting,
         turns=turns,
     )
