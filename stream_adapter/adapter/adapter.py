@@ -259,6 +259,10 @@ class Adapter:
         """All live anchors without their vectors; good for any thread and for ever."""
         return self._anchors.listing()
 
+    def vectors(self) -> NDArray[np.float32]:
+        """Float32 (n, d), the anchors' vectors in the order of `listing`; a copy."""
+        return self._anchors.vectors.copy()
+
     @property
     def dimension(self) -> int:
         """d, the length of vectors."""

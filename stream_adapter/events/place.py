@@ -1,5 +1,6 @@
 """Where a record is, as an identity: of events that bring none, and of what is said about an event."""
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from stream_adapter.transport.base import Record
@@ -7,7 +8,12 @@ from stream_adapter.transport.base import Record
 
 def source_of(record: Record) -> str:
     """The topic as a CloudEvents source, which is a URI reference."""
-    return quote(record.partition.topic, errors="replace")
+    return _quoted(record.partition.topic)
+
+
+@lru_cache(maxsize=256)
+def _quoted(topic: str) -> str:
+    return quote(topic, errors="replace")
 
 
 def place_of(record: Record) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stream_adapter.adapter.anchors.contradictions import contradictions
 from stream_adapter.config import Config
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events import AnchorRecord
@@ -19,10 +19,6 @@ from stream_adapter.operations.anchors import read_anchors
 from stream_adapter.operations.labels import come_apart, last_waiting
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import read_all
-
-NEIGHBOURS = 8
-_DECAY = 10.0  # how fast a neighbour's word fades with its cosine distance, as nearness does
-_ROWS_AT_ONCE = 1_024
 
 
 @dataclass(slots=True)
@@ -73,7 +69,7 @@ def suspects(config: Config) -> Suspects:
         TransportError: anchors or predictions cannot be read.
     """
     anchors = list(read_anchors(config).values())
-    said = contradictions(anchors)
+    said = contradicted(anchors)
     by_id = {suspicion.anchor.anchor_id: suspicion for suspicion in said}
     _blame(config, by_id)
     annotators: dict[str, Annotator] = {}
@@ -88,35 +84,15 @@ def suspects(config: Config) -> Suspects:
     return Suspects(found, sorted(annotators.values(), key=lambda one: one.contradicted + one.harmed, reverse=True))
 
 
-def contradictions(anchors: Sequence[AnchorRecord], k: int = NEIGHBOURS) -> list[Suspicion]:
-    """What the k nearest other anchors of each say, by how near they are."""
+def contradicted(anchors: Sequence[AnchorRecord]) -> list[Suspicion]:
+    """What the nearest other anchors of each say."""
     if not anchors:
         return []
     names, labels = np.unique([anchor.label for anchor in anchors], return_inverse=True)
-    vectors = np.stack([anchor.vector for anchor in anchors])  # (n, d)
-    k = min(k, len(anchors) - 1)
-    found = []
-    for start in range(0, len(anchors), _ROWS_AT_ONCE):
-        cosines = vectors[start : start + _ROWS_AT_ONCE] @ vectors.T  # (b, n)
-        rows = np.arange(len(cosines))
-        cosines[rows, start + rows] = -np.inf  # itself
-        nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k] if k else np.zeros((len(rows), 0), np.int64)
-        weights = np.exp(_DECAY * (np.take_along_axis(cosines, nearest, axis=1) - 1.0))  # (b, k)
-        votes = np.zeros((len(rows), len(names)))
-        np.add.at(votes, (rows[:, None], labels[nearest]), weights)
-        found += _judged(anchors[start : start + _ROWS_AT_ONCE], labels[start : start + _ROWS_AT_ONCE], votes, names)
-    return found
-
-
-def _judged(
-    anchors: Sequence[AnchorRecord], labels: NDArray[np.int64], votes: NDArray[np.float64], names: NDArray[np.str_]
-) -> list[Suspicion]:
-    own = votes[np.arange(len(anchors)), labels]
-    total = np.maximum(votes.sum(axis=1), 1e-12)
-    best = votes.argmax(axis=1)
+    shares, others = contradictions(np.stack([anchor.vector for anchor in anchors]), labels)
     return [
-        Suspicion(anchor, str(names[best[row]]), float(1.0 - own[row] / total[row]) if votes[row].any() else 0.0)
-        for row, anchor in enumerate(anchors)
+        Suspicion(anchor, str(names[other]), share)
+        for anchor, share, other in zip(anchors, shares.tolist(), others.tolist(), strict=True)
     ]
 
 

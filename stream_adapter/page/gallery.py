@@ -1,16 +1,19 @@
 """Anchors by class, as the page shows them: chosen from a view of the adapter, away from its thread."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_adapter.adapter.anchors.contradictions import contradictions
 from stream_adapter.events.headers import format_time
 from stream_adapter.page.pictures import Pictures
 from stream_adapter.page.requests import View
 
 LIMIT = 60
+_ANNOTATORS = 20
 
 
 def classes_of(view: View) -> dict[str, Any]:
@@ -31,7 +34,19 @@ def classes_of(view: View) -> dict[str, Any]:
     return {"adapter": view.version, "digest": view.digest, "anchors": len(view.anchors.ids), "classes": lines}
 
 
-def anchors_of(view: View, pictures: Pictures, *, label: str | None, search: str, limit: int) -> dict[str, Any]:
+def chosen(view: View, *, label: str | None, search: str) -> NDArray[np.int64]:
+    """Int64, slots of the listing: the anchors that a filter leaves; arguments as for `anchors_of`."""
+    slots: NDArray[np.int64] = np.arange(len(view.anchors.ids))
+    if label is not None:
+        slots = np.flatnonzero(view.anchors.classes == _index(view.names, label))
+    if search:
+        slots = np.array([slot for slot in slots.tolist() if _matches(view, slot, search)], np.int64)
+    return slots
+
+
+def anchors_of(
+    view: View, pictures: Pictures, *, label: str | None, search: str, limit: int, suspicious: bool = False
+) -> dict[str, Any]:
     """The newest anchors of a class, or of all: JSON.
 
     Args:
@@ -40,16 +55,17 @@ def anchors_of(view: View, pictures: Pictures, *, label: str | None, search: str
         label: only this class; None: all.
         search: only those whose id begins with it, whose event's id contains it, or whose annotator it is.
         limit: at most so many.
+        suspicious: only those that the other anchors contradict, most contradicted first; the view has vectors.
     """
-    listing = view.anchors
-    slots: NDArray[np.int64] = np.arange(len(listing.ids))
-    if label is not None:
-        slots = np.flatnonzero(listing.classes == _index(view.names, label))
-    if search:
-        slots = np.array([slot for slot in slots.tolist() if _matches(view, slot, search)], np.int64)
-    found = len(slots)
-    slots = slots[np.lexsort((-slots, -listing.times[slots]))][:limit]  # of one time the later slot, mostly the newer
-    shown = slots.tolist()
+    listing, slots = view.anchors, chosen(view, label=label, search=search)
+    shares, others = np.zeros(len(listing.ids)), listing.classes
+    order = np.lexsort((-slots, -listing.times[slots]))  # of one time the later slot, mostly the newer
+    if suspicious:
+        assert view.vectors is not None
+        shares, others = contradictions(view.vectors, listing.classes)
+        slots = slots[shares[slots] > 0.5]
+        order = np.argsort(-shares[slots], kind="stable")
+    found, shown = len(slots), slots[order][:limit].tolist()
     thumbnails = pictures.of(listing.ids[slot] for slot in shown)
     return {
         "found": found,
@@ -62,9 +78,26 @@ def anchors_of(view: View, pictures: Pictures, *, label: str | None, search: str
                 "annotator": listing.origins[slot].annotator or None,
                 "picture": thumbnails[listing.ids[slot]],
             }
+            | (
+                {"contradicted": round(float(shares[slot]), 3), "others": view.names[others[slot]]}
+                if suspicious
+                else {}
+            )
             for slot in shown
         ],
+        "annotators": _annotators(view, slots) if suspicious else [],
     }
+
+
+def _annotators(view: View, slots: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """How many anchors each annotator has, and how many of them are in these slots; most of these first."""
+    origins = view.anchors.origins
+    anchors = Counter(origin.annotator for origin in origins)
+    suspicious = Counter(origins[slot].annotator for slot in slots.tolist())
+    return [
+        {"annotator": name or None, "anchors": anchors[name], "suspicious": number}
+        for name, number in suspicious.most_common(_ANNOTATORS)
+    ]
 
 
 def _index(class_names: Sequence[str], label: str) -> int:

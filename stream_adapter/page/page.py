@@ -82,7 +82,7 @@ class Page:
         self._sampler.wake()
         self._thread.join(timeout=5.0)
 
-    def open(self, facts: Facts, take: Callable[[], View]) -> None:
+    def open(self, facts: Facts, take: Callable[[bool], View]) -> None:
         """The models are loaded: from now on there is an adapter; `take` is called in its thread."""
         self.facts = facts
         self.requests.open(take)

@@ -16,6 +16,9 @@ from stream_adapter.journey.parts import Parts
 _FRESH_S = 1.0
 _DELETIONS = 64
 
+MOST_VECTORS = 4_000
+"""Anchors that the page holds against each other, which takes their square; of more it would be felt by the stream."""
+
 
 class Busy(Exception):
     """Nobody comes to what is asked: too much waits already, or the models are not there yet."""
@@ -29,7 +32,8 @@ class View:
         vocabulary: hash of the classes.
         names: C class names.
         canaries: those that are never learned.
-        anchors: all of them, without vectors.
+        anchors: all of them.
+        vectors: float32 (n, d), theirs, where they were asked for and are not too many.
         kinds: C long, what each class is taken for.
         presence: float32 (C,), how far each class is held to be in the traffic.
         damping: float32 (C,), the share of the update that the guard lets through.
@@ -41,6 +45,7 @@ class View:
     names: Sequence[str]
     canaries: frozenset[str]
     anchors: AnchorListing
+    vectors: NDArray[np.float32] | None
     kinds: Sequence[ClassKind]
     presence: NDArray[np.float32]
     damping: NDArray[np.float32]
@@ -48,7 +53,7 @@ class View:
     digest: str
 
     @classmethod
-    def of(cls, parts: Parts) -> "View":
+    def of(cls, parts: Parts, *, vectors: bool = False) -> "View":
         """Copy what is shown; for the adapter's thread."""
         adapter, classes, damping = parts.adapter, parts.classes.now, parts.watching.guard.damping
         return cls(
@@ -56,6 +61,7 @@ class View:
             classes.names,
             classes.canaries,
             adapter.listing(),
+            adapter.vectors() if vectors and adapter.n_anchors <= MOST_VECTORS else None,
             adapter.kinds,
             adapter.presence,
             damping,
@@ -73,23 +79,27 @@ class RequestQueue:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._take: Callable[[], View] | None = None
+        self._take: Callable[[bool], View] | None = None
+        self._vectors = False
         self._view: View | None = None
+        self._has_vectors = False
         self._taken_s = float("-inf")
         self._asked: Future[View] | None = None
         self._deletions: list[DeletionRequest] = []
 
-    def open(self, take: Callable[[], View]) -> None:
-        """From now on there is an adapter; `take` is called in its thread."""
+    def open(self, take: Callable[[bool], View]) -> None:
+        """From now on there is an adapter; `take` is called in its thread, and told whether vectors are wanted."""
         self._take = take
 
-    def view(self) -> Future[View]:
-        """The adapter as it is, or was a second ago; shared: not to be cancelled."""
+    def view(self, *, vectors: bool = False) -> Future[View]:
+        """The adapter as it is, or was a second ago, with its vectors where wanted; shared: not to be cancelled."""
         with self._lock:
-            if self._view is not None and self._clock() - self._taken_s < _FRESH_S:
+            enough = self._view is not None and (not vectors or self._has_vectors)
+            if self._view is not None and enough and self._clock() - self._taken_s < _FRESH_S:
                 fresh: Future[View] = Future()
                 fresh.set_result(self._view)
                 return fresh
+            self._vectors |= vectors
             if self._asked is None:
                 self._asked = Future()
                 self._asked.set_running_or_notify_cancel()  # one who stops waiting must not cancel it for the others
@@ -122,10 +132,11 @@ class RequestQueue:
         with self._lock:
             asked, self._asked = self._asked, None
             deletions, self._deletions = self._deletions, []
+            vectors, self._vectors = self._vectors, False
         if asked is not None:
             assert self._take is not None
-            view = self._take()
+            view = self._take(vectors)
             with self._lock:
-                self._view, self._taken_s = view, self._clock()
+                self._view, self._has_vectors, self._taken_s = view, vectors, self._clock()
             asked.set_result(view)
         return deletions

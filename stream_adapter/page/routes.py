@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from stream_adapter.page.gallery import LIMIT, anchors_of, classes_of
+from stream_adapter.page.gallery import LIMIT, anchors_of, chosen, classes_of
 from stream_adapter.page.history import SPANS
 from stream_adapter.page.http import Handler, guarded, read_json
 from stream_adapter.page.page import Page
 from stream_adapter.page.pictures import STRIP
-from stream_adapter.page.requests import Busy
+from stream_adapter.page.requests import MOST_VECTORS, Busy
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,8 @@ def page_routes(page: Page) -> list[BaseRoute]:
     """The page's routes.
 
     Answers 421 to a foreign `Host`, 401 without the token where it is needed, 403 where nobody may change anything or
-    the custom header is missing, 400 and 413 to requests that make no sense, 503 while the worker does not come to it.
+    the custom header is missing, 400 and 413 to requests that make no sense, 409 where anchors have come or gone
+    meanwhile, 503 while the worker does not come to it.
     """
     api = _Api(page)
     files = {path.name: path for path in _STATIC.iterdir() if path.suffix in _TYPES}
@@ -89,11 +90,17 @@ class _Api:
 
     async def anchors(self, request: Request) -> Response:
         label, search = _text(request, "label") or None, _text(request, "search")
-        limit = min(LIMIT, _number(request, "limit", LIMIT))
-        view = await _soon(self._page.requests.view())
-        page = self._page
+        limit, suspicious = min(LIMIT, _number(request, "limit", LIMIT)), _number(request, "suspicious", 0) > 0
+        view = await _soon(self._page.requests.view(vectors=suspicious))
+        if suspicious and view.vectors is None:
+            raise HTTPException(
+                413, f"these are more than {MOST_VECTORS} anchors; ask `stream-adapter anchors suspicious`"
+            )
         # Away from the loop that answers whether the worker is alive: a search looks at every anchor.
-        found = await run_in_threadpool(anchors_of, view, page.pictures, label=label, search=search, limit=limit)
+        pictures = self._page.pictures
+        found = await run_in_threadpool(
+            anchors_of, view, pictures, label=label, search=search, limit=limit, suspicious=suspicious
+        )
         return JSONResponse(found)
 
     async def thumbnails(self, request: Request) -> Response:
@@ -110,13 +117,26 @@ class _Api:
             raise HTTPException(403, f"the header `{CUSTOM_HEADER}` is missing")
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise HTTPException(403, "a page of another origin may not ask for this")
-        ids = _ids(await read_json(request, _BODY_BYTES))
+        ids = await self._meant(await read_json(request, _BODY_BYTES))
         try:
             forgotten = await _soon(self._page.requests.forget(ids))
         except Busy:
             raise HTTPException(503, "the worker does not come to it; see its state") from None
         log.info("anchors forgotten by way of the page", asked=len(ids), forgotten=len(forgotten))
         return JSONResponse({"forgotten": list(forgotten)})
+
+    async def _meant(self, document: Any) -> list[str]:
+        """The ids that a request names, or those that its filter leaves, where they are as many as somebody saw."""
+        if not isinstance(document, dict) or "found" not in document:
+            return _ids(document)
+        label, search = document.get("label") or None, document.get("search") or ""
+        if not (label or search) or not all(isinstance(one, str) for one in (label or "", search)):
+            raise HTTPException(400, "`label` or `search` must say which anchors are meant")
+        view = await _soon(self._page.requests.view())
+        slots = (await run_in_threadpool(chosen, view, label=label, search=search)).tolist()
+        if len(slots) != document["found"]:
+            raise HTTPException(409, f"there are {len(slots)} such anchors by now, not {document['found']!r:.20}")
+        return [view.anchors.ids[slot] for slot in slots]
 
 
 async def _soon(future: Future[T]) -> T:

@@ -132,7 +132,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 tolerance=config.drift.tolerance,
                 min_labels=config.drift.min_labels,
             )
-            page.open(facts, lambda: View.of(processor.parts))
+            page.open(facts, lambda vectors: View.of(processor.parts, vectors=vectors))
         if answering is not None:
             answering.open(encoder, processor, decoders, references)
         source, sink = outage.wait_out(lambda: _connect(transport, stack))
@@ -163,7 +163,8 @@ def open_models(config: Config) -> tuple[Encoder, Vocabulary]:
     loaded, vocabulary = load_models(config.encoder, config.vocabulary)
     encoder = with_threads(loaded, config.encoder.threads)
     classes = len(vocabulary.class_names)
-    log.info("model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=classes)
+    model = config.encoder.model if config.encoder.type == "open_clip" else config.encoder.type
+    log.info("model loaded", model=model, encoder=encoder.fingerprint, classes=classes)
     return encoder, vocabulary
 
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -134,6 +134,10 @@ class Pipeline:
         """Leave what belongs to other partitions to their new owners."""
         for job in self._jobs:
             job.lost |= job.partitions - partitions
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until another piece of work is finished, so many seconds at most."""
+        wait([job.future for job in self._jobs if not job.future.done()][:1], timeout_s)
 
     def commit_finished(self) -> None:
         """Commit what the compute thread has finished; its errors surface here.

@@ -33,10 +33,15 @@ log = structlog.get_logger(__name__)
 # commit; then they are committed together. More would only add latency.
 _BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
+_WAIT_WHILE_BUSY_S = 0.02
 _POLL_WHILE_IDLE_S = 0.1
 _LAG_EVERY_S = 1.0
 _CLASSES_EVERY_S = 0.1
 _LABELS_UNDER_WAY = 2
+# While batches are computed: what is followed takes effect between two of them, and each look costs a round through the
+# client's threads. A portion that is full is followed by the next at once.
+_FOLLOW_EVERY_S = 0.05
+_MANY = 500
 _LABELS_EVERY_S = 1.0  # also without labels: what waited too long is let go of
 
 
@@ -82,7 +87,7 @@ class Worker:
         self._classes = classes
         self._classes_due_at = 0.0
         self._labels = labels
-        self._labels_due_at = float("-inf")
+        self._labels_due_at = self._feed_due_at = self._changelog_due_at = float("-inf")
         self._processor = processor
         self._batcher = batcher
         self.metrics = metrics
@@ -191,7 +196,10 @@ class Worker:
     def _read(self) -> None:
         busy = self._pipeline.batches >= _BATCHES_UNDER_WAY
         (self._source.pause if busy else self._source.resume)()
-        if self._pipeline.batches:
+        if busy:
+            self._pipeline.wait(_WAIT_WHILE_BUSY_S)
+            timeout_s = 0.0
+        elif self._pipeline.batches:
             timeout_s = _POLL_WHILE_BUSY_S
         elif len(self._batcher):  # however long it may wait to be full, others' anchors and labels do not
             timeout_s = min(self._batcher.remaining_wait_s, _POLL_WHILE_IDLE_S)
@@ -245,13 +253,18 @@ class Worker:
 
     def _follow_changelog(self) -> None:
         """Between batches: take in what others wrote, and do what is due by the clock."""
+        if self._pipeline.batches and self._clock() < self._changelog_due_at:
+            return
         changes = self._changelog.poll()
+        self._changelog_due_at = self._clock() + (_FOLLOW_EVERY_S if len(changes) < _MANY else 0.0)
         if changes or not len(self._pipeline):
             self._pipeline.follow(changes, self._owned, self._changelog.positions)
 
     def _follow_labels(self) -> None:
         """Between batches: apply the labels of the events that belong to this worker."""
         if self._labels is None or self._pipeline.leaving or self._pipeline.labels >= _LABELS_UNDER_WAY:
+            return
+        if self._pipeline.batches and self._clock() < self._feed_due_at:
             return
         inputs = {at.number: at for at in self._assigned}
         count = self._source.partition_count
@@ -263,6 +276,8 @@ class Worker:
             self._left = frozenset()
         self._labels.assign(frozenset(places))
         arrivals = self._labels.poll()
+        many = arrivals.labels or len(arrivals.waiting) >= _MANY
+        self._feed_due_at = self._clock() + (0.0 if many else _FOLLOW_EVERY_S)
         if arrivals or self._clock() >= self._labels_due_at:
             self._labels_due_at = self._clock() + _LABELS_EVERY_S
             self._pipeline.apply_labels(arrivals, places, self._owned)

@@ -5,7 +5,7 @@ import pytest
 
 from stream_adapter.config import Config, LabelsConfig
 from stream_adapter.events import AnchorRecord, round_through_float16
-from stream_adapter.operations.suspicious import contradictions, suspects
+from stream_adapter.operations.suspicious import contradicted, suspects
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.memory import MemoryTransport
 from tests.fakes import CLASSES, TEXT_VECTORS, unit
@@ -29,7 +29,7 @@ def anchors() -> list[AnchorRecord]:
 
 
 def test_labels_that_their_neighbours_contradict_are_found() -> None:
-    found = contradictions(anchors())
+    found = contradicted(anchors())
     wrong = {one.anchor.annotator for one in found if one.contradicted > 0.5}
     assert wrong == {"bob"}
     assert {one.others_say for one in found[30:]} == {CLASSES[0]}
@@ -37,7 +37,7 @@ def test_labels_that_their_neighbours_contradict_are_found() -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_few_anchors_say_little(number: int) -> None:
-    found = contradictions(anchors()[:number])
+    found = contradicted(anchors()[:number])
     assert len(found) == number
 
 

@@ -35,7 +35,7 @@ class Served:
         self.page = Page(config, Access.of(config, host), self.metrics, lambda: self.health.state)
         self.processor: Processor = make_processor(metrics=self.metrics, observer=self.page)
         self.page.vocabulary = "vocabulary"
-        self.page.open(Facts("encoder"), lambda: View.of(self.processor.parts))
+        self.page.open(Facts("encoder"), lambda vectors: View.of(self.processor.parts, vectors=vectors))
         self.server = HttpServer(build_app(self.metrics, self.health, page_routes(self.page)), "127.0.0.1", 0)
         self.outcomes: list[Outcome] = []
         self._offset = 0

@@ -175,6 +175,26 @@ def test_forgetting_needs_the_token_and_takes_the_anchor_away(tab: Tab, live: Li
     assert not any(TOKEN.replace(" ", "%20") in url or "token" in url for url in tab.asked)
 
 
+def test_an_annotators_anchors_are_forgotten_together_and_doubtful_ones_shown(tab: Tab, live: LiveWorker) -> None:
+    show_anchors(tab)
+    page = tab.page
+    page.check("#gallery-suspicious")
+    page.wait_for_function("() => document.querySelectorAll('#gallery .tile .bad').length || "
+                           "document.querySelector('#gallery .none')")  # fmt: skip
+    assert page.locator("#forget-all").is_hidden(), "what is doubtful is looked at one by one"
+    page.uncheck("#gallery-suspicious")
+    name = page.locator("#gallery-class option").nth(1).get_attribute("value")
+    page.select_option("#gallery-class", name)
+    page.wait_for_function("() => !document.querySelector('#forget-all').hidden")
+    before, said = live.value("anchors"), text(tab, "#forget-all")
+    number = int(said.removeprefix("Forget all ").removesuffix(" found"))
+    page.fill("#forget-token", TOKEN)
+    page.click("#forget-all")
+    page.locator("#sure button", has_text="Forget").click()
+    page.wait_for_function(f"() => document.querySelector('#gallery-said').textContent.startsWith('Forgot {number} ')")
+    assert live.value("anchors") == before - number
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_both_colour_schemes_can_be_read(chromium: Any, live: LiveWorker, scheme: str) -> None:
     tab = Tab(chromium, color_scheme=scheme, reduced_motion="reduce")

@@ -14,9 +14,9 @@ class Views:
     def __init__(self) -> None:
         self.threads: list[int] = []
 
-    def __call__(self) -> Any:
+    def __call__(self, vectors: bool) -> Any:
         self.threads.append(threading.get_ident())
-        return f"view {len(self.threads)}"
+        return f"view {len(self.threads)}" + " with vectors" * vectors
 
 
 def make_queue() -> tuple[RequestQueue, Views, FakeClock]:
@@ -45,6 +45,10 @@ def test_however_many_ask_the_adapter_is_copied_once_a_second() -> None:
     requests.serve()
     assert later.result(0) == "view 2"
     assert len(views.threads) == 2
+    with_vectors = requests.view(vectors=True)
+    assert not with_vectors.done(), "the newest one has none"
+    requests.serve()
+    assert with_vectors.result(0) == requests.view().result(0) == "view 3 with vectors"
 
 
 def test_who_stops_waiting_does_not_take_it_from_the_others() -> None:

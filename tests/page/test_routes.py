@@ -108,6 +108,33 @@ def test_forgetting_deletes_here_and_tells_the_changelog() -> None:
         assert one.get("/api/anchors")["found"] == 2, "an event that is delivered again does not teach again"
 
 
+def test_all_that_a_filter_leaves_is_forgotten_where_it_is_as_much_as_was_seen() -> None:
+    with served(token=TOKEN) as one:
+        teach(one)
+        for found, expected in ((2, 409), (3, 200)):
+            body = json.dumps({"label": "cat", "search": "", "found": found}).encode()
+            status, answer = one.request("POST", "/api/anchors/forget", body, **ALLOWED)[:2]
+            assert status == expected
+        assert sorted(answer["forgotten"]) == sorted(id_of(number) for number in range(3))
+        assert one.get("/api/anchors")["found"] == 1
+        for wrong in ({"found": 1}, {"label": ["cat"], "found": 1}):
+            assert one.request("POST", "/api/anchors/forget", json.dumps(wrong).encode(), **ALLOWED)[0] == 400
+
+
+def test_labels_that_other_anchors_contradict_are_shown_by_who_gave_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(token=TOKEN) as one:
+        one.feed(*(picture(name, number, name) for number, name in enumerate(["cat", "dog"] * 8)))
+        one.feed(picture("cat", 90, "dog"))
+        found = one.get("/api/anchors?suspicious=1")
+        (shown,) = found["anchors"]
+        assert (shown["id"], shown["label"], shown["others"]) == (id_of(90), "dog", "cat")
+        assert 0.5 < shown["contradicted"] <= 1.0
+        assert found["annotators"] == [{"annotator": None, "anchors": 17, "suspicious": 1}]
+        assert one.get("/api/anchors?suspicious=1&label=cat")["found"] == 0
+        monkeypatch.setattr("stream_adapter.page.requests.MOST_VECTORS", 3)
+        until(lambda: one.request("GET", "/api/anchors?suspicious=1")[0] == 413)
+
+
 def test_nobody_forgets_without_the_token() -> None:
     with served(token=TOKEN) as one:
         teach(one)

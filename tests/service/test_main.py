@@ -10,7 +10,7 @@ from tests.processes import ended_within, first_process, still_running
 
 # The real module with a stand-in for the worker: neither torch nor a model is loaded, so the process is there at once.
 SCRIPT = """
-import contextlib, sys, time, types
+import contextlib, gc, sys, time, types
 build = types.ModuleType("stream_adapter.service.build")
 worker = types.ModuleType("stream_adapter.service.worker")
 
@@ -21,8 +21,11 @@ class Worker:
         self.stopping = True
         print("draining", flush=True)
     def restore(self):
-        pass
+        if not self.restored:
+            print("restoring", flush=True)
+            time.sleep(60)
     def run(self):
+        assert gc.get_freeze_count() > 10_000  # what libraries are made of is in nobody's way
         print("running", flush=True)
         while not self.stopping:
             time.sleep(0.01)

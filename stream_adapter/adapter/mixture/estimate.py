@@ -1,11 +1,13 @@
 """One reading of anchors and traffic: the model in force, and what the own window says under it."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import Standing, Surroundings
 from stream_adapter.adapter.mixture.anchor_sums import AnchorSums
 from stream_adapter.adapter.mixture.backend import Backend
 from stream_adapter.adapter.mixture.class_means import ClassMeans, Prior
@@ -43,6 +45,8 @@ class Estimate:
         self._anchors = anchors
         self._backend = backend
         self._sums = AnchorSums(anchors, len(classes), classes.dimension)
+        self._model: ClassMeans | None = None
+        self._standing: Standing
         self._rooted = -1
         self._roots: dict[tuple[float, float], NDArray[np.float32]] = {}  # since the last change of the sums
         self.shared = SharedEvidence(kind, classes, surroundings, settings.every_s)
@@ -53,41 +57,58 @@ class Estimate:
         """Whether there is anything to go by."""
         return self.evidence.weight > 0 or len(self._anchors) > 0
 
+    @property
+    def model(self) -> ClassMeans:
+        """The model in force."""
+        if self._model is None:
+            prior, self._standing = self._prior(self.evidence)
+            root = self._whitening(self.evidence.spread)
+            self._model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
+        return self._model
+
+    @property
+    def standing(self) -> Standing:
+        """What classes are taken for, under the model in force."""
+        assert self.model is not None  # made anew, it decides about them
+        return self._standing
+
     def learned(self) -> bool:
         """Let what has changed among the anchors be in force: their sums, and who is labelled. Whether anything has."""
         touched = self._sums.update()
-        if len(touched):
-            prior = self.model.prior
+        if len(touched) and self._model is not None:
+            prior = self._model.prior
             if not np.array_equal(prior.labelled, self._anchors.counts > 0):
-                prior = self._prior(self.evidence)
-            self.model.learned(touched, prior)
+                prior, self._standing = self._prior(self.evidence)
+            self._model.learned(touched, prior)
         return len(touched) > 0
 
-    def ask(self, window: Window, shift: Shift) -> None:
+    def ask(self, window: Window, shift: Shift, give_way: Callable[[], None]) -> None:
         """What the own window says, given the anchors: beliefs first without any mean, then once with them.
 
         Nothing of what was believed before enters, so that what labels did does not stay when they go.
         """
+        give_way()
         self._sums.update()
         traffic = Traffic(window, self._anchors, shift, self._backend)
         shifted = traffic.shifted()
-        prior = self._prior(self.shared.beside(*shifted, float(window.weights.sum())))
+        prior, _ = self._prior(self.shared.beside(*shifted, float(window.weights.sum())))
         belief = window.zero_shot * self._backend.put(prior.presence)
         belief /= self._backend.xp.sum(belief, axis=1, keepdims=True)
+        give_way()
         evidence = traffic.evidence(belief, shifted, None)
+        give_way()
         model = ClassMeans(self._sums, evidence, prior, self._whitening(evidence.spread), self._backend)
         if model.active:
             belief = model.answer(window.vectors, window.zero_shot)
+            give_way()
             evidence = traffic.evidence(belief, shifted, evidence.spread)
         self.shared.found(evidence)
 
     def rebuild(self) -> None:
-        """Make the model anew, of the anchors and of the evidence in force."""
+        """Make the model anew, of the anchors and of the evidence in force, when it is asked next."""
         self._sums.update()
         self.evidence = self.shared.in_force()
-        prior = self._prior(self.evidence)
-        root = self._whitening(self.evidence.spread)
-        self.model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
+        self._model = None
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """Go over to other classes: int64 (C,), which former one each is, −1 where it is new.
@@ -98,15 +119,15 @@ class Estimate:
         self.shared.set_classes(classes)
         self._sums.update()
         self.evidence = self.shared.in_force()
-        before = self.model
-        self.model = ClassMeans(
-            self._sums, self.evidence, self._prior(self.evidence), before.root, self._backend, (before, former)
-        )
+        if self._model is not None:
+            before = self._model
+            prior, self._standing = self._prior(self.evidence)
+            self._model = ClassMeans(self._sums, self.evidence, prior, before.root, self._backend, (before, former))
 
-    def _prior(self, evidence: Evidence) -> Prior:
+    def _prior(self, evidence: Evidence) -> tuple[Prior, Standing]:
         labelled = self._anchors.counts > 0
-        presence, self.standing = presence_of(evidence, labelled)
-        return Prior(presence, labelled)
+        presence, standing = presence_of(evidence, labelled)
+        return Prior(presence, labelled), standing
 
     def _whitening(self, spread: tuple[float, float]) -> NDArray[np.float32]:
         """The covariance's root. Between two changes it is asked for by the spread in force, and twice by the next."""

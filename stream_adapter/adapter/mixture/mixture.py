@@ -53,6 +53,7 @@ class Mixture:
         self._clock = surroundings.clock
         self._seed = surroundings.seed
         self._publishes = surroundings.publishes
+        self._give_way = surroundings.give_way
         self._backend = Backend(surroundings.device)
         self._texts = self._backend.put(classes.texts)
         self._vocabulary = _digest_of(classes)
@@ -65,7 +66,7 @@ class Mixture:
             self._unlabelled = Estimate("traffic/", classes, none, settings, surroundings, self._backend)
         self._last: tuple[NDArray[np.float32], Array] | None = None
         self._pending = 0
-        self._due_s = self._due_idle_s = float("-inf")
+        self._due_s = self._due_idle_s = self._came_s = float("-inf")
         self._asked_of = 0  # events and anchors at the last refresh
         self._stale = False
         self._name_version()
@@ -92,7 +93,7 @@ class Mixture:
             self._stale = True
             self._find_directions()
         self._learned(len(labels.rows))
-        self._refresh_if_due(idle=not len(events.keys) and not len(labels.rows))
+        self._refresh_if_due(came=len(events.keys) > 0)
 
     def follow(self, labels: Labels, records: Records) -> None:
         """See `Learner.follow`."""
@@ -107,12 +108,12 @@ class Mixture:
             else:
                 self._stale = True
         self._learned(len(labels.rows))
-        self._refresh_if_due(idle=False)
+        self._refresh_if_due(came=len(labels.rows) > 0)
 
     def forget(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """See `Learner.forget`."""
         self._learned(len(rows))
-        self._refresh_if_due(idle=False)
+        self._refresh_if_due()
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner.set_classes`."""
@@ -126,7 +127,7 @@ class Mixture:
         # The window is asked when that is due: a thousand classes may come one by one.
         self._stale = True
         self._name_version()
-        self._refresh_if_due(idle=False)
+        self._refresh_if_due()
 
     def records(self) -> Mapping[str, bytes]:
         """See `Learner.records`."""
@@ -219,7 +220,7 @@ class Mixture:
             self._pending += labels
             self._stale = True
 
-    def _refresh_if_due(self, *, idle: bool) -> None:
+    def _refresh_if_due(self, *, came: bool = False) -> None:
         if not self._stale:
             return
         if self._clock is None:
@@ -228,7 +229,9 @@ class Mixture:
         started = self._clock()
         # What is due by growth waits for nothing: it comes to a few dozen refreshes in a lifetime.
         grown = self._amount >= _GROWN * self._asked_of
-        if grown or started >= (min(self._due_s, self._due_idle_s) if idle else self._due_s):
+        self._came_s = started if came else self._came_s
+        idle = started - self._came_s >= self._settings.every_s
+        if grown or started >= (self._due_idle_s if idle else self._due_s):
             self._refresh()
             took = self._clock() - started
             self._asked_of = self._amount
@@ -244,8 +247,9 @@ class Mixture:
         if len(self._window):
             shift = label_shift(self._window.zero_shot, self._window.weights, self._backend)
             for estimate in self._estimates:
-                estimate.ask(self._window, shift)
+                estimate.ask(self._window, shift, self._give_way)
         for estimate in self._estimates:
+            self._give_way()
             estimate.rebuild()
         self._pending, self._stale = 0, False
         self._name_version()

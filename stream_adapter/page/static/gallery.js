@@ -22,11 +22,13 @@ export class Gallery {
       this.load();
     });
     byId("gallery-class").addEventListener("change", () => this.anchors());
+    byId("gallery-suspicious").addEventListener("change", () => this.anchors());
     byId("gallery-search").addEventListener("input", () => {
       clearTimeout(this.typing);
       this.typing = setTimeout(() => this.anchors(), 300);
     });
     byId("choose-all").addEventListener("click", () => this.choose(this.shown.map((one) => one.id), true));
+    byId("forget-all").addEventListener("click", () => this.forget(this.filter));
     byId("forget-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.forget();
@@ -45,7 +47,7 @@ export class Gallery {
 
   /** The anchors may have changed: look again now and then, where they are in sight and nobody is at work on them. */
   heard(digest) {
-    const busy = this.chosen.size || byId("h-anchors").closest("section").contains(document.activeElement);
+    const busy = this.chosen.size || byId("gallery-suspicious").checked || byId("h-anchors").closest("section").contains(document.activeElement);
     if (!this.near || digest === this.digest || busy || performance.now() - this.loaded < 10000) return;
     this.digest = digest;
     this.load();
@@ -69,17 +71,24 @@ export class Gallery {
     const number = ++this.asked;
     const query = new URLSearchParams({ limit: 36, search: byId("gallery-search").value.trim() });
     if (byId("gallery-class").value) query.set("label", byId("gallery-class").value);
+    const suspicious = byId("gallery-suspicious").checked;
+    if (suspicious) query.set("suspicious", 1);
     try {
-      const { anchors, found } = await ask(`api/anchors?${query}`);
+      const { anchors, annotators, found } = await ask(`api/anchors?${query}`);
       if (number !== this.asked) return; // a newer question is on its way
       this.shown = anchors;
       this.chosen.clear();
       byId("gallery").replaceChildren(...anchors.map((one) => this.tile(one)));
-      const filtered = query.get("search") || query.get("label");
+      const filtered = query.get("search") || query.get("label") || suspicious;
       if (!anchors.length) {
         byId("gallery").append(el("li", { class: "none" }, filtered ? "No anchor is like that." : "No anchors yet: no label was learned. Send events with a ce_label; each leaves an anchor here."));
       }
-      byId("gallery-said").textContent = found > anchors.length ? `The newest ${count(anchors.length)} of ${count(found)} anchors.` : `${count(found)} ${found === 1 ? "anchor" : "anchors"}.`;
+      const which = suspicious ? "most contradicted" : "newest";
+      const by = annotators.map((one) => `${one.annotator ?? "nobody named"} taught ${count(one.suspicious)} of them, of ${count(one.anchors)}`);
+      byId("gallery-said").textContent = `${found > anchors.length ? `The ${which} ${count(anchors.length)} of ${count(found)} anchors.` : `${count(found)} ${found === 1 ? "anchor" : "anchors"}.`}${by.length ? ` ${by.join("; ")}.` : ""}`;
+      this.filter = { label: query.get("label"), search: query.get("search"), found };
+      byId("forget-all").hidden = suspicious || !found || !(query.get("search") || query.get("label"));
+      byId("forget-all").textContent = `Forget all ${count(found)} found`;
       this.count();
     } catch (error) {
       this.say(error, "The anchors cannot be shown");
@@ -91,6 +100,7 @@ export class Gallery {
       picture(one.picture, "not kept"),
       el("b", {}, one.label),
       el("span", { class: "quiet" }, "event ", el("code", {}, one.event.id), one.annotator ? ` by ${one.annotator}` : ""),
+      one.others ? el("span", { class: "bad" }, `others say ${one.others}, ${Math.round(100 * one.contradicted)} %`) : null,
       clock(one.time) ? el("span", { class: "quiet" }, clock(one.time)) : null,
     ];
     if (!this.changes) return el("li", { "data-anchor": one.id }, el("div", { class: "tile" }, ...lines));
@@ -115,9 +125,11 @@ export class Gallery {
     byId("forget").textContent = number ? `Forget ${count(number)} ${number === 1 ? "anchor" : "anchors"}` : "Forget none";
   }
 
-  async forget() {
+  /** Forget what is chosen, or all that a filter leaves. */
+  async forget(filter = null) {
     const ids = [...this.chosen];
-    if (!ids.length) return;
+    const number = filter ? filter.found : ids.length;
+    if (!number) return;
     token.set(byId("forget-token").value);
     if (!token.get()) {
       byId("gallery-said").textContent = "Enter the token first: page.token in the worker's configuration.";
@@ -125,14 +137,15 @@ export class Gallery {
       return;
     }
     const labels = [...new Set(this.shown.filter((one) => this.chosen.has(one.id)).map((one) => one.label))];
-    byId("sure-text").textContent = `${count(ids.length)} ${ids.length === 1 ? "anchor" : "anchors"} of ${labels.slice(0, 5).join(", ")}${labels.length > 5 ? " and others" : ""}: deleted from the changelog, on all workers.`;
+    if (filter) labels.splice(0, labels.length, ...[filter.label, filter.search].filter(Boolean));
+    byId("sure-text").textContent = `${count(number)} ${number === 1 ? "anchor" : "anchors"} of ${labels.slice(0, 5).join(", ")}${labels.length > 5 ? " and others" : ""}: deleted from the changelog, on all workers.`;
     const dialog = byId("sure");
     dialog.returnValue = "no";
     dialog.showModal();
     await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
     if (dialog.returnValue !== "yes") return;
     try {
-      const { forgotten } = await ask("api/anchors/forget", { body: { ids } });
+      const { forgotten } = await ask("api/anchors/forget", { body: filter ?? { ids } });
       this.forgotten(forgotten);
       await this.load();
       byId("gallery-said").textContent = `Forgot ${count(forgotten.length)} ${forgotten.length === 1 ? "anchor" : "anchors"}. All workers drop them within about a second.`;
