@@ -155,3 +155,9 @@ def test_whatever_comes_is_an_event_a_dead_letter_or_a_tombstone(
     events, _, refused = reading.reader.decoded(batch)
     assert len(events) + len(refused) == (value is not None)
     assert sum(reading.value("unexpected_errors_total", stage=stage) or 0 for stage in ("parse", "decode")) == 0
+
+
+def test_a_reference_where_none_are_fetched_says_so() -> None:
+    batch = Reading().reader.read([record(None, reference="https://pictures.example/1.jpg")])
+    ((_, error),) = batch.refused
+    assert not batch.events and "no references are fetched here" in str(error)
