@@ -11,6 +11,7 @@ from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.learner import Answer, Events, Labels, Records, Standing, Surroundings, standing_of
 from stream_adapter.adapter.packing import Arrays
+from stream_adapter.errors import PluginError
 
 
 class Replaying(ABC):
@@ -44,12 +45,21 @@ class Replaying(ABC):
         """Probabilities float32 (B, C) for vectors (B, d), given the untouched model's (B, C); changes nothing."""
 
     def predict(self, vectors: NDArray[np.float32]) -> Answer:
-        """See `Learner.predict`."""
+        """See `Learner.predict`.
+
+        Raises:
+            PluginError: `answer` gave no probabilities of this shape.
+        """
         self._catch_up()
         logits = self.classes.logit_scale * (vectors @ self.classes.texts.T)  # (B, C)
         zero_shot = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         zero_shot /= zero_shot.sum(axis=1, keepdims=True)
-        adapted = self.answer(vectors, zero_shot.copy())
+        adapted = np.array(self.answer(vectors, zero_shot.copy()), np.float32)
+        if adapted.shape != zero_shot.shape or not np.allclose(adapted.sum(axis=1), 1.0, atol=1e-3):
+            raise PluginError(
+                f"{type(self).__name__}.answer must give probabilities of shape {zero_shot.shape}, events by classes; "
+                f"found the shape {adapted.shape} and a sum of {adapted.sum():g}"
+            )
         return Answer(zero_shot, adapted, adapted.copy())
 
     def update(self, events: Events, labels: Labels) -> None:

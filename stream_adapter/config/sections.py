@@ -9,6 +9,7 @@ from stream_adapter.config.model import AdapterConfig, EncoderConfig, Section, V
 from stream_adapter.config.plugged import registered, transport_sections
 from stream_adapter.config.values import (
     KAFKA_PORT,
+    Count,
     FilePath,
     Fraction,
     PositiveFloat,
@@ -147,7 +148,7 @@ class KafkaConfig(Section):
 class LabelsConfig(Section):
     """Labels that come apart from their events: what is kept for them, and for how long."""
 
-    wait_max_events: Annotated[int, Field(ge=0)] = 100_000
+    wait_max_events: Count = 100_000
     wait_max_age: PositiveFloat = 604_800.0
     early_max_age: PositiveFloat = 3_600.0
     reference_max_events: Annotated[int, Field(ge=0)] = 100_000

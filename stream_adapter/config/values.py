@@ -20,7 +20,8 @@ def _whole_number(value: object) -> object:
 
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveInt = Annotated[int, Field(ge=1), BeforeValidator(_whole_number)]
+Count = Annotated[int, Field(ge=0), BeforeValidator(_whole_number)]
+PositiveInt = Annotated[Count, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Deviation = Annotated[float, Field(gt=0.0, le=1.0)]
 

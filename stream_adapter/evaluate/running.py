@@ -10,7 +10,7 @@ import torch
 
 from stream_adapter.config import AdapterConfig
 from stream_adapter.evaluate.features import Features
-from stream_adapter.evaluate.methods import METHODS, Method, Task
+from stream_adapter.evaluate.methods import Method, Task, make_method
 from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.methods.worker_adapter import WorkerAdapter
 from stream_adapter.evaluate.results import Outcome, Run
@@ -59,7 +59,7 @@ class Evaluation:
             task = Task(self.features.vocabulary, never_taught, seed, adapter)
             if self.protection and method != "default":
                 return WorkerAdapter(task, method=method, protection=self.protection)
-            return METHODS[method](task)
+            return make_method(method, task)
 
         started = time.perf_counter()
         outcome = self.settings.run(self.features, make, seed, advance)

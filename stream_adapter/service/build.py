@@ -163,7 +163,8 @@ def open_models(config: Config) -> tuple[Encoder, Vocabulary]:
     loaded, vocabulary = load_models(config.encoder, config.vocabulary)
     encoder = with_threads(loaded, config.encoder.threads)
     classes = len(vocabulary.class_names)
-    log.info("model loaded", model=config.encoder.model, encoder=encoder.fingerprint, classes=classes)
+    model = config.encoder.model if config.encoder.type == "open_clip" else config.encoder.type
+    log.info("model loaded", model=model, encoder=encoder.fingerprint, classes=classes)
     return encoder, vocabulary
 
 

@@ -207,8 +207,8 @@ def test_no_broker_at_all_is_one_only_on_files() -> None:
 def test_a_number_may_have_an_exponent(written: str, read: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBER", written.strip("'"))
     for text in (written, "'${NUMBER}'"):
-        config = parse(SMALLEST + f"batch: {{max_batch: {text}}}\nkafka: {{transaction_timeout_ms: 1e4}}")
-        assert (config.batch.max_batch, config.kafka.transaction_timeout_ms) == (read, 10_000)
+        config = parse(SMALLEST + f"batch: {{max_batch: {text}}}\nlabels: {{wait_max_events: 1e4}}")
+        assert (config.batch.max_batch, config.labels.wait_max_events) == (read, 10_000)
 
 
 @pytest.mark.parametrize("written", ["1.5e0", "1e-3", "1e999", "0e0", "-1e3", "e5"])

@@ -50,7 +50,10 @@ def test_what_is_written_is_read_back_and_fits_the_schema(
     written = record.to_record()
     VALIDATOR.validate(json.loads(written.value or b""))
     found = again(written)
-    assert again(found.to_record()).to_json() == found.to_json(), "and stays what it is"
+    once, twice = found.to_json(), again(found.to_record()).to_json()
+    # It is renormalised each time, which may move its last digit.
+    np.testing.assert_allclose(twice.pop("vector", ()), once.pop("vector", ()), atol=1e-6)
+    assert twice == once, "and stays what it is"
     assert found.source == "/who" and found.canary == canary
     assert found.is_class == (what not in ("alias_of", "removed"))
     if what == "vector":

@@ -19,7 +19,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from stream_adapter.evaluate.features import save_features
 from stream_adapter.transport.recorded import from_line
+from tests.evaluate.data import make_features
 
 ROOT = Path(__file__).parents[2]
 COLOURS = {"red": [220, 30, 30], "green": [30, 200, 40], "blue": [30, 40, 210]}
@@ -154,6 +156,17 @@ def test_a_method_that_was_plugged_in_is_tried_in_the_shadow(command: Shell, wor
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert all("-mixture-" in one["versions"]["adapter"] for one in predictions_of(command, worker))
+
+
+def test_a_method_that_was_plugged_in_is_compared_by_its_name(command: Shell, tmp_path: Path) -> None:
+    save_features(tmp_path / "made.npz", make_features(120))
+    options = ["--methods", "nearest", "--seeds", "1", "--events", "100", "--json", tmp_path / "report.json"]
+    command("evaluate", "stream", tmp_path / "made.npz", *options)
+    rows = json.loads((tmp_path / "report.json").read_text())["results"]
+    mean = {(row["method"], row["group"]): row["accuracy"]["mean"] for row in rows if row["domain"] == "all"}
+    assert mean["nearest", "labelled"] > mean["zero-shot", "labelled"]
+    refused = command.run("evaluate", "stream", tmp_path / "made.npz", "--methods", "nearst")
+    assert "unknown method 'nearst'; did you mean nearest" in refused.stderr
 
 
 def metric(port: int, name: str) -> dict[str, float]:

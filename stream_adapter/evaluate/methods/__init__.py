@@ -20,6 +20,7 @@ from stream_adapter.evaluate.methods.stata import StatA
 from stream_adapter.evaluate.methods.tip_adapter import TipAdapter
 from stream_adapter.evaluate.methods.worker_adapter import WorkerAdapter
 from stream_adapter.evaluate.methods.zero_shot import ZeroShot
+from stream_adapter.plugins import LEARNERS
 
 METHODS: dict[str, Callable[[Task], Method]] = {
     "zero-shot": ZeroShot,
@@ -40,20 +41,37 @@ METHODS: dict[str, Callable[[Task], Method]] = {
 }
 
 
+def make_method(name: str, task: Task) -> Method:
+    """The method of a name that `check_methods` lets through."""
+    make = METHODS.get(name)
+    return WorkerAdapter(task, method=name) if make is None else make(task)
+
+
 def check_methods(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each once.
+    """The names, each once: methods that are compared, or learners of any installed package.
 
     Raises:
         EvaluationError: one of them is no method; names the nearest ones.
     """
+    known = list(dict.fromkeys([*METHODS, *LEARNERS.names()]))
     for name in names:
-        if name not in METHODS:
-            near = difflib.get_close_matches(name, METHODS, n=2, cutoff=0.5)
-            advice = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(METHODS)}"
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+            advice = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
             raise EvaluationError(f"unknown method {name!r}; {advice}")
     if not names:
-        raise EvaluationError(f"no method was named; known are {', '.join(METHODS)}")
+        raise EvaluationError(f"no method was named; known are {', '.join(known)}")
     return tuple(dict.fromkeys(names))
 
 
-__all__ = ["METHODS", "Batch", "CanForget", "Lessons", "Method", "Probabilities", "Task", "check_methods"]
+__all__ = [
+    "METHODS",
+    "Batch",
+    "CanForget",
+    "Lessons",
+    "Method",
+    "Probabilities",
+    "Task",
+    "check_methods",
+    "make_method",
+]

@@ -1,4 +1,4 @@
-"""`default`, `llu`, and any method under protection: what the worker runs, scored and taught by its own `Processor`.
+"""`default`, `llu`, plug-ins, any method under protection: what the worker runs, taught by its own `Processor`.
 
 What surrounds it is left out: no clock and no background, so that what is learned is in force at once and runs repeat.
 
@@ -18,7 +18,7 @@ from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import ClassKind, Surroundings
 from stream_adapter.adapter.prediction import Prediction
-from stream_adapter.config import LabelsConfig
+from stream_adapter.config import AdapterConfig, LabelsConfig
 from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
 from stream_adapter.errors import UndecodableImage
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task
@@ -48,7 +48,7 @@ class WorkerAdapter:
         changes: dict[str, Any] = {"canaries": task.canaries}
         if method is not None:
             changes |= {"method": method, "protection": protection, "protect": {}}
-        config = task.adapter.model_copy(update=changes)
+        config = AdapterConfig.model_validate({**dict(task.adapter), **changes})  # the method may want settings
         self._names = task.vocabulary.class_names
         self._metrics = Metrics()
         self._processor = make_processor(
