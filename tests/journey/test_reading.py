@@ -161,3 +161,17 @@ def test_a_reference_where_none_are_fetched_says_so() -> None:
     batch = Reading().reader.read([record(None, reference="https://pictures.example/1.jpg")])
     ((_, error),) = batch.refused
     assert not batch.events and "no references are fetched here" in str(error)
+
+
+def test_an_unforeseen_error_while_a_picture_is_fetched_makes_its_event_a_dead_letter() -> None:
+    class Broken:
+        pool = InlineExecutor()
+
+        def fetch(self, reference: Any, since: float) -> bytes:
+            raise ZeroDivisionError("no such luck")
+
+    reading = Reading()
+    reading.reader._references = Broken()  # type: ignore[assignment]
+    error = reading.refused(record(None, reference="https://pictures.example/1.jpg"))
+    assert isinstance(error, UnexpectedFailure) and "no such luck" in str(error)
+    assert reading.value("unexpected_errors_total", stage="decode") == 1
