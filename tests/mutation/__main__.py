@@ -79,7 +79,7 @@ def main() -> None:
 def _map_anew(files: tuple[str, ...] = TESTS) -> None:
     """A file of tests at a time, each in a process of its own: this one must not import anything of ours."""
     MAP.parent.mkdir(parents=True, exist_ok=True)
-    found = CoverageMap.load(MAP) if files != TESTS else CoverageMap({}, {})
+    found = CoverageMap.load(MAP) if files != TESTS else CoverageMap({}, {}, {})
     part = MAP.with_suffix(".part")
     for tests in (file for name in files for file in _files(ROOT / name)):
         pid = os.fork()
