@@ -93,7 +93,7 @@ class WorkerAdapter:
             self._learn(events, lessons.vectors[rows])
 
     def forget(self, ids: NDArray[np.int64]) -> None:
-        """Delete the anchors of these events; what the traffic is believed to say is asked anew at once."""
+        """Delete the anchors of these events; what the traffic is believed to say is estimated anew at once."""
         self._processor.adapter.forget([self._event(id, None).anchor_id for id in ids.tolist()])
         self._processor.adapter.learn(())
 
