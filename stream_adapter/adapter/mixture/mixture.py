@@ -30,7 +30,7 @@ _GROWN = 1.1
 class Mixture:
     """Answers from sums over anchors and over a window of traffic.
 
-    Labels change the sums at once. What is estimated from the window (beliefs about its events, presences, the covariance)
+    Labels change the sums at once. What the window says (beliefs about its events, presences, the covariance)
     is refreshed in line, at most every `every_s` seconds and in a tenth of the time, or half of it while nothing
     arrives; while there is little yet, as soon as there is a tenth more; without a clock at every update.
 
