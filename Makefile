@@ -19,7 +19,7 @@ JOBS ?= 2
 SHARE ?= 0.05
 FILES ?=
 
-.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test fault-campaign soak mutation-test fuzz fuzz-guided drift-study acl-test tutorial-test extras-test audit clean
+.PHONY: help setup demo test check lint format types unit integration benchmarks kill-test fault-campaign soak mutation-test fuzz fuzz-guided drift-study acl-test tutorial-test extras-test label-studio-test audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
@@ -94,6 +94,9 @@ tutorial-test: setup ## Walk through docs/tutorial.md as a reader does
 
 extras-test: setup ## Install each extra alone in a fresh environment and run its commands; EXTRAS="base page" for some
 	@$(BIN)/python -m tests.extras $(EXTRAS)
+
+label-studio-test: setup ## Walk a real Label Studio, installed into build/, through its backend; ends with one line of JSON
+	@$(BIN)/python -m tests.label_studio
 
 audit: setup ## Ask PyPI for known vulnerabilities of everything that is installed; fails where it does not answer
 	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet 'pip-audit>=2.9,<3'; }

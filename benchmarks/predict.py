@@ -3,13 +3,16 @@
     python benchmarks/predict.py FEATURES.npz [--rate 50] [--seconds 20]
 
 A worker's processor learns the features over and over in batches of 64, paced to half of what it manages, while as many
-requests a second as --rate come over HTTP, whatever became of those before. Says what the stream manages alone, too.
+requests a second as --rate come over HTTP, whatever became of those before. Says what the stream manages alone, too,
+and how long `/startupz`, which waits for nobody, takes when it is asked as often in the same seconds.
 """
 
 import argparse
+import contextlib
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,29 +91,41 @@ def main() -> None:
             due += BATCH / (alone / 2)
             time.sleep(max(0.0, due - time.monotonic()))
 
-    url = f"http://127.0.0.1:{server.port}/predict?fingerprint={encoder.fingerprint}"
+    address = f"http://127.0.0.1:{server.port}"
+    url = f"{address}/predict?fingerprint={encoder.fingerprint}"
 
     def ask(number: int) -> float:
         at = began + number / arguments.rate
         time.sleep(max(0.0, at - time.monotonic()))
         request = urllib.request.Request(url, payloads[number % len(payloads)], {"Content-Type": EMBEDDING})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        return answered(request, at)
+
+    def ask_nothing(number: int) -> float:
+        at = began + (number + 0.5) / arguments.rate
+        time.sleep(max(0.0, at - time.monotonic()))
+        return answered(urllib.request.Request(f"{address}/startupz"), at)
+
+    def answered(request: urllib.request.Request, at: float) -> float:
+        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=30) as answer:
             answer.read()
         return float(time.monotonic() - at)  # from when it was due: what waits behind another counts
 
     thread = threading.Thread(target=stream)
     began = time.monotonic() + 0.5
     thread.start()
-    with ThreadPoolExecutor(16) as pool:
-        seconds = np.array(list(pool.map(ask, range(int(arguments.rate * arguments.seconds)))))
+    numbers = range(int(arguments.rate * arguments.seconds))
+    with ThreadPoolExecutor(16) as pool, ThreadPoolExecutor(16) as idle:
+        nothing = idle.map(ask_nothing, numbers)
+        seconds, floor = np.array(list(pool.map(ask, numbers))), np.array(list(nothing))
     stopping.set()
     thread.join()
     answering.stop()
     server.stop()
-    median, p99 = np.quantile(seconds, [0.5, 0.99]) * 1e3
+    (median, p99), (floor_median, floor_p99) = (np.quantile(of, [0.5, 0.99]) * 1e3 for of in (seconds, floor))
     beside = (offset - before) / (time.monotonic() - began)
     report = {"stream_alone_per_s": round(alone), "stream_beside_per_s": round(beside), "requests": len(seconds)}
-    print(json.dumps(report | {"median_ms": round(median, 1), "p99_ms": round(p99, 1)}))
+    report |= {"median_ms": round(median, 1), "p99_ms": round(p99, 1)}
+    print(json.dumps(report | {"floor_median_ms": round(floor_median, 1), "floor_p99_ms": round(floor_p99, 1)}))
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ class Surroundings:
         slot: this process's name among those that share their records; one that lasts where there is one.
         publishes: whether somebody asks for `records` and hands them to all, this learner included; False: what this
             learner finds in its own traffic is in force at once.
+        give_way: called within long work, where answers may be given: from what is in force then.
         seed: for whatever is drawn.
     """
 
@@ -106,6 +107,7 @@ class Surroundings:
     device: str = "numpy"
     slot: str = "local"
     publishes: bool = False
+    give_way: Callable[[], None] = lambda: None
     seed: int = 0
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.learner import Answer, Labels, Learner, Records
+from stream_adapter.adapter.mixture.constants import UNCHECKED, WORTH
 from stream_adapter.adapter.wrapped import Wrapped
 
 # Labels, copies counted once, from which on a class looks after itself.
@@ -55,7 +56,8 @@ class Limits:
         top: int64 (n,), its class.
         classes: int64 (n,), the class that their label names.
         weights: float64 (n,), by how much each counts.
-        doubt: where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely.
+        doubt: where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely, once
+            labels have checked the learner; a quarter of it before the first.
     """
 
     def __init__(
@@ -68,7 +70,8 @@ class Limits:
         weights: NDArray[np.float64],
         doubt: float = DOUBT,
     ) -> None:
-        self._doubt = doubt
+        checked = float(np.maximum(counts - 1.0, 0.0).sum())  # as h in formula (2) of docs/method.md
+        self._doubt = doubt * (UNCHECKED + (1.0 - UNCHECKED) * checked / (checked + WORTH))
         self._counts = counts
         self._protected = (counts < FEW) & (protection > 0.0)
         wrong = (counts[top] < FEW) & (top != classes)

@@ -13,7 +13,7 @@ makes it comparable with the second, `nearness_of`. The 5 was chosen on the vect
 
     the smallest q with  Σ_i w_i [s_i ≤ q]  ≥  (1 − rate) (Σ_i w_i + 1)
 
-over the newest 512 anchors i, w_i their weights, by which copies count once. This is split conformal prediction
+over 512 of the newest anchors i, w_i their weights, by which copies count once. This is split conformal prediction
 (Vovk, Gammerman, Shafer, *Algorithmic Learning in a Random World*, 2005) with the scores of the jackknife: where
 labelled events and other events of known classes are exchangeable, an event of a known class is called unknown with a
 probability of at most `rate`. Leaving itself out is what keeps that true though anchors serve twice: were the event
@@ -30,6 +30,7 @@ from stream_adapter.adapter.prediction import nearness_of
 
 _TEMPERATURE = 5.0
 _WINDOW = 512
+_SPARSE = 3  # of many anchors every 2nd, 4th or, at most, 8th is among them, so that fewer are searched for
 _SEARCHED_ANEW = 4_096  # new anchors, from which on a search costs less than to compare with each
 
 
@@ -80,10 +81,11 @@ class UnknownRule:
     def _follow(self) -> NDArray[np.int64]:
         """Bring what is remembered of the window level with the anchors; returns its slots."""
         anchors = self._anchors
-        slots = np.arange(len(anchors))
+        apart = 1 << min(_SPARSE, max(0, (len(anchors) // _WINDOW).bit_length() - 1))
+        slots = np.flatnonzero(anchors.keys % np.uint64(apart) == 0)
         if len(slots) > _WINDOW:
-            newest = np.partition(anchors.times, -_WINDOW)[-_WINDOW]
-            slots = np.flatnonzero(anchors.times >= newest)
+            times = anchors.times[slots]
+            slots = slots[times >= np.partition(times, -_WINDOW)[-_WINDOW]]
             slots = slots[np.lexsort((anchors.keys[slots], -anchors.times[slots]))[:_WINDOW]]
         rows, vectors = anchors.rows[slots], anchors.vectors[slots]
         by_name, others = np.zeros(len(rows), np.float32), np.full((len(rows), 2), -1.0)

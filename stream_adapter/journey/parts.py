@@ -53,10 +53,13 @@ class Parts:
         Raises:
             SnapshotError: it is of another form; nothing has changed.
         """
+        set_aside = self.labels.replica.set_aside
+        before = set_aside.anchors
         try:
-            self.labels.replica.set_aside.restore(state.set_aside)
+            set_aside.restore(state.set_aside)
             self.scoring.restore(state.accuracy)
         except ValueError as error:
+            set_aside.anchors = before
             raise SnapshotError(f"what the worker knew beside its anchors cannot be used: {error}") from error
         self.watching.restore(state.drift)
         self.sharing.restore(state.records)

@@ -4,7 +4,6 @@ It predicts first and learns second (prequential), so every label is also an hon
 Kafka, no files, no clock but the one it is given.
 """
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
@@ -26,6 +25,7 @@ from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.reading import ReadBatch, Reader, Refused
+from stream_adapter.journey.turns import Turns
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Commit, OutRecord, Record
 from stream_adapter.transport.changelog import Change
@@ -41,7 +41,7 @@ def _in_turn(method: "Callable[Concatenate[Processor, P], T]") -> "Callable[Conc
 
     @wraps(method)
     def taking_turns(self: "Processor", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._turn:
+        with self._turns.turn():
             return method(self, *args, **kwargs)
 
     return taking_turns
@@ -67,6 +67,7 @@ class Processor:
         clock: monotonic seconds.
         observer: looks on.
         late: labels that come apart from their events, where the transport brings any.
+        turns: who may use the adapter; its learner gives way by them.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Processor:
         clock: Callable[[], float],
         observer: Observer | None = None,
         late: LateLabels | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.parts = parts
         self.late = late
@@ -95,7 +97,7 @@ class Processor:
         self._unexpected = Unexpected(metrics)
         self._clock = clock
         self._observer = observer or NullObserver()
-        self._turn = threading.Lock()  # held while the adapter predicts and learns, but not while the tower embeds
+        self._turns = turns or Turns()
 
     @property
     def adapter(self) -> Adapter:
@@ -131,7 +133,7 @@ class Processor:
     def answer(self, vectors: NDArray[np.float32]) -> list[PredictionDocument]:
         """What would be said about events with these vectors now, float32 (B, d), unit: nothing is learned or counted.
 
-        Waits while a batch is predicted and learned, not while one is embedded.
+        Waits for one step of the stream: while a batch is predicted, or a part of it is learned.
 
         Raises:
             AnchorError: a vector is not finite, not unit or of the wrong length.
@@ -232,7 +234,6 @@ class Processor:
         self._foreign.start_is_over(self.adapter.n_anchors)
         self._encoder.warm_up()
 
-    @_in_turn
     def _take_in(
         self,
         batch: ReadBatch,
@@ -242,7 +243,8 @@ class Processor:
         owned: Ownership,
     ) -> Outcome:
         """The part of the journey that needs the adapter; `times` are those of the stages before."""
-        prediction = self._predict(under_way)
+        with self._turns.turn():
+            prediction = self._predict(under_way)
         times.append(self._clock())
         timings_ms = {
             stage: (end - start) * 1e3
@@ -250,11 +252,13 @@ class Processor:
         }
         # Before the label is learned: an event that cannot be written must not teach.
         explained, prediction = self._explain(under_way, prediction, timings_ms)
-        learned, kept = self.learn(under_way, prediction, owned)
+        with self._turns.turn():
+            learned, kept = self.learn(under_way, prediction, owned)
         explained = [explained[row] for row in kept]
         self._observer.on_batch(under_way.events, under_way.pictures, [one.prediction for one in explained])
-        deleted, durable = self._delete_as_requested()
-        outputs = [*learned, *deleted, *self._between_batches(owned)]
+        with self._turns.turn():
+            deleted, durable = self._delete_as_requested()
+            outputs = [*learned, *deleted, *self._between_batches(owned)]
         self._metrics.batch_events.observe(len(batch.records))
 
         refused = [*refused, *under_way.refused]

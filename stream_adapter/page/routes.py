@@ -97,8 +97,11 @@ class _Api:
                 413, f"these are more than {MOST_VECTORS} anchors; ask `stream-adapter anchors suspicious`"
             )
         # Away from the loop that answers whether the worker is alive: a search looks at every anchor.
-        filtered = {"label": label, "search": search, "limit": limit, "suspicious": suspicious}
-        return JSONResponse(await run_in_threadpool(anchors_of, view, self._page.pictures, **filtered))
+        pictures = self._page.pictures
+        found = await run_in_threadpool(
+            anchors_of, view, pictures, label=label, search=search, limit=limit, suspicious=suspicious
+        )
+        return JSONResponse(found)
 
     async def thumbnails(self, request: Request) -> Response:
         ids = [one for one in request.query_params.get("ids", "").split(",") if _ANCHOR_ID.fullmatch(one)]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -32,6 +32,7 @@ from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.scoring import Scoring
 from stream_adapter.journey.sharing import Sharing
+from stream_adapter.journey.turns import Turns
 from stream_adapter.journey.vocabulary import LiveVocabulary
 from stream_adapter.journey.watching import Watching, log_alarm
 from stream_adapter.metrics import Metrics
@@ -117,7 +118,7 @@ def make_processor(
     """
     names, fingerprint = vocabulary.class_names, encoder.fingerprint
     live = LiveVocabulary(vocabulary, config.adapter.canaries)
-    canary = live.now.canary  # (C,)
+    canary, turns = live.now.canary, Turns()  # (C,)
     drift = config.drift
     if not config.adapter.protection and not any(config.adapter.protect.values()):
         drift = drift.model_copy(update={"protection_steps": 0})  # there is nothing to double
@@ -133,7 +134,7 @@ def make_processor(
         names,
         vocabulary.logit_scale,
         config.adapter,
-        surroundings=surroundings,
+        surroundings=replace(surroundings, give_way=turns.give_way),
         guard=lambda learner: Guarded(learner, lambda: watching.guard, lambda: watching.protection),
     )
     replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics, clock=clock)
@@ -204,4 +205,5 @@ def make_processor(
         clock=clock,
         observer=observer,
         late=late,
+        turns=turns,
     )

@@ -77,10 +77,11 @@ def test_copies_count_once() -> None:
 
 
 def test_without_labels_an_event_leaves_only_what_it_hardly_is() -> None:
-    limits = limits_of(0.5, [0.5])
-    for left, held in ((DOUBT + 0.02, True), (DOUBT - 0.02, False)):
-        answer = np.array([[0.0, 0.0, 1.0 - left, left]], np.float32)
-        assert limits.held(probabilities(WALL, 0.3), answer).tolist() == [held]
+    for counts, doubt in (((0, 0, 0, 0), DOUBT / 4), ((1, 0, 0, 0), DOUBT / 4), ((1_000, 1_000, 0, 0), DOUBT)):
+        limits = limits_of(0.5, [0.5], counts)
+        for left, held in ((doubt + 0.02, True), (doubt - 0.02, False)):
+            answer = np.array([[0.0, 0.0, 1.0 - left, left]], np.float32)
+            assert limits.held(probabilities(WALL, 0.3), answer).tolist() == [held]
 
 
 def test_a_class_with_few_labels_is_protected_and_says_itself_how_sure_it_must_be() -> None:

@@ -123,7 +123,7 @@ def test_new_labels_move_it_where_the_traffic_changes() -> None:
         return events(random, number, spread=0.6)
 
     before = model.predict(blurred(400)[0]).unknown
-    teach(model, *blurred(600), first=600)
+    teach(model, *blurred(1_100), first=600)
     after = model.predict(blurred(400)[0]).unknown
     assert before is not None and after is not None
     assert before.mean() > 0.3  # nobody told it yet: labelled events and traffic are no longer alike

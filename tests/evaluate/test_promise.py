@@ -33,7 +33,7 @@ def test_both_win_whatever_is_labelled(regime: dict[str, float | str]) -> None:
     print(regime, f"labelled {100 * labelled.mean():+.1f} (worst {100 * labelled.min():+.1f})", end=", ")
     print(f"canary {100 * canary.mean():+.1f} (worst {100 * canary.min():+.1f})")
     if regime == {"label_rate": 0.0}:
-        assert labelled.mean() > 0.005 and labelled.min() >= 0.0
+        assert labelled.min() >= 0.0 and canary.min() >= 0.0, "without labels nobody pays"
     else:
         assert labelled.mean() > 0.1 and labelled.min() > 0.05
     # Where canaries are rare a draw has 31 events of them, and one draw loses three.

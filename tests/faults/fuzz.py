@@ -7,13 +7,11 @@ Inputs that break something are kept in a folder; `--again FILE` tries one.
 """
 
 import argparse
-import contextlib
 import json
 import logging
 import random
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from collections import Counter
@@ -121,24 +119,6 @@ def _place(error: BaseException) -> str:
     return f"{frame.f_code.co_filename}:{traceback.tb_lineno}" if frame is not None and traceback is not None else "?"
 
 
-def guided(parser: Parser, seconds: float, keep: Path) -> int:
-    """One parser under atheris, in this process, which it ends."""
-    import atheris
-
-    def one(data: bytes) -> None:
-        with contextlib.suppress(*parser.promised):
-            parser.parse(data)
-
-    corpus = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    for number, seed in enumerate(parser.seeds):
-        (corpus / str(number)).write_bytes(seed)
-    atheris.instrument_all()
-    options = [f"-max_total_time={seconds:.0f}", f"-artifact_prefix={keep}/", "-rss_limit_mb=4096", str(corpus)]
-    atheris.Setup([sys.argv[0], *options], one)
-    atheris.Fuzz()
-    return 0
-
-
 def main() -> None:
     """The last line is JSON; exit status 1 where anything unexpected came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -156,12 +136,10 @@ def main() -> None:
     if given.again is not None:
         chosen[0].parse(given.again.read_bytes())
         return
-    if given.guided and given.only:
-        sys.exit(guided(chosen[0], given.seconds, given.keep))
     inputs, broken = Counter[str](), Counter[str]()
     for one in chosen if given.guided else ():
-        share = str(given.seconds / len(chosen))
-        command = [sys.executable, "-m", "tests.faults.fuzz", "--guided", "--only", one.name, "--seconds", share]
+        command = [sys.executable, "-m", "tests.faults.guided", one.name, str(int(given.seconds / len(chosen)))]
+        command.append(str(given.keep))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         broken[one.name] += done.returncode != 0
         inputs[one.name] += _runs(done.stderr)

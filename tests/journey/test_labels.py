@@ -51,6 +51,8 @@ def test_first_labels_are_tests_and_lessons_corrections_are_lessons_and_repetiti
 def test_a_label_that_waits_for_its_class_is_counted_as_such() -> None:
     rig = Rig()
     rig.labels.replica.ask_for = lambda _: True
+    read = rig.labels.read([event(1, "zebra"), event(2, "cat")])
+    assert read.tests.tolist() == [-1, CAT] and read.to_learn.tolist() == [True, True], "of no class yet: no test"
     rig.learn(event(1, "zebra"), event(2, "cat"))
     assert rig.outcome("set_aside") == 1 and rig.outcome("learned") == 1
 

@@ -63,6 +63,13 @@ def test_what_one_learner_says_all_learners_hear_its_own_included() -> None:
     assert other.adapter.version == one.adapter.version
 
 
+def test_what_comes_behind_this_slots_own_words_is_heard_too() -> None:
+    worker = Worker("one")
+    worker.see(NEWS)
+    worker.follow([*worker.sharing.publish(), said("evidence/other", 3, writer="other")])
+    assert worker.in_force == {"evidence/one": b'{"events": 20}', "evidence/other": b'{"events": 3}'}
+
+
 def test_it_is_published_only_where_there_is_news() -> None:
     worker = Worker("one")
     assert worker.sharing.publish() == []

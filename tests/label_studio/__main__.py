@@ -1,6 +1,6 @@
 """A real Label Studio asks the backend for pre-annotations and tells it of annotations: `make label-studio-test`.
 
-Ends with one line of JSON. With `--record FILE` what it sent is written for `tests/service/web/test_label_studio.py`.
+Ends with one line of JSON. `--record tests/service/web/label_studio.json` writes what it sent for the tests there.
 """
 
 import argparse
@@ -44,6 +44,10 @@ class Recording:
             headers = {name.decode(): value.decode() for name, value in scope["headers"]}
             scheme = headers.get("authorization", "").partition(" ")[0]
             document = json.loads(body) if body else None
+            if isinstance(document, dict) and isinstance(document.get("project"), dict):
+                document["project"] = {
+                    "id": document["project"]["id"]
+                }  # the rest is nobody's business, a token among it
             self.asked.append(
                 {"method": scope["method"], "path": scope["path"], "scheme": scheme, "document": document}
             )
@@ -72,7 +76,7 @@ def walk(label_studio: LabelStudio, studio: Studio) -> dict[str, Any]:
     assert state == "CO", f"Label Studio does not call the backend connected: {state}"
     hook = {"url": f"{backend}/webhook", "headers": {"Authorization": f"Bearer {TOKEN}"}, "send_payload": True}
     hook |= {"send_for_all_actions": False, "actions": _ACTIONS}
-    label_studio("POST", f"/api/webhooks/?project={project}", hook)
+    label_studio("POST", "/api/webhooks/", hook | {"project": project})
 
     names = ["cat", "dog", "cat", "dog"]
     pictures = [
@@ -83,7 +87,7 @@ def walk(label_studio: LabelStudio, studio: Studio) -> dict[str, Any]:
         for n, address in enumerate(pictures)
     ]
     label_studio("POST", f"/api/projects/{project}/import", tasks)
-    ids = [task["id"] for task in label_studio("GET", f"/api/projects/{project}/tasks/?page_size=100")]
+    ids = sorted(task["id"] for task in label_studio("GET", f"/api/projects/{project}/tasks/?page_size=100"))
     label_studio(
         "POST",
         f"/api/dm/actions/?id=retrieve_tasks_predictions&project={project}",

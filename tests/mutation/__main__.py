@@ -76,18 +76,19 @@ def main() -> None:
     sys.exit(share < 0.9)
 
 
-def _map_anew() -> None:
+def _map_anew(files: tuple[str, ...] = TESTS) -> None:
     """A file of tests at a time, each in a process of its own: this one must not import anything of ours."""
     MAP.parent.mkdir(parents=True, exist_ok=True)
-    found = CoverageMap({}, {})
+    found = CoverageMap.load(MAP) if files != TESTS else CoverageMap({}, {})
     part = MAP.with_suffix(".part")
-    for tests in (file for name in TESTS for file in _files(ROOT / name)):
+    for tests in (file for name in files for file in _files(ROOT / name)):
         pid = os.fork()
         if pid == 0:
             CoverageMap.measure([str(tests)], [str(ROOT / "stream_adapter")]).save(part)
             os._exit(0)
-        if os.waitpid(pid, 0)[1]:
-            raise SystemExit(f"{tests} fails as it is")
+        if os.waitpid(pid, 0)[1]:  # too slow under `coverage`, perhaps; the change is then left to the others
+            print(f"left out, because it fails as it is: {tests}", flush=True)
+            continue
         found.add(CoverageMap.load(part))
         found.save(MAP)
 

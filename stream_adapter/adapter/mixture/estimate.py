@@ -1,5 +1,7 @@
 """One reading of anchors and traffic: the model in force, and what the own window says under it."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,6 +46,7 @@ class Estimate:
         self._backend = backend
         self._sums = AnchorSums(anchors, len(classes), classes.dimension)
         self._model: ClassMeans | None = None
+        self._standing: Standing
         self._rooted = -1
         self._roots: dict[tuple[float, float], NDArray[np.float32]] = {}  # since the last change of the sums
         self.shared = SharedEvidence(kind, classes, surroundings, settings.every_s)
@@ -58,7 +61,7 @@ class Estimate:
     def model(self) -> ClassMeans:
         """The model in force."""
         if self._model is None:
-            prior = self._prior(self.evidence)
+            prior, self._standing = self._prior(self.evidence)
             root = self._whitening(self.evidence.spread)
             self._model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
         return self._model
@@ -75,25 +78,29 @@ class Estimate:
         if len(touched) and self._model is not None:
             prior = self._model.prior
             if not np.array_equal(prior.labelled, self._anchors.counts > 0):
-                prior = self._prior(self.evidence)
+                prior, self._standing = self._prior(self.evidence)
             self._model.learned(touched, prior)
         return len(touched) > 0
 
-    def ask(self, window: Window, shift: Shift) -> None:
+    def ask(self, window: Window, shift: Shift, give_way: Callable[[], None]) -> None:
         """What the own window says, given the anchors: beliefs first without any mean, then once with them.
 
         Nothing of what was believed before enters, so that what labels did does not stay when they go.
         """
+        give_way()
         self._sums.update()
         traffic = Traffic(window, self._anchors, shift, self._backend)
         shifted = traffic.shifted()
-        prior = self._prior(self.shared.beside(*shifted, float(window.weights.sum())))
+        prior, _ = self._prior(self.shared.beside(*shifted, float(window.weights.sum())))
         belief = window.zero_shot * self._backend.put(prior.presence)
         belief /= self._backend.xp.sum(belief, axis=1, keepdims=True)
+        give_way()
         evidence = traffic.evidence(belief, shifted, None)
+        give_way()
         model = ClassMeans(self._sums, evidence, prior, self._whitening(evidence.spread), self._backend)
         if model.active:
             belief = model.answer(window.vectors, window.zero_shot)
+            give_way()
             evidence = traffic.evidence(belief, shifted, evidence.spread)
         self.shared.found(evidence)
 
@@ -113,13 +120,14 @@ class Estimate:
         self._sums.update()
         self.evidence = self.shared.in_force()
         if self._model is not None:
-            before, prior = self._model, self._prior(self.evidence)
+            before = self._model
+            prior, self._standing = self._prior(self.evidence)
             self._model = ClassMeans(self._sums, self.evidence, prior, before.root, self._backend, (before, former))
 
-    def _prior(self, evidence: Evidence) -> Prior:
+    def _prior(self, evidence: Evidence) -> tuple[Prior, Standing]:
         labelled = self._anchors.counts > 0
-        presence, self._standing = presence_of(evidence, labelled)
-        return Prior(presence, labelled)
+        presence, standing = presence_of(evidence, labelled)
+        return Prior(presence, labelled), standing
 
     def _whitening(self, spread: tuple[float, float]) -> NDArray[np.float32]:
         """The covariance's root. Between two changes it is asked for by the spread in force, and twice by the next."""

@@ -53,6 +53,7 @@ class Mixture:
         self._clock = surroundings.clock
         self._seed = surroundings.seed
         self._publishes = surroundings.publishes
+        self._give_way = surroundings.give_way
         self._backend = Backend(surroundings.device)
         self._texts = self._backend.put(classes.texts)
         self._vocabulary = _digest_of(classes)
@@ -246,8 +247,9 @@ class Mixture:
         if len(self._window):
             shift = label_shift(self._window.zero_shot, self._window.weights, self._backend)
             for estimate in self._estimates:
-                estimate.ask(self._window, shift)
+                estimate.ask(self._window, shift, self._give_way)
         for estimate in self._estimates:
+            self._give_way()
             estimate.rebuild()
         self._pending, self._stale = 0, False
         self._name_version()

@@ -30,7 +30,7 @@ class Traffic:
         self._weights = window.weights
         order = np.argsort(anchors.keys)
         keys = anchors.keys[order]
-        place = np.minimum(np.searchsorted(keys, window.keys), max(len(keys) - 1, 0))
+        place = np.minimum(np.searchsorted(keys, window.keys), len(keys) - 1)
         self._labelled = keys[place] == window.keys if len(keys) else np.zeros(len(window), np.bool_)  # (n,)
         classes = anchors.classes[order[place[self._labelled]]] if len(keys) else np.zeros(0, np.int64)
         # Labelled events by class, for sums over each class's.

@@ -164,3 +164,16 @@ def test_records_of_workers_that_cannot_be_read_are_passed_over():
     before = worker.predict(stream(50, 2).vectors).adapted
     worker.follow((), {"evidence/other": b"no safetensors", "directions": b"{}", "unheard of": b""})
     np.testing.assert_array_equal(worker.predict(stream(50, 2).vectors).adapted, before)
+
+
+def test_who_the_traffic_is_of_is_asked_again_with_what_labels_taught():
+    """Beliefs come without any mean first, then with them: what zero-shot takes for another class is its own again."""
+    seen = stream(400, 1)
+    truth = np.bincount(seen.truth, minlength=C)
+    errors = []
+    for labelled in (np.arange(0, 400, 8), np.arange(0)):
+        taught = adapter()
+        run(taught, seen, labelled)
+        evidence: Evidence = taught._learner._labelled.evidence  # type: ignore[attr-defined]
+        errors.append(np.abs(evidence.mass - truth * evidence.mass.sum() / 400).sum() / evidence.mass.sum())
+    assert errors[0] < 0.75 * errors[1]

@@ -37,7 +37,7 @@ def test_the_answer_is_formulas_two_and_three():
     presence = np.where(count > 0, 1.0, random.uniform(0.1, 1, C)).astype(np.float32)
     root = np.asarray(np.eye(D) * 1.7, np.float32)
     model = ClassMeans(Sums(count, sums), evidence, Prior(presence, count > 0), root, BACKEND)  # type: ignore[arg-type]
-    vectors = stream(30, 5, classes=C).vectors
+    vectors = np.concatenate([stream(30, 5, classes=C).vectors, CENTRES[:3]])
     zero_shot = BACKEND.softmax(20.0 * vectors @ TEXTS.T)
     answer = model.answer(vectors, zero_shot)
 
@@ -71,7 +71,7 @@ def test_the_answer_is_formulas_two_and_three():
         f[c] = own[c]
     L = np.maximum(n - 1, 0).sum()
     h = 0.25 + 0.75 * L / (L + 5)
-    moved = 0
+    moved = limited = 0
     for row, z in enumerate(vectors):
         q, plain = np.zeros(C), np.zeros(C)
         for c in range(C):
@@ -82,11 +82,13 @@ def test_the_answer_is_formulas_two_and_three():
                 far = float(np.sum(((z - centre) @ root) ** 2))
                 t_c = s[c] ** -13 * (1 + 2.6 * square / s[c]) ** -18
                 t_0 = spread**-13 * (1 + 2.6 * far / spread) ** -18
+                limited += t_c / t_0 > np.exp(12)
                 q[c] *= 1 - g[c] + g[c] * min(t_c / t_0, np.exp(12))
         q, plain = q / q.sum(), plain / plain.sum()
         moved += q.argmax() != plain.argmax()
         expected = q if q.argmax() == plain.argmax() else (1 - h) * plain + h * q
         np.testing.assert_allclose(answer[row], expected, atol=2e-5)
+    assert limited, "no ratio was as large as it may be"
     assert 3 < moved < len(vectors) - 3, "both ways must be tried"
 
 

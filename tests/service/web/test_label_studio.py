@@ -1,7 +1,9 @@
 """A recorded exchange with Label Studio: what it sends, and what becomes of it."""
 
 import base64
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +74,26 @@ def test_annotations_become_labels_corrections_and_withdrawals(studio: Studio) -
     ]
     assert {(one["channel"], one["source"], one["id"]) for one in studio.written} == {("labels", "/camera", "event 1")}
     assert studio.written[0]["time"].startswith("2026-03-01T10:00:00")
+
+
+def test_what_a_real_one_sent(studio: Studio) -> None:
+    """Recorded by `make label-studio-test`: what Label Studio sends is more than the tests above know of."""
+    asked = json.loads(Path(__file__).with_name("label_studio.json").read_text())
+    given = {"Basic": PASSWORD, "Bearer": f"Bearer {TOKEN}", "": ""}
+    answers = []
+    for one in asked:
+        body = None if one["document"] is None else json.dumps(one["document"]).encode()
+        status, said, _ = studio.request(one["method"], one["path"], body, authorization=given[one["scheme"]])
+        assert status == (200 if one["scheme"] else 401), (one, said)
+        answers.append((one["path"].rpartition("/")[2], said))
+    (predictions,) = [said["results"] for path, said in answers if path == "predict"]
+    assert [one["result"][0]["value"]["choices"] for one in predictions] == [["cat"], ["dog"], ["cat"], ["dog"]]
+    assert [(one["id"], one.get("label"), one.get("annotator")) for one in studio.written] == [
+        ("event 0", "dog", "1"),
+        ("event 0", "cat", "1"),
+        ("event 1", "cat", "1"),
+        ("event 1", None, None),
+    ]
 
 
 @pytest.mark.parametrize(
