@@ -10,7 +10,7 @@ from typing import Literal
 from stream_adapter import config
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, Config
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.drift.guarded import Guarded
@@ -81,7 +81,7 @@ def make_processor(
     vocabulary: Vocabulary,
     config: JourneyConfig,
     *,
-    surroundings: Surroundings,
+    context: LearnerContext,
     writer: str,
     source: str,
     decoders: Executor,
@@ -100,7 +100,7 @@ def make_processor(
         encoder: decoded pictures to unit vectors.
         vocabulary: the classes.
         config: see `JourneyConfig`.
-        surroundings: what the learner may use of the process.
+        context: what the learner may use of the process.
         writer: this process's name in what it writes to the changelog.
         source: CloudEvents source of its drift events.
         decoders: pool that decodes pictures.
@@ -135,13 +135,13 @@ def make_processor(
         names,
         vocabulary.logit_scale,
         config.adapter,
-        surroundings=replace(surroundings, give_way=turns.give_way),
+        context=replace(context, give_way=turns.give_way),
         guard=lambda learner: Guarded(learner, lambda: watching.guard, lambda: watching.protection),
     )
     replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics, clock=clock)
     labels = Labels(replica, names, fingerprint=fingerprint, metrics=metrics)
     scoring = Scoring(canary, metrics)
-    slot = surroundings.slot
+    slot = context.slot
     sharing = Sharing(adapter, slot=slot, writer=writer, fingerprint=fingerprint, vocabulary=vocabulary.hash)
     explaining = Explaining(vocabulary, fingerprint, config.top_k, config.explain)
     reader = Reader(
@@ -165,7 +165,7 @@ def make_processor(
         scale=vocabulary.logit_scale,
         metrics=metrics,
         encode=encode,
-        background=surroundings.background or InlineExecutor(),
+        background=context.background or InlineExecutor(),
         add_unknown=config.unknown_labels == "add",
         source=source,
     )
