@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.protection import DOUBT, LEVEL_KEY, Limits, Protected
+from stream_adapter.adapter.protection import DOUBT, LEVEL_KEY, Limits, Protected, level_of
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import VocabularyError
 from tests.fakes import unit
@@ -185,3 +185,10 @@ def test_limits_are_the_same_however_the_anchors_came() -> None:
     other = Adapter(TEXTS, NAMES, 8.0, AdapterConfig(method="knn", protection=0.2))
     other.learn([replace(anchor) for anchor in reversed(list(one.anchors()))])
     np.testing.assert_allclose(limits_in_force(one), limits_in_force(other), atol=1e-5)
+
+
+def test_a_level_is_a_small_number_and_none_where_it_is_withdrawn() -> None:
+    assert [level_of(value) for value in (None, b"0", b"-4", b"4")] == [0, 0, -4, 4]
+    for wrong in (b"5", b"-5", b"", b"high", b"1.5"):
+        with pytest.raises(ValueError, match=r"between -4 and 4|invalid literal"):
+            level_of(wrong)

@@ -97,6 +97,7 @@ class FaultCampaign(Campaign):
     def disturb_for(self, seconds: float, only: Sequence[str] = ()) -> None:
         """Inject faults until the time is over: all kinds in turn, in an order that is drawn anew each time."""
         until = time.monotonic() + seconds
+        self.watch.kinds = frozenset(only or self.faults)
         deck: list[str] = []
         while time.monotonic() < until:
             if not deck:

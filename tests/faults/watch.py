@@ -6,7 +6,7 @@ import statistics
 import threading
 import time
 import urllib.error
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Set
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class Watch(threading.Thread):
     """Looks at every worker once a second.
 
     Attributes:
+        kinds: of faults that will come. Each leaves buffers as large as it needs; what grows afterwards, grows.
         stuck: workers that did not answer, or said that their loop stands still, one sentence each.
 
     Args:
@@ -43,7 +44,9 @@ class Watch(threading.Thread):
         self._reported: set[int] = set()
         self._silent_since: dict[int, float] = {}
         self._ready_at: dict[int, float] = {}
+        self._met: defaultdict[int, set[str]] = defaultdict(set)  # the faults that a process has seen since
         self._sizes: dict[int, list[tuple[int, int]]] = {}
+        self.kinds: Set[str] = frozenset()
         self.stuck: list[str] = []
 
     def run(self) -> None:
@@ -59,6 +62,8 @@ class Watch(threading.Thread):
     def note(self, fault: str) -> None:
         """What is done from now on, for the messages."""
         self._fault = fault
+        for pid in list(self._ready_at):
+            self._met[pid].add(fault)
 
     def pids(self) -> list[int]:
         """Of the workers that run."""
@@ -68,16 +73,15 @@ class Watch(threading.Thread):
     def growth(self, what: str) -> float | None:
         """By how much the one that grew most has grown since its stores were full, as a share; None: none lived long.
 
-        The last third of its life since then against the first, by their medians.
+        The last third of its life since then against the first: memory by the medians; descriptors by the most, because
+        there are fewer whenever a broker is away.
         """
-        column = ("rss", "descriptors").index(what)
+        column, of = {"rss": (0, statistics.median), "descriptors": (1, max)}[what]
         grown = []
         for sizes in self._sizes.values():
             if len(sizes) >= _ENOUGH:
                 third = len(sizes) // 3
-                first, last = (
-                    statistics.median(one[column] for one in part) for part in (sizes[:third], sizes[-third:])
-                )
+                first, last = (of([one[column] for one in part]) for part in (sizes[:third], sizes[-third:]))
                 grown.append(last / max(1, first) - 1.0)
         return round(max(grown), 4) if grown else None
 
@@ -119,7 +123,7 @@ class Watch(threading.Thread):
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
         ready_at = self._ready_at.get(pid)
-        if ready_at is not None and now - ready_at > _FILLED_S:
+        if ready_at is not None and now - ready_at > _FILLED_S and self._met[pid] >= self.kinds:
             self._sizes.setdefault(pid, []).append((pages, descriptors))
         line = {"at": round(now, 1), "worker": number, "pid": pid, "rss_mb": pages // 256, "descriptors": descriptors}
         with self._file.open("a") as file:

@@ -48,10 +48,10 @@ def test_outputs_alone_are_written_once_though_their_answer_is_lost(
         raise KafkaTimeoutError("the answer is lost")
 
     monkeypatch.setattr(producer, "commit_transaction", lost)
-    commit = Commit([OutRecord("anchors", b"k", None, source=cluster.at(0))])
-    with pytest.raises(Unreachable):
-        sink.commit(commit)
-    sink.commit(commit)
+    outputs = Commit([OutRecord("anchors", b"k", None, source=cluster.at(0))])
+    with pytest.raises(Unreachable, match="answer is lost"):
+        sink.commit(outputs)
+    sink.commit(outputs)  # finds out that it was written
     assert len(cluster.read(cluster.config.topics.anchors)) == 1
     assert cluster.committed() == {0: 1, 1: 1}
     close(sink, source)

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import jsonschema
@@ -14,7 +15,7 @@ from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import undo
 from tests.events.test_prediction import VALIDATOR
-from tests.fakes import D, headers, make_processor, picture, unit
+from tests.fakes import D, headers, make_processor, picture, unit, vectors_of
 from tests.journey.running import outputs, predictions, run, value
 
 
@@ -245,3 +246,14 @@ def test_every_event_leaves_exactly_one_trace_however_batches_are_cut(
 def test_schema_validator_is_not_a_rubber_stamp() -> None:
     with pytest.raises(jsonschema.ValidationError):
         VALIDATOR.validate({"event": {}})
+
+
+def test_whoever_looks_or_asks_waits_for_the_batch_that_is_learned() -> None:
+    processor = make_processor()
+    run(processor, picture("cat", 1, "cat"))
+    with ThreadPoolExecutor(2) as pool:
+        with processor._turns.turn():
+            looking = pool.submit(processor.look, lambda parts: parts.adapter.n_anchors)
+            asking = pool.submit(processor.answer, vectors_of(("cat", 1)))
+            assert not wait([looking, asking], timeout=0.3).done
+        assert looking.result(10) == 1 and len(asking.result(10)) == 1

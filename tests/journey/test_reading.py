@@ -155,3 +155,23 @@ def test_whatever_comes_is_an_event_a_dead_letter_or_a_tombstone(
     events, _, refused = reading.reader.decoded(batch)
     assert len(events) + len(refused) == (value is not None)
     assert sum(reading.value("unexpected_errors_total", stage=stage) or 0 for stage in ("parse", "decode")) == 0
+
+
+def test_a_reference_where_none_are_fetched_says_so() -> None:
+    batch = Reading().reader.read([record(None, reference="https://pictures.example/1.jpg")])
+    ((_, error),) = batch.refused
+    assert not batch.events and "no references are fetched here" in str(error)
+
+
+def test_an_unforeseen_error_while_a_picture_is_fetched_makes_its_event_a_dead_letter() -> None:
+    class Broken:
+        pool = InlineExecutor()
+
+        def fetch(self, reference: Any, since: float) -> bytes:
+            raise ZeroDivisionError("no such luck")
+
+    reading = Reading()
+    reading.reader._references = Broken()  # type: ignore[assignment]
+    error = reading.refused(record(None, reference="https://pictures.example/1.jpg"))
+    assert isinstance(error, UnexpectedFailure) and "no such luck" in str(error)
+    assert reading.value("unexpected_errors_total", stage="decode") == 1

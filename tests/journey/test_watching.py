@@ -135,6 +135,10 @@ def test_a_status_is_reported_every_so_often_once_there_were_events() -> None:
     kinds = {one.alarm.kind for one in reported(stream.watching.report(22.0))}
     assert kinds == {"status"}
     assert stream.watching.report(23.0) == []
+    early = Stream(status_every_s=10.0)
+    early.batch()
+    assert early.watching.report(0.0) == [] == early.watching.report(9.9), "the first one is due as late as any other"
+    assert early.watching.report(10.0)
 
 
 def test_what_is_held_back_stays_so_after_a_restart() -> None:

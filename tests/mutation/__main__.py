@@ -30,7 +30,7 @@ TESTS = (
 )
 KNOWN = Path(__file__).with_name("survivors.txt")
 MAP = ROOT / "build" / "mutation" / "coverage.json"
-_SLOWEST_S = 60.0  # of all tests that are run about one mutant, as they took under coverage
+_SLOWEST_S = 200.0  # of all tests that are run about one mutant, as they took under coverage
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
     killed = outcomes["killed"] + outcomes["timeout"]
     for path, found in sorted(by_file.items()):
         print(f"{path}: {dict(found)}")
-    share = round(killed / max(1, tried), 4)
+    share = round(killed / max(1, tried - outcomes["known"]), 4)  # of those that a test has to notice
     seconds = round(time.monotonic() - started, 1)
     print(json.dumps({"mutants": tried, "killed_share": share, **outcomes, "seconds": seconds}))
     sys.exit(share < 0.9)
@@ -79,7 +79,7 @@ def main() -> None:
 def _map_anew(files: tuple[str, ...] = TESTS) -> None:
     """A file of tests at a time, each in a process of its own: this one must not import anything of ours."""
     MAP.parent.mkdir(parents=True, exist_ok=True)
-    found = CoverageMap.load(MAP) if files != TESTS else CoverageMap({}, {})
+    found = CoverageMap.load(MAP) if files != TESTS else CoverageMap({}, {}, {})
     part = MAP.with_suffix(".part")
     for tests in (file for name in files for file in _files(ROOT / name)):
         pid = os.fork()

@@ -1,6 +1,7 @@
 """Which tests run which line, and how long each takes."""
 
 import ast
+import hashlib
 import json
 import time
 from collections import defaultdict
@@ -24,10 +25,14 @@ class CoverageMap:
     Args:
         lines: of each file, from the root of the repository, its lines and the tests that run them.
         seconds: of each test.
+        digests: of each file, as it was then; one that has changed since is looked up as a whole.
     """
 
-    def __init__(self, lines: dict[str, dict[int, list[str]]], seconds: dict[str, float]) -> None:
+    def __init__(
+        self, lines: dict[str, dict[int, list[str]]], seconds: dict[str, float], digests: dict[str, str]
+    ) -> None:
         self._lines = lines
+        self._digests = digests
         self.seconds = seconds
 
     def tests_of(self, path: str, line: int) -> list[str]:
@@ -38,7 +43,7 @@ class CoverageMap:
         """
         lines = self._lines.get(path, {})
         found = set(lines.get(line, ()))
-        if not _within_a_function(path, line):
+        if not _within_a_function(path, line) or self._digests.get(path) != _digest(path):
             below = {test for n in range(line, line + _BELOW) for test in lines.get(n, ())}
             found = {test for tests in lines.values() for test in tests}
             return [*self._by_time(below), *self._by_time(found - below)]
@@ -50,20 +55,21 @@ class CoverageMap:
     def add(self, other: "CoverageMap") -> None:
         """Take in what other tests run."""
         self.seconds |= other.seconds
+        self._digests |= other._digests
         for path, lines in other._lines.items():
             for line, tests in lines.items():
                 self._lines.setdefault(path, {}).setdefault(line, []).extend(tests)
 
     def save(self, file: Path) -> None:
         """As JSON."""
-        file.write_text(json.dumps({"lines": self._lines, "seconds": self.seconds}))
+        file.write_text(json.dumps({"lines": self._lines, "seconds": self.seconds, "digests": self._digests}))
 
     @classmethod
     def load(cls, file: Path) -> "CoverageMap":
         """What `save` wrote."""
         stored = json.loads(file.read_text())
         lines = {path: {int(line): tests for line, tests in found.items()} for path, found in stored["lines"].items()}
-        return cls(lines, stored["seconds"])
+        return cls(lines, stored["seconds"], stored["digests"])
 
     @classmethod
     def measure(cls, tests: Sequence[str], packages: Sequence[str]) -> "CoverageMap":
@@ -86,7 +92,11 @@ class CoverageMap:
             for line, contexts in data.contexts_by_lineno(file).items():
                 of_file[line] += [context for context in contexts if context]
             lines[str(Path(file).relative_to(ROOT))] = dict(of_file)
-        return cls(lines, switching.seconds)
+        return cls(lines, switching.seconds, {path: _digest(path) for path in lines})
+
+
+def _digest(path: str) -> str:
+    return hashlib.blake2b((ROOT / path).read_bytes(), digest_size=8).hexdigest()
 
 
 @cache

@@ -56,9 +56,12 @@ class Mutant(NamedTuple):
 
 
 def mutants_of(path: str) -> Iterator[Mutant]:
-    """All changes of a module, but for those in annotations, which nothing reads, and of what `@overload` is for."""
+    """All changes of a module, but for those in annotations, which nothing reads, and of what decorates a class.
+
+    Whether a dataclass is frozen or has slots is for whoever writes the code, and for memory.
+    """
     source = (ROOT / path).read_text()
-    annotations = list(_annotations(ast.parse(source)))
+    annotations = list(_not_behaviour(ast.parse(source)))
     nodes = list(ast_nodes(get_ast(source)))
     for name in OPERATORS:
         occurrence = 0
@@ -74,8 +77,9 @@ def _operator(name: str) -> Any:
     return get_operator(name)()
 
 
-def _annotations(tree: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+def _not_behaviour(tree: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     for node in ast.walk(tree):
-        for part in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+        parts = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        for part in parts + (node.decorator_list if isinstance(node, ast.ClassDef) else []):
             if isinstance(part, ast.expr) and part.end_lineno is not None and part.end_col_offset is not None:
                 yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)
