@@ -26,7 +26,7 @@ from stream_adapter.adapter.anchors.ownership import key_of
 from stream_adapter.adapter.anchors.weights import Directions
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import Events, Labels, Surroundings
+from stream_adapter.adapter.learner import Events, Labels, LearnerContext
 from stream_adapter.adapter.mixture.constants import DIRECTIONS
 from stream_adapter.adapter.mixture.mixture import Mixture
 from stream_adapter.config import AnchorsConfig, MixtureConfig
@@ -114,7 +114,7 @@ def learning(sizes: list[int], vocabularies: list[int], rounds: int) -> Iterator
     for n_classes, size in itertools.product(vocabularies, sizes):
         stream, now = Stream(n_classes), [0.0]
         anchors = filled(stream, size, "exact", 2 * size)
-        learner = Mixture(stream.classes, anchors, MixtureConfig(), Surroundings(clock=partial(_read, now)))
+        learner = Mixture(stream.classes, anchors, MixtureConfig(), LearnerContext(clock=partial(_read, now)))
         for _ in range(0, MixtureConfig().window, 500):
             learner.update(stream.events(500)[0], Labels.none(D))
         times = Times()

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
@@ -58,7 +58,7 @@ def held_up_s(n_classes: int, anchors: int, base: int) -> tuple[np.ndarray, np.n
         VectorsOnly(D),
         Vocabulary(names, texts[:base]),
         JourneyConfig(),
-        surroundings=Surroundings(clock=time.monotonic, publishes=True),
+        context=LearnerContext(clock=time.monotonic, publishes=True),
         writer="w",
         source="/s",
         decoders=InlineExecutor(),

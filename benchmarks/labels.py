@@ -22,7 +22,7 @@ import numpy as np
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig, LabelsConfig
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
@@ -135,7 +135,7 @@ def make(
         VectorsOnly(D),
         vocabulary,
         JourneyConfig(adapter=AdapterConfig(anchors=anchors), labels=LabelsConfig(wait_max_events=2 * events)),
-        surroundings=Surroundings(clock=time.monotonic, publishes=True),
+        context=LearnerContext(clock=time.monotonic, publishes=True),
         writer="benchmark",
         source="benchmark",
         decoders=InlineExecutor(),

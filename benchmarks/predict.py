@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, PageConfig, PredictConfig
 from stream_adapter.evaluate.features import read_features
 from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
@@ -50,7 +50,7 @@ def main() -> None:
         encoder,
         features.vocabulary,
         JourneyConfig(adapter=AdapterConfig()),
-        surroundings=Surroundings(clock=time.monotonic, background=ThreadPoolExecutor(2), publishes=True),
+        context=LearnerContext(clock=time.monotonic, background=ThreadPoolExecutor(2), publishes=True),
         writer="w",
         source="/w",
         decoders=decoders,

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig, KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, PresenceRecord, round_through_float16
@@ -60,9 +60,9 @@ class Worker:
     """What of a worker holds anchors."""
 
     def __init__(self, kafka: KafkaConfig, texts: np.ndarray, budget: int, background: ThreadPoolExecutor) -> None:
-        surroundings = Surroundings(clock=time.monotonic, background=background, slot="benchmark", publishes=True)
+        context = LearnerContext(clock=time.monotonic, background=background, slot="benchmark", publishes=True)
         config = AdapterConfig(anchors=AnchorsConfig(budget=budget, budget_per_class=budget, index="hnsw"))
-        self.adapter = Adapter(texts, class_names(texts), 100.0, config, surroundings=surroundings)
+        self.adapter = Adapter(texts, class_names(texts), 100.0, config, context=context)
         self.replica = Replica(self.adapter, fingerprint=FINGERPRINT, writer="benchmark", metrics=Metrics())
         self.sharing = Sharing(
             self.adapter,
@@ -102,7 +102,7 @@ def class_names(texts: np.ndarray) -> list[str]:
 
 def said_about_traffic(texts: np.ndarray) -> dict[str, PresenceRecord]:
     """What another worker says about its traffic, by key: directions, and evidence."""
-    other = Adapter(texts, class_names(texts), 100.0, surroundings=Surroundings(slot="another", publishes=True))
+    other = Adapter(texts, class_names(texts), 100.0, context=LearnerContext(slot="another", publishes=True))
     rng = np.random.default_rng(1)
     vectors = texts[rng.integers(len(texts), size=TRAFFIC)] + rng.normal(size=(TRAFFIC, D)) / np.sqrt(D)
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stream_adapter.adapter.anchors.anchor import Anchor
     from stream_adapter.adapter.anchors.anchors import Anchors
     from stream_adapter.adapter.classes import Classes
-    from stream_adapter.adapter.learner import Answer, Events, Labels, Learner, Standing, Surroundings
+    from stream_adapter.adapter.learner import Answer, Events, Labels, Learner, LearnerContext, Standing
     from stream_adapter.adapter.prediction import Prediction
     from stream_adapter.adapter.replaying import Replaying
     from stream_adapter.classifier import Classifier, Explanation
@@ -41,12 +41,12 @@ __all__ = [
     "LabelEvent",
     "Labels",
     "Learner",
+    "LearnerContext",
     "Prediction",
     "Replaying",
     "Section",
     "Standing",
     "StreamAdapterError",
-    "Surroundings",
     "Transport",
     "VocabularyConfig",
     "__version__",
@@ -60,7 +60,7 @@ _HOMES = {
     "adapter.anchors.anchor": ("Anchor",),
     "adapter.anchors.anchors": ("Anchors",),
     "adapter.classes": ("Classes",),
-    "adapter.learner": ("Answer", "Events", "Labels", "Learner", "Standing", "Surroundings"),
+    "adapter.learner": ("Answer", "Events", "Labels", "Learner", "LearnerContext", "Standing"),
     "adapter.replaying": ("Replaying",),
     "classifier": ("Classifier", "Explanation"),
     "config": ("AdapterConfig", "EncoderConfig", "Section", "VocabularyConfig"),

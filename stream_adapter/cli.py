@@ -150,7 +150,9 @@ def record(
     file: ConfigFile,
     output: Annotated[Path, typer.Argument(help="The file to write.")],
     topic: Annotated[
-        Literal["images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting"],
+        Literal[
+            "images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting", "to_label"
+        ],
         typer.Option(help="Which topic, by role."),
     ] = "images",
 ) -> None:

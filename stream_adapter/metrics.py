@@ -41,7 +41,7 @@ LABEL_OUTCOMES = (
     *(value_of(reason) for reason in get_args(IgnoredReason) if reason != "unknown label"),
 )
 REMOVALS = tuple(value_of(reason) for reason in get_args(RemovedReason))
-CHANNELS = ("predictions", "anchors", "dead_letters", "drift")
+CHANNELS = ("predictions", "anchors", "dead_letters", "drift", "to_label")
 FOREIGN = ("other_encoder", "other_length", "newer_format", "garbage")
 HTTP_OUTCOMES = ("answered", "refused", "busy")
 SNAPSHOT_OUTCOMES = ("written", "failed", "restored")

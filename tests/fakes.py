@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig, DeadLetterLimit, LabelsConfig
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Prepared, Vectors, check_vector
@@ -116,7 +116,7 @@ def make_processor(
         encoder or FakeEncoder(),
         Vocabulary(CLASSES, TEXT_VECTORS, logit_scale=10.0),
         config,
-        surroundings=Surroundings(clock=clock, slot=slot, publishes=True),
+        context=LearnerContext(clock=clock, slot=slot, publishes=True),
         writer=slot,
         source="/test",
         decoders=InlineExecutor(),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_adapter import plugins
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Answer, Events, Labels, Records, Standing, Surroundings, standing_of
+from stream_adapter.adapter.learner import Answer, Events, Labels, LearnerContext, Records, Standing, standing_of
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.config import Section
 from stream_adapter.errors import SnapshotError
@@ -41,10 +41,10 @@ class ClassMeans:
     Settings: ClassVar[type[Section]] = Section
     fails_at: ClassVar[dict[str, Callable[[NDArray[np.float32]], bool]]] = {}  # by what it does: which vectors fail it
 
-    def __init__(self, classes: Classes, anchors: Anchors, settings: Any, surroundings: Surroundings) -> None:
+    def __init__(self, classes: Classes, anchors: Anchors, settings: Any, context: LearnerContext) -> None:
         self._classes = classes
         self._anchors = anchors
-        self._surroundings = surroundings
+        self._context = context
         self.keys: list[int] = []
         self.labelled = 0  # labels that it was given and not taken again
         self.followed: dict[str, bytes] = {}
@@ -81,10 +81,10 @@ class ClassMeans:
         self._classes = classes
 
     def records(self) -> Mapping[str, bytes]:
-        if not self._surroundings.publishes or len(self.keys) < self._said + NEWS:
+        if not self._context.publishes or len(self.keys) < self._said + NEWS:
             return {}
         self._said = len(self.keys)
-        return {f"evidence/{self._surroundings.slot}": json.dumps({"events": self._said}).encode()}
+        return {f"evidence/{self._context.slot}": json.dumps({"events": self._said}).encode()}
 
     def standing(self) -> Standing:
         return standing_of(self._anchors.counts > 0)

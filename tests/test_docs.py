@@ -161,10 +161,11 @@ def test_every_make_target_is_documented_and_explains_itself() -> None:
     assert set(" ".join(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)).split()) == targets
 
 
-def test_the_example_prediction_fits_the_schema() -> None:
-    schema = json.loads((DOCS / "prediction.schema.json").read_text())
-    (example,) = re.findall(r"```json\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
-    jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(json.loads(example))
+def test_the_examples_fit_their_schemas() -> None:
+    examples = re.findall(r"```json\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
+    for name, example in zip(("prediction", "to-label"), examples, strict=True):
+        schema = json.loads((DOCS / f"{name}.schema.json").read_text())
+        jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(json.loads(example))
 
 
 def test_the_example_of_a_method_is_the_one_that_is_tested() -> None:

@@ -13,7 +13,7 @@ from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics
 from stream_adapter.adapter.anchors.state import AnchorsCopy
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import Answer, ClassKind, Events, Labels, Learner, Records, Surroundings
+from stream_adapter.adapter.learner import Answer, ClassKind, Events, Labels, Learner, LearnerContext, Records
 from stream_adapter.adapter.methods import make_learner
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.adapter.prediction import Prediction, nearness_of
@@ -27,7 +27,7 @@ class Adapter:
     """Learns from a live set of anchors and from the traffic. Owned by one thread; does no I/O.
 
     One batch goes `predict`, then `update`: the traffic, and the anchors made of the labels that are known now. Labels
-    are in force at the next `predict`; what asks the traffic anew follows within a second of the surroundings' clock,
+    are in force at the next `predict`; what asks the traffic anew follows within a second of the context's clock,
     without one at once. `update` with nothing is for moments in which nothing arrives.
 
     Args:
@@ -35,7 +35,7 @@ class Adapter:
         class_names: C distinct names, in the order of `text_vectors`.
         logit_scale: the model's logit scale (100 for CLIP).
         config: method, anchors, canaries, seed.
-        surroundings: clock, background, device and slot of the process.
+        context: clock, background, device and slot of the process.
         guard: makes another learner of the learner, for one that holds answers back where they do harm.
 
     Raises:
@@ -61,7 +61,7 @@ class Adapter:
         logit_scale: float = 100.0,
         config: AdapterConfig | None = None,
         *,
-        surroundings: Surroundings | None = None,
+        context: LearnerContext | None = None,
         guard: Callable[[Learner], Learner] = lambda learner: learner,
     ) -> None:
         config = config or AdapterConfig()
@@ -69,16 +69,16 @@ class Adapter:
         for kind, named in (("canaries", config.canaries), ("classes in adapter.protect", config.protect)):
             if missing := sorted(set(named) - set(class_names)):
                 raise VocabularyError(f"{kind} that are not in the vocabulary: {', '.join(missing)}")
-        surroundings = surroundings or Surroundings(seed=config.seed)
+        context = context or LearnerContext(seed=config.seed)
         self._config = config
-        self._background = surroundings.background or InlineExecutor()
+        self._background = context.background or InlineExecutor()
         self._anchors = Anchors(self.classes, config.canaries, config.anchors, config.seed)
-        self._learner = guard(make_learner(config.method, self.classes, self._anchors, config, surroundings))
+        self._learner = guard(make_learner(config.method, self.classes, self._anchors, config, context))
         self._unknown = UnknownRule(self.classes, self._anchors, config.unknown_rate)
         self._shadow = Shadow()
         if config.shadow is not None:
             # Its records would be taken for the learner's; it learns from this process's own traffic.
-            alone = Surroundings(surroundings.clock, surroundings.background, surroundings.device, seed=config.seed)
+            alone = LearnerContext(context.clock, context.background, context.device, seed=config.seed)
             beside = make_learner(config.shadow, self.classes, self._anchors, config, alone)
             self._shadow = Shadow(beside, config.shadow)
 
@@ -254,6 +254,11 @@ class Adapter:
     def anchor(self, anchor_id: str) -> Anchor | None:
         """One live anchor; None where there is none of this id."""
         return self._anchors.get(anchor_id)
+
+    def nearest_anchors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Vectors of the anchors that are nearest to one of float32 (n, d) unit vectors: (m, d), m at most n."""
+        rows = self._anchors.nearest(np.ascontiguousarray(vectors), 1).rows[:, 0]
+        return self._anchors.vectors[self._anchors.slots_of(np.unique(rows[rows >= 0]))]
 
     def listing(self) -> AnchorListing:
         """All live anchors without their vectors; good for any thread and for ever."""

@@ -88,7 +88,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class LearnerContext:
     """What a learner may use of the process that it runs in.
 
     Attributes:
@@ -168,8 +168,8 @@ class Learner(Protocol):
         """Changes that answers do not know yet: 0 where all are in force."""
 
 
-MakeLearner = Callable[[Classes, Anchors, Any, Surroundings], Learner]
-"""Makes a learner of classes, the anchors that are kept for it, its settings and its surroundings."""
+MakeLearner = Callable[[Classes, Anchors, Any, LearnerContext], Learner]
+"""Makes a learner of classes, the anchors that are kept for it, its settings and its context."""
 
 
 def standing_of(labelled: NDArray[np.bool_], presence: NDArray[np.float32] | None = None) -> Standing:

@@ -4,14 +4,14 @@ from typing import Any
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Learner, MakeLearner, Surroundings
+from stream_adapter.adapter.learner import Learner, LearnerContext, MakeLearner
 from stream_adapter.adapter.protection import Protected
 from stream_adapter.config import AdapterConfig
 from stream_adapter.plugins import LEARNERS
 
 
 def make_learner(
-    name: str, classes: Classes, anchors: Anchors, config: AdapterConfig, surroundings: Surroundings
+    name: str, classes: Classes, anchors: Anchors, config: AdapterConfig, context: LearnerContext
 ) -> Learner:
     """The learner of this name, under the protection that is configured.
 
@@ -22,7 +22,7 @@ def make_learner(
     """
     make: MakeLearner = LEARNERS.load(name)
     settings: Any = getattr(config, name, None) if name in LEARNERS.built_in else config.methods.get(name, {})
-    learner = make(classes, anchors, settings, surroundings)
+    learner = make(classes, anchors, settings, context)
     if not config.protection and not any(config.protect.values()):
         return learner
     return Protected(learner, classes, anchors, config.protection, config.protect)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Answer, Events, Labels, Records, Standing, Surroundings, standing_of
+from stream_adapter.adapter.learner import Answer, Events, Labels, LearnerContext, Records, Standing, standing_of
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.errors import PluginError
 
@@ -21,14 +21,14 @@ class Replaying(ABC):
         classes: the vocabulary.
         anchors: the anchors.
         settings: the method's own.
-        surroundings: seed and the like.
+        context: seed and the like.
     """
 
-    def __init__(self, classes: Classes, anchors: Anchors, settings: Any, surroundings: Surroundings) -> None:
+    def __init__(self, classes: Classes, anchors: Anchors, settings: Any, context: LearnerContext) -> None:
         self.classes = classes
         self.anchors = anchors
         self.settings = settings
-        self.surroundings = surroundings
+        self.context = context
         self._stale = False
         self.begin()
 

@@ -115,6 +115,7 @@ class KafkaTopics(Section):
     drift: TopicName = "drift"
     labels: TopicName = "labels"
     waiting: TopicName = "waiting"
+    to_label: TopicName = "to-label"
 
     @model_validator(mode="after")
     def _one_topic_a_role(self) -> "KafkaTopics":
@@ -152,6 +153,8 @@ class LabelsConfig(Section):
     wait_max_age: PositiveFloat = 604_800.0
     early_max_age: PositiveFloat = 3_600.0
     reference_max_events: Annotated[int, Field(ge=0)] = 100_000
+    suggest: Annotated[int, Field(ge=0, le=1_000)] = 20
+    suggest_every_s: PositiveFloat = 60.0
 
 
 class FilesConfig(Section):

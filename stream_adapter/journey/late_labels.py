@@ -111,6 +111,12 @@ class LateLabels:
             for one in anchors
         ]
 
+    def unlabelled(self, most: int) -> list[WaitingEvent]:
+        """The newest events of this worker and encoder that nobody has labelled."""
+        known = (event for part in self._parts.values() if part.restored for event in part.unlabelled(most))
+        mine = [event for event in known if event.fingerprint == self._fingerprint]
+        return sorted(mine, key=lambda event: -event.time_ms)[:most]
+
     def take(
         self, arrivals: Arrivals, places: Places, owned: Ownership = EVERYTHING
     ) -> tuple[list[OutRecord], list[tuple[Partition, str]]]:

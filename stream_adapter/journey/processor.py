@@ -25,6 +25,7 @@ from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.reading import ReadBatch, Reader, Refused
+from stream_adapter.journey.suggesting import Suggesting
 from stream_adapter.journey.turns import Turns
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Commit, OutRecord, Record
@@ -67,6 +68,7 @@ class Processor:
         clock: monotonic seconds.
         observer: looks on.
         late: labels that come apart from their events, where the transport brings any.
+        suggesting: what to label next, where anything waits for labels.
         turns: who may use the adapter; its learner gives way by them.
     """
 
@@ -83,6 +85,7 @@ class Processor:
         clock: Callable[[], float],
         observer: Observer | None = None,
         late: LateLabels | None = None,
+        suggesting: Suggesting | None = None,
         turns: Turns | None = None,
     ) -> None:
         self.parts = parts
@@ -97,6 +100,7 @@ class Processor:
         self._unexpected = Unexpected(metrics)
         self._clock = clock
         self._observer = observer or NullObserver()
+        self._suggesting = suggesting
         self._turns = turns or Turns()
 
     @property
@@ -179,6 +183,8 @@ class Processor:
         assert self.late is not None
         with self._metrics.stage("learn", len(arrivals.labels)):
             outputs, refused = self.late.take(arrivals, places, owned)
+        if self._suggesting is not None and places:
+            outputs += self._suggesting.poll(next(iter(places.values())))
         return Outcome(Commit(outputs), tuple(refused))
 
     @_in_turn

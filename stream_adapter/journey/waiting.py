@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import structlog
@@ -95,6 +96,11 @@ class Waiting:
     def event(self, key: str) -> WaitingEvent | None:
         """What was predicted; None where it is not known."""
         return self._read(key, self._events.get(key))
+
+    def unlabelled(self, most: int) -> Iterator[WaitingEvent]:
+        """The newest events that nobody has labelled, newest first."""
+        keys = (key for key in reversed(self._events) if key not in self._labels)
+        return filter(None, map(self.event, islice(keys, most)))
 
     def gone(self, key: str) -> WaitingEvent | None:
         """What was predicted of an event whose vector was let go; None where there is none."""

@@ -29,6 +29,7 @@ from stream_adapter.transport.kafka.topic_check import Finding
 
 _Record = TypeVar("_Record")
 _ROWS = 50  # of a table, where nobody asked for a number
+_WIDE = 240  # letters in a line of a file or a pipe, where an id is to be found in one piece
 _PARTICULARS = re.compile(r"b?'[^']*'|b?\"[^\"]*\"|\S*/\S*|[-+]?\d[\d.,]*")
 
 
@@ -59,7 +60,7 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None)
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
-        table.add_row(name, escape_controls(str(value)))
+        table.add_row(name, "" if value is None else escape_controls(str(value)))
     Console(markup=False).print(table)
 
 
@@ -297,6 +298,8 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total
     for row in rows:
         table.add_row(*map(escape_controls, row))
     console = Console(markup=False)
+    if not console.is_terminal:
+        console = Console(markup=False, width=_WIDE)
     if rows:
         console.print(table)
     shown = "" if len(rows) == total else f", the newest {len(rows)} shown"

@@ -13,7 +13,7 @@ from prometheus_client import ProcessCollector
 from starlette.routing import BaseRoute
 
 from stream_adapter import __version__
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import Config
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Encoder
@@ -196,7 +196,7 @@ def open_processor(
         encoder,
         vocabulary,
         JourneyConfig.of(config),
-        surroundings=Surroundings(
+        context=LearnerContext(
             clock=time.monotonic,
             background=background,
             device=device_of(config.encoder.device),

@@ -10,7 +10,7 @@ from typing import Literal
 from stream_adapter import config
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, Config
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.drift.guarded import Guarded
@@ -32,6 +32,7 @@ from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.scoring import Scoring
 from stream_adapter.journey.sharing import Sharing
+from stream_adapter.journey.suggesting import Suggesting
 from stream_adapter.journey.turns import Turns
 from stream_adapter.journey.vocabulary import LiveVocabulary
 from stream_adapter.journey.watching import Watching, log_alarm
@@ -80,7 +81,7 @@ def make_processor(
     vocabulary: Vocabulary,
     config: JourneyConfig,
     *,
-    surroundings: Surroundings,
+    context: LearnerContext,
     writer: str,
     source: str,
     decoders: Executor,
@@ -99,7 +100,7 @@ def make_processor(
         encoder: decoded pictures to unit vectors.
         vocabulary: the classes.
         config: see `JourneyConfig`.
-        surroundings: what the learner may use of the process.
+        context: what the learner may use of the process.
         writer: this process's name in what it writes to the changelog.
         source: CloudEvents source of its drift events.
         decoders: pool that decodes pictures.
@@ -134,13 +135,13 @@ def make_processor(
         names,
         vocabulary.logit_scale,
         config.adapter,
-        surroundings=replace(surroundings, give_way=turns.give_way),
+        context=replace(context, give_way=turns.give_way),
         guard=lambda learner: Guarded(learner, lambda: watching.guard, lambda: watching.protection),
     )
     replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics, clock=clock)
     labels = Labels(replica, names, fingerprint=fingerprint, metrics=metrics)
     scoring = Scoring(canary, metrics)
-    slot = surroundings.slot
+    slot = context.slot
     sharing = Sharing(adapter, slot=slot, writer=writer, fingerprint=fingerprint, vocabulary=vocabulary.hash)
     explaining = Explaining(vocabulary, fingerprint, config.top_k, config.explain)
     reader = Reader(
@@ -164,11 +165,11 @@ def make_processor(
         scale=vocabulary.logit_scale,
         metrics=metrics,
         encode=encode,
-        background=surroundings.background or InlineExecutor(),
+        background=context.background or InlineExecutor(),
         add_unknown=config.unknown_labels == "add",
         source=source,
     )
-    late = None
+    late = suggesting = None
     if waiting_partitions:
         tests = LateTests(
             labels,
@@ -194,6 +195,16 @@ def make_processor(
             metrics=metrics,
             now_ms=now_ms,
         )
+        suggesting = Suggesting(
+            adapter,
+            late.unlabelled,
+            number=config.labels.suggest,
+            every_s=config.labels.suggest_every_s,
+            source=source,
+            slot=slot,
+            canaries=lambda: [name for name, held in zip(live.now.names, live.now.canary, strict=True) if held],
+            now_ms=now_ms,
+        )
     return Processor(
         Parts(adapter, scoring, watching, labels, sharing, classes),
         reader=reader,
@@ -205,5 +216,6 @@ def make_processor(
         clock=clock,
         observer=observer,
         late=late,
+        suggesting=suggesting,
         turns=turns,
     )

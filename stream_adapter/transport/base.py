@@ -53,8 +53,8 @@ class OutRecord:
     """One record to be written to an output.
 
     Attributes:
-        channel: the output's role: "predictions", "anchors", "classes", "dead_letters", "drift", "waiting" or, from
-            beside a worker, "labels"; the transport maps roles to topics or files.
+        channel: the output's role: "predictions", "anchors", "classes", "dead_letters", "drift", "waiting", "to_label"
+            or, from beside a worker, "labels"; the transport maps roles to topics or files.
         value: the payload; None deletes the key in a compacted output.
         timestamp_ms: milliseconds since the epoch, or None for the time of writing.
         source: the input partition of the event that it comes from, None where no single event is behind it. An output

@@ -16,7 +16,7 @@ from stream_adapter.transport.base import OutRecord, Record, Sink, Source
 from stream_adapter.transport.changelog import Changelog
 from stream_adapter.transport.labels import LabelFeed
 
-Role = Literal["images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting"]
+Role = Literal["images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting", "to_label"]
 """What records are for: the input, or one of the channels of an `OutRecord`."""
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.config import AdapterConfig
 from tests.adapter.anchor_sets import anchors_of, around, random_unit, unit
@@ -24,10 +24,10 @@ def confused(count: int, label: int, seed: int, towards: int) -> NDArray[np.floa
     return around(unit(centre)[None], count, spread=0.25, seed=seed)
 
 
-def make(surroundings: Surroundings | None = None, llu: dict[str, Any] | None = None, **config: Any) -> Adapter:
+def make(context: LearnerContext | None = None, llu: dict[str, Any] | None = None, **config: Any) -> Adapter:
     """An adapter that fits in line after every label, if nothing else is asked for."""
     config = {"method": "llu", "protection": 0.0, "llu": {"refit": {"steps": 100}, **(llu or {})}, **config}
-    return Adapter(TEXTS, CLASSES, 100.0, AdapterConfig(**config), surroundings=surroundings)
+    return Adapter(TEXTS, CLASSES, 100.0, AdapterConfig(**config), context=context)
 
 
 def taught(count: int = 8, **config: Any) -> Adapter:

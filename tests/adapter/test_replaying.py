@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Events, Labels, Surroundings
+from stream_adapter.adapter.learner import Events, Labels, LearnerContext
 from stream_adapter.adapter.replaying import Replaying
 from stream_adapter.config import AnchorsConfig
 from stream_adapter.errors import PluginError
@@ -31,7 +31,7 @@ class Scaled(Replaying):
 
 def scaled(factor: float, lacking: int) -> Scaled:
     classes = Classes(["a", "b", "c"], TEXTS, 100.0)
-    return Scaled(classes, Anchors(classes, (), AnchorsConfig(index="exact")), (factor, lacking), Surroundings())
+    return Scaled(classes, Anchors(classes, (), AnchorsConfig(index="exact")), (factor, lacking), LearnerContext())
 
 
 def test_what_it_answers_is_float32() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig, FilesConfig, LatentUpdatesConfig, RefitConfig
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import METHODS, Task
@@ -61,7 +61,7 @@ def run_worker(
         VectorsOnly(features.vocabulary.d),
         features.vocabulary,
         JourneyConfig(adapter=adapter_config, top_k=len(features.vocabulary.class_names)),
-        surroundings=Surroundings(),  # the clock of a worker would decide when what is learned is in force
+        context=LearnerContext(),  # the clock of a worker would decide when what is learned is in force
         writer="test",
         source="/test",
         decoders=InlineExecutor(),

@@ -1,7 +1,8 @@
 """CloudEvents' own SDKs: what they send is read, and what a worker writes they read.
 
 The package `cloudevents` 2.x holds both interfaces of Python's SDK: 1.x as `cloudevents.v1`, 2.x as `cloudevents.core`.
-JavaScript's SDK is asked through Node, where `npm install` was run in `tests/events/javascript`.
+JavaScript's SDK is asked through Node, where `npm install` was run in `tests/events/javascript`; Go's, with Sarama's
+messages, where `go build -o sdk .` was run in `tests/events/go`.
 """
 
 import base64
@@ -29,6 +30,7 @@ from tests.events.test_prediction import DOCUMENT
 
 ROOT = Path(__file__).parents[2]
 JAVASCRIPT = ROOT / "tests/events/javascript"
+GO = ROOT / "tests/events/go/sdk"
 PICTURE = b"\xff\xd8\xff\xe0picture"
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 ATTRIBUTES = {
@@ -136,5 +138,30 @@ def test_what_a_worker_writes_javascript_s_sdk_reads(written: OutRecord) -> None
     assert written.key and written.value
     headers = {name: value.decode() for name, value in written.headers}
     event = javascript("read", {"headers": headers, "key": written.key.decode(), "value": written.value.decode()})
+    check_attributes(event, written)
+    assert event["data"] == json.loads(written.value)
+
+
+def go(task: str, given: dict[str, Any]) -> Any:
+    """Ask Go's SDK."""
+    if not GO.exists():
+        pytest.skip(f"no Go SDK here: run `go build -o sdk .` in {GO.parent.relative_to(ROOT)}")
+    done = subprocess.run([GO, task], input=json.dumps(given), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("mode", ["binary", "structured"])
+def test_what_go_s_sdk_sends_is_read(mode: str) -> None:
+    message = go(mode, {**ATTRIBUTES, "time": TIME.isoformat(), "data_base64": base64.b64encode(PICTURE).decode()})
+    headers = {name: value.encode() for name, value in message["headers"].items()}
+    check_read(record(headers, base64.b64decode(message["value"])))
+
+
+@WRITTEN
+def test_what_a_worker_writes_go_s_sdk_reads(written: OutRecord) -> None:
+    assert written.key and written.value
+    headers = {name: value.decode() for name, value in written.headers}
+    event = go("read", {"headers": headers, "value": base64.b64encode(written.value).decode()})
     check_attributes(event, written)
     assert event["data"] == json.loads(written.value)

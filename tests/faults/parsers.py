@@ -148,10 +148,10 @@ def _presence_values() -> Callable[[bytes], object]:
 
 
 def _presence_seeds() -> list[bytes]:
-    from stream_adapter.adapter.learner import Surroundings
+    from stream_adapter.adapter.learner import LearnerContext
 
-    surroundings = Surroundings(slot="other", publishes=True)
-    adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, config.AdapterConfig(), surroundings=surroundings)
+    context = LearnerContext(slot="other", publishes=True)
+    adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, config.AdapterConfig(), context=context)
     rng = np.random.default_rng(0)
     for batch in range(30):
         vectors = unit(TEXT_VECTORS[rng.integers(len(CLASSES), size=16)] + 0.2 * rng.normal(size=(16, D)))

@@ -30,7 +30,17 @@ class Cluster:
 
     def __init__(self, bootstrap_servers: str, *, partitions: int = 2) -> None:
         unique = uuid.uuid4().hex[:8]
-        roles = ("images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting")
+        roles = (
+            "images",
+            "predictions",
+            "anchors",
+            "classes",
+            "dead_letters",
+            "drift",
+            "labels",
+            "waiting",
+            "to_label",
+        )
         self.config = KafkaConfig(
             bootstrap_servers=bootstrap_servers,
             topics=KafkaTopics(**{role: f"{role}-{unique}" for role in roles}),

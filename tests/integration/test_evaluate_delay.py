@@ -10,7 +10,7 @@ import numpy as np
 from kafka import KafkaProducer
 
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig
 from stream_adapter.evaluate.methods import METHODS, Task
 from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
@@ -44,7 +44,7 @@ def test_evaluate_and_a_worker_on_kafka_predict_the_same_when_labels_are_late(bo
         VectorsOnly(features.vocabulary.d),
         features.vocabulary,
         JourneyConfig(adapter=adapter, top_k=len(names)),
-        surroundings=Surroundings(),  # without a clock: what is learned is in force at once
+        context=LearnerContext(),  # without a clock: what is learned is in force at once
         writer="test",
         source="/test",
         decoders=InlineExecutor(),

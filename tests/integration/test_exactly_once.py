@@ -6,7 +6,7 @@ import time
 import pytest
 from kafka.errors import KafkaTimeoutError
 
-from stream_adapter.errors import Fenced
+from stream_adapter.errors import Fenced, Unreachable
 from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord
 from stream_adapter.transport.kafka import KafkaSink, KafkaSource
 from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
@@ -48,7 +48,10 @@ def test_outputs_alone_are_written_once_though_their_answer_is_lost(
         raise KafkaTimeoutError("the answer is lost")
 
     monkeypatch.setattr(producer, "commit_transaction", lost)
-    sink.commit(Commit([OutRecord("anchors", b"k", None, source=cluster.at(0))]))
+    outputs = Commit([OutRecord("anchors", b"k", None, source=cluster.at(0))])
+    with pytest.raises(Unreachable, match="answer is lost"):
+        sink.commit(outputs)
+    sink.commit(outputs)  # finds out that it was written
     assert len(cluster.read(cluster.config.topics.anchors)) == 1
     assert cluster.committed() == {0: 1, 1: 1}
     close(sink, source)

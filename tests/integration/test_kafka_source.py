@@ -6,7 +6,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 
 from stream_adapter.errors import ConfigError, Fenced, TransportError
 from stream_adapter.transport.base import UNREADABLE
-from stream_adapter.transport.kafka import KafkaSink, KafkaSource
+from stream_adapter.transport.kafka import KafkaSink, KafkaSource, record_batches
 from tests.integration.cluster import Cluster, Member, close, poll_until, positions_only, settled, wait_for
 
 
@@ -258,7 +258,10 @@ class NotUtf8(str):
         return b"\xff\xfe"
 
 
-def test_a_record_that_cannot_be_read_is_passed_over_and_says_so(cluster: Cluster) -> None:
+def test_a_record_that_cannot_be_read_is_passed_over_and_says_so(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_batches, "_decoded_name", bytes.decode)  # a broker takes hardly anything that is broken
     producer = KafkaProducer(bootstrap_servers=cluster.config.bootstrap_servers)
     topic = cluster.config.topics.images
     for number in range(3):
@@ -269,7 +272,7 @@ def test_a_record_that_cannot_be_read_is_passed_over_and_says_so(cluster: Cluste
     sink = KafkaSink(source)
     first, second, third = poll_until(source, 3)
     assert (first.value, second.value, third.value) == (b"0", None, b"2")
-    assert second.offset == 1 and b"UnicodeDecodeError" in dict(second.headers)[UNREADABLE]
+    assert second.offset == 1 and b"'utf-8' codec can't decode" in dict(second.headers)[UNREADABLE]
     sink.commit(positions_only([first, second, third]))
     assert cluster.committed()[0] == 3
     close(sink, source)

@@ -100,7 +100,7 @@ class Guarded:
         return name
 
 
-_TOPICS = ("images", "predictions", "anchors", "classes", "dead-letters", "drift", "labels", "waiting")
+_TOPICS = ("images", "predictions", "anchors", "classes", "dead-letters", "drift", "labels", "waiting", "to-label")
 
 
 @pytest.fixture
@@ -118,13 +118,20 @@ def test_a_worker_goes_its_whole_journey_with_the_documented_rights(
     guarded.grant([*guarded.rights("worker"), *guarded.rights("snapshots")])
     snapshots = {"folder": str(tmp_path / "snapshots"), "every_s": 1.0}
     config = write_guarded(
-        tmp_path, cluster, guarded, snapshots=snapshots, drift={"status_every_s": 0.5}, dead_letters={"max_share": 1.0}
+        tmp_path,
+        cluster,
+        guarded,
+        snapshots=snapshots,
+        drift={"status_every_s": 0.5},
+        dead_letters={"max_share": 1.0},
+        labels={"suggest_every_s": 0.5},
     )
     good = [(data, event(f"good-{n}", name if n % 4 == 0 else None)) for n, (name, data) in enumerate(drawn(80))]
     send(cluster, [*good, (b"no picture", event("bad"))])
     with running(config) as worker:
         wait_for(lambda: len(predicted_ids(cluster)) == 80, timeout_s=60.0, what="80 predictions")
         wait_for(lambda: cluster.read(cluster.config.topics.drift), what="a drift event")
+        wait_for(lambda: cluster.read(cluster.config.topics.to_label), what="what to label next")
         wait_for(lambda: list((tmp_path / "snapshots").glob("snapshot-*.bin")), what="a snapshot")
         worker.stop()
         assert '"event": "drained"' in worker.log_tail(60)
@@ -152,7 +159,7 @@ def journey(config: KafkaConfig) -> None:
         labels.assign(frozenset({0}))
         wait_for(lambda: labels.poll().restored, what="the waiting events")
         labels.poll()
-        channels = ("predictions", "dead_letters", "drift", "waiting", "labels")
+        channels = ("predictions", "dead_letters", "drift", "waiting", "labels", "to_label")
         outputs = [OutRecord(channel, b"key", b"value") for channel in channels]
         sink.commit(Commit([*outputs, OutRecord("anchors", b"key", None)], commit_of(records).positions))
         changelog.poll()

@@ -60,7 +60,16 @@ def serving(config: Path) -> Iterator[Replica]:
 
 
 def numbers(answers: list[dict[str, Any]]) -> list[list[float]]:
-    return [[one["gate"], one["novelty"], *(score["adapted"] for score in one["top"])] for one in answers]
+    return [
+        [
+            one["gate"],
+            one["novelty"],
+            one["none_of_these"],
+            bool(one["unknown"]),
+            *(score["adapted"] for score in one["top"]),
+        ]
+        for one in answers
+    ]
 
 
 def test_all_doors_give_the_same_answer(cluster: Cluster, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_what_is_forgotten_is_as_if_it_had_never_been_labelled(
         journey.send(*pictures)
         journey.say(*(said(number, labels[number]) for number in taught))
         journey.say(*(said(number, None, 60_000, forget=True) for number in forget))
-        journey.clock.now_s += 60.0  # the window is asked anew once in a while
+        journey.clock.now_s += 60.0  # the window is read anew once in a while
         journey.settle()
         return journey.processor.adapter.predict(probe).adapted
 

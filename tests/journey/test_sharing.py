@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, NOTHING
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.events import PresenceRecord
 from stream_adapter.journey.sharing import Sharing
 from stream_adapter.transport.base import OutRecord, Partition, Record
@@ -19,8 +19,8 @@ from tests.learners import NEWS, ClassMeans
 
 class Worker:
     def __init__(self, slot: str, *, fingerprint: str = "encoder") -> None:
-        surroundings = Surroundings(slot=slot, publishes=True)
-        self.adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, adapter_config(), surroundings=surroundings)
+        context = LearnerContext(slot=slot, publishes=True)
+        self.adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, adapter_config(), context=context)
         self.sharing = Sharing(self.adapter, slot=slot, writer=slot, fingerprint=fingerprint, vocabulary="v")
         self.slot = slot
         self.seen = 0

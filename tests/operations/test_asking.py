@@ -3,7 +3,7 @@
 import numpy as np
 
 from stream_adapter.events.waiting import WaitingEvent
-from stream_adapter.operations.asking import _of_classes_at_risk
+from stream_adapter.journey.suggesting import _of_classes_at_risk
 
 
 def _waiting(number: int, zero_shot: tuple[str, float], adapted: str) -> WaitingEvent:
@@ -21,6 +21,7 @@ def _waiting(number: int, zero_shot: tuple[str, float], adapted: str) -> Waiting
         undamped=adapted,
         anchored=b"",
         vector=np.zeros(2, np.float32),
+        reference="",
     )
 
 

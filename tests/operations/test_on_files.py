@@ -153,3 +153,10 @@ def test_reasons_are_grouped_by_what_they_have_in_common(capsys: pytest.CaptureF
 def test_what_people_read_says_how_much_is_not_shown(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     showing.show_letters(list(dead_letters.read_letters(config)), limit=2, as_json=False)
     assert "3 dead letters, the newest 2 shown" in capsys.readouterr().out
+
+
+def test_in_a_pipe_ids_stay_in_one_piece(capsys: pytest.CaptureFixture[str]) -> None:
+    showing.show_anchors([anchor(1, "cat")], limit=None, as_json=False)
+    assert f"│ {'01' * 16} │" in capsys.readouterr().out
+    showing.show_anchor(anchor(1, "cat"), as_json=False)
+    assert "None" not in capsys.readouterr().out

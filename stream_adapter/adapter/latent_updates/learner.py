@@ -15,7 +15,7 @@ from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.latent_updates.maps import FitSettings, Fitted, Maps, Problem, adapted_texts, gates, solve
 from stream_adapter.adapter.latent_updates.refitting import Refitting
 from stream_adapter.adapter.latent_updates.sampling import take_part
-from stream_adapter.adapter.learner import Answer, Events, Labels, Records, Standing, Surroundings, standing_of
+from stream_adapter.adapter.learner import Answer, Events, Labels, LearnerContext, Records, Standing, standing_of
 from stream_adapter.adapter.packing import Arrays, array_of
 from stream_adapter.config import LatentUpdatesConfig
 from stream_adapter.errors import SnapshotError
@@ -31,18 +31,18 @@ class LatentUpdates:
         classes: the vocabulary.
         anchors: what it is fitted to.
         settings: γ, g, and the fit's.
-        surroundings: clock, background and device.
+        context: clock, background and device.
     """
 
     Settings: ClassVar[type[LatentUpdatesConfig]] = LatentUpdatesConfig
 
     def __init__(
-        self, classes: Classes, anchors: Anchors, settings: LatentUpdatesConfig, surroundings: Surroundings
+        self, classes: Classes, anchors: Anchors, settings: LatentUpdatesConfig, context: LearnerContext
     ) -> None:
         self._anchors = anchors
         self._config = settings
-        self._device = "cpu" if surroundings.device == "numpy" else surroundings.device
-        self._refitting = Refitting(settings.refit, surroundings)
+        self._device = "cpu" if context.device == "numpy" else context.device
+        self._refitting = Refitting(settings.refit, context)
         self._fitted: Fitted | None = None
         self._use(classes)
 

@@ -5,7 +5,7 @@ from concurrent.futures import Executor, Future
 
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.latent_updates.maps import Fitted
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import RefitConfig
 
 
@@ -18,14 +18,14 @@ class Refitting:
 
     Args:
         config: when.
-        surroundings: clock and background.
+        context: clock and background.
     """
 
-    def __init__(self, config: RefitConfig, surroundings: Surroundings) -> None:
+    def __init__(self, config: RefitConfig, context: LearnerContext) -> None:
         self._every = config.every_labels
         self._max_age_s = config.max_age_s
-        self._clock = surroundings.clock
-        background = surroundings.background if config.background else None
+        self._clock = context.clock
+        background = context.background if config.background else None
         self._executor: Executor = background or InlineExecutor()
         self._changes = 0
         self._in_flight = 0

@@ -13,9 +13,9 @@ KAPPA = 0.002
 FADE = 5.0
 # The full model's say where it overrules zero-shot and no label has checked it yet; h in formula (2).
 UNCHECKED = 0.25
-# Draws' worth of belief that the within-class covariance is a sphere.
+# How many pictures the sphere weighs towards which the within-class covariance is shrunk.
 SPHERE = 300.0
-# Draws' worth of belief in the traffic's variance within classes, and what that is before any traffic.
+# How many pictures the variance within classes before any traffic weighs, and what it is.
 PRIOR = 20.0
 SPREAD = 0.25
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Standing, Surroundings
+from stream_adapter.adapter.learner import LearnerContext, Standing
 from stream_adapter.adapter.mixture.anchor_sums import AnchorSums
 from stream_adapter.adapter.mixture.backend import Backend
 from stream_adapter.adapter.mixture.class_means import ClassMeans, Prior
@@ -29,7 +29,7 @@ class Estimate:
         classes: the vocabulary.
         anchors: the anchors; an empty set for what the traffic alone says.
         settings: pace.
-        surroundings: clock and slot.
+        context: clock and slot.
         backend: computes.
     """
 
@@ -39,7 +39,7 @@ class Estimate:
         classes: Classes,
         anchors: Anchors,
         settings: MixtureConfig,
-        surroundings: Surroundings,
+        context: LearnerContext,
         backend: Backend,
     ) -> None:
         self._anchors = anchors
@@ -49,7 +49,7 @@ class Estimate:
         self._standing: Standing
         self._rooted = -1
         self._roots: dict[tuple[float, float], NDArray[np.float32]] = {}  # since the last change of the sums
-        self.shared = SharedEvidence(kind, classes, surroundings, settings.every_s)
+        self.shared = SharedEvidence(kind, classes, context, settings.every_s)
         self.rebuild()
 
     @property

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.anchors.weights import Directions
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Answer, Events, Labels, Records, Standing, Surroundings
+from stream_adapter.adapter.learner import Answer, Events, Labels, LearnerContext, Records, Standing
 from stream_adapter.adapter.mixture.backend import Array, Backend
 from stream_adapter.adapter.mixture.directions import SharedDirections, find_directions
 from stream_adapter.adapter.mixture.estimate import Estimate
@@ -30,7 +30,7 @@ _GROWN = 1.1
 class Mixture:
     """Answers from sums over anchors and over a window of traffic.
 
-    Labels change the sums at once. What asks the window anew (beliefs about its events, presences, the covariance)
+    Labels change the sums at once. What the window says (beliefs about its events, presences, the covariance)
     is refreshed in line, at most every `every_s` seconds and in a tenth of the time, or half of it while nothing
     arrives; while there is little yet, as soon as there is a tenth more; without a clock at every update.
 
@@ -41,29 +41,29 @@ class Mixture:
         classes: the vocabulary.
         anchors: the anchors.
         settings: window, reach, pace.
-        surroundings: clock, device, slot.
+        context: clock, device, slot.
     """
 
     Settings: ClassVar[type[MixtureConfig]] = MixtureConfig
 
-    def __init__(self, classes: Classes, anchors: Anchors, settings: MixtureConfig, surroundings: Surroundings) -> None:
+    def __init__(self, classes: Classes, anchors: Anchors, settings: MixtureConfig, context: LearnerContext) -> None:
         self._classes = classes
         self._anchors = anchors
         self._settings = settings
-        self._clock = surroundings.clock
-        self._seed = surroundings.seed
-        self._publishes = surroundings.publishes
-        self._give_way = surroundings.give_way
-        self._backend = Backend(surroundings.device)
+        self._clock = context.clock
+        self._seed = context.seed
+        self._publishes = context.publishes
+        self._give_way = context.give_way
+        self._backend = Backend(context.device)
         self._texts = self._backend.put(classes.texts)
         self._vocabulary = _digest_of(classes)
         self._window = Window(classes, settings.window, self._backend)
-        self._directions = SharedDirections(classes.dimension, publishes=surroundings.publishes)
-        self._labelled = Estimate("evidence/", classes, anchors, settings, surroundings, self._backend)
+        self._directions = SharedDirections(classes.dimension, publishes=context.publishes)
+        self._labelled = Estimate("evidence/", classes, anchors, settings, context, self._backend)
         self._unlabelled: Estimate | None = None  # the same traffic as it would be read if nothing was labelled
         if settings.reach is not None:
             none = Anchors(classes, (), AnchorsConfig(index="exact"))
-            self._unlabelled = Estimate("traffic/", classes, none, settings, surroundings, self._backend)
+            self._unlabelled = Estimate("traffic/", classes, none, settings, context, self._backend)
         self._last: tuple[NDArray[np.float32], Array] | None = None
         self._pending = 0
         self._due_s = self._due_idle_s = self._came_s = float("-inf")

@@ -14,7 +14,7 @@ import structlog
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Records, Surroundings
+from stream_adapter.adapter.learner import LearnerContext, Records
 from stream_adapter.adapter.mixture.evidence import Evidence
 from stream_adapter.adapter.packing import Arrays, array_of, pack_strings, unpack_strings
 from stream_adapter.errors import SnapshotError
@@ -40,17 +40,17 @@ class SharedEvidence:
     Args:
         kind: what the records' keys begin with.
         classes: the vocabulary.
-        surroundings: slot and clock, and whether anybody publishes what `due` hands out; where nobody does, what is
+        context: slot and clock, and whether anybody publishes what `due` hands out; where nobody does, what is
             found is in force at once.
         every_s: least seconds from one record to the next, but while there is little yet.
     """
 
-    def __init__(self, kind: str, classes: Classes, surroundings: Surroundings, every_s: float) -> None:
+    def __init__(self, kind: str, classes: Classes, context: LearnerContext, every_s: float) -> None:
         self._kind = kind
         self._classes = classes
-        self.key = kind + surroundings.slot
-        self._publishes = surroundings.publishes
-        self._clock = surroundings.clock
+        self.key = kind + context.slot
+        self._publishes = context.publishes
+        self._clock = context.clock
         self._every_s = every_s
         self._records: dict[str, bytes] = {}
         self._evidence: dict[str, Evidence] = {}

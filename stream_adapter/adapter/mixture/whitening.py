@@ -10,9 +10,9 @@ from stream_adapter.adapter.mixture.constants import PRIOR, SPHERE, SPREAD
 def whitening(anchors: AnchorSums, spread: tuple[float, float]) -> NDArray[np.float32]:
     """R (d, d), float32, with |(z − m) R|² about 1 on average for an event z and its class's mean m.
 
-    The covariance of the anchors around their classes' means, drawn to a sphere by `SPHERE` draws' worth of belief; how
-    large it is the traffic says first. An anchor's distance from a mean that it is part of is too small by as much as
-    it weighs there; that is undone in closed form, as if each had been left out.
+    The covariance of the anchors around their classes' means, shrunk towards a sphere that weighs `SPHERE` pictures.
+    How large it is the traffic says first. An anchor's distance from a mean that it is part of is too small by as
+    much as it weighs there; that is undone in closed form, as if each had been left out.
 
     Args:
         anchors: sums over them.

@@ -22,7 +22,7 @@ class _Rival(Replaying):
         """See `Replaying.begin`."""
         of = self.classes
         vocabulary = Vocabulary(tuple(of.names), of.texts, of.logit_scale)
-        self._method = METHODS[self.name](Task(vocabulary, seed=self.surroundings.seed))
+        self._method = METHODS[self.name](Task(vocabulary, seed=self.context.seed))
 
     def learn(self, events: Events, labels: Labels) -> None:
         """See `Replaying.learn`."""

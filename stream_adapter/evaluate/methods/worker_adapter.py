@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import ClassKind, Surroundings
+from stream_adapter.adapter.learner import ClassKind, LearnerContext
 from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.config import AdapterConfig, LabelsConfig
 from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
@@ -55,7 +55,7 @@ class WorkerAdapter:
             VectorsOnly(task.vocabulary.d),
             task.vocabulary,
             JourneyConfig(adapter=config, labels=LabelsConfig(wait_max_events=10**9)),
-            surroundings=Surroundings(seed=config.seed),
+            context=LearnerContext(seed=config.seed),
             writer=_SOURCE,
             source=_SOURCE,
             decoders=InlineExecutor(),
@@ -93,7 +93,7 @@ class WorkerAdapter:
             self._learn(events, lessons.vectors[rows])
 
     def forget(self, ids: NDArray[np.int64]) -> None:
-        """Delete the anchors of these events; what the traffic is believed to say is asked anew at once."""
+        """Delete the anchors of these events; what the traffic is believed to say is estimated anew at once."""
         self._processor.adapter.forget([self._event(id, None).anchor_id for id in ids.tolist()])
         self._processor.adapter.learn(())
 

@@ -29,12 +29,14 @@ DEAD_LETTERS = "dead-letters.jsonl"
 DRIFT = "drift.jsonl"
 CLASSES = "classes.jsonl"
 WAITING = "waiting.jsonl"
+TO_LABEL = "to-label.jsonl"
 FILES = {
     "predictions": PREDICTIONS,
     "anchors": ANCHORS,
     "dead_letters": DEAD_LETTERS,
     "drift": DRIFT,
     "waiting": WAITING,
+    "to_label": TO_LABEL,
 }
 
 

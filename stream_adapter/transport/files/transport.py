@@ -22,7 +22,7 @@ from stream_adapter.transport.transport import Progress, Role
 
 _REPLAY = "replay.jsonl"
 # What only a worker writes. Anchors may be imported before the first one runs.
-_RESULTS = ("predictions", "drift")
+_RESULTS = ("predictions", "drift", "to_label")
 
 
 class FileTransport:

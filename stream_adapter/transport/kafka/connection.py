@@ -22,6 +22,7 @@ from kafka.errors import (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailedError,
     UnknownTopicOrPartitionError,
+    UnsupportedCodecError,
 )
 
 from stream_adapter.config import KafkaConfig
@@ -261,6 +262,8 @@ def _names(error: BaseException) -> str:
 
 
 def _advice(error: BaseException) -> str:
+    if isinstance(error, UnsupportedCodecError):
+        return "`pip install 'stream-adapter[page]'` brings it"
     if isinstance(error, SaslAuthenticationFailedError):
         return "correct the credentials in `kafka.security`"
     if isinstance(error, UnknownTopicOrPartitionError):

@@ -12,7 +12,7 @@ from stream_adapter.transport.kafka.topics import DAY_MS, REASONS, describe_topi
 
 Severity = Literal["error", "warning"]
 
-_ROLES = ("images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting")
+_ROLES = ("images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting", "to_label")
 # An anchor is a vector and its headers, a prediction a page of JSON; the evidence on 10,000 classes is the largest.
 _SMALL_RECORD = 2**19
 _LONG = 2**63 - 1
@@ -134,6 +134,8 @@ def _rules(config: Config, role: str, topics: Mapping[str, TopicState | None]) -
         )
     if role == "labels":
         return (_Rule("error", "cleanup.policy", delete, "delete", "compaction removes labels that have a common key"),)
+    if role == "to_label":
+        return (_Rule("warning", "cleanup.policy", _is("compact"), "compact", "of a worker its newest list counts"),)
     if role == "waiting":
         return (_Rule("error", "cleanup.policy", _is("compact"), "compact", _WAITING),)
     if role == "drift":

@@ -88,6 +88,8 @@ def topic_specs(topics: KafkaTopics, *, partitions: int = 4) -> tuple[TopicSpec,
                 "delete.retention.ms": str(DAY_MS),
             },
         ),
+        # Of each worker the newest list counts.
+        TopicSpec(topics.to_label, 1, {"cleanup.policy": "compact", "segment.ms": str(DAY_MS)}),
     )
 
 

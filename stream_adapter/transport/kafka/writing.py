@@ -188,4 +188,5 @@ def topics_by_channel(topics: KafkaTopics) -> dict[str, str]:
         "drift": topics.drift,
         "waiting": topics.waiting,
         "labels": topics.labels,
+        "to_label": topics.to_label,
     }

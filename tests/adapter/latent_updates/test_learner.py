@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.latent_updates import learner as learner_module
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.errors import SnapshotError
 from tests.adapter.anchor_sets import HeldExecutor, random_unit
 from tests.adapter.small_adapters import CLASSES, TEXTS, D, lesson, make, pictures, same, settle, taught
@@ -37,7 +37,7 @@ def test_the_same_anchors_give_the_same_maps_bit_for_bit_in_whatever_order_they_
 
 def test_labels_are_fitted_when_there_are_enough_of_them_or_when_they_are_old() -> None:
     now_s = [0.0]
-    adapter = make(Surroundings(clock=lambda: now_s[0]), llu={"refit": {"every_labels": 24, "max_age_s": 5.0}})
+    adapter = make(LearnerContext(clock=lambda: now_s[0]), llu={"refit": {"every_labels": 24, "max_age_s": 5.0}})
     adapter.learn(lesson()[:20])
     assert adapter.pending == 20
     adapter.learn(lesson()[20:])
@@ -50,7 +50,7 @@ def test_labels_are_fitted_when_there_are_enough_of_them_or_when_they_are_old() 
 
 def test_a_fit_in_the_background_is_the_same_and_in_force_between_batches() -> None:
     with ThreadPoolExecutor(1) as executor:
-        adapter = make(Surroundings(background=executor))
+        adapter = make(LearnerContext(background=executor))
         adapter.learn(lesson())
     # Done now; a closed executor takes nothing more, and nothing more is asked of it.
     settle(adapter)
@@ -60,7 +60,7 @@ def test_a_fit_in_the_background_is_the_same_and_in_force_between_batches() -> N
 
 def test_answers_do_not_change_while_a_fit_is_under_way() -> None:
     executor = HeldExecutor()
-    adapter = make(Surroundings(background=executor))
+    adapter = make(LearnerContext(background=executor))
     adapter.learn(lesson())
     adapter.forget([lesson()[0].anchor_id])  # the fit has its own copy
     answer = adapter.predict(VECTORS)
@@ -74,7 +74,7 @@ def test_answers_do_not_change_while_a_fit_is_under_way() -> None:
 
 def test_in_line_where_the_background_is_not_wanted() -> None:
     executor = HeldExecutor()
-    adapter = make(Surroundings(background=executor), llu={"refit": {"background": False}})
+    adapter = make(LearnerContext(background=executor), llu={"refit": {"background": False}})
     adapter.learn(lesson())
     assert (adapter.pending, executor.held) == (0, 0)
 
@@ -85,7 +85,7 @@ def test_what_a_background_fit_raises_surfaces_in_the_owner_thread(monkeypatch: 
 
     monkeypatch.setattr(learner_module, "solve", fail)
     executor = HeldExecutor()
-    adapter = make(Surroundings(background=executor))
+    adapter = make(LearnerContext(background=executor))
     adapter.learn(lesson())
     executor.run()
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -95,7 +95,7 @@ def test_what_a_background_fit_raises_surfaces_in_the_owner_thread(monkeypatch: 
 
 def test_a_fit_that_everything_was_forgotten_under_never_answers() -> None:
     executor = HeldExecutor()
-    adapter = make(Surroundings(background=executor))
+    adapter = make(LearnerContext(background=executor))
     adapter.learn(lesson())
     adapter.forget([anchor.anchor_id for anchor in lesson()])
     executor.run()
@@ -110,7 +110,7 @@ def test_what_goes_and_comes_back_needs_no_fit() -> None:
     adapter = taught()
     first = lesson()[0]
     executor = HeldExecutor()
-    other = make(Surroundings(background=executor))
+    other = make(LearnerContext(background=executor))
     other.learn(lesson())
     executor.run()
     settle(other)
@@ -161,7 +161,7 @@ def saved(adapter: Adapter) -> Arrays:
 
 def restored(arrays: Arrays, **config: Any) -> tuple[Adapter, HeldExecutor]:
     executor = HeldExecutor()
-    adapter = make(Surroundings(background=executor), **config)
+    adapter = make(LearnerContext(background=executor), **config)
     adapter.restore(arrays)
     return adapter, executor
 
@@ -245,7 +245,7 @@ def test_a_fit_to_other_anchors_is_not_left_after_a_restore() -> None:
 
 def test_new_texts_are_adapted_at_once_and_fitted_next() -> None:
     executor = HeldExecutor()
-    adapter = make(Surroundings(background=executor))
+    adapter = make(LearnerContext(background=executor))
     adapter.learn(lesson())
     executor.run()
     settle(adapter)
@@ -264,7 +264,7 @@ def test_new_texts_are_adapted_at_once_and_fitted_next() -> None:
 
 def test_a_fit_under_other_classes_never_answers() -> None:
     executor = HeldExecutor()
-    adapter = make(Surroundings(background=executor))
+    adapter = make(LearnerContext(background=executor))
     adapter.learn(lesson())
     adapter.set_classes(TEXTS[:4], CLASSES[:4])
     executor.run()

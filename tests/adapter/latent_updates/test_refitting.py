@@ -6,7 +6,7 @@ import torch
 
 from stream_adapter.adapter.latent_updates.maps import Fitted, identity_maps
 from stream_adapter.adapter.latent_updates.refitting import Refitting
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import RefitConfig
 from tests.adapter.anchor_sets import HeldExecutor
 
@@ -20,8 +20,8 @@ class Counted:
         self.taken: list[float] = []
         self.fails = False
         self.up_to_date = False
-        surroundings = Surroundings(clock=(lambda: self.now_s) if clock else None, background=self.executor)
-        self.refitting = Refitting(RefitConfig(**{"every_labels": 10, "max_age_s": 2.0, **config}), surroundings)
+        context = LearnerContext(clock=(lambda: self.now_s) if clock else None, background=self.executor)
+        self.refitting = Refitting(RefitConfig(**{"every_labels": 10, "max_age_s": 2.0, **config}), context)
 
     def maintain(self, now_s: float) -> Fitted | None:
         self.now_s = now_s

@@ -6,7 +6,7 @@ import numpy as np
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig, MixtureConfig
 
 C, D = 12, 24
@@ -49,13 +49,13 @@ def copies(of: np.ndarray, count: int, truth: int, seed: int) -> Stream:
     return Stream([f"copy{seed}-{index}" for index in range(count)], vectors, np.full(count, truth))
 
 
-def adapter(surroundings: Surroundings | None = None, **settings: object) -> Adapter:
+def adapter(context: LearnerContext | None = None, **settings: object) -> Adapter:
     config = AdapterConfig(
         anchors=AnchorsConfig(index="exact", neighbours=4),
         protection=0.0,
         mixture=MixtureConfig(**settings),  # type: ignore[arg-type]
     )
-    return Adapter(TEXTS, NAMES, 20.0, config, surroundings=surroundings)
+    return Adapter(TEXTS, NAMES, 20.0, config, context=context)
 
 
 def run(to: Adapter, of: Stream, labelled: np.ndarray | None = None, wrong: int | None = None, batch: int = 32) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.adapter.mixture.evidence import Evidence
 from stream_adapter.adapter.mixture.shared_evidence import SharedEvidence
 from stream_adapter.errors import SnapshotError
@@ -147,7 +147,7 @@ def test_a_record_whose_parts_do_not_fit_is_refused_with_the_reason(damage: Any,
 
 
 def test_the_saved_records_of_workers_must_fit_each_other():
-    shared = SharedEvidence("evidence/", Classes(tuple(NAMES), TEXTS, 20.0), Surroundings(slot="a"), 1.0)
+    shared = SharedEvidence("evidence/", Classes(tuple(NAMES), TEXTS, 20.0), LearnerContext(slot="a"), 1.0)
     shared.hear({"evidence/a": found(1).to_bytes(NAMES), "evidence/b": found(2).to_bytes(NAMES)})
     state, before = shared.state(), shared.digest
     for name, of in {"ends": state["ends"][:-1], "values": state["values"][:-1]}.items():
@@ -155,13 +155,13 @@ def test_the_saved_records_of_workers_must_fit_each_other():
             shared.restore({**state, name: of})
     with pytest.raises(SnapshotError, match="one value for each key"):
         shared.restore({**state, "ends": state["ends"][::-1].copy()})
-    other = SharedEvidence("evidence/", Classes(tuple(NAMES), TEXTS, 20.0), Surroundings(slot="c"), 1.0)
+    other = SharedEvidence("evidence/", Classes(tuple(NAMES), TEXTS, 20.0), LearnerContext(slot="c"), 1.0)
     other.restore(state)
     assert other.digest == before == shared.digest
 
 
 def test_records_of_workers_that_cannot_be_read_are_passed_over():
-    worker = adapter(Surroundings(publishes=True))
+    worker = adapter(LearnerContext(publishes=True))
     run(worker, stream(100, 1))
     before = worker.predict(stream(50, 2).vectors).adapted
     worker.follow((), {"evidence/other": b"no safetensors", "directions": b"{}", "unheard of": b""})

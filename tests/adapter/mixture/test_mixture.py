@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.learner import Surroundings
+from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.adapter.mixture.class_means import ClassMeans
 from stream_adapter.adapter.mixture.mixture import Mixture
 from tests.adapter.mixture.streams import CENTRES, NAMES, TEXTS, C, D, Stream, adapter, copies, run, stream, unit
@@ -45,7 +45,7 @@ def test_it_gets_better_where_it_is_taught_and_where_it_is_not():
 
 def test_a_label_is_in_force_in_the_very_next_batch_though_the_window_is_asked_later():
     now = [0.0]
-    taught = adapter(Surroundings(clock=lambda: now[0]))
+    taught = adapter(LearnerContext(clock=lambda: now[0]))
     run(taught, stream(300, 1), np.arange(0, 300, 4))
     before, waiting = answers(taught), taught.pending
     event = Stream(["new"], unit(CENTRES[7] + 0.05)[None], np.array([8]))
@@ -63,7 +63,7 @@ def test_a_refresh_takes_at_most_a_tenth_of_the_time():
     def clock() -> float:  # every look at the clock takes half a second, so a refresh does
         return next(reads) / 2
 
-    taught, busy = adapter(Surroundings(clock=clock), every_s=1.0), stream(3_000, 3)
+    taught, busy = adapter(LearnerContext(clock=clock), every_s=1.0), stream(3_000, 3)
     run(taught, Stream(busy.ids[:2_200], busy.vectors[:2_200], busy.truth[:2_200]))  # while it is young growth counts
     versions = set()
     for start in range(2_200, 3_000, 10):
@@ -83,7 +83,7 @@ def test_at_its_start_a_fast_stream_is_asked_anew_within_the_second(publishes):
         now[0] += 0.0005
         return now[0]
 
-    taught, busy = adapter(Surroundings(clock=clock, publishes=publishes), every_s=1.0), stream(640, 3)
+    taught, busy = adapter(LearnerContext(clock=clock, publishes=publishes), every_s=1.0), stream(640, 3)
     versions = []
     for start in range(0, 640, 16):
         rows = slice(start, start + 16)
@@ -102,7 +102,7 @@ def test_while_nothing_arrives_a_refresh_does_not_wait_for_its_tenth_of_the_time
         now[0] += 0.5
         return now[0]
 
-    taught, busy = adapter(Surroundings(clock=clock), every_s=1.0), stream(420, 3)
+    taught, busy = adapter(LearnerContext(clock=clock), every_s=1.0), stream(420, 3)
     taught.follow(busy.anchors(np.arange(400)))  # a refresh, and the next in five seconds
     taught.follow(busy.anchors(np.arange(400, 420)))  # not a tenth more
     assert taught.pending == 20
@@ -168,7 +168,7 @@ def exchange(workers: list[Adapter]) -> None:
 
 
 def test_workers_with_the_same_anchors_and_records_give_the_same_answers():
-    workers = [adapter(Surroundings(slot=name, publishes=True)) for name in ("a", "b")]
+    workers = [adapter(LearnerContext(slot=name, publishes=True)) for name in ("a", "b")]
     streams = [stream(400, 1, name="a"), stream(400, 2, name="b")]
     for start in range(0, 400, 40):
         for number, (one, of) in enumerate(zip(workers, streams, strict=True)):
@@ -187,7 +187,7 @@ def test_workers_with_the_same_anchors_and_records_give_the_same_answers():
 
 
 def test_a_slot_that_is_withdrawn_is_forgotten():
-    workers = [adapter(Surroundings(slot=name, publishes=True)) for name in ("a", "b")]
+    workers = [adapter(LearnerContext(slot=name, publishes=True)) for name in ("a", "b")]
     run(workers[0], stream(200, 1))
     run(workers[1], stream(200, 2))
     exchange(workers)
@@ -221,7 +221,7 @@ def test_a_restored_adapter_answers_the_same_and_goes_on_the_same(reach):
 
 
 def test_what_others_said_of_their_traffic_is_in_a_replicas_snapshot():
-    worker = adapter(Surroundings(slot="worker", publishes=True))
+    worker = adapter(LearnerContext(slot="worker", publishes=True))
     run(worker, stream(300, 1), np.arange(0, 300, 3))
     said = {**worker.records()}
     first, second, silent = adapter(), adapter(), adapter()
@@ -242,7 +242,7 @@ def test_from_the_anchors_alone_it_answers_too():
 
 
 def test_numpy_and_torch_agree():
-    one, other = adapter(), adapter(Surroundings(device="cpu"))
+    one, other = adapter(), adapter(LearnerContext(device="cpu"))
     for learner in (one, other):
         run(learner, stream(300, 1), np.arange(0, 300, 3))
     np.testing.assert_allclose(answers(one), answers(other), atol=1e-4)
@@ -265,7 +265,7 @@ def test_classes_come_go_and_change_their_names():
 
 
 def test_what_is_known_of_the_other_classes_stays_when_one_is_added():
-    taught = adapter(Surroundings(clock=lambda: 0.0))
+    taught = adapter(LearnerContext(clock=lambda: 0.0))
     run(taught, stream(300, 1), np.arange(0, 300, 2))
     taught.set_classes(np.concatenate([unit(np.ones(D))[None], TEXTS]), ["new", *NAMES])
     mixture = taught._learner

@@ -10,6 +10,7 @@ from kafka.errors import (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailedError,
     UnknownTopicOrPartitionError,
+    UnsupportedCodecError,
 )
 
 from stream_adapter.config import KafkaConfig
@@ -50,3 +51,9 @@ def test_other_errors_say_what_to_do() -> None:
 def test_what_our_promises_rest_on_cannot_be_set() -> None:
     with pytest.raises(ConfigError, match=r"kafka\.producer\.acks: cannot be set"):
         Connection(KafkaConfig(producer={"acks": "0"}))
+
+
+def test_a_codec_that_is_not_installed_is_said_with_the_extra_that_brings_it() -> None:
+    error = UnsupportedCodecError("Libraries for zstd compression codec not found")
+    said = str(Connection(KafkaConfig()).error_of("cannot read topic 'labels'", error))
+    assert "zstd" in said and "pip install 'stream-adapter[page]'" in said

@@ -11,7 +11,7 @@ from stream_adapter.transport.kafka.topics import topic_specs
 CONFIG = parse(
     "encoder: {model: m, pretrained: p}\nvocabulary: {classes: [a, b]}\nkafka: {bootstrap_servers: 'k:9092'}"
 )
-ROLES = ("images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting")
+ROLES = ("images", "predictions", "anchors", "classes", "dead_letters", "drift", "labels", "waiting", "to_label")
 DEFAULTS = {
     "cleanup.policy": "delete",
     "retention.ms": "604800000",
@@ -69,6 +69,7 @@ def test_a_missing_topic_is_an_error_with_the_command_that_makes_it() -> None:
         ("drift", "cleanup.policy", "compact", "warning", "delete"),
         ("labels", "cleanup.policy", "compact", "error", "delete"),
         ("waiting", "cleanup.policy", "delete", "error", "compact"),
+        ("to_label", "cleanup.policy", "delete", "warning", "compact"),
         ("drift", "message.timestamp.type", "CreateTime", "warning", "LogAppendTime"),
         ("dead_letters", "cleanup.policy", "compact", "error", "delete"),
         ("dead_letters", "retention.ms", "604800000", "error", "-1"),

@@ -49,11 +49,12 @@ class Admin(Connection):
 def test_two_of_three_replicas_must_have_what_counts_as_written(asked: int, default: str, insync: str | None) -> None:
     admin = Admin(default)
     created = create_topics(admin, topic_specs(KafkaTopics(), partitions=6), replication_factor=asked)
-    assert created == ["images", "predictions", "anchors", "classes", "dead-letters", "drift", "labels", "waiting"]
+    names = ["images", "predictions", "anchors", "classes", "dead-letters", "drift", "labels", "waiting", "to-label"]
+    assert created == names
     for request in admin.made.values():
         assert request["configs"].get("min.insync.replicas") == insync
         assert request["replication_factor"] == asked
-    assert [request["num_partitions"] for request in admin.made.values()] == [6, 6, 1, 1, 1, 1, 1, 6]
+    assert [request["num_partitions"] for request in admin.made.values()] == [6, 6, 1, 1, 1, 1, 1, 6, 1]
 
 
 def test_who_may_not_ask_for_the_default_must_give_a_number() -> None:
@@ -62,4 +63,4 @@ def test_who_may_not_ask_for_the_default_must_give_a_number() -> None:
         create_topics(admin, topic_specs(KafkaTopics()))
     assert admin.made == {}
     create_topics(admin, topic_specs(KafkaTopics()), replication_factor=3)
-    assert len(admin.made) == 8
+    assert len(admin.made) == 9

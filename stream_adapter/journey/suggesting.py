@@ -1,0 +1,142 @@
+"""What to label next, of the events that wait for a label: chosen, and written for whoever shows it to people."""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.asking import most_telling
+from stream_adapter.drift.at_risk import ENOUGH, expected_losses
+from stream_adapter.events.headers import FORMAT, format_time
+from stream_adapter.events.waiting import WaitingEvent
+from stream_adapter.transport.base import OutRecord, Partition
+
+EVENT_TYPE = "stream_adapter.to_label"
+TO_LABEL_FORMAT = 1
+NEWEST = 512
+"""Events among which a worker chooses beside its stream."""
+
+
+def choose(
+    events: Sequence[WaitingEvent], labelled: NDArray[np.float32], settled: Collection[str], number: int
+) -> list[WaitingEvent]:
+    """The events to label, best first.
+
+    First, and at most half, one of each class that has no label and is at risk, those that would lose most first: the
+    event that zero-shot is surest of, of those that the published answer gives to another class. If zero-shot is right
+    the label ends the risk, and if it is wrong the label says so.
+
+    Args:
+        events: all of one encoder.
+        labelled: float32 (m, d), unit: what labels are there for.
+        settled: class names that have labels, or are canaries.
+        number: how many.
+    """
+    if not events:
+        return []
+    vectors = np.stack([event.vector for event in events])
+    doubt = np.array([1.0 - event.adapted[1] for event in events], np.float32)
+    first = _of_classes_at_risk(events, settled)[: number // 2]
+    known = np.concatenate([labelled.reshape(-1, vectors.shape[1]), vectors[first]])
+    rest = most_telling(vectors, doubt, known, number - len(first)).tolist()
+    return [events[row] for row in (*first, *rest)]
+
+
+def _of_classes_at_risk(events: Sequence[WaitingEvent], settled: Collection[str]) -> list[int]:
+    """One event for each class, by row, the class that would lose most first; none of those that are settled."""
+    names, top = np.unique([event.zero_shot[0] for event in events], return_inverse=True)
+    chance = np.array([event.zero_shot[1] for event in events])
+    taken = np.array([event.zero_shot[0] != event.adapted[0] for event in events])
+    lost = expected_losses(top, chance, taken, np.array([name not in settled for name in names.tolist()], np.float64))
+    classes = [index for index in np.argsort(-lost, kind="stable").tolist() if lost[index] >= ENOUGH]
+    return [int(np.where(taken & (top == index), chance, -1.0).argmax()) for index in classes]
+
+
+class Suggesting:
+    """Belongs to the thread that owns the adapter.
+
+    Args:
+        adapter: says what labels are there for.
+        waiting: the newest events without a label that this worker owns, at most so many.
+        number: events on a list.
+        every_s: seconds between two lists.
+        source: CloudEvents source of the lists: which worker makes them.
+        slot: the worker's name that lasts: the key, so that its newest list counts.
+        canaries: names of the classes that are never learned, now.
+        now_ms: milliseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        waiting: Callable[[int], Iterable[WaitingEvent]],
+        *,
+        number: int,
+        every_s: float,
+        source: str,
+        slot: str,
+        canaries: Callable[[], Collection[str]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._adapter = adapter
+        self._waiting = waiting
+        self._number = number
+        self._every_ms = int(every_s * 1e3)
+        self._source, self._slot = source, slot
+        self._canaries = canaries
+        self._now_ms = now_ms
+        self._due_ms = 0
+        self._said: list[tuple[str, str]] | None = None
+
+    def poll(self, place: Partition) -> list[OutRecord]:
+        """The list where one is due and has changed; mostly nothing.
+
+        Args:
+            place: an input partition of this worker: the list is not written once it has moved to another.
+        """
+        now_ms = self._now_ms()
+        if not self._number or now_ms < self._due_ms:
+            return []
+        self._due_ms = now_ms + self._every_ms
+        d = self._adapter.dimension
+        events = [event for event in self._waiting(NEWEST) if event.vector.shape == (d,)]
+        names, anchored = self._adapter.classes.names, self._adapter.has_anchor
+        settled = {names[index] for index in np.flatnonzero(anchored).tolist()} | set(self._canaries())
+        vectors = np.array([event.vector for event in events], np.float32).reshape(-1, d)
+        chosen = choose(events, self._adapter.nearest_anchors(vectors), settled, self._number)
+        said = [(event.source, event.id) for event in chosen]
+        if said == self._said or not (said or self._said):
+            return []
+        self._said = said
+        return [_record(chosen, self._source, self._slot, now_ms, place)]
+
+
+def _record(chosen: Sequence[WaitingEvent], source: str, slot: str, now_ms: int, place: Partition) -> OutRecord:
+    events = [
+        {
+            "source": event.source,
+            "id": event.id,
+            "time": format_time(event.time_ms),
+            "label": event.adapted[0],
+            "probability": event.adapted[1],
+            "zero_shot_label": event.zero_shot[0],
+        }
+        | ({"reference": event.reference} if event.reference else {})
+        for event in chosen
+    ]
+    value = json.dumps({"time": format_time(now_ms), "events": events}, ensure_ascii=False, allow_nan=False).encode()
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_type": EVENT_TYPE,
+        "ce_source": source,
+        "ce_id": hashlib.blake2b(source.encode() + b"\0" + value, digest_size=16).hexdigest(),
+        "ce_time": format_time(now_ms),
+        "ce_subject": slot,
+        "content-type": "application/json",
+        FORMAT: str(TO_LABEL_FORMAT),
+    }
+    pairs = tuple((name, text.encode()) for name, text in headers.items() if text)
+    return OutRecord("to_label", slot.encode(), value, pairs, source=place)
