@@ -50,6 +50,8 @@ def test_it_adds_up_in_any_order():
     assert left.events == right.events
     np.testing.assert_allclose(left.sums, right.sums)
     np.testing.assert_allclose(left.unexplained, right.unexplained)
+    for name in ("total", "given", "explained", "mass", "mass_explained"):
+        np.testing.assert_allclose(getattr(left, name), sum(getattr(each, name) for each in (one, two, three)))
 
 
 def test_a_record_stays_small_however_many_classes_there_are():
