@@ -107,7 +107,7 @@ class AnchorWeights:
             for start in range(0, len(slots), _ROWS_AT_ONCE):
                 part = slice(start, start + _ROWS_AT_ONCE)
                 near = closeness(of_class[part], of_class)
-                store.crowding[slots[part]] = np.maximum(near.sum(axis=1, dtype=np.float64), 1.0)
+                store.crowding[slots[part]] = _rounded(near.sum(axis=1))
 
     def set_classes(self, to: NDArray[np.int64]) -> None:
         """Classes have other numbers: int64 (C before,), which one each former one is now; none were merged."""
@@ -166,7 +166,7 @@ class AnchorWeights:
             now[~np.isfinite(before)] = 0.0
             store.crowding[members] = now
             store.crowding[slots[of_class[came]]] = near[came].sum(axis=1)
-            now = store.crowding[members] = np.maximum(store.crowding[members], 1.0)
+            now = store.crowding[members] = _rounded(store.crowding[members])
             different = np.flatnonzero(now != before)
             changed.append(members[different])
             changes.append(1.0 / now[different] - 1.0 / before[different])
@@ -185,6 +185,14 @@ class AnchorWeights:
             self._log = None
             return
         self._log.append(WeightChanges(vectors, classes, changes))
+
+
+def _rounded(crowding: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without what is left of large squares: where no two are near each other, weights add up to a whole number.
+
+    There are bounds at whole numbers, and they may not depend on the order in which anchors came.
+    """
+    return np.maximum(np.round(crowding, 9), 1.0)
 
 
 def _classes_of(gone: list[Displaced]) -> NDArray[np.int64]:

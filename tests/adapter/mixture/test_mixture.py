@@ -214,7 +214,7 @@ def test_a_restored_adapter_answers_the_same_and_goes_on_the_same(reach):
     first, second = adapter(reach=reach), adapter(reach=reach)
     run(first, stream(300, 1), np.arange(0, 300, 3))
     second.restore({**first.copy().finish().arrays(), **first.learner_state()})
-    np.testing.assert_allclose(answers(second), answers(first), atol=1e-6)
+    np.testing.assert_allclose(answers(second), answers(first), atol=2e-6)  # float32 products of other shapes
     for one in (first, second):
         run(one, stream(300, 2), np.arange(0, 300, 5))
     np.testing.assert_allclose(answers(second), answers(first), atol=1e-5)
