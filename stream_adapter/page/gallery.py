@@ -1,5 +1,6 @@
 """Anchors by class, as the page shows them: chosen from a view of the adapter, away from its thread."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from stream_adapter.page.requests import View
 
 LIMIT = 60
 _ANNOTATORS = 20
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}")
 
 
 def classes_of(view: View) -> dict[str, Any]:
@@ -40,7 +42,8 @@ def chosen(view: View, *, label: str | None, search: str) -> NDArray[np.int64]:
     if label is not None:
         slots = np.flatnonzero(view.anchors.classes == _index(view.names, label))
     if search:
-        slots = np.array([slot for slot in slots.tolist() if _matches(view, slot, search)], np.int64)
+        words = search.split()
+        slots = np.array([slot for slot in slots.tolist() if _matches(view, slot, search, words)], np.int64)
     return slots
 
 
@@ -53,7 +56,8 @@ def anchors_of(
         view: of the adapter.
         pictures: where there are thumbnails.
         label: only this class; None: all.
-        search: only those whose id begins with it, whose event's id contains it, or whose annotator it is.
+        search: words that all must hold, or one annotator or source: an id's beginning, a part of the event's id, the
+            annotator, the event's source, or the beginning of the label's time (`2026-11-28`, UTC).
         limit: at most so many.
         suspicious: only those that the other anchors contradict, most contradicted first; the view has vectors.
     """
@@ -104,6 +108,13 @@ def _index(class_names: Sequence[str], label: str) -> int:
     return class_names.index(label) if label in class_names else -1
 
 
-def _matches(view: View, slot: int, search: str) -> bool:
+def _matches(view: View, slot: int, search: str, words: Sequence[str]) -> bool:
     origin = view.anchors.origins[slot]
-    return view.anchors.ids[slot].startswith(search.lower()) or search in origin.event_id or search == origin.annotator
+    named = (origin.annotator, origin.event_source)
+    return search in named or all(
+        word in named
+        or word in origin.event_id
+        or view.anchors.ids[slot].startswith(word.lower())
+        or (_DATE.match(word) is not None and format_time(int(view.anchors.times[slot])).startswith(word.upper()))
+        for word in words
+    )
