@@ -72,7 +72,9 @@ def test_numbers_are_those_of_the_metrics(tab: Tab, live: LiveWorker) -> None:
     state = tab.page.locator("#state")
     assert (state.inner_text(), state.get_attribute("class")) == ("ready", "pill good")
     assert "not enough yet" in text(tab, "#questions")
-    assert "Nothing so far" in text(tab, "#alarms")
+    alarms = [line for line in text(tab, "#alarms").split("Figures and events") if line.strip()]
+    # How much the shown classes lose hangs on where batches end; nothing else is wrong with this stream.
+    assert all("Nothing so far" in line or "has no label and may have lost" in line for line in alarms)
 
 
 def test_the_strip_shows_pictures_and_says_why(tab: Tab) -> None:
@@ -122,7 +124,8 @@ def test_it_works_with_the_keyboard_alone(tab: Tab) -> None:
         if focused(tab) == "tile":
             break
     order = [name for at, name in enumerate(seen) if at == 0 or seen[at - 1] != name]
-    assert order == ["h-accuracy", "h-stream", "h-pictures"]
+    drift = ["h-drift"] * tab.page.locator("#alarms summary").count()
+    assert order == ["h-accuracy", "h-stream", *drift[:1], "h-pictures"]
     keyboard.press("Enter")
     assert tab.page.locator("#detail").is_visible()
     assert tab.page.locator("#pause").get_attribute("aria-pressed") == "true"
