@@ -57,7 +57,10 @@ def work(worker: Worker) -> None:
     worker.restore()
     gc.collect()
     gc.freeze()
-    worker.run()
+    try:
+        worker.run()
+    finally:
+        gc.unfreeze()  # or libraries that look for leaks at the end find all of it
 
 
 def _end(status: int) -> NoReturn:
