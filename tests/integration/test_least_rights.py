@@ -14,7 +14,10 @@ from typer.testing import CliRunner
 from stream_adapter.cli import app
 from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.events.class_record import ClassRecord
 from stream_adapter.events.image import anchor_id_of
+from stream_adapter.events.label import LabelEvent
+from stream_adapter.events.waiting import waiting_record
 from stream_adapter.transport.base import Commit, OutRecord, Record
 from stream_adapter.transport.dead_letters import dead_letter
 from stream_adapter.transport.kafka import KafkaChangelog, KafkaSink, KafkaSource, write_outputs
@@ -22,6 +25,7 @@ from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.diagnosis import why_no_answer
 from stream_adapter.transport.kafka.labels import KafkaLabelFeed
 from stream_adapter.transport.kafka.topics import create_topics, topic_specs
+from stream_adapter.transport.kafka.transport import KafkaTransport
 from tests.events.test_drift import EVENT as DRIFT_EVENT
 from tests.events.test_prediction import VALIDATOR
 from tests.integration.cluster import Cluster, close, commit_of, poll_until, wait_for
@@ -38,6 +42,7 @@ from tests.integration.running import (
 )
 from tests.integration.secured import PASSWORD, Right, SecuredKafka, make_certificates, secured_kafka
 from tests.operations.anchor_records import record as anchor_record
+from tests.test_terminal_text import EVENT as WAITING
 
 SECURITY_MD = Path(__file__).parents[2] / "docs" / "security.md"
 
@@ -156,15 +161,26 @@ def journey(config: KafkaConfig) -> None:
         records = poll_until(source, 1)
         labels = KafkaLabelFeed(config)
         opened.insert(0, labels)
-        labels.assign(frozenset({0}))
-        wait_for(lambda: labels.poll().restored, what="the waiting events")
-        labels.poll()
-        channels = ("predictions", "dead_letters", "drift", "waiting", "labels", "to_label")
+        labels.assign(frozenset({0, 1}))
+        wait_for(lambda: labels.poll().labels, what="a label")
+        classes = KafkaTransport(config).open_log("classes")
+        opened.insert(0, classes)
+        assert any(classes.portions())
+        channels = ("predictions", "dead_letters", "drift", "waiting", "labels", "to_label", "classes")
         outputs = [OutRecord(channel, b"key", b"value") for channel in channels]
         sink.commit(Commit([*outputs, OutRecord("anchors", b"key", None)], commit_of(records).positions))
         changelog.poll()
     finally:
         close(*opened)
+
+
+# What is never read needs no right: something is on each topic.
+LABEL = LabelEvent.new("/test", "two", "red circle", time_ms=1).to_record()
+SAID = [
+    OutRecord("labels", LABEL.key, LABEL.value, LABEL.headers),
+    waiting_record(anchor_id_of(WAITING.source, WAITING.id), WAITING.to_value(), 0),
+    ClassRecord("purple square").to_record(),
+]
 
 
 def missing(right: Right) -> str:
@@ -185,7 +201,7 @@ TELLING = [number for number, right in enumerate(WORKER) if right.kind != "topic
 @pytest.mark.parametrize("number", range(len(WORKER)) if ALL else TELLING, ids=lambda number: str(WORKER[number]))
 def test_a_worker_without_one_of_its_rights_says_which(number: int, cluster: Cluster, guarded: Guarded) -> None:
     cluster.put([b"picture"] * 40)
-    write_outputs(cluster.config, [OutRecord("anchors", b"key", b"there is something to read")])
+    write_outputs(cluster.config, [OutRecord("anchors", b"key", b"there is something to read"), *SAID])
     rights = [*guarded.rights("worker"), *guarded.rights("snapshots"), *guarded.rights("classes-of-labels")]
     left_out = rights.pop(number)
     guarded.grant(rights)
@@ -229,9 +245,10 @@ def filled(cluster: Cluster, guarded: Guarded, tmp_path: Path) -> Path:
     learned = [anchor_record(n, CLASSES[n % 4]).to_record("test") for n in range(8)]
     letter = dead_letter(Record(cluster.at(0), 0, 1, b"key", b"value", ()), MalformedEvent("of the test"))
     learned.append(replace(learned[0], key=anchor_id_of("/test", "one").encode()))
-    write_outputs(cluster.config, [*learned, letter, DRIFT_EVENT.to_record()])
+    write_outputs(cluster.config, [*learned, letter, DRIFT_EVENT.to_record(), *SAID[:2]])
     topics = cluster.config.topics.model_copy(update={"anchors": f"{cluster.config.topics.anchors}-new"})
     create_topics(Connection(cluster.config), topic_specs(topics, partitions=1))
+    write_outputs(cluster.but(topics=topics), learned[:1])
     (tmp_path / "new").mkdir()
     kafka = guarded.config.model_copy(update={"topics": topics})
     write_config(tmp_path / "new", cluster, kafka=kafka.model_dump(mode="json"))
