@@ -176,7 +176,8 @@ def scene(kafka: LocalKafka, folder: Path, *, mode: str = "alarm_only") -> Itera
         cluster,
         adapter={
             "canaries": [CANARY],
-            "protection": 0,  # or wrong labels would do no harm
+            "method": "tip-adapter",  # the default is hardly harmed by wrong labels
+            "protection": 0,
             "shadow": "llu",
             "anchors": {"index": "hnsw", "recall_sample": 1.0},
         },
