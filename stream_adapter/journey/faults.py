@@ -7,7 +7,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from stream_adapter.encode.base import Prepared
+from stream_adapter.encode.base import Encoder, Prepared, Vectors
 from stream_adapter.errors import EventError, UnexpectedFailure
 from stream_adapter.events import ImageEvent
 from stream_adapter.metrics import Metrics
@@ -84,6 +84,17 @@ class UnderWay:
             self.pictures = [self.pictures[row] for row in kept] if self.pictures else []
             self.vectors = self.vectors[kept]
         return done, kept
+
+
+def encoding(encoder: Encoder, pictures: Sequence[Prepared]) -> Callable[[Sequence[int]], Vectors]:
+    """Embedding these pictures as work that can be done apart: for rows (m,) their unit vectors, float32 (m, d)."""
+
+    def encode(rows: Sequence[int]) -> Vectors:
+        if not rows and pictures:  # a picture failed alone: does the encoder still work?
+            encoder.warm_up(1)
+        return encoder.encode([pictures[row] for row in rows])
+
+    return encode
 
 
 def done_apart(work: Callable[[Sequence[int]], T], rows: Sequence[int]) -> tuple[list[T], dict[int, Exception]]:

@@ -12,6 +12,7 @@ from stream_adapter.errors import EventError
 from stream_adapter.events import round_through_float16
 from stream_adapter.events.reference import Reference
 from stream_adapter.events.waiting import LabelRecord
+from stream_adapter.journey.faults import Unexpected, done_apart, encoding
 from stream_adapter.transport.base import Record
 
 _EMBEDDED_AT_ONCE = 16
@@ -22,11 +23,15 @@ class LatePictures:
 
     Args:
         encoder: embeds them.
+        unexpected: told of pictures that the encoder fails at.
         fetch: starts to get and to decode the picture of a reference; the record says for whom.
     """
 
-    def __init__(self, encoder: Encoder, fetch: Callable[[Record, Reference], Future[Prepared]]) -> None:
+    def __init__(
+        self, encoder: Encoder, unexpected: Unexpected, fetch: Callable[[Record, Reference], Future[Prepared]]
+    ) -> None:
         self._encoder = encoder
+        self._unexpected = unexpected
         self._fetch = fetch
         self._under_way: dict[str, tuple[LabelRecord, Future[Prepared]]] = {}  # by anchor id
 
@@ -57,6 +62,11 @@ class LatePictures:
             except EventError as error:
                 found.append((label, error))
         if pictures:
-            vectors = round_through_float16(self._encoder.encode([picture for _, picture in pictures]))  # (n, d)
-            found += [(label, vector) for (label, _), vector in zip(pictures, vectors, strict=True)]
+            encode = encoding(self._encoder, [picture for _, picture in pictures])
+            embedded, faults = done_apart(encode, range(len(pictures)))
+            vectors = iter(round_through_float16(np.concatenate(embedded)) if embedded else ())  # each (d,)
+            for row, (label, _) in enumerate(pictures):
+                fault = faults.get(row)
+                at_fault = None if fault is None else self._unexpected("encode", label.to_record(), fault)
+                found.append((label, at_fault or next(vectors)))
         return found

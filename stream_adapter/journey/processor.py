@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.prediction import Prediction
-from stream_adapter.encode.base import Encoder, Vectors
+from stream_adapter.encode.base import Encoder
 from stream_adapter.events import PRESENCE_PREFIX, PredictionDocument
 from stream_adapter.journey.explaining import Explained, Explaining
-from stream_adapter.journey.faults import UnderWay, Unexpected
+from stream_adapter.journey.faults import UnderWay, encoding
 from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.late_labels import LateLabels, Places
 from stream_adapter.journey.observing import NullObserver, Observer
@@ -97,7 +97,6 @@ class Processor:
         self._limit = limit
         self._foreign = foreign
         self._metrics = metrics
-        self._unexpected = Unexpected(metrics)
         self._clock = clock
         self._observer = observer or NullObserver()
         self._suggesting = suggesting
@@ -128,7 +127,7 @@ class Processor:
         events, pictures, refused = self._reader.decoded(batch)
         times.append(self._clock())
         none_yet = np.empty((len(events), 0), np.float32)
-        under_way = UnderWay(events, pictures, none_yet, self._metrics, self._unexpected)
+        under_way = UnderWay(events, pictures, none_yet, self._metrics, self._reader.unexpected)
         self._encode(under_way)
         times.append(self._clock())
         return self._take_in(batch, under_way, refused, times, owned)
@@ -275,14 +274,7 @@ class Processor:
         return Outcome(Commit(written, batch.next_offsets), stages, durable)
 
     def _encode(self, under_way: UnderWay) -> None:
-        pictures = under_way.pictures
-
-        def encode(rows: Sequence[int]) -> Vectors:
-            if not rows and pictures:  # an event failed alone: does the encoder still work?
-                self._encoder.warm_up(1)
-            return self._encoder.encode([pictures[row] for row in rows])
-
-        done, _ = under_way.through("encode", encode)
+        done, _ = under_way.through("encode", encoding(self._encoder, under_way.pictures))
         under_way.vectors = np.concatenate(done or [self._encoder.encode([])])  # (B, d)
 
     def _predict(self, under_way: UnderWay) -> Prediction:

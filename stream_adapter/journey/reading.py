@@ -53,6 +53,7 @@ class Reader:
     Attributes:
         labels: those that are known; another one may take its place in any thread.
         times: decides on the times of events and labels.
+        unexpected: told of errors that nobody foresaw.
 
     Args:
         encoder: knows how its pictures are prepared and which vectors are its own.
@@ -81,7 +82,7 @@ class Reader:
         self._format = event_format(events, self.times)
         self.labels = KnownLabels(classes)
         self._reject_unknown_labels = reject_unknown_labels
-        self._unexpected = Unexpected(metrics)
+        self.unexpected = Unexpected(metrics)
         self._decoders = decoders
         self._references = references
         self._metrics = metrics
@@ -153,7 +154,7 @@ class Reader:
         except EventError:
             raise
         except Exception as error:
-            raise self._unexpected("parse", record, error) from error
+            raise self.unexpected("parse", record, error) from error
         return event
 
     def _start(self, event: ImageEvent) -> Future[Prepared] | None:
@@ -181,7 +182,7 @@ class Reader:
         except EventError:
             raise
         except Exception as error:
-            raise self._unexpected("decode", event.record, error) from error
+            raise self.unexpected("decode", event.record, error) from error
         return self._decoders.submit(self._decode, event).result()
 
     def _decode(self, event: ImageEvent) -> Prepared:
@@ -194,7 +195,7 @@ class Reader:
         except EventError:
             raise
         except Exception as error:
-            raise self._unexpected("decode", event.record, error) from error
+            raise self.unexpected("decode", event.record, error) from error
 
 
 def _check_lengths(event: ImageEvent) -> None:

@@ -187,7 +187,7 @@ def make_processor(
             tests,
             config=config.labels,
             partitions=waiting_partitions,
-            pictures=LatePictures(encoder, reader.fetch),
+            pictures=LatePictures(encoder, reader.unexpected, reader.fetch),
             fingerprint=fingerprint,
             check=reader.check_label,
             times=reader.times,

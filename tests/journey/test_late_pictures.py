@@ -3,16 +3,17 @@
 import http.server
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 
 from stream_adapter.config import ReferencesConfig
+from stream_adapter.encode.base import Prepared, Vectors
 from stream_adapter.events.waiting import WaitingEvent
 from stream_adapter.metrics import Metrics
 from stream_adapter.references import References
-from tests.fakes import headers, picture, vectors_of
+from tests.fakes import FakeEncoder, headers, picture, vectors_of
 from tests.journey.late_journey import Journey, said
 
 
@@ -123,6 +124,28 @@ def test_an_event_that_comes_in_time_is_scored_as_any_other(url: str, references
     assert journey.anchors == {"1": ("cat", 50_000, "")}
     pass_time(journey, 61.0)
     assert len(journey.anchors) == 1
+
+
+def test_a_picture_that_the_encoder_fails_at_is_a_dead_letter_and_others_are_learned(
+    url: str, references: References, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, encode = vectors_of(("cat", 2))[0], FakeEncoder.encode
+
+    def failing(self: FakeEncoder, prepared: Sequence[Prepared]) -> Vectors:
+        if any(np.allclose(one, bad) for one in prepared):
+            raise RuntimeError("of the test")
+        return encode(self, prepared)
+
+    monkeypatch.setattr(FakeEncoder, "encode", failing)
+    journey = Journey(references=references)
+    journey.say(*(said(number, "cat", reference=f"{url}/cat-{number}") for number in (1, 2, 3)))
+    pass_time(journey, 61.0)
+    assert journey.anchors.keys() == {"1", "3"}
+    journey.say(said(2, "cat", 60_000, reference=f"{url}/cat-2"))
+    pass_time(journey, 61.0)
+    first, alone = journey.letters()
+    for letter in (first, alone):
+        assert dict(letter.headers)["__connect.errors.stage"] == b"encode"
 
 
 @pytest.mark.parametrize(
