@@ -160,9 +160,9 @@ class Replica:
         for change in changes:
             anchor = None
             if isinstance(change.content, AnchorRecord):
-                anchor = anchor_of(change.content, self._class_of(change.content.label))
+                anchor = anchor_of(change.content, change.content.label)
                 # One whose class has another name by now is written again with it.
-                renamed = anchor.label != change.content.label
+                renamed = self._class_of(anchor.label) != anchor.label
                 (self._overruled.add if renamed else self._overruled.discard)(change.key)
             foreign += not change.own
             if change.key in self._in_flight:
@@ -209,8 +209,6 @@ class Replica:
             self._overruled.update(listing.ids[slot] for slot in np.flatnonzero(old[listing.classes]).tolist())
         forgotten = adapter.set_classes(now.texts, now.names, renamed, now.canaries)
         self._class_of, self._removed = now.class_of, now.removed
-        for in_flight in self._in_flight.values():
-            in_flight.settled = in_flight.settled and self._in_class(in_flight.settled)
         self.set_aside.put(forgotten)
         waiting = [(one.label, self._in_class(one)) for one in self.set_aside.anchors.values()]
         back = [one for _, one in waiting if one.label in names and one.label not in now.canaries]
@@ -221,8 +219,8 @@ class Replica:
 
     def delete_removed(self, owned: Ownership) -> list[OutRecord]:
         """Delete, for good, what was learned of classes that were taken out, as far as this worker decides about it."""
-        ids = [anchor_id for anchor_id in self.set_aside.of_removed(self._removed) if owned.owns_id(anchor_id)]
-        return self.forget(ids)[1]
+        ids = self.set_aside.of_removed(self._removed, self._class_of)
+        return self.forget([anchor_id for anchor_id in ids if owned.owns_id(anchor_id)])[1]
 
     def undo(self, outputs: Iterable[OutRecord]) -> None:
         """Forget what was written and will never be in the changelog: its partition has moved to another worker."""
@@ -233,7 +231,8 @@ class Replica:
     @property
     def unconfirmed(self) -> dict[str, Anchor | None]:
         """Anchors of which own records are on their way, and what the changelog says about each so far."""
-        return {anchor_id: in_flight.settled for anchor_id, in_flight in self._in_flight.items()}
+        settled = {anchor_id: in_flight.settled for anchor_id, in_flight in self._in_flight.items()}
+        return {anchor_id: one and self._in_class(one) for anchor_id, one in settled.items()}
 
     def _wrote(self, output: OutRecord, before: Anchor | None) -> None:
         self._in_flight.setdefault(_id(output), _InFlight(0, before)).records += 1
@@ -259,15 +258,20 @@ class Replica:
         ours = self._adapter.anchor(anchor_id)
         if settled is None:
             self.set_aside.drop([anchor_id])
-        if ours is not None and not same_anchor(ours, settled):
+        same = ours is not None and settled is not None and same_anchor(ours, self._in_class(settled))
+        if ours is not None and not same:
             self._adapter.forget([anchor_id])
-        if settled is not None and not same_anchor(settled, ours):
+        if settled is not None and not same:
             self._put([settled])
 
     def _put(self, anchors: list[Anchor]) -> None:
-        """Take these in; empties the list."""
+        """Take these in, under the names that their classes have by now; empties the list.
+
+        What has no class stays under the name that it was written with: an alias may be taken back.
+        """
         if anchors:
-            ignored = self._adapter.follow([one for one in anchors if not self.set_aside.has_newer(one)]).ignored
+            known = [self._in_class(one) for one in anchors if not self.set_aside.has_newer(one)]
+            ignored = self._adapter.follow(known).ignored
             homeless = {one.anchor_id for one in ignored if one.reason in ("unknown label", "canary")}
             self.set_aside.drop(one.anchor_id for one in anchors if not self.set_aside.has_newer(one))
             self._put_aside([anchor for anchor in anchors if anchor.anchor_id in homeless])

@@ -43,13 +43,13 @@ class SetAside:
         for anchor_id in anchor_ids:
             self.anchors.pop(anchor_id, None)
 
-    def of_removed(self, removed: frozenset[str]) -> list[str]:
+    def of_removed(self, removed: frozenset[str], class_of: Callable[[str], str]) -> list[str]:
         """Ids of anchors whose class was taken out a while ago: they are to be deleted."""
         if not removed or not self.anchors:
             self._removed_s = {}
             return []
         now_s = self._clock()
-        since = {one.anchor_id: now_s for one in self.anchors.values() if one.label in removed}
+        since = {one.anchor_id: now_s for one in self.anchors.values() if class_of(one.label) in removed}
         self._removed_s = {anchor_id: self._removed_s.get(anchor_id, now_s) for anchor_id in since}
         return [anchor_id for anchor_id, s in self._removed_s.items() if now_s - s >= _KEPT_REMOVED_S]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -232,8 +232,19 @@ def steps(draw: st.DrawFn) -> list[Any]:
     return draw(st.lists(st.one_of(a_class, gone, alias, label, label, label, follower), max_size=14))
 
 
+DOG = vectors_of(("dog", 0))[0]
+INTO_A_CANARY = [
+    ("cat", 0, "dog"),
+    ClassRecord("horse", vector=DOG, canary=True),
+    ClassRecord("dog", alias_of="horse"),
+]
+
+
 @settings(max_examples=15, deadline=None)
 @given(steps())
+@example(INTO_A_CANARY)
+@example([*INTO_A_CANARY, "anchors", "classes", ClassRecord("dog", vector=DOG)])
+@example([*INTO_A_CANARY, "classes", "anchors", ClassRecord("horse", removed=True)])
 def test_all_workers_come_to_the_same_whenever_they_join(steps: list[Any]) -> None:
     logs = Logs()
     leader, follower = Worker(logs, "leader", owner=True), Worker(logs, "follower")
