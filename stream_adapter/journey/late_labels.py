@@ -93,7 +93,7 @@ class LateLabels:
                 one.event_source,
                 one.event_id,
                 None,
-                time_ms=max(self._now_ms(), one.event_time_ms),
+                time_ms=max(self._now_ms(), one.event_time_ms + 1),
                 sender=f"stream_adapter/{self._slot}",
                 forget=True,
             ).to_output()

@@ -1,6 +1,7 @@
 """Forgetting events by who labelled them, how, when and where they came from: looked for, then removed everywhere."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -61,16 +62,20 @@ class Plan:
     """What would be forgotten.
 
     Attributes:
-        events: source and id of each event.
+        events: source and id of each event, with the time of what was last said of it, milliseconds since the epoch.
         anchors: those of them that are anchors.
         waiting: how many of them are kept for labels to come.
         labels: how many labels of them are known.
     """
 
-    events: set[tuple[str, str]] = field(default_factory=set)
+    events: dict[tuple[str, str], int] = field(default_factory=dict)
     anchors: list[AnchorRecord] = field(default_factory=list)
     waiting: int = 0
     labels: int = 0
+
+    def add(self, source: str, id: str, time_ms: int = 0) -> None:
+        """Forget this event."""
+        self.events[source, id] = max(time_ms, self.events.get((source, id), 0))
 
 
 def plan_forgetting(config: Config, criteria: Criteria) -> Plan:
@@ -84,7 +89,7 @@ def plan_forgetting(config: Config, criteria: Criteria) -> Plan:
         of = criteria.mean(anchor.event_source, anchor.event_id)
         if of and criteria.mean_label(anchor.label, anchor.annotator or None, anchor.event_time_ms):
             plan.anchors.append(anchor)
-            plan.events.add((anchor.event_source, anchor.event_id))
+            plan.add(anchor.event_source, anchor.event_id, anchor.event_time_ms)
     if not come_apart(config):
         return plan
     transport = transport_of(config)
@@ -93,10 +98,10 @@ def plan_forgetting(config: Config, criteria: Criteria) -> Plan:
         of = criteria.mean(label.event_source, label.event_id) and not label.forget
         if of and criteria.mean_label(label.label, label.annotator, label.time_ms):
             plan.labels += 1
-            plan.events.add((label.event_source, label.event_id))
+            plan.add(label.event_source, label.event_id, label.time_ms)
     for event in waiting_events(waiting):
         if criteria.mean(event.source, event.id) and not criteria.about_labels:
-            plan.events.add((event.source, event.id))
+            plan.add(event.source, event.id)
         plan.waiting += (event.source, event.id) in plan.events
     return plan
 
@@ -123,7 +128,10 @@ def carry_out(config: Config, plan: Plan) -> None:
     transport.write(outputs)
     if come_apart(config):
         sender = f"stream_adapter/forget/{whoever()}"
-        send_labels(config, (LabelEvent.new(*event, None, sender=sender, forget=True) for event in events))
+        now_ms = int(time.time() * 1e3)
+        times = (max(now_ms, plan.events[event] + 1) for event in events)  # a clock may have been ahead of this one
+        said = zip(events, times, strict=True)
+        send_labels(config, (LabelEvent.new(*event, None, time_ms=t, sender=sender, forget=True) for event, t in said))
 
 
 def _newest_labels(transport: Transport, waiting: Mapping[str, bytes]) -> dict[str, LabelEvent]:

@@ -144,6 +144,20 @@ def test_a_label_that_asks_for_it_leaves_no_vector_behind() -> None:
     assert value(journey.metrics, "waiting_events") == 0
 
 
+def test_what_another_encoder_made_of_an_event_is_forgotten_as_well() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1, time_ms=1_000))
+    late: Any = journey.processor.late
+    late._fingerprint = "another encoder's"
+    journey.say(said(1, "cat"))
+    assert len(journey.letters()) == 1, "its vector cannot be learned"
+    journey.say(said(1, None, 60_000, forget=True))
+    assert len(journey.letters()) == 1
+    key = anchor_id_of("/test", "1").encode()
+    kept = [output.value for output in journey.transport.sink.records["waiting"] if output.key == key]
+    assert kept[-1] is None
+
+
 def test_what_is_deleted_on_the_page_is_forgotten_by_whoever_owns_the_event() -> None:
     journey = Journey()
     journey.send(picture("cat", 1), picture("dog", 2))

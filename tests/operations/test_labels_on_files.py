@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +168,18 @@ def test_who_has_no_name_on_this_machine_may_forget(
         raise KeyError("getpwuid(): uid not found: 10001")
 
     monkeypatch.setattr("getpass.getuser", nameless)
-    carry_out(loaded, Plan({("/test", "0")}))
+    carry_out(loaded, Plan({("/test", "0"): 0}))
     assert json.loads((tmp_path / "labels.jsonl").read_text())["source"] == "stream_adapter/forget/unknown"
+
+
+def test_what_was_said_by_a_clock_that_is_ahead_is_forgotten_too(loaded: Config, tmp_path: Path) -> None:
+    assert loaded.files is not None
+    send_labels(loaded, [said(0, "cat", int(time.time() * 1e3) + 200_000)])
+    work(loaded.files)
+    assert anchors(loaded.files).keys() == {"0"}
+    RUNNER.invoke(app, ["forget", str(tmp_path / "worker.yaml"), "--event", "0", "--yes"])
+    work(loaded.files)
+    assert (anchors(loaded.files), fates_of(loaded, "/test", "0")[1][-1].state) == ({}, "withdrawn")
 
 
 def test_forget_wants_to_know_which(loaded: Config, tmp_path: Path) -> None:
