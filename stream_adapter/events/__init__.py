@@ -1,6 +1,6 @@
 """What travels: image events in, predictions, anchors and drift events out, and their wire forms."""
 
-from stream_adapter.events.anchor import FORGOTTEN, AnchorRecord, anchor_tombstone, round_through_float16
+from stream_adapter.events.anchor import BY_HAND, FORGOTTEN, AnchorRecord, anchor_tombstone, round_through_float16
 from stream_adapter.events.cloudevents import STRUCTURED, parse_image_event
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.image import (
@@ -14,6 +14,7 @@ from stream_adapter.events.presence import PRESENCE_PREFIX, PresenceRecord
 from stream_adapter.events.times import EventTimes
 
 __all__ = [
+    "BY_HAND",
     "EMBEDDING",
     "FORGOTTEN",
     "PRESENCE_PREFIX",

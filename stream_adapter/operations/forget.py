@@ -12,7 +12,7 @@ from stream_adapter.events import AnchorRecord, anchor_tombstone, canonical_name
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent, parse_label_event
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, waiting_record
-from stream_adapter.operations.anchors import WRITER, read_anchors, whoever
+from stream_adapter.operations.anchors import read_anchors, whoever, writer
 from stream_adapter.operations.labels import come_apart, last_waiting, send_labels, waiting_events
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
@@ -118,7 +118,7 @@ def carry_out(config: Config, plan: Plan) -> None:
     """
     transport, events = transport_of(config), sorted(plan.events)
     # Also where there is no anchor: it is from here that pages hear whose pictures may not stay.
-    outputs = [anchor_tombstone(anchor_id_of(*event), WRITER, forgotten=True) for event in events]
+    outputs = [anchor_tombstone(anchor_id_of(*event), writer(), forgotten=True) for event in events]
     if come_apart(config):
         with contextlib.closing(transport.open_log("waiting")) as log:
             partitions = len(log.ends())

@@ -15,8 +15,9 @@ from stream_adapter.errors import EventError, MalformedEvent, TransportError
 from stream_adapter.events.headers import format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent, parse_label_event
-from stream_adapter.events.payloads import json_object
+from stream_adapter.events.payloads import as_text, json_object
 from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent
+from stream_adapter.operations.anchors import whoever
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
@@ -25,6 +26,11 @@ COLUMNS = ("source", "id", "label", "annotator", "time", "reference")
 _SEPARATORS = ",;\t|"
 _PORTION = 10_000
 _SHOWN_PROBLEMS = 10
+
+
+def sender() -> str:
+    """`ce_source` of the labels that the commands send: it says whose they are."""
+    return f"stream_adapter/labels/{whoever()}"
 
 
 def come_apart(config: Config) -> bool:
@@ -85,21 +91,23 @@ def read_labels(
     try:
         for line, row in _rows(path):
             try:
-                given = {name: row.get(name) for name in COLUMNS}
+                known = {name: one for name in COLUMNS if (one := row.get(name)) is not None}
+                given = {n: as_text(str(one) if type(one) is int else one, f"`{n}`") for n, one in known.items()}
                 if not withdraw and row.get("label", "") == "":  # None is JSON's null, and means something
                     raise MalformedEvent("`label` is empty; to take labels back, use --withdraw")
-                said = given["time"]
+                said = given.get("time")
                 labels.append(
                     LabelEvent.new(
-                        str(given["source"] or source or ""),
-                        str(given["id"] if given["id"] is not None else ""),
-                        None if withdraw else given["label"],
+                        given.get("source") or source or "",
+                        given.get("id", ""),
+                        None if withdraw else given.get("label"),
                         time_ms=parse_time(said) if said else now_ms,
-                        annotator=given["annotator"] or annotator,
-                        reference=given["reference"],
+                        annotator=given.get("annotator") or annotator,
+                        sender=sender(),
+                        reference=given.get("reference"),
                     )
                 )
-            except (MalformedEvent, AttributeError, TypeError) as error:
+            except MalformedEvent as error:
                 problems.append(f"line {line}: {error}")
     except (OSError, UnicodeDecodeError, csv.Error, MalformedEvent) as error:
         problems.append(str(error))

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.errors import LabelWithoutEvent
+from stream_adapter.events import BY_HAND, anchor_tombstone
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.waiting import LABEL_PREFIX
@@ -171,6 +173,17 @@ def test_what_is_deleted_on_the_page_is_forgotten_by_whoever_owns_the_event() ->
     assert last[key.encode()] is None
     assert journey.label_of(1).state == "withdrawn"  # type: ignore[union-attr]
     assert [change.key for change in journey.forgotten] == [key]
+
+
+def test_who_deletes_anchors_by_command_is_in_the_log() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1, "cat"), picture("dog", 2, "dog"))
+    with capture_logs() as logs:
+        for number, writer in ((1, f"{BY_HAND}olga"), (2, "a worker that prunes")):
+            journey.transport.write([anchor_tombstone(anchor_id_of("/test", str(number)), writer)])
+        journey.settle()
+    assert not journey.anchors
+    assert [(one["number"], one["by"]) for one in logs] == [(1, "stream_adapter/anchors/olga")]
 
 
 def test_whoever_takes_over_goes_on_where_the_other_was() -> None:

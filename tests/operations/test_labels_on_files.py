@@ -17,6 +17,7 @@ from stream_adapter.errors import TransportError
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
+from stream_adapter.operations.anchors import whoever
 from stream_adapter.operations.asking import what_next
 from stream_adapter.operations.forget import Plan, carry_out
 from stream_adapter.operations.labels import fates_of, read_labels
@@ -225,6 +226,8 @@ def test_whatever_is_wrong_with_a_file_is_said_before_anything_is_sent(tmp_path:
         assert says in str(caught.value)
     assert [label.label for label in read_labels_of(path, "id\n1\n2\n", withdraw=True)] == [None, None]
     assert read_labels_of(path, '{"id": "1", "label": null}')[0].label is None
+    with pytest.raises(TransportError, match=r"line 1: `label` must be a string, found \['cat'\]"):
+        read_labels_of(path, '{"id": "1", "label": ["cat"]}')
     for text in ("name,label\n1,cat\n", "", '{"id": "1"}', "{broken", "id,label\n"):
         with pytest.raises(TransportError):
             read_labels_of(path, text)
@@ -244,7 +247,9 @@ def test_labels_are_sent_by_commands(loaded: Config, tmp_path: Path) -> None:
     assert RUNNER.invoke(app, ["labels", "send", file, "/test", "3"]).exit_code == 2
     mistaken = RUNNER.invoke(app, ["labels", "send", file, "/test", "3", "cat", "--time", "now"])
     assert str(mistaken.exception) == "`--time` 'now' is not an RFC 3339 time"
-    sent = [json.loads(line)["data"] for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
+    said = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
+    assert {one["source"] for one in said} == {f"stream_adapter/labels/{whoever()}"}
+    sent = [one["data"] for one in said]
     assert [(one["id"], one["label"], one.get("annotator")) for one in sent] == [
         ("1", "cat", None),
         ("2", "dog", None),
