@@ -10,7 +10,7 @@ from stream_adapter.config import Config
 from stream_adapter.errors import EventError, MalformedEvent
 from stream_adapter.events import AnchorRecord, anchor_tombstone, canonical_name
 from stream_adapter.events.image import anchor_id_of
-from stream_adapter.events.label import LabelEvent, parse_label_event
+from stream_adapter.events.label import LabelEvent, PlainLabels, parse_label_event
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, waiting_record
 from stream_adapter.operations.anchors import read_anchors, whoever, writer
 from stream_adapter.operations.labels import come_apart, last_waiting, send_labels, waiting_events
@@ -94,7 +94,8 @@ def plan_forgetting(config: Config, criteria: Criteria) -> Plan:
         return plan
     transport = transport_of(config)
     waiting = last_waiting(transport)
-    for label in _newest_labels(transport, waiting).values():
+    plain = PlainLabels(config.labels, config.events)
+    for label in _newest_labels(transport, waiting, plain).values():
         of = criteria.mean(label.event_source, label.event_id) and not label.forget
         if of and criteria.mean_label(label.label, label.annotator, label.time_ms):
             plan.labels += 1
@@ -134,20 +135,20 @@ def carry_out(config: Config, plan: Plan) -> None:
         send_labels(config, (LabelEvent.new(*event, None, time_ms=t, sender=sender, forget=True) for event, t in said))
 
 
-def _newest_labels(transport: Transport, waiting: Mapping[str, bytes]) -> dict[str, LabelEvent]:
+def _newest_labels(transport: Transport, waiting: Mapping[str, bytes], plain: PlainLabels) -> dict[str, LabelEvent]:
     """The newest label of each event, as far as anybody still knows it."""
     newest: dict[str, LabelEvent] = {}
-    for label in _labels(transport, waiting):
+    for label in _labels(transport, waiting, plain):
         known = newest.get(label.anchor_id)
         if known is None or label.stamp > known.stamp:
             newest[label.anchor_id] = label
     return newest
 
 
-def _labels(transport: Transport, waiting: Mapping[str, bytes]) -> Iterator[LabelEvent]:
+def _labels(transport: Transport, waiting: Mapping[str, bytes], plain: PlainLabels) -> Iterator[LabelEvent]:
     for record in read_all(transport, "labels"):
         with contextlib.suppress(EventError):
-            yield parse_label_event(record)
+            yield parse_label_event(record, plain=plain)
     for key, value in waiting.items():
         if key.startswith(LABEL_PREFIX):
             with contextlib.suppress(MalformedEvent):

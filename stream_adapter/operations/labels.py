@@ -14,11 +14,12 @@ from stream_adapter.config import Config
 from stream_adapter.errors import EventError, MalformedEvent, TransportError
 from stream_adapter.events.headers import format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
-from stream_adapter.events.label import LabelEvent, parse_label_event
+from stream_adapter.events.label import LabelEvent, PlainLabels, parse_label_event
 from stream_adapter.events.payloads import as_text, json_object
 from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent
 from stream_adapter.operations.anchors import whoever
 from stream_adapter.transport import dead_letters
+from stream_adapter.transport.base import Record
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
 
@@ -160,18 +161,19 @@ def fates_of(config: Config, source: str, id: str) -> tuple[WaitingEvent | None,
     Raises:
         TransportError: they cannot be read.
     """
-    transport, key = transport_of(config), anchor_id_of(source, id)
+    transport, key, plain = transport_of(config), anchor_id_of(source, id), PlainLabels(config.labels, config.events)
     labels: dict[tuple[str, str], LabelEvent] = {}
     for record in read_all(transport, "labels"):
-        label = _label_about(record, key)
+        label = _label_about(record, key, plain)
         if label is not None:
             labels[label.source, label.id] = label
     last = last_waiting(transport)
     refused = {}
     for record in read_all(transport, "dead_letters"):
-        label = _label_about(record, key)
-        if label is not None:
-            refused[label.source, label.id] = dead_letters.reason(record)
+        with contextlib.suppress(MalformedEvent):
+            label = _label_about(dead_letters.undo(record), key, plain)
+            if label is not None:
+                refused[label.source, label.id] = dead_letters.reason(record)
     event, newest = last.get(key), last.get(LABEL_PREFIX + key)
     state = None if newest is None else LabelRecord.from_value(newest)
     if state is not None:  # it is known for longer than its record stays in the labels topic
@@ -181,9 +183,9 @@ def fates_of(config: Config, source: str, id: str) -> tuple[WaitingEvent | None,
     return None if event is None else WaitingEvent.from_value(event), fates
 
 
-def _label_about(record: Any, key: str) -> LabelEvent | None:
+def _label_about(record: Record, key: str, plain: PlainLabels) -> LabelEvent | None:
     try:
-        label = parse_label_event(record)
+        label = parse_label_event(record, plain=plain)
     except EventError:
         return None
     return label if label.anchor_id == key else None

@@ -249,6 +249,14 @@ def test_what_nobody_owns_is_passed_over() -> None:
     assert outcome.commit == Commit([]) and not outcome.refused
 
 
+def test_labels_as_a_tool_writes_them_are_read_by_their_paths() -> None:
+    journey = Journey(fields={"id": "task.event", "label": "task.choice"}, source="/test")
+    journey.send(picture("dog", 1, time_ms=1_000))
+    journey.transport.write([OutRecord("labels", None, b'{"task": {"event": 1, "choice": "cat"}}')])
+    journey.settle()
+    assert journey.anchors["1"][0] == "cat"
+
+
 def test_it_is_refused_at_the_stage_of_labels() -> None:
     journey = Journey(early_max_age=1.0)
     journey.transport.write([said(1, "cat").to_output()])
