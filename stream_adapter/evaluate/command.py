@@ -70,7 +70,8 @@ def evaluate_no_harm(
             lines.append(line)
             status.update(f"{line.cell}: {line.method}, protection {line.protection} …")
     report = no_harm.document(lines, evaluation)
-    no_harm.show(lines, _write(request, report, lambda: no_harm.render(lines, evaluation), console, progress))
+    shown = _write(request, report, lambda: no_harm.render(lines, evaluation), console, progress)
+    no_harm.table(lines).show(shown)
 
 
 def evaluate_unknown(
@@ -86,7 +87,8 @@ def evaluate_unknown(
     with progress.status("running …"):
         report = unknown.compare(evaluation, share, settings)
     shown = _write(request, unknown.document(report, evaluation), str, console, progress)
-    unknown.show(report, evaluation, shown)
+    for table in unknown.tables(report, evaluation):
+        table.show(shown)
 
 
 def _evaluation(request: Request, settings: Settings, progress: Console) -> Evaluation:
