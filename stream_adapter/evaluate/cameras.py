@@ -34,9 +34,6 @@ class CameraSettings:
         events: varied pictures, drawn by seed; all that are no sources where there are fewer.
         batch: events that are predicted together, before any of their labels is learned.
         order: what tells this stream from others.
-
-    Raises:
-        EvaluationError: a value is out of its range.
     """
 
     protocol: ClassVar[str] = "stream"
@@ -108,11 +105,7 @@ class CameraPlan:
 
 
 def plan_cameras(features: Features, settings: CameraSettings, seed: int) -> CameraPlan:
-    """Draw classes, sources and varied pictures.
-
-    Raises:
-        EvaluationError: too few classes have two pictures, or no other class is there to name wrongly.
-    """
+    """Draw classes, sources and varied pictures."""
     counts = {label: int((features.labels == label).sum()) for label in features.occurring.tolist()}
     able = np.array([label for label, count in counts.items() if count > 1], np.int64)
     wanted = len(able) if settings.camera_classes == "all" else settings.camera_classes

@@ -64,11 +64,7 @@ class _Draw(NamedTuple):
 
 
 def no_harm(evaluation: Evaluation, cells: Sequence[str], protections: Sequence[float], jobs: int) -> Iterator[Line]:
-    """Run everything; a line as soon as it is there.
-
-    Raises:
-        EvaluationError: there is no such cell, or the data cannot give it.
-    """
+    """Run everything; a line as soon as it is there."""
     for cell, settings in [(cell, settings_of(evaluation.features, cell)) for cell in cells]:
         of_cell = replace(evaluation, settings=settings)
         reference = run_all(replace(of_cell, methods=(REFERENCE,)), jobs, lambda events: None)

@@ -69,20 +69,12 @@ def near_copies(evaluation: Evaluation, runs: list[Run]) -> list[CopiesRow]:
 
 
 def write_json(path: Path, report: dict[str, Any]) -> None:
-    """Write a report.
-
-    Raises:
-        EvaluationError: the file cannot be written.
-    """
+    """Write a report."""
     write_text(path, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in one step: readers see the old file or the new one, never a part.
-
-    Raises:
-        EvaluationError: the file cannot be written.
-    """
+    """Write a file in one step: readers see the old file or the new one, never a part."""
     try:
         with open_output(path) as file:
             file.write(text.encode())

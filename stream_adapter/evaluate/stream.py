@@ -42,9 +42,6 @@ class StreamSettings:
         select: which events get labels; "next" asks for those that tell the method most, see `selecting.py`.
         order: all shuffled; domain after domain, shuffled within; or as they are in the file.
         batch: events that are predicted together, before any of their labels is learned.
-
-    Raises:
-        EvaluationError: a value is out of its range, or two do not fit together.
     """
 
     protocol: ClassVar[str] = "stream"
@@ -123,11 +120,7 @@ class StreamPlan:
 
 
 def plan_stream(features: Features, settings: StreamSettings, seed: int) -> StreamPlan:
-    """Make all draws of a stream.
-
-    Raises:
-        EvaluationError: the features do not have the classes that the settings need.
-    """
+    """Make all draws of a stream."""
     canary = _canaries(features, settings, seed)
     rows = _order(features, settings, _kept(features, canary, settings.canary_rate, seed), seed)
     truth = features.labels[rows]

@@ -59,11 +59,7 @@ def without(features: Features, gone: NDArray[np.int64]) -> Features:
 
 
 def compare(evaluation: Evaluation, share: float, settings: StreamSettings) -> Report:
-    """Run the stream of each draw with a share of the occurring classes taken out.
-
-    Raises:
-        EvaluationError: the data has too few classes.
-    """
+    """Run the stream of each draw with a share of the occurring classes taken out."""
     draws = [_draw(evaluation, share, settings, seed) for seed in range(evaluation.seeds)]
     merged = {
         kind: {name: Interval.of([one[kind][name] for one in draws]) for name in draws[0][kind]} for kind in draws[0]

@@ -38,9 +38,6 @@ def write_drift_report(config: Config, output: Path, *, hours: float) -> int:
     """Write the page of the last `hours` before the newest event; returns how many events are on it.
 
     Time is the events' own, so a recording of last year has a last day too.
-
-    Raises:
-        TransportError: the events cannot be read, or the page cannot be written.
     """
     events: list[DriftEvent] = []
     unreadable = 0

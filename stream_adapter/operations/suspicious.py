@@ -64,9 +64,6 @@ def suspects(config: Config) -> Suspects:
     """Hold every anchor against its nearest ones, and against what the predictions say that it did.
 
     Takes the square of the number of anchors: at d = 512, for 10,000 of them, seconds.
-
-    Raises:
-        TransportError: anchors or predictions cannot be read.
     """
     anchors = list(read_anchors(config).values())
     said = contradicted(anchors)

@@ -60,10 +60,6 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
         source: a recorded topic; None for the images topic, or what `files.input` names.
         topic: a topic to read in place of the images topic.
         limit: how many.
-
-    Raises:
-        TransportError: the records cannot be read.
-        VocabularyError: the classes cannot be read.
     """
     parse = event_format(config.events, EventTimes(config.events.max_ahead_s))
     labels = KnownLabels(class_names(config.vocabulary))

@@ -63,11 +63,7 @@ class State:
 
     @classmethod
     def load(cls, folder: Path, input: Path) -> "State":
-        """The state that the last run left in its output folder; an empty one where there was none.
-
-        Raises:
-            TransportError: it cannot be read, or belongs to another input.
-        """
+        """The state that the last run left in its output folder; an empty one where there was none."""
         path = folder / POSITIONS
         try:
             document: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
