@@ -269,7 +269,7 @@ def open_predictions(
     answering = Answering(settings, metrics)
     stack.callback(answering.stop)
     routes = PredictApi(answering, access, metrics, config.encoder.max_bytes).routes()
-    if config.label_studio.token is not None and config.label_studio.token.get_secret_value():
+    if config.label_studio.secret:
         # Of its own, because it sends labels: who may ask need not be able to teach.
         own = Access.of_predictions(config.label_studio, config.page, config.service.host)
         api = PredictApi(answering, own, metrics, config.encoder.max_bytes)

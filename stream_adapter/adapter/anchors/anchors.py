@@ -76,6 +76,11 @@ class Anchors:
         return self._canaries
 
     @property
+    def columns(self) -> Columns:
+        """All of them, by slot; views, good until the next change."""
+        return Columns(self.rows, self.vectors, self.classes)
+
+    @property
     def vectors(self) -> NDArray[np.float32]:
         """Float32 (n, d), unit, by slot; a view, good until the next change."""
         return self._store.vectors
@@ -276,10 +281,8 @@ class Anchors:
             return
         stored, halves = as_stored(checked_vectors(anchors, self._classes.dimension))
         learnable = [index for index, anchor in enumerate(anchors) if self._is_learnable(anchor, changes)]
-        offered, shapes = (
-            [anchors[index] for index in learnable],
-            [hash_of(halves[index].tobytes()) for index in learnable],
-        )
+        offered = [anchors[index] for index in learnable]
+        shapes = [hash_of(halves[index].tobytes()) for index in learnable]
         if self._store.is_new(offered, shapes):
             changes.added(offered, self._store.extend(offered, stored[learnable], shapes))
         else:
