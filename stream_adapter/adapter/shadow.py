@@ -17,9 +17,7 @@ class Learners:
     """A learner, and one in its shadow that is left out from the moment when it fails; nothing else is worse for it.
 
     Args:
-        answering: the learner.
         shadow: the other one; None for no one.
-        method: its name.
     """
 
     def __init__(self, answering: Learner, shadow: Learner | None = None, method: str | None = None) -> None:

@@ -48,7 +48,6 @@ class NamedClass:
     """A class that turned up.
 
     Attributes:
-        index: the class.
         row: row of the batch that completed the evidence.
         events: events that the comparison rests on, n.
         labels: labelled events among the newest w.

@@ -27,7 +27,6 @@ class CameraSettings:
 
     Attributes:
         sources: pictures of a class that serve as cameras; at most half of what it has.
-        copies: of each source.
         spread: expected cosine of a copy with its source, above 0, at most 1; of two copies with each other its square.
         camera_classes: how many classes have cameras, drawn by seed, or "all" that occur with at least two pictures.
         copies_wrong: the copies of a class are labelled as another one.

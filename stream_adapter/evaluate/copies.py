@@ -26,8 +26,6 @@ class WorstClass:
     """The class, of all classes and seeds, whose accuracy changed for the worse by most.
 
     Attributes:
-        label: class index.
-        seed: the draw.
         events: varied pictures of it in that draw.
         accuracy: the method's on them, 0..1.
         zero_shot: zero-shot's.

@@ -29,7 +29,6 @@ class Features:
         vectors: float32 (N, d), unit (given within 0.5 %, kept renormalised).
         labels: int64 (N,), indices into the vocabulary, or `UNKNOWN`.
         domains: N names of where an event comes from; all the same where there are no domains.
-        vocabulary: class names, text vectors and logit scale.
         name: what the data is called in reports.
     """
 

@@ -31,8 +31,6 @@ class Figures:
     """How good answers were; nan where there is nothing to say it of.
 
     Attributes:
-        events: how many were scored.
-        accuracy: share that was right, 0..1.
         ece: expected calibration error, 0..1.
         nll: mean negative log-likelihood.
         brier: mean Brier score, 0..2.
@@ -89,7 +87,6 @@ class Trace:
         answers: n answers.
         canary: bool (n,), events of canary classes.
         taught: int64 (n,), classes that labels named, −1 without.
-        domains: n names.
     """
 
     answers: Answers
@@ -126,7 +123,6 @@ class Outcome:
     """What one run of a protocol found.
 
     Attributes:
-        samples: figures by group and domain.
         trace: event by event, for protocols that are a stream.
         kinds: what each of the C classes was taken for at the end; None where the method does not say.
         held_out: names of the classes that were not taught.

@@ -25,8 +25,6 @@ class ClassLine:
 
     Attributes:
         state: "class", or what else the name is: "removed", "alias", or "lost", an alias of nothing.
-        alias_of: the class that an alias means.
-        text: where the text vector comes from.
         configured: whether the configuration has it.
         by: who said so last; empty for a name of the configuration that nobody spoke of.
     """

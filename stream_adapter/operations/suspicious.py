@@ -26,7 +26,6 @@ class Suspicion:
     """What speaks against an anchor.
 
     Attributes:
-        anchor: the anchor.
         others_say: the label that most of its nearest anchors have.
         contradicted: the share of their word that is for other labels, 0..1.
         harmed: labelled events that zero-shot had right and the adapted model had wrong with this anchor's label, among

@@ -33,11 +33,8 @@ class Reading:
     Attributes:
         record: its place, such as `images-0@17`.
         outcome: `event`, `refused` or `tombstone`.
-        stage: where it is refused.
         reason: why, with what would mend it.
         id: the event's id, and so on: the event's source, RFC 3339 time and label.
-        content_type: what the picture is said to be.
-        bytes: of the picture or vector.
     """
 
     record: str

@@ -53,7 +53,6 @@ class Anchors:
     """The live anchors. Owned by one thread.
 
     Args:
-        classes: the vocabulary.
         canaries: class names whose anchors are not taken in.
         config: budgets and search.
         seed: for the random levels of a graph.

@@ -19,7 +19,6 @@ class Place:
     """How far an input was consumed.
 
     Attributes:
-        offset: the next record to read.
         mark: what the input finds its place by, where a number is not enough.
     """
 
