@@ -65,11 +65,7 @@ def config_path(pictures: Pictures = "groceries") -> Path:
 
 
 def run_demo(settings: DemoSettings, display: Display) -> None:
-    """Run the demo from start to summary; leaves nothing running, however it ends.
-
-    Raises:
-        StreamAdapterError: the broker or the worker could not do its job; the message holds the log's end.
-    """
+    """Run the demo from start to summary; leaves nothing running, however it ends."""
     settings.output.mkdir(parents=True, exist_ok=True)
     photographs = settings.pictures == "groceries"
     events = settings.events or (len(groceries().jpegs) if photographs else 4_000)

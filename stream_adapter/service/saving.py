@@ -63,9 +63,6 @@ class Snapshots:
 
         Returns:
             False where there is none: the changelog begins at its beginning.
-
-        Raises:
-            SnapshotError: the folder cannot be used.
         """
         kept_ms = self._changelog.deletions_kept_ms
         oldest_ms = None if kept_ms is None else int(self._wall_clock() * 1000) - kept_ms

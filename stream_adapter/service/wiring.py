@@ -112,10 +112,6 @@ def make_processor(
         waiting_partitions: of the topic of events that wait for labels; 0: labels come with their events alone.
         now_ms: milliseconds since the epoch.
         references: fetches pictures that are stored elsewhere.
-
-    Raises:
-        VocabularyError: a canary is not a class.
-        ConfigError: there is no such method.
     """
     names, fingerprint = vocabulary.class_names, encoder.fingerprint
     live = LiveVocabulary(vocabulary, config.adapter.canaries)
