@@ -25,14 +25,8 @@ from stream_adapter.evaluate.scores import Answers, joined, judge
 class CameraSettings:
     """How many copies of what.
 
-    Attributes:
-        sources: pictures of a class that serve as cameras; at most half of what it has.
-        spread: expected cosine of a copy with its source, above 0, at most 1; of two copies with each other its square.
-        camera_classes: how many classes have cameras, drawn by seed, or "all" that occur with at least two pictures.
-        copies_wrong: the copies of a class are labelled as another one.
-        events: varied pictures, drawn by seed; all that are no sources where there are fewer.
-        batch: events that are predicted together, before any of their labels is learned.
-        order: what tells this stream from others.
+    `evaluate stream --help` says what each is. A class gives at most half of its pictures as sources, and two copies
+    have the square of `spread` as their cosine.
     """
 
     protocol: ClassVar[str] = "stream"

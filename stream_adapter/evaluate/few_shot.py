@@ -27,10 +27,7 @@ from stream_adapter.evaluate.scores import Answers, joined, judge
 class FewShotSettings:
     """How much is taught.
 
-    Attributes:
-        shots: numbers of labelled pictures per seen class; each number is a run of its own.
-        seen: share of the occurring classes that are taught, drawn by seed.
-        batch: events that are predicted together.
+    `evaluate few-shot --help` says what each is; each number of shots is a run of its own.
     """
 
     protocol: ClassVar[str] = "few-shot"

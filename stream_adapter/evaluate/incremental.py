@@ -35,11 +35,7 @@ Matrix = list[list[Figures]]
 class IncrementalSettings:
     """What the tasks are.
 
-    Attributes:
-        by: classes in groups drawn by seed, or domains in the file's order.
-        tasks: how many groups of classes; at most one for each class. Domains are as many as there are.
-        train: share of each class's pictures in each domain that is learned from; the others are tested.
-        batch: events that are predicted, and then learned, together.
+    `evaluate incremental --help` says what each is.
     """
 
     protocol: ClassVar[str] = "incremental"
