@@ -97,11 +97,7 @@ class LocalKafka:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the broker and wait until it serves.
-
-        Raises:
-            TransportError: Java or Maven is missing, the jars cannot be fetched, or the broker did not come up.
-        """
+        """Start the broker and wait until it serves."""
         if self.running:
             return
         java, jars = _java(), resolve_jars()
@@ -216,11 +212,7 @@ class LocalKafka:
 
 
 def resolve_jars() -> Path:
-    """The folder with the broker's jars, fetched by Maven where they are not there yet.
-
-    Raises:
-        TransportError: Maven is missing or failed.
-    """
+    """The folder with the broker's jars, fetched by Maven where they are not there yet."""
     if _POM.is_symlink():  # a checkout
         cache = _POM.resolve().parent / "target"
     else:

@@ -27,9 +27,6 @@ def run_worker(config: Config) -> None:
 
     The first signal drains the worker, or ends it where it is still starting and has nothing to drain. A second one
     ends the process at once.
-
-    Raises:
-        StreamAdapterError: whatever kept the worker from starting or ended it.
     """
     configure_logs(config.service.log_level, config.service.log_format)
     return_freed_memory()

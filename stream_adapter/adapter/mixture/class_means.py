@@ -47,11 +47,7 @@ class ClassMeans:
     """The model in force. P of the C classes take part in the likelihood.
 
     Args:
-        anchors: what anchors say.
-        evidence: what traffic says.
-        prior: presences.
         root: float32 (d, d), see `whitening`.
-        backend: computes.
         former: a model of the same root, and for each class which one it is there, int64 (C,); −1 where it is new.
 
     Attributes:
