@@ -20,7 +20,8 @@ from stream_adapter.events import PRESENCE_PREFIX, PredictionDocument
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay, encoding
 from stream_adapter.journey.foreign import Foreign
-from stream_adapter.journey.late_labels import LateLabels, Places
+from stream_adapter.journey.late_labels import LateLabels
+from stream_adapter.journey.late_outputs import Places
 from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
