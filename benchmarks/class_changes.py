@@ -83,7 +83,7 @@ def held_up_s(n_classes: int, anchors: int, base: int) -> tuple[np.ndarray, np.n
             headers = (*headers, ("ce_fingerprint", VectorsOnly.fingerprint.encode()))
             records.append(Record(Partition("images", 0), sent, 0, b"", vector.astype("<f4").tobytes(), headers))
             sent += 1
-        processor.finish(processor.prepare(records))
+        processor.finish(processor.encode(processor.prepare(records)))
         return time.thread_time() - started
 
     for _ in range(40):

@@ -69,7 +69,7 @@ def main() -> None:
             headers = (*headers, ("ce_fingerprint", encoder.fingerprint.encode()))
             records.append(Record(Partition("images", 0), offset, 0, None, payloads[row], headers))
             offset += 1
-        processor.finish(processor.prepare(records))
+        processor.finish(processor.encode(processor.prepare(records)))
 
     began = time.monotonic()
     while time.monotonic() - began < arguments.seconds / 2:
