@@ -27,8 +27,8 @@ from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.demo.broker import LocalKafka
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.encode.vocabulary import Vocabulary
-from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.events.class_record import ClassRecord
 from stream_adapter.metrics import Metrics

@@ -3,9 +3,9 @@
     python benchmarks/effect.py [--events 6000] [--seconds 40] [--json FILE]
 
 One worker on a real Kafka, exactly once, vectors as events (d = 512, 171 classes), a third of them labelled. First it
-works off a backlog, which says what it manages; then events come at half of that. Twice a second one among them has a
-label and a vector of its own, and the same vector comes again without label every 20 ms, until a prediction of it that
-a reader of committed records sees names the anchor. Beside it how long such a prediction takes by itself.
+works off a backlog, which says what it manages; then events come at half of that. Twice a second one of them has a
+label and a vector of its own, and the same vector comes again without label, as every second event, until a prediction
+of it that a reader of committed records sees names the anchor. Beside it how long such a prediction takes by itself.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from rich.table import Table
 
 from stream_adapter.config import KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
-from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.transport.kafka.connection import Connection
@@ -36,7 +36,7 @@ from stream_adapter.transport.kafka.topics import create_topics, topic_specs
 
 KIND = "vectors"
 SOURCE = "/peers"
-TRIAL_EVERY_S, PROBE_EVERY_S = 0.5, 0.02
+TRIAL_EVERY_S, LAST_S = 0.5, 5.0
 GIVE_UP_S = 300.0
 
 
@@ -61,23 +61,22 @@ class Sender:
 
     def stream(self, rate: float, seconds: float) -> None:
         """So many events a second, evenly; a machine that stands still makes up for it."""
-        rng = np.random.default_rng(1)
-        events = payloads(KIND, sys.maxsize)
-        began = time.perf_counter()
-        plain = trials = probes = 0
+        rng, began = np.random.default_rng(1), time.perf_counter()
+        events, vectors = payloads(KIND, sys.maxsize), list[bytes]()
+        number, last_s = 0, -TRIAL_EVERY_S
         while (now := time.perf_counter() - began) < seconds:
-            while plain < now * rate:
-                data, _, name = next(events)
-                self.send(f"plain-{plain}", data, name if plain % 3 == 0 else None)
-                plain += 1
-            if now >= trials * TRIAL_EVERY_S and now < seconds - 3.0:
-                vector = rng.normal(size=D)
-                probed = (vector / np.linalg.norm(vector)).astype("<f4").tobytes()
-                self.send(f"trial-{trials}", probed, NAMES[trials % len(NAMES)])
-                trials, probes, probe_at = trials + 1, 0, now
-            if trials - 1 not in self.seen and trials and now >= probe_at + probes * PROBE_EVERY_S:
-                self.send(f"probe-{trials - 1}-{probes}", probed, None)
-                probes += 1
+            while number < now * rate:
+                number += 1
+                waiting = [trial for trial in range(len(vectors)) if trial not in self.seen]
+                if now >= last_s + TRIAL_EVERY_S and now < seconds - LAST_S:
+                    vector, last_s = rng.normal(size=D), now
+                    vectors.append((vector / np.linalg.norm(vector)).astype("<f4").tobytes())
+                    self.send(f"trial-{len(vectors) - 1}", vectors[-1], NAMES[len(vectors) % len(NAMES)])
+                elif waiting and number % 2:
+                    self.send(f"probe-{waiting[0]}-{number}", vectors[waiting[0]], None)
+                else:
+                    data, _, name = next(events)
+                    self.send(f"plain-{number}", data, name if number % 3 == 0 else None)
             time.sleep(0.002)
         self._producer.flush()
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, PageConfig, PredictConfig
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.evaluate.features import read_features
-from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
