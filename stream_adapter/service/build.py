@@ -1,7 +1,7 @@
 """A whole worker from a configuration: models, transport, snapshots, HTTP and the journey of a batch."""
 
 import contextlib
-import importlib.util
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -239,8 +239,9 @@ def _connect(transport: Transport, stack: contextlib.ExitStack) -> tuple[Source,
 
 
 def device_of(wanted: str) -> str:
-    """Where the learner computes: with NumPy where torch is not installed, because the encoder needs none."""
-    if importlib.util.find_spec("torch") is None:
+    """Where the learner computes: on the GPU that the encoder uses, else with NumPy, which loads no torch either."""
+    torch = sys.modules.get("torch")
+    if torch is None or wanted == "cpu" or not torch.cuda.is_available():
         return "numpy"
     from stream_adapter.encode.clip import pick_device
 
