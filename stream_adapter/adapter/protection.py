@@ -94,9 +94,6 @@ class Protected(Wrapped):
     """A `Learner` that is another one, but where zero-shot's answer stands.
 
     Args:
-        learner: the other one.
-        classes: the vocabulary.
-        anchors: the anchors.
         protection: v of all classes.
         protect: v of single ones by name; those that the vocabulary lacks are passed over.
     """

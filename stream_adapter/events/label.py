@@ -75,11 +75,7 @@ class LabelEvent:
         forget: bool = False,
         reference: str | None = None,
     ) -> "LabelEvent":
-        """A label for the image event of this `source` and `id`, by default of now; sent twice, it is the same event.
-
-        Raises:
-            MalformedEvent: an id, or the label, is empty, or the reference is none.
-        """
+        """A label for the image event of this `source` and `id`, by default of now; twice it is the same event."""
         if not source or not id or (label is not None and not canonical_name(label)):
             raise MalformedEvent(f"a label needs source, id and label that are not empty, found {source, id, label!r}")
         time_ms = int(time.time() * 1000) if time_ms is None else time_ms
@@ -145,11 +141,7 @@ class PlainLabels:
         self._source, self._unit = labels.source, (events or EventsConfig()).time_unit
 
     def parts(self, record: Record, document: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-        """CloudEvents attributes, which name the record's place, and the data.
-
-        Raises:
-            MalformedEvent: a part is of the wrong kind.
-        """
+        """CloudEvents attributes, which name the record's place, and the data."""
         data: dict[str, Any] = {} if self._source is None else {"source": self._source}
         for name, path in self._paths.items():
             with contextlib.suppress(LookupError):
@@ -169,9 +161,6 @@ def parse_label_event(record: Record, times: EventTimes | None = None, plain: Pl
         record: as it was read.
         times: decides on its time.
         plain: reads what says nowhere that it is a CloudEvent; None: by the names that a label event's data has.
-
-    Raises:
-        MalformedEvent: it is none; the message says what is missing.
     """
     refuse_unreadable(record)
     attributes, data = _parts(record, plain)

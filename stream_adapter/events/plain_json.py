@@ -35,11 +35,7 @@ class JsonFormat:
         self._times = times
 
     def parse(self, record: Record) -> ImageEvent:
-        """Read an image event.
-
-        Raises:
-            MalformedEvent: the value is not a JSON object, or a field is missing or of the wrong kind.
-        """
+        """Read an image event."""
         if not looks_like_json(record.value):
             found = "no value" if record.value is None else f"a value that begins with {record.value[:8]!r}"
             raise MalformedEvent(
@@ -137,11 +133,7 @@ class JsonFormat:
 
 
 def value_at(document: dict[str, Any], path: str) -> Any:
-    """What is at a path.
-
-    Raises:
-        LookupError: it leads nowhere.
-    """
+    """What is at a path; raises a `LookupError` where it leads nowhere."""
     node: Any = document
     for step in _steps(path):
         if isinstance(node, list) and step.isdecimal() and len(step) < 10:
@@ -154,20 +146,12 @@ def value_at(document: dict[str, Any], path: str) -> Any:
 
 
 def id_text(value: Any, what: str) -> str:
-    """An id, which is a text or an integer.
-
-    Raises:
-        MalformedEvent: it is neither.
-    """
+    """An id, which is a text or an integer."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else as_text(value, what)
 
 
 def time_ms_of(value: Any, what: str, unit: Literal["ms", "s"]) -> int:
-    """A time as RFC 3339 or as a number since 1970, in milliseconds.
-
-    Raises:
-        MalformedEvent: it is neither.
-    """
+    """A time as RFC 3339 or as a number since 1970, in milliseconds."""
     to_ms = 1_000 if unit == "s" else 1
     if isinstance(value, str):
         return parse_time(value, what)

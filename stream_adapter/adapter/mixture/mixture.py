@@ -36,12 +36,6 @@ class Mixture:
 
     What it answers is a function of the anchors, of the evidence in force (its own and the other workers') and of the
     directions: nothing that a forgotten label did stays behind.
-
-    Args:
-        classes: the vocabulary.
-        anchors: the anchors.
-        settings: window, reach, pace.
-        context: clock, device, slot.
     """
 
     Settings: ClassVar[type[MixtureConfig]] = MixtureConfig

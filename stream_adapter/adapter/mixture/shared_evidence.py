@@ -40,8 +40,6 @@ class SharedEvidence:
         key: of this slot's own record.
 
     Args:
-        kind: what the records' keys begin with.
-        classes: the vocabulary.
         context: slot and clock, and whether anybody publishes what `due` hands out; where nobody does, what is
             found is in force at once.
         every_s: least seconds from one record to the next, but while there is little yet.

@@ -22,11 +22,6 @@ class Window:
     full, copies go first, then what is old.
 
     Memory: `size` · (C + d) float32.
-
-    Args:
-        classes: the vocabulary.
-        size: events remembered.
-        backend: holds vectors and probabilities.
     """
 
     def __init__(self, classes: Classes, size: int, backend: Backend) -> None:
