@@ -1,6 +1,7 @@
 """The commands on classes, on files: what they write is what a worker reads."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,9 @@ def test_merging_and_removing_say_what_becomes_of_anchors(file: Path) -> None:
 
 def test_what_a_removed_class_learned_is_gone_with_the_next_run_however_short(file: Path) -> None:
     file.write_text(file.read_text() + "service: {port: 0}\n")
-    transport_of(loaded(file)).write([anchor_record(n, "red circle").to_record("w") for n in range(2)])
+    vectors = np.eye(2, 128, dtype=np.float32)
+    anchors = [replace(anchor_record(n, "red circle"), vector=vectors[n]) for n in range(2)]
+    transport_of(loaded(file)).write([anchor.to_record("w") for anchor in anchors])
     run(file, "add", "kite")
     run(file, "remove", "red circle", "--yes")
     assert len(read_anchors(loaded(file))) == 2
