@@ -100,7 +100,8 @@ def moved(column: NDArray[Any], former: NDArray[np.int64], empty: Any) -> NDArra
 
 def numbers_now(former: NDArray[np.int64]) -> dict[int, int]:
     """Former class number to present one, of those that are still there."""
-    return {int(former[index]): int(index) for index in np.flatnonzero(former >= 0)}
+    kept = np.flatnonzero(former >= 0)
+    return dict(zip(former[kept].tolist(), kept.tolist(), strict=True))
 
 
 def pack(array: NDArray[Any]) -> State:

@@ -1,7 +1,7 @@
 """What is known of the events of one partition of the waiting topic: what was predicted, and the newest label."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from stream_adapter.transport.base import Record
 from stream_adapter.transport.labels import read_positions
 
 log = structlog.get_logger(__name__)
+
+_NO_REFERENCE = b'"reference":""'  # as it is written; inside of a text its quotation marks would be escaped
 
 
 class _Kept(NamedTuple):
@@ -97,10 +99,10 @@ class Waiting:
         """What was predicted; None where it is not known."""
         return self._read(key, self._events.get(key))
 
-    def unlabelled(self, most: int) -> Iterator[WaitingEvent]:
-        """The newest events that nobody has labelled, newest first."""
-        keys = (key for key in reversed(self._events) if key not in self._labels)
-        return filter(None, map(self.event, islice(keys, most)))
+    def unlabelled(self, most: int, among: Iterable[str] | None = None) -> Iterator[WaitingEvent]:
+        """The newest events that nobody has labelled, newest first; or, in their order, those of these anchor ids."""
+        keys = reversed(self._events) if among is None else (key for key in among if key in self._events)
+        return filter(None, map(self.event, islice((key for key in keys if key not in self._labels), most)))
 
     def gone(self, key: str) -> WaitingEvent | None:
         """What was predicted of an event whose vector was let go; None where there is none."""
@@ -149,8 +151,9 @@ class Waiting:
         """Keys of the topic that are let go of by now, and what stays under each."""
         while self._events and self._is_old(len(self._events), next(iter(self._events.values())).at_ms, now_ms):
             key, kept = self._events.popitem(last=False)
-            event = self._read(key, kept)
-            value = event.without_vector().to_value() if self._bound_gone and event and event.reference else None
+            fetched = self._bound_gone and _NO_REFERENCE not in kept.value
+            event = self._read(key, kept) if fetched else None
+            value = event.without_vector().to_value() if event and event.reference else None
             if value is not None:
                 self._gone[key] = _Kept(now_ms, value)
             yield key, value

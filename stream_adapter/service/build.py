@@ -1,7 +1,7 @@
 """A whole worker from a configuration: models, transport, snapshots, HTTP and the journey of a batch."""
 
 import contextlib
-import importlib.util
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -30,6 +30,7 @@ from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.journey.watching import log_alarm
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
+from stream_adapter.page.labelling import Labelling
 from stream_adapter.page.page import Facts, Page
 from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
@@ -130,6 +131,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 min_labels=config.drift.min_labels,
             )
             page.open(facts, lambda vectors: View.of(processor.parts, vectors=vectors))
+            if labels is not None:
+                page.labelling = Labelling(processor, lambda outputs: transport_of(config).write(outputs))
         if answering is not None:
             answering.open(encoder, processor, decoders, references)
         source, sink = outage.wait_out(lambda: _connect(transport, stack))
@@ -239,8 +242,9 @@ def _connect(transport: Transport, stack: contextlib.ExitStack) -> tuple[Source,
 
 
 def device_of(wanted: str) -> str:
-    """Where the learner computes: with NumPy where torch is not installed, because the encoder needs none."""
-    if importlib.util.find_spec("torch") is None:
+    """Where the learner computes: on the GPU that the encoder uses, else with NumPy, which loads no torch either."""
+    torch = sys.modules.get("torch")
+    if torch is None or wanted == "cpu" or not torch.cuda.is_available():
         return "numpy"
     from stream_adapter.encode.clip import pick_device
 

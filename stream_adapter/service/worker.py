@@ -1,9 +1,9 @@
 """The worker's loop: poll, batch, hand over to the compute thread, commit in order.
 
-Two threads share the work. The loop's thread owns source, sink and changelog: it polls whatever happens downstream
+Three threads share the work. The loop's thread owns source, sink and changelog: it polls whatever happens downstream
 (a Kafka consumer that is not polled loses its place in the group) and pauses the source while enough is under way.
-The compute thread owns the adapter: it finishes one batch after the other, while the loop commits the previous one
-and the decoding pool works on the next.
+The compute thread owns the adapter: it finishes one batch after the other, while the loop commits the previous one,
+the encoder embeds the next one, and the decoding pool works on the one after that.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ from stream_adapter.transport.transport import Log
 
 log = structlog.get_logger(__name__)
 
-# One batch is computed and one is decoded ahead of it. Two more keep the compute thread busy while the loop waits for a
-# commit; then they are committed together. More would only add latency.
+# One batch is computed, one embedded and one decoded ahead of it; one more keeps them busy while the loop waits for a
+# commit. More would only add latency.
 _BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
 _WAIT_WHILE_BUSY_S = 0.02
