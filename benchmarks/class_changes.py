@@ -58,7 +58,7 @@ def held_up_s(n_classes: int, anchors: int, base: int) -> tuple[np.ndarray, np.n
         VectorsOnly(D),
         Vocabulary(names, texts[:base]),
         JourneyConfig(),
-        context=LearnerContext(clock=time.monotonic, publishes=True),
+        context=LearnerContext(clock=time.thread_time, publishes=True),
         writer="w",
         source="/s",
         decoders=InlineExecutor(),

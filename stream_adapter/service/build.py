@@ -30,6 +30,7 @@ from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.journey.watching import log_alarm
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
+from stream_adapter.page.labelling import Labelling
 from stream_adapter.page.page import Facts, Page
 from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
@@ -56,9 +57,6 @@ def open_worker(config: Config) -> Iterator[Worker]:
     """Build a worker with everything it needs, and release it all afterwards.
 
     The HTTP side answers from the first moment, so that a slow start is seen as "not ready" and not as "not there".
-
-    Raises:
-        StreamAdapterError: anything that keeps the worker from starting; nothing is left open.
     """
     clock = time.monotonic
     metrics = Metrics()
@@ -133,6 +131,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 min_labels=config.drift.min_labels,
             )
             page.open(facts, lambda vectors: View.of(processor.parts, vectors=vectors))
+            if labels is not None:
+                page.labelling = Labelling(processor, lambda outputs: transport_of(config).write(outputs))
         if answering is not None:
             answering.open(encoder, processor, decoders, references)
         source, sink = outage.wait_out(lambda: _connect(transport, stack))
@@ -155,11 +155,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
 
 
 def open_models(config: Config) -> tuple[Encoder, Vocabulary]:
-    """The encoder, with the threads that it is given, and the classes.
-
-    Raises:
-        StreamAdapterError: as `load_models`.
-    """
+    """The encoder, with the threads that it is given, and the classes."""
     loaded, vocabulary = load_models(config.encoder, config.vocabulary)
     encoder = with_threads(loaded, config.encoder.threads)
     classes = len(vocabulary.class_names)
@@ -225,11 +221,7 @@ def open_processor(
 
 
 def open_classes(transport: Transport, outage: Outage, stack: contextlib.ExitStack) -> Log:
-    """What the classes are, to be closed by `stack`.
-
-    Raises:
-        TransportError: it cannot be opened, or has no order.
-    """
+    """What the classes are, to be closed by `stack`."""
     classes = outage.wait_out(lambda: transport.open_log("classes"))
     stack.callback(classes.close)
     partitions = len(outage.wait_out(classes.ends))
@@ -270,7 +262,7 @@ def open_predictions(
     answering = Answering(settings, metrics)
     stack.callback(answering.stop)
     routes = PredictApi(answering, access, metrics, config.encoder.max_bytes).routes()
-    if config.label_studio.token is not None and config.label_studio.token.get_secret_value():
+    if config.label_studio.secret:
         # Of its own, because it sends labels: who may ask need not be able to teach.
         own = Access.of_predictions(config.label_studio, config.page, config.service.host)
         api = PredictApi(answering, own, metrics, config.encoder.max_bytes)
@@ -297,10 +289,6 @@ def _notify(page: Page | None, alarm: DriftAlarm) -> None:
 
 
 def _check_http(http: HttpServer | None) -> None:
-    """A worker that nobody can ask how it is must not run on.
-
-    Raises:
-        StreamAdapterError: the serving thread has ended.
-    """
+    """A worker that nobody can ask how it is must not run on."""
     if http is not None and not http.alive:
         raise StreamAdapterError("the HTTP thread has ended, see the log above; the worker stops with it")

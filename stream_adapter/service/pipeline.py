@@ -9,7 +9,7 @@ from itertools import takewhile
 import structlog
 
 from stream_adapter.adapter.anchors.ownership import Ownership
-from stream_adapter.journey.late_labels import Places
+from stream_adapter.journey.late_outputs import Places
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.processor import EncodedBatch, Processor
 from stream_adapter.metrics import Metrics

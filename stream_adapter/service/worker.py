@@ -118,11 +118,7 @@ class Worker:
         self._stopping = True
 
     def run(self) -> None:
-        """Restore where that was not done, then work until `stop` or the end of the input; then drain and commit.
-
-        Raises:
-            StreamAdapterError: whatever ended the worker; nothing uncommitted was lost, it is read again.
-        """
+        """Restore where that was not done, then work until `stop` or the end of the input; then drain and commit."""
         try:
             if not self._restored:
                 self.restore()
@@ -147,11 +143,6 @@ class Worker:
         """Read the anchors back and warm the model up: the first event is like any other.
 
         Where nobody answers, that is waited out.
-
-        Raises:
-            TransportError: the anchors cannot be read.
-            SnapshotError: the folder of snapshots cannot be used.
-            FingerprintMismatch: most of them come from another encoder.
         """
         started = self._clock()
         # First: what the state is about. It is small, and a snapshot would not know what was taken back meanwhile.

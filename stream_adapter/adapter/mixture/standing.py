@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.learner import Standing
+from stream_adapter.adapter.learner import Standing, standing_of
 from stream_adapter.adapter.mixture.constants import FEW, KAPPA
 from stream_adapter.adapter.mixture.evidence import Evidence
 
@@ -19,7 +19,4 @@ def presence_of(evidence: Evidence, labelled: NDArray[np.bool_]) -> tuple[NDArra
     purity = (unexplained + FEW) / (np.maximum(evidence.given, unexplained) + FEW)
     presence = np.where(labelled, 1.0, np.square(shown) * purity).astype(np.float32)
     there = (shown >= 1.0) & (evidence.weight > 0.0)
-    pairs = zip(labelled.tolist(), there.tolist(), strict=True)
-    return presence, Standing(
-        ["labelled" if one else "present" if seen else "dormant" for one, seen in pairs], presence
-    )
+    return presence, standing_of(labelled, presence, there)
