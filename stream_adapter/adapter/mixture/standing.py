@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.learner import Standing
+from stream_adapter.adapter.learner import ClassKind, Standing
 from stream_adapter.adapter.mixture.constants import FEW, KAPPA
 from stream_adapter.adapter.mixture.evidence import Evidence
 
@@ -20,6 +20,5 @@ def presence_of(evidence: Evidence, labelled: NDArray[np.bool_]) -> tuple[NDArra
     presence = np.where(labelled, 1.0, np.square(shown) * purity).astype(np.float32)
     there = (shown >= 1.0) & (evidence.weight > 0.0)
     pairs = zip(labelled.tolist(), there.tolist(), strict=True)
-    return presence, Standing(
-        ["labelled" if one else "present" if seen else "dormant" for one, seen in pairs], presence
-    )
+    kinds: list[ClassKind] = ["labelled" if one else "present" if seen else "dormant" for one, seen in pairs]
+    return presence, Standing(kinds, presence, evidence.sure)
