@@ -27,8 +27,8 @@ from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.demo.broker import LocalKafka
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.encode.vocabulary import Vocabulary
-from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.events.class_record import ClassRecord
 from stream_adapter.metrics import Metrics
@@ -58,7 +58,7 @@ def held_up_s(n_classes: int, anchors: int, base: int) -> tuple[np.ndarray, np.n
         VectorsOnly(D),
         Vocabulary(names, texts[:base]),
         JourneyConfig(),
-        context=LearnerContext(clock=time.monotonic, publishes=True),
+        context=LearnerContext(clock=time.thread_time, publishes=True),
         writer="w",
         source="/s",
         decoders=InlineExecutor(),
@@ -83,7 +83,7 @@ def held_up_s(n_classes: int, anchors: int, base: int) -> tuple[np.ndarray, np.n
             headers = (*headers, ("ce_fingerprint", VectorsOnly.fingerprint.encode()))
             records.append(Record(Partition("images", 0), sent, 0, b"", vector.astype("<f4").tobytes(), headers))
             sent += 1
-        processor.finish(processor.prepare(records))
+        processor.finish(processor.encode(processor.prepare(records)))
         return time.thread_time() - started
 
     for _ in range(40):

@@ -24,8 +24,8 @@ from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig, LabelsConfig
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.encode.vocabulary import Vocabulary
-from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
 from stream_adapter.events import EMBEDDING, AnchorRecord, ImageEvent
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent

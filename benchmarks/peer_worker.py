@@ -8,7 +8,7 @@ import yaml
 from peer_work import CLASSES, MODEL, NAMES, D, Meter, class_vectors
 
 from stream_adapter.config import EncoderConfig, KafkaTopics, Section, parse
-from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.plugins import ENCODERS
 from stream_adapter.service.build import open_worker
 from stream_adapter.service.logs import configure_logs

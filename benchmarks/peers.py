@@ -35,7 +35,7 @@ from stream_adapter.config import KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.pictures import draw
 from stream_adapter.demo.scenes import class_scene
-from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topics import create_topics, topic_specs

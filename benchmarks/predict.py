@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, PageConfig, PredictConfig
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.evaluate.features import read_features
-from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
@@ -92,7 +92,7 @@ def main() -> None:
             headers = (*headers, ("ce_fingerprint", encoder.fingerprint.encode()))
             records.append(Record(Partition("images", 0), offset, 0, None, payloads[row], headers))
             offset += 1
-        processor.finish(processor.prepare(records))
+        processor.finish(processor.encode(processor.prepare(records)))
 
     began = time.monotonic()
     while time.monotonic() - began < arguments.seconds / 2:

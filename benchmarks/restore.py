@@ -1,6 +1,6 @@
 """How long a worker needs to have its anchors again: from a snapshot with a short tail, and from the topic alone.
 
-    python benchmarks/restore.py [--anchors 100000] [--classes 1000] [--tail 1000]
+    python benchmarks/restore.py [--anchors 100000] [--classes 1000] [--tail 1000] [--json FILE]
 
 On a real Kafka (KAFKA_BOOTSTRAP_SERVERS, or one of its own) and a real disk; vectors are made up, 512 numbers each. The
 topic also holds what another worker said about its traffic: directions half way, as they are found ever more rarely,
@@ -11,6 +11,7 @@ whose anchors are all in force. The end is when the index answers; exact search 
 
 import argparse
 import contextlib
+import json
 import os
 import tempfile
 import time
@@ -54,6 +55,13 @@ class Clock:
         now = (time.perf_counter(), time.process_time())
         self.rows.append((name, now[0] - self._last[0], now[1] - self._last[1]))
         self._last = now
+
+    def until(self, lap: int) -> dict[str, float]:
+        """Seconds of the first laps together."""
+        return {
+            "seconds": sum(wall for _, wall, _ in self.rows[:lap]),
+            "cpu_s": sum(cpu for _, _, cpu in self.rows[:lap]),
+        }
 
 
 class Worker:
@@ -221,6 +229,7 @@ def main() -> None:
     parser.add_argument("--anchors", type=int, default=100_000)
     parser.add_argument("--classes", type=int, default=1_000)
     parser.add_argument("--tail", type=int, default=1_000, help="records that came after the snapshot")
+    parser.add_argument("--json", type=Path, help="write here how long it took until the worker was ready")
     arguments = parser.parse_args()
     console = Console()
     texts = np.random.default_rng(0).normal(size=(arguments.classes, D)).astype(np.float32)
@@ -244,6 +253,7 @@ def main() -> None:
         worker, clock = from_topic(make)
         size = f"{worker.adapter.n_anchors:,} anchors, {arguments.classes:,} classes"
         console.print(show(f"From the topic alone: {size}", clock, 2))
+        ready = {"topic": clock.until(2)}
         with SnapshotFolder(Path(scratch)) as folder:
             console.print(show("Taking a snapshot", take(worker, folder)))
         fill(kafka, texts, range(arguments.anchors, arguments.anchors + arguments.tail))
@@ -252,6 +262,9 @@ def main() -> None:
             restored, clock = from_snapshot(make, folder)
             assert restored.adapter.anchors_digest == worker.adapter.anchors_digest
             console.print(show("From a snapshot", clock, 3))
+            ready["snapshot"] = clock.until(3)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"anchors": arguments.anchors, **ready}))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,16 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(drift_app, name="drift")
 
 
+def _share_cores() -> None:
+    """Let no thread that waits for others take a core from them; to be called before NumPy and torch are loaded.
+
+    The encoder, the learner and what runs in the background share the cores. OpenMP's threads spin while they wait, and
+    so do OpenBLAS's, which NumPy brings, between products that are too small for two of them anyway.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -68,9 +78,7 @@ def _root(
 @app.command()
 def run(file: ConfigFile) -> None:
     """Run a worker until SIGTERM, SIGINT or the end of its input; then drain and commit."""
-    # The encoder, the learner and what runs in the background share the cores. With OpenMP's default, threads that wait
-    # for others spin meanwhile, and take the cores from them. Read when torch is loaded, which the next import does.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _share_cores()
     from stream_adapter.service.main import run_worker
 
     run_worker(load_config(file))
@@ -79,7 +87,7 @@ def run(file: ConfigFile) -> None:
 @app.command()
 def serve(file: ConfigFile) -> None:
     """Answer `POST /predict` with what workers have learned, without reading images, until SIGTERM or SIGINT."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _share_cores()
     from stream_adapter.service.serving import serve as serve_replica
 
     serve_replica(load_config(file))

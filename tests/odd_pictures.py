@@ -3,6 +3,7 @@
 Each is made from its number alone, so that a failing one can be made again: `odd_picture(number)`.
 """
 
+import base64
 import random
 import struct
 from collections.abc import Callable
@@ -10,13 +11,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from tests.picture_files import PNG_SIGNATURE, chunk, encoded, frame_header, png, soft_shapes
 
 LOSSLESS = ("PNG", "BMP", "TIFF")
 LOSSY = ("JPEG", "WEBP", "AVIF")
 KINDS = (*LOSSLESS, *LOSSY, "GIF")
+
+# Pillow writes none: `jpegtran -arithmetic` of `soft_shapes(16, 16)`.
+ARITHMETIC = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAUDBAQEAwUEBAQFBQUGBwwIBwcHBw8LCwkMEQ8SEhEPERETFhwXExQaFRERGCEYGh0dHx8fExciJC"
+    "IeJBweHx7/2wBDAQUFBQcGBw4ICA4eFBEUHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh7/yQARCAAQ"
+    "ABADAREAAhEBAxEB/8wACgAQEAUBEBEF/9oADAMBAAIRAxEAPwDSF8Tpxzk5sGysXoYh+sTOnqJNQD66VoGmPdm09pG9mztsmIZ8ulW1ZNOwan"
+    "b0BSt3AFA1ENSFB+/Io5Dy6iyxVAC46OT/AKgIWwm+nx45wuksiUtMyWoZAlkuLr+usm9kP2Xij2aNr89j4KcxTB727MNmN4cGuxIKWd7RWyoF"
+    "HMRdHb5Wh5oOFbxxOv8AWChLZ/Wx6ZjAsY82XugM86Y60eCR+PpoTTzpwRPR8f1/2Olqee/FyjllO7/7rQZ3wxfUd/1LqETDsykxUxiCIdCPGA"
+    "qAZ75j+6NJAmFwEWT/AOOrc8DIsNZP/agnFhX9elqvG7ZzMGAXV4cFRv/Z"
+)
 
 Draw = random.Random
 
@@ -169,6 +180,17 @@ def progressive(draw: Draw) -> dict[str, Any]:
     return good(saved(image, "JPEG", progressive=True, optimize=draw.random() < 0.5), image, 3)
 
 
+def arithmetic(draw: Draw) -> dict[str, Any]:
+    return good(ARITHMETIC + draw.randbytes(draw.choice([0, 9])), soft_shapes(16, 16), 6)
+
+
+def with_a_colour_profile(draw: Draw) -> dict[str, Any]:
+    """Profiles are ignored, as open_clip ignores them."""
+    image, kind = shapes(draw), draw.choice(["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile(draw.choice(["sRGB", "LAB"]))).tobytes()
+    return good(saved(image, kind, icc_profile=draw.choice([profile, profile[:99]])), image, 3)
+
+
 def without_end_marker(draw: Draw) -> dict[str, Any]:
     image = shapes(draw)
     data = saved(image, "JPEG", progressive=draw.random() < 0.5)
@@ -304,7 +326,8 @@ def png_of_odd_chunks(draw: Draw) -> dict[str, Any]:
 
 MAKERS: tuple[Callable[[Draw], dict[str, Any]], ...] = (
     *(of_every_size, one_pixel, turned_by_exif, cmyk_by_adobe, cmyk_without_adobes_marker, sixteen_bits),
-    *(on_transparent_ground, palette_with_an_alpha_for_each_colour, animated, progressive, without_end_marker),
+    *(on_transparent_ground, palette_with_an_alpha_for_each_colour, animated, progressive, arithmetic),
+    *(with_a_colour_profile, without_end_marker),
     *(with_something_behind, with_a_page_in_its_comment, variant, grey_in_many_ways),
     *(cut, cut, progressive_cut, wrong_magic, huge_header, noise, zeros, magic_and_noise, behind_something_else),
     *(flipped_bytes, flipped_bytes, spliced, doubled_or_dropped_part, png_of_odd_chunks),

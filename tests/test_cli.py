@@ -87,6 +87,19 @@ def test_an_expected_error_is_one_message_and_no_traceback(
     assert "Traceback" not in shown
 
 
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_a_worker_gives_numpy_one_thread_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    os.environ.pop("OPENBLAS_NUM_THREADS", None)
+    assert run(monkeypatch, command, tmp_path / "missing.yaml") != 0
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+    os.environ["OPENBLAS_NUM_THREADS"] = "4"
+    run(monkeypatch, command, tmp_path / "missing.yaml")
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "4"
+
+
 def test_wrong_usage_is_status_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "anchors", "delete", ROOT / "configs" / "demo.yaml") == 2
     assert run(monkeypatch, "no-such-command") == 2

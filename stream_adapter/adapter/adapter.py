@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, check_vectors
-from stream_adapter.adapter.anchors.anchors import Anchors, Change, Columns
+from stream_adapter.adapter.anchors.anchors import Anchors, Change
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership, key_of
 from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics, LearnResult
 from stream_adapter.adapter.anchors.state import AnchorsCopy
@@ -17,7 +17,7 @@ from stream_adapter.adapter.learner import Answer, ClassKind, Events, Labels, Le
 from stream_adapter.adapter.methods import make_learner
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.adapter.prediction import Prediction, nearness_of
-from stream_adapter.adapter.shadow import Shadow
+from stream_adapter.adapter.shadow import Learners, tell
 from stream_adapter.adapter.unknown import UnknownRule
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
@@ -74,13 +74,13 @@ class Adapter:
         self._background = context.background or InlineExecutor()
         self._anchors = Anchors(self.classes, config.canaries, config.anchors, config.seed)
         self._learner = guard(make_learner(config.method, self.classes, self._anchors, config, context))
+        beside = None
         self._unknown = UnknownRule(self.classes, self._anchors, config.unknown_rate)
-        self._shadow = Shadow()
         if config.shadow is not None:
             # Its records would be taken for the learner's; it learns from this process's own traffic.
             alone = LearnerContext(context.clock, context.background, context.device, seed=config.seed)
             beside = make_learner(config.shadow, self.classes, self._anchors, config, alone)
-            self._shadow = Shadow(beside, config.shadow)
+        self._learners = Learners(self._learner, beside, config.shadow)
 
     def predict(self, vectors: NDArray[np.float32]) -> Prediction:
         """Predict a batch; changes nothing (but for statistics of the index).
@@ -121,7 +121,7 @@ class Adapter:
     def shadow_answer(self, vectors: NDArray[np.float32]) -> Answer | None:
         """What the method in the shadow says about the same events; None where there is none, or it failed."""
         vectors = np.ascontiguousarray(vectors, np.float32).view()
-        return self._shadow.attempt(lambda shadow: shadow.predict(vectors))
+        return self._learners.in_shadow(lambda shadow: shadow.predict(vectors))
 
     def update(
         self,
@@ -151,11 +151,10 @@ class Adapter:
         keys = np.fromiter(map(key_of, event_ids), np.uint64, len(event_ids))
         events, labels = Events(keys, vectors), Labels(*change.new)
         try:
-            _update(self._learner, change.gone, events, labels)
+            self._learners.update(change.gone, events, labels)
         except Exception:
             self._take_back(change)
             raise
-        self._shadow.attempt(lambda shadow: _update(shadow, change.gone, events, labels))
         self._anchors.maintain(self._background)
         return change.result
 
@@ -172,13 +171,14 @@ class Adapter:
             AnchorError: as `update`.
         """
         change = self._anchors.put(anchors)
-        self._follow(change, records or {})
+        self._learners.follow(change.gone, Labels(*change.new), records or {})
+        self._anchors.maintain(self._background)
         return change.result
 
     def forget(self, anchor_ids: Sequence[str]) -> ForgetResult:
         """Delete anchors; ids that are not there are reported, not an error."""
         result, gone = self._anchors.remove(anchor_ids)
-        self._both(lambda learner: _forget(learner, gone))
+        self._learners.forget(gone)
         return result
 
     def set_classes(
@@ -203,21 +203,19 @@ class Adapter:
             VocabularyError: names and vectors do not fit together; nothing has changed.
         """
         classes = Classes(tuple(class_names), np.array(text_vectors, np.float32), self.classes.logit_scale)
-        if classes.dimension != self.dimension:
-            raise VocabularyError(
-                f"text vectors have {classes.dimension} numbers, expected {self.dimension}: another encoder's?"
-            )
+        if (d := classes.dimension) != self.dimension:
+            raise VocabularyError(f"text vectors have {d} numbers, expected {self.dimension}: another encoder's?")
         renamed = dict(renamed or {})
         canaries = self._anchors.canaries if canaries is None else canaries
         former = classes.former(self.classes, renamed)
         homeless = self._anchors.homeless(classes, renamed, canaries)
         forgotten = [anchor for anchor in map(self._anchors.get, homeless) if anchor is not None]
         _, gone = self._anchors.remove(homeless)
-        self._both(lambda learner: _forget(learner, gone))
+        self._learners.forget(gone)
         self._anchors.set_classes(classes, renamed, canaries)
         self.classes = classes
         self._unknown = UnknownRule(classes, self._anchors, self._config.unknown_rate)
-        self._both(lambda learner: learner.set_classes(classes, former))
+        self._learners.each(lambda learner: learner.set_classes(classes, former))
         return forgotten
 
     def records(self) -> Mapping[str, bytes]:
@@ -238,14 +236,14 @@ class Adapter:
         Raises:
             SnapshotError: the arrays do not fit together, or not to the vocabulary; of the anchors nothing has changed.
         """
-        before = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
+        before = self._anchors.columns
         self._anchors.restore(arrays)  # into arrays of its own
         self._unknown = UnknownRule(self.classes, self._anchors, self._config.unknown_rate)
-        now = Columns(self._anchors.rows, self._anchors.vectors, self._anchors.classes)
-        self._both(lambda learner: _forget(learner, before))
+        self._learners.forget(before)
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}
         self._learner.restore(own)
-        self._follow(Change(LearnResult(), now, Columns(before.rows[:0], before.vectors[:0], before.classes[:0])), {})
+        self._learners.each(lambda learner: learner.follow(Labels(*self._anchors.columns), {}))
+        self._anchors.maintain(self._background)
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""
@@ -265,7 +263,7 @@ class Adapter:
         return self._anchors.listing()
 
     def vectors(self) -> NDArray[np.float32]:
-        """Float32 (n, d), the anchors' vectors in the order of `listing`; a copy."""
+        """Float32 (n, d), vectors in the order of `listing`; a copy."""
         return self._anchors.vectors.copy()
 
     @property
@@ -313,33 +311,10 @@ class Adapter:
         """How the search for nearest anchors is doing."""
         return self._anchors.index_statistics
 
-    def _both(self, step: Callable[[Learner], None]) -> None:
-        step(self._learner)
-        self._shadow.attempt(step)
-
-    def _follow(self, change: Change, records: Records) -> None:
-        def follow(learner: Learner) -> None:
-            _forget(learner, change.gone)
-            learner.follow(Labels(*change.new), records if learner is self._learner else {})
-
-        self._both(follow)
-        self._anchors.maintain(self._background)
-
     def _take_back(self, change: Change) -> None:
         """The learner refused a change, which it had not begun: the anchors are as they were before."""
         self._anchors.remove(self._anchors.ids_at(self._anchors.slots_of(change.new.rows)).tolist())
         back = self._anchors.put(list(change.result.before.values()))
-        labels = Labels(*back.new)
+        labels, none = Labels(*back.new), Events.none(self.dimension)
         self._learner.follow(labels, {})
-        none = Events.none(self.dimension)
-        self._shadow.attempt(lambda shadow: _update(shadow, change.gone, none, labels))
-
-
-def _forget(learner: Learner, gone: Columns) -> None:
-    if gone.rows.size:
-        learner.forget(*gone)
-
-
-def _update(learner: Learner, gone: Columns, events: Events, labels: Labels) -> None:
-    _forget(learner, gone)
-    learner.update(events, labels)
+        self._learners.in_shadow(lambda shadow: tell(shadow, change.gone, none, labels))

@@ -50,6 +50,8 @@ class Classes:
 
     def former(self, before: "Classes", renamed: Mapping[str, str]) -> NDArray[np.int64]:
         """Int64 (C,): which class of `before` each one is, by its name or its former one; −1 where it is new."""
+        if not renamed and self.names[: len(before)] == before.names:  # classes were only added, if any
+            return np.pad(np.arange(len(before)), (0, len(self) - len(before)), constant_values=-1)
         index = {renamed.get(name, name): number for number, name in enumerate(before.names)}
         # Of classes that were merged the one that had the name already goes before those that come to it.
         index |= {name: number for number, name in enumerate(before.names) if name not in renamed}

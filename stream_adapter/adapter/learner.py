@@ -4,7 +4,7 @@ A learner predicts a batch, and then takes in what came with it. Anchors are kep
 of a process; a learner is told which of them are new and which are gone, as columns, and may look at all of them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
@@ -175,13 +175,14 @@ MakeLearner = Callable[[Classes, Anchors, Any, LearnerContext], Learner]
 """Makes a learner of classes, the anchors that are kept for it, its settings and its context."""
 
 
-def standing_of(labelled: NDArray[np.bool_], presence: NDArray[np.float32] | None = None) -> Standing:
-    """Kinds from who is labelled, bool (C,), and how present the others are, float32 (C,); None: nobody can tell."""
-    if presence is None:
-        presence = np.ones(len(labelled), np.float32)
-        kinds: Iterable[ClassKind] = ("labelled" if one else "dormant" for one in labelled.tolist())
-    else:
-        presence = np.where(labelled, np.float32(1.0), presence)
-        pairs = zip(labelled.tolist(), (presence >= 1.0).tolist(), strict=True)
-        kinds = ("labelled" if one else "present" if there else "dormant" for one, there in pairs)
-    return Standing(list(kinds), presence)
+def standing_of(
+    labelled: NDArray[np.bool_], presence: NDArray[np.float32] | None = None, there: NDArray[np.bool_] | None = None
+) -> Standing:
+    """Kinds from who is labelled and who the traffic shows, bool (C,), beside presences, float32 (C,).
+
+    Without the latter two nobody can tell.
+    """
+    seen = np.zeros(len(labelled), np.bool_) if there is None else there
+    pairs = zip(labelled.tolist(), seen.tolist(), strict=True)
+    kinds: list[ClassKind] = ["labelled" if one else "present" if shown else "dormant" for one, shown in pairs]
+    return Standing(kinds, np.ones(len(labelled), np.float32) if presence is None else presence)

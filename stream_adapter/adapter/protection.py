@@ -31,7 +31,7 @@ LEVEL_KEY = "protection"
 # Anchors that are asked, those whose ids hash lowest: the same on all workers.
 _MOST_ANCHORS = 2_048
 
-Asked = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+Asked = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]
 """Row ids of anchors, and zero-shot's top probability and its class, of each."""
 
 
@@ -95,9 +95,6 @@ class Protected(Wrapped):
     """A `Learner` that is another one, but where zero-shot's answer stands.
 
     Args:
-        learner: the other one.
-        classes: the vocabulary.
-        anchors: the anchors.
         protection: v of all classes.
         protect: v of single ones by name; those that the vocabulary lacks are passed over.
         chosen: labels are asked for by what pictures look like, and are weighted until they are as sure as the traffic.
@@ -176,33 +173,36 @@ class Protected(Wrapped):
     def _use(self, classes: Classes) -> None:
         self._classes = classes
         self._of_class = np.array([self._protect.get(name, self._protection) for name in classes.names])
-        self._known = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64)
+        self._known = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0)
         self._limits = None
 
     def _asked(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Of anchors in slots (m,) zero-shot's top probability and its class, remembered from one time to the next."""
         rows = self._anchors.rows[slots]
-        sure, top = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
+        sure, top, most = np.zeros(len(rows)), np.zeros(len(rows), np.int64), np.zeros(len(rows))
         _, here, there = np.intersect1d(rows, self._known[0], assume_unique=True, return_indices=True)
-        sure[here], top[here] = self._known[1][there], self._known[2][there]
+        for column, known in zip((sure, top, most), self._known[1:], strict=True):
+            column[here] = known[there]
         new = np.setdiff1d(np.arange(len(rows)), here, assume_unique=True)
         if new.size:
             logits = self._classes.logit_scale * (self._anchors.vectors[slots[new]] @ self._classes.texts.T)
-            top[new], most = logits.argmax(axis=1), logits.max(axis=1, keepdims=True)
-            sure[new] = 1.0 / np.exp(logits - most).sum(axis=1)
-        self._known = rows, sure, top
+            top[new], most[new] = logits.argmax(axis=1), logits.max(axis=1)
+            sure[new] = 1.0 / np.exp(logits - most[new, None]).sum(axis=1)
+        self._known = rows, sure, top, most
         return sure.astype(np.float32), top
 
     def _with_more(self, known: Asked, before: Classes, same: NDArray[np.int64]) -> Asked:
         """The same over classes of which those that are −1 in int64 (C,) are new, all others as they were before."""
-        rows, sure, top = known
+        rows, sure, top, most = known
         slots = self._anchors.slots_of(rows)
         here = slots >= 0
-        rows, sure, top, slots = rows[here], sure[here], top[here], slots[here]
-        vectors, new = self._anchors.vectors[slots], np.flatnonzero(same < 0)
-        least = np.einsum("nd,nd->n", vectors, before.texts[top], dtype=np.float64)[:, None]
-        more = np.ones((len(rows), 1 + len(new)))  # in units of the top class's own
-        more[:, 1:] = np.exp(before.logit_scale * (vectors @ self._classes.texts[new].T - least))
-        best = more.argmax(axis=1)
+        rows, sure, top, most, slots = rows[here], sure[here], top[here], most[here], slots[here]
+        new = np.flatnonzero(same < 0)
+        logits = np.empty((len(rows), 1 + len(new)))
+        logits[:, 0] = most
+        logits[:, 1:] = before.logit_scale * (self._anchors.vectors @ self._classes.texts[new].T)[slots]
+        more = np.exp(logits - most[:, None])  # in units of the top class's own
+        best = logits.argmax(axis=1)
         sure = more.max(axis=1) / (1.0 / sure - 1.0 + more.sum(axis=1))
-        return rows, sure, np.where(best > 0, np.append(-1, new)[best], np.flatnonzero(same >= 0)[top])
+        top = np.where(best > 0, np.append(-1, new)[best], np.flatnonzero(same >= 0)[top])
+        return rows, sure, top, logits.max(axis=1)

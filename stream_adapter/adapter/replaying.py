@@ -15,14 +15,7 @@ from stream_adapter.errors import PluginError
 
 
 class Replaying(ABC):
-    """A learner by three methods: `begin`, `learn`, `answer`. The anchors are its memory, so it saves nothing else.
-
-    Args:
-        classes: the vocabulary.
-        anchors: the anchors.
-        settings: the method's own.
-        context: seed and the like.
-    """
+    """A learner by three methods: `begin`, `learn`, `answer`. The anchors are its memory, so it saves nothing else."""
 
     def __init__(self, classes: Classes, anchors: Anchors, settings: Any, context: LearnerContext) -> None:
         self.classes = classes

@@ -1,36 +1,70 @@
-"""A second learner on trial beside the one that answers."""
+"""The learner that answers, and a second one on trial beside it: both are told the same."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
 
-from stream_adapter.adapter.learner import Learner
+from stream_adapter.adapter.anchors.anchors import Columns
+from stream_adapter.adapter.learner import Events, Labels, Learner, Records
 
 log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
 
-class Shadow:
-    """A learner that is left out from the moment when it fails, and nothing else is the worse for it.
+class Learners:
+    """A learner, and one in its shadow that is left out from the moment when it fails; nothing else is worse for it.
 
     Args:
-        learner: None for no one.
-        method: its name.
+        shadow: the other one; None for no one.
     """
 
-    def __init__(self, learner: Learner | None = None, method: str | None = None) -> None:
-        self._learner = learner
+    def __init__(self, answering: Learner, shadow: Learner | None = None, method: str | None = None) -> None:
+        self.answering = answering
+        self._shadow = shadow
         self._method = method
 
-    def attempt(self, step: Callable[[Learner], _T]) -> _T | None:
-        """Do something with the learner; None where there is none, or it fails."""
-        if self._learner is None:
+    def in_shadow(self, step: Callable[[Learner], _T]) -> _T | None:
+        """Do something with the one in the shadow; None where there is none, or it fails."""
+        if self._shadow is None:
             return None
         try:
-            return step(self._learner)
+            return step(self._shadow)
         except Exception:
             log.exception("the method in the shadow failed and is left out", method=self._method)
-            self._learner = None
+            self._shadow = None
             return None
+
+    def each(self, step: Callable[[Learner], None]) -> None:
+        """Do something with both."""
+        step(self.answering)
+        self.in_shadow(step)
+
+    def forget(self, gone: Columns) -> None:
+        """Anchors are gone."""
+        self.each(lambda learner: _forget(learner, gone))
+
+    def update(self, gone: Columns, events: Events, labels: Labels) -> None:
+        """Anchors are gone; traffic and others have come."""
+        self.each(lambda learner: tell(learner, gone, events, labels))
+
+    def follow(self, gone: Columns, labels: Labels, records: Records) -> None:
+        """Anchors are gone and others have come elsewhere; records are the answering one's alone."""
+
+        def follow(learner: Learner) -> None:
+            _forget(learner, gone)
+            learner.follow(labels, records if learner is self.answering else {})
+
+        self.each(follow)
+
+
+def tell(learner: Learner, gone: Columns, events: Events, labels: Labels) -> None:
+    """Anchors are gone; traffic and others have come."""
+    _forget(learner, gone)
+    learner.update(events, labels)
+
+
+def _forget(learner: Learner, gone: Columns) -> None:
+    if gone.rows.size:
+        learner.forget(*gone)

@@ -38,8 +38,6 @@ class UnknownRule:
     """Belongs to whoever owns the anchors, and is thrown away with them: it remembers their row ids.
 
     Args:
-        classes: the vocabulary.
-        anchors: the labelled events.
         rate: of events of known classes, how many may be called unknown, 0..1; 0: nothing is ever said.
     """
 

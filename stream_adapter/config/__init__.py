@@ -21,13 +21,11 @@ from stream_adapter.config.sections import (
     KafkaConfig,
     KafkaTopics,
     LabelsConfig,
-    LabelStudioConfig,
-    PageConfig,
-    PredictConfig,
     ReferencesConfig,
     SnapshotsConfig,
 )
 from stream_adapter.config.values import FilePath
+from stream_adapter.config.web import LabelStudioConfig, PageConfig, PredictConfig
 
 __all__ = [
     "AdapterConfig",

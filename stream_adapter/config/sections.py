@@ -1,9 +1,9 @@
-"""The sections about the service, and the root of them all; `configs/default.yaml` documents every key."""
+"""The sections about what comes and goes, and the root of them all; `configs/default.yaml` documents every key."""
 
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, model_validator
 
 from stream_adapter.config.model import AdapterConfig, EncoderConfig, Section, VocabularyConfig
 from stream_adapter.config.plugged import registered, transport_sections
@@ -17,13 +17,12 @@ from stream_adapter.config.values import (
     Servers,
     TopicName,
 )
+from stream_adapter.config.web import LabelStudioConfig, PageConfig, PredictConfig, ServiceConfig
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.reference import allowed
 from stream_adapter.plugins import TRANSPORTS
-
-TOKEN_LENGTH = 16
 
 
 def _path(text: str) -> str:
@@ -182,74 +181,6 @@ class DeadLetterLimit(Section):
     max_share: Fraction = 0.5
     window: PositiveInt = 1_000
     min_events: PositiveInt = 200
-
-
-class ServiceConfig(Section):
-    """Being a service: HTTP, shutdown, logs."""
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    http: bool = True
-    drain_s: PositiveFloat = 20.0
-    stuck_after_s: PositiveFloat = 60.0
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "human", "json"] = "auto"
-
-
-def _words(value: object) -> object:
-    """YAML reads a bare `on` or `off` as a truth value."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-
-class PageConfig(Section):
-    """The live page at `/`: who sees it and what on it, and who may delete anchors there."""
-
-    mode: Annotated[Literal["auto", "off", "read_only", "full"], BeforeValidator(_words)] = "auto"
-    token: SecretStr | None = None
-    hosts: tuple[str, ...] = ()
-    pictures: Annotated[Literal["auto", "on", "off"], BeforeValidator(_words)] = "auto"
-    pictures_per_s: PositiveFloat = 4.0
-    keep_pictures: PositiveInt = 500
-
-    @model_validator(mode="after")
-    def _token_where_it_protects(self) -> "PageConfig":
-        # Checked here and not at the key, whose error would show what was found.
-        if self.token is not None and 0 < len(self.token.get_secret_value()) < TOKEN_LENGTH:
-            raise ValueError(f"`token` is too short to be safe; take at least {TOKEN_LENGTH} random characters")
-        if self.mode == "full" and not (self.token and self.token.get_secret_value()):
-            raise ValueError("`mode: full` lets people delete anchors; set a `token` that they must know")
-        return self
-
-
-class PredictConfig(Section):
-    """`POST /predict`: who may ask, and how much."""
-
-    mode: Annotated[Literal["auto", "off", "on"], BeforeValidator(_words)] = "auto"
-    token: SecretStr | None = None
-    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
-    max_batch: PositiveInt = 16
-    max_waiting: PositiveInt = 64
-
-    @model_validator(mode="after")
-    def _token_where_it_protects(self) -> "PredictConfig":
-        given = self.token.get_secret_value() if self.token is not None else ""
-        if 0 < len(given) < TOKEN_LENGTH:
-            raise ValueError(f"`token` is too short to be safe; take at least {TOKEN_LENGTH} random characters")
-        if self.mode == "on" and not given:
-            raise ValueError("`mode: on` answers anybody who reaches the port; set a `token`, or `mode: auto`")
-        return self
-
-
-class LabelStudioConfig(Section):
-    """Label Studio's backend and webhook below `/label-studio`; there with a token only."""
-
-    token: SecretStr | None = None
-
-    @model_validator(mode="after")
-    def _token_where_it_protects(self) -> "LabelStudioConfig":
-        if self.token is not None and 0 < len(self.token.get_secret_value()) < TOKEN_LENGTH:
-            raise ValueError(f"`token` is too short to be safe; take at least {TOKEN_LENGTH} random characters")
-        return self
 
 
 def _with_canaries(adapter: AdapterConfig) -> AdapterConfig:

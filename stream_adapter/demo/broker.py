@@ -97,11 +97,7 @@ class LocalKafka:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the broker and wait until it serves.
-
-        Raises:
-            TransportError: Java or Maven is missing, the jars cannot be fetched, or the broker did not come up.
-        """
+        """Start the broker and wait until it serves."""
         if self.running:
             return
         java, jars = _java(), resolve_jars()
@@ -110,7 +106,7 @@ class LocalKafka:
             self._ports = self._ports or _free_ports()
             self._format(java, jars)
         command = [*self._jvm(java, jars), "kafka.Kafka", str(self._properties)]
-        self._process = child.start(command, self._scratch, self._log)
+        self._process = child.start(command, self._scratch, self.log)
         try:
             self._wait_until_it_serves()
         except BaseException:
@@ -157,7 +153,8 @@ class LocalKafka:
         return self._scratch / "server.properties"
 
     @property
-    def _log(self) -> Path:
+    def log(self) -> Path:
+        """What the broker says, from its first start on."""
         assert self._scratch is not None
         return self._scratch / "broker.log"
 
@@ -199,7 +196,7 @@ class LocalKafka:
             if self._process.poll() is not None:
                 raise TransportError(
                     f"the local Kafka ended while it started (status {self._process.returncode}):\n"
-                    f"{child.tail(self._log)}"
+                    f"{child.tail(self.log)}"
                 )
             with contextlib.suppress(KafkaError, OSError):
                 # A listening port is not enough: before the broker is registered its metadata names no broker.
@@ -211,15 +208,11 @@ class LocalKafka:
                 finally:
                     admin.close()
             time.sleep(0.1)
-        raise TransportError(f"the local Kafka did not serve within {_START_TIMEOUT_S:.0f} s:\n{child.tail(self._log)}")
+        raise TransportError(f"the local Kafka did not serve within {_START_TIMEOUT_S:.0f} s:\n{child.tail(self.log)}")
 
 
 def resolve_jars() -> Path:
-    """The folder with the broker's jars, fetched by Maven where they are not there yet.
-
-    Raises:
-        TransportError: Maven is missing or failed.
-    """
+    """The folder with the broker's jars, fetched by Maven where they are not there yet."""
     if _POM.is_symlink():  # a checkout
         cache = _POM.resolve().parent / "target"
     else:

@@ -17,7 +17,6 @@ class Picture:
 
     Attributes:
         event_id: CloudEvents id, also the record's key.
-        data: JPEG bytes.
         label: class name, or None where nobody labelled it.
     """
 

@@ -28,11 +28,7 @@ class Groceries(NamedTuple):
     """n pictures in the order of the demo's stream.
 
     Attributes:
-        jpegs: their files.
         vectors: float32 (n, 512), unit.
-        labels: their class names.
-        products: what they are to the shop.
-        class_names: the vocabulary.
         text_vectors: float32 (C, 512), unit.
     """
 

@@ -10,11 +10,7 @@ _MAP = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOCAL:PLAINTEXT"
 
 
 def main() -> None:
-    """Serve until Ctrl-C or SIGTERM; what was written is gone then.
-
-    Raises:
-        TransportError: Java or Maven is missing, or the port is taken.
-    """
+    """Serve until Ctrl-C or SIGTERM; what was written is gone then."""
     parser = argparse.ArgumentParser(description="A Kafka on this machine; Ctrl-C ends it, and its data with it.")
     parser.add_argument("--port", type=int, default=9092, help="where it listens, on localhost (9092)")
     address = f"localhost:{parser.parse_args().port}"

@@ -40,13 +40,7 @@ _SILENCE_S = 60.0
 class DemoSettings:
     """What a demo run is made of.
 
-    Attributes:
-        output: folder for `summary.json` and `accuracy.png`.
-        label_share: share of the pictures that carry a label, 0..1.
-        pictures: "groceries": photographs of shelves, with recorded vectors; "drawn": the small CLIP itself at work.
-        events: None: every photograph once, or 4,000 drawings.
-        rate: pictures a second; None: 6 photographs, or 80 drawings.
-        transport: "kafka" or "files"; None takes Kafka where there is one or one can be started.
+    `stream-adapter demo --help` says what each is; of None each kind of pictures has its own default.
     """
 
     output: Path
@@ -65,11 +59,7 @@ def config_path(pictures: Pictures = "groceries") -> Path:
 
 
 def run_demo(settings: DemoSettings, display: Display) -> None:
-    """Run the demo from start to summary; leaves nothing running, however it ends.
-
-    Raises:
-        StreamAdapterError: the broker or the worker could not do its job; the message holds the log's end.
-    """
+    """Run the demo from start to summary; leaves nothing running, however it ends."""
     settings.output.mkdir(parents=True, exist_ok=True)
     photographs = settings.pictures == "groceries"
     events = settings.events or (len(groceries().jpegs) if photographs else 4_000)

@@ -32,11 +32,7 @@ class SampleSettings:
 
 
 def sample_pictures(classes: Sequence[str], settings: SampleSettings) -> Iterator[Picture]:
-    """Pictures of classes chosen at random, without end; each call's have ids of their own.
-
-    Raises:
-        VocabularyError: a class is none that can be drawn.
-    """
+    """Pictures of classes chosen at random, without end; each call's have ids of their own."""
     unknown = [name for name in classes if not is_class(name)]
     if unknown or not classes:
         raise VocabularyError(
@@ -57,10 +53,6 @@ def send_samples(config: Config, settings: SampleSettings, console: Console) -> 
 
     Returns:
         How many were sent, where there is a limit.
-
-    Raises:
-        VocabularyError: a class is none that can be drawn.
-        TransportError: the topic cannot be written.
     """
     pictures = islice(sample_pictures(config.vocabulary.classes or (), settings), settings.limit)
     records = (

@@ -15,7 +15,6 @@ class Sent:
 
     Attributes:
         position: its place in the stream, from 0.
-        truth: its class.
         group: "labelled" for a class that gets labels, "canary" for one that never teaches.
         part: of the opening, see `groceries.opening_part`.
     """

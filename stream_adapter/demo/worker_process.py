@@ -42,11 +42,7 @@ class WorkerProcess:
         return None if self._process is None else self._process.poll()
 
     def restart_if_dead(self) -> bool:
-        """Start a worker that died again; says whether it did.
-
-        Raises:
-            StreamAdapterError: it died right after its start.
-        """
+        """Start a worker that died again; says whether it did."""
         if self._process is None or self._process.poll() is None:
             return False
         if time.monotonic() - self._started_at < _TOO_SOON_S:

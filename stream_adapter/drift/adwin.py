@@ -7,12 +7,13 @@ false alarm; benchmarks/drift_study.py shows what that comes to.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import Signal, State
+from stream_adapter.drift.detector import Signal, Stateful
 
 _CLOCK = 32  # values between two checks
 _BUCKETS = 5  # buckets of each size at most; the paper's M
@@ -20,7 +21,7 @@ _SHORTEST = 5  # values in each part of the window at least
 _ENOUGH = 100
 
 
-class Adwin:
+class Adwin(Stateful):
     """Alarms when the mean of values in [0, 1] has changed, upwards or downwards; the window then starts anew.
 
     Memory: logarithmic in the window, a few kB.
@@ -36,11 +37,13 @@ class Adwin:
         [63]
     """
 
+    KEPT = ("_observed", "_rows")
+
     def __init__(self, delta: float = 1e-5) -> None:
         self._delta = delta
         self._observed = 0
         # Row i holds buckets of 2^i values each, oldest first: their sum and their sum of squares.
-        self._rows: list[list[tuple[float, float]]] = []
+        self._rows: list[list[Sequence[float]]] = []
 
     @property
     def observed(self) -> int:
@@ -69,17 +72,8 @@ class Adwin:
                 self._rows = []
         return signals
 
-    def state(self) -> State:
-        """Everything needed to go on."""
-        return {"observed": self._observed, "rows": [[list(bucket) for bucket in row] for row in self._rows]}
-
-    def restore(self, state: State) -> None:
-        """Go on from `state`."""
-        self._observed = int(state["observed"])
-        self._rows = [[(float(total), float(squares)) for total, squares in row] for row in state["rows"]]
-
     def _insert(self, value: float) -> None:
-        bucket = (value, value * value)
+        bucket: Sequence[float] = (value, value * value)
         for row in self._rows:
             row.append(bucket)
             if len(row) <= _BUCKETS:

@@ -34,7 +34,6 @@ class DriftAlarm:
     Attributes:
         kind: the question that was answered; "guard" and "protection" for what was done.
         group: what it is about: "overall", a class or group name, "unseen", "seen", "near", "far", "traffic".
-        detector: the algorithm that found it.
         observed: events or labels that the finding rests on.
         labels: how many labels it rests on; 0 where it needs none.
         enough: whether those suffice; where not, `evidence` holds no number that needs labels, and `interval` is None.
@@ -83,7 +82,6 @@ class DriftStatus:
     """Where a question stands, for metrics.
 
     Attributes:
-        kind: the question.
         group: what it is about; a fixed set: "overall", "unseen", …, configured groups and canary classes.
         observed: events or labels that the answer rests on.
         enough: whether they suffice; where not, there is no number, and silence means nothing.

@@ -27,11 +27,9 @@ class Risk:
     """A class at risk; or, with `kept_after`, what its first label bought.
 
     Attributes:
-        index: the class.
         lost: events that it is expected to lose among those looked at.
         kept: share of what zero-shot gives to it that it keeps, without a label.
         kept_after: the same with labels.
-        events: how many it rests on.
         event_ids: events that it lost, those that zero-shot is surest of last.
     """
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import ALL, Signal, State, pack, unpack
+from stream_adapter.drift.detector import ALL, Signal, State, Stateful, pack, unpack
 from stream_adapter.drift.restarts import RestartMixture
 
 _EXPONENTS = np.array([0.2, 0.5, 0.8])
@@ -27,7 +27,7 @@ _BINS = 32  # between the quantiles of a reference; one more on each side for wh
 _COINS = 16 * _BLOCK  # drawn at once
 
 
-class ConformalTest:
+class ConformalTest(Stateful):
     """Bins in, evidence against exchangeability out, for one stream or for several at once.
 
     Args:
@@ -36,6 +36,8 @@ class ConformalTest:
         both_tails: whether to bet on low scores too, not on high ones alone.
         streams: leading shape, () for a single stream.
     """
+
+    KEPT = ("_histogram", "_mixture")
 
     def __init__(self, n_scores: int, n_bins: int, *, both_tails: bool = True, streams: tuple[int, ...] = ()) -> None:
         self._both_tails = both_tails
@@ -73,15 +75,6 @@ class ConformalTest:
         """For a single stream: the score whose bets held most capital after a row of the last batch."""
         per_score = self._mixture.capital_after(row).reshape(self._histogram.shape[-2], -1).sum(axis=-1)
         return int(per_score.argmax())
-
-    def state(self) -> State:
-        """Everything needed to go on."""
-        return {"histogram": pack(self._histogram), "mixture": self._mixture.state()}
-
-    def restore(self, state: State) -> None:
-        """Go on from `state`."""
-        self._histogram = unpack(state["histogram"])
-        self._mixture.restore(state["mixture"])
 
     def _ranks(self, bins: NDArray[np.int64], uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
         """(#higher + u (#equal + 1)) / (n + 1) among all events before, those of the same batch included."""

@@ -5,9 +5,10 @@ whole state as JSON values, so that a restored one goes on as if nothing had hap
 """
 
 import base64
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,51 @@ class Signal:
     details: Mapping[str, float] = field(default_factory=dict)
 
 
+class Stateful:
+    """Hands out what `KEPT` names of it, and goes on from that.
+
+    What it names are arrays, numbers, texts, lists and queues of these, other `Stateful`s, and dictionaries of all that
+    by name; of what kind each is the present value says.
+    """
+
+    KEPT: ClassVar[tuple[str, ...]] = ()
+
+    def state(self) -> State:
+        """Everything needed to go on."""
+        return {name.removeprefix("_"): _packed(getattr(self, name)) for name in self.KEPT}
+
+    def restore(self, state: State) -> None:
+        """Go on from `state`."""
+        for name in self.KEPT:
+            setattr(self, name, _unpacked(state[name.removeprefix("_")], getattr(self, name)))
+
+
+def _packed(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return pack(value)
+    if isinstance(value, dict):
+        return {name: _packed(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | deque):
+        return [_packed(item) for item in value]
+    return value.state() if hasattr(value, "state") else value
+
+
+def _unpacked(packed: Any, now: Any) -> Any:
+    if packed is None:
+        return None
+    if now is None or isinstance(now, np.ndarray):
+        array = unpack(packed)
+        return array if now is None else array.astype(now.dtype, copy=False)
+    if isinstance(now, dict):
+        return {name: _unpacked(packed[name], item) for name, item in now.items()}
+    if isinstance(now, deque):
+        return deque(packed, now.maxlen)
+    if hasattr(now, "restore"):
+        now.restore(packed)
+        return now
+    return type(now)(packed)
+
+
 def moved(column: NDArray[Any], former: NDArray[np.int64], empty: Any) -> NDArray[Any]:
     """What is known by class, (C before, ...), over other classes: int64 (C,), the former one of each or −1."""
     after = np.full((len(former), *column.shape[1:]), empty, column.dtype)
@@ -54,7 +100,8 @@ def moved(column: NDArray[Any], former: NDArray[np.int64], empty: Any) -> NDArra
 
 def numbers_now(former: NDArray[np.int64]) -> dict[int, int]:
     """Former class number to present one, of those that are still there."""
-    return {int(former[index]): int(index) for index in np.flatnonzero(former >= 0)}
+    kept = np.flatnonzero(former >= 0)
+    return dict(zip(former[kept].tolist(), kept.tolist(), strict=True))
 
 
 def pack(array: NDArray[Any]) -> State:

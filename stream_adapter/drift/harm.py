@@ -7,13 +7,14 @@ than ε, P(alarm, ever) ≤ α, looked at after every event; no assumption but t
 come late, classes may change, events need not be independent).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.drift.confidence_sequence import Interval, interval, upper_bound
-from stream_adapter.drift.detector import Signal, State
+from stream_adapter.drift.detector import Signal, Stateful
 from stream_adapter.drift.restarts import RestartMixture, restart_weight
 
 START_EVERY = 64
@@ -34,7 +35,7 @@ def harm_factors(differences: NDArray[Any], tolerance: float) -> NDArray[np.floa
     return np.asarray(1.0 + BETS * shortfall)
 
 
-class HarmDetector:
+class HarmDetector(Stateful):
     """Alarms when the adapted model is proven worse than zero-shot by more than the tolerance.
 
     Memory: 128 possible starts and 3 bets, 5 kB, whatever the stream's length.
@@ -53,6 +54,8 @@ class HarmDetector:
         [96, 160]
     """
 
+    KEPT = ("_mixture", "_counts", "_starts")
+
     def __init__(self, tolerance: float = 0.01, alpha: float = 0.01, min_labels: int = 50) -> None:
         if not 0.0 <= tolerance < 1.0 or not 0.0 < alpha < 1.0:
             raise ValueError(f"tolerance must be in [0, 1) and alpha in (0, 1), got {tolerance} and {alpha}")
@@ -61,7 +64,7 @@ class HarmDetector:
         self._min_labels = min_labels
         self._mixture = RestartMixture(BET_WEIGHTS, START_EVERY)
         self._counts = np.zeros(3, dtype=np.int64)  # losses, ties, wins
-        self._starts: list[tuple[int, int, int, int]] = []  # number of the start, counts before it
+        self._starts: list[Sequence[int]] = []  # number of the start, counts before it
 
     @property
     def observed(self) -> int:
@@ -115,20 +118,6 @@ class HarmDetector:
         self._mixture.reset()
         self._counts[:] = 0
         self._starts.clear()
-
-    def state(self) -> State:
-        """Everything needed to go on."""
-        return {
-            "mixture": self._mixture.state(),
-            "counts": self._counts.tolist(),
-            "starts": [list(start) for start in self._starts],
-        }
-
-    def restore(self, state: State) -> None:
-        """Go on from `state`."""
-        self._mixture.restore(state["mixture"])
-        self._counts = np.array(state["counts"], dtype=np.int64)
-        self._starts = [(int(k), int(a), int(b), int(c)) for k, a, b, c in state["starts"]]
 
     def _offer_start(self) -> None:
         if self._mixture.observed % START_EVERY:

@@ -3,13 +3,14 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.drift.adwin import Adwin
 from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
-from stream_adapter.drift.detector import ALL, State, numbers_now
+from stream_adapter.drift.detector import ALL, Stateful, numbers_now
 from stream_adapter.drift.guard import Guard, GuardAction
 from stream_adapter.drift.harm_groups import HarmByGroup, paired_differences
 from stream_adapter.drift.protecting import ProtectionLevel, ProtectionStep
@@ -20,7 +21,7 @@ _WINDOW = 500  # labels of a group behind the accuracies of a status
 _MODELS = ("zero_shot", "adapted", "undamped")
 
 
-class LabelMonitor:
+class LabelMonitor(Stateful):
     """Watches the labelled events, and keeps the guard and the level of the protection.
 
     Args:
@@ -29,6 +30,8 @@ class LabelMonitor:
     Raises:
         ValueError: a group names an unknown class or a class twice.
     """
+
+    KEPT = ("_harm", "guard", "protection", "_accuracy", "_hits", "_harmed_ids")
 
     def __init__(self, class_names: Sequence[str], canary: NDArray[np.bool_], settings: DriftSettings) -> None:
         self._min_labels = settings.min_labels
@@ -45,7 +48,7 @@ class LabelMonitor:
         self.protection = ProtectionLevel(steps, settings.tolerance, settings.alpha, settings.min_labels)
         self._accuracy = {group: Adwin(settings.adwin_delta) for group in ("unseen", "seen")}  # of zero-shot
         self._hits = {group: np.zeros((0, len(_MODELS)), dtype=np.bool_) for group in self._accuracy}  # newest last
-        self._harmed_ids: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
+        self._harmed_ids: deque[Sequence[Any]] = deque(maxlen=_REMEMBERED)
 
     def set_classes(
         self,
@@ -158,27 +161,6 @@ class LabelMonitor:
                 found = DriftAlarm("status", line.group, "harm", line.observed, labels=line.observed, evidence=evidence)
                 reports.append(replace(found, enough=line.enough, interval=line.interval))
         return reports
-
-    def state(self) -> State:
-        """Everything needed to go on."""
-        return {
-            "harm": self._harm.state(),
-            "guard": self.guard.state(),
-            "protection": self.protection.state(),
-            "accuracy": {group: adwin.state() for group, adwin in self._accuracy.items()},
-            "hits": {group: hits.astype(int).tolist() for group, hits in self._hits.items()},
-            "harmed_ids": [list(pair) for pair in self._harmed_ids],
-        }
-
-    def restore(self, state: State) -> None:
-        """Go on from `state`."""
-        self._harm.restore(state["harm"])
-        self.guard.restore(state["guard"])
-        self.protection.restore(state["protection"])
-        for group, adwin in self._accuracy.items():
-            adwin.restore(state["accuracy"][group])
-            self._hits[group] = np.array(state["hits"][group], dtype=np.bool_).reshape(-1, len(_MODELS))
-        self._harmed_ids = deque(((str(i), int(c)) for i, c in state["harmed_ids"]), maxlen=_REMEMBERED)
 
     def _guard_alarm(self, action: GuardAction) -> DriftAlarm:
         overall = action.subject == ALL

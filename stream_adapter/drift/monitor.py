@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
 from stream_adapter.drift.at_risk import ENOUGH, ClassesAtRisk, Risk
-from stream_adapter.drift.detector import State
+from stream_adapter.drift.detector import State, Stateful
 from stream_adapter.drift.guard import Guard
 from stream_adapter.drift.labelled import LabelMonitor
 from stream_adapter.drift.protecting import ProtectionLevel
@@ -26,7 +26,7 @@ from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.drift.traffic import TrafficMonitor
 
 
-class DriftMonitor:
+class DriftMonitor(Stateful):
     """Watches one worker's stream.
 
     Args:
@@ -35,6 +35,8 @@ class DriftMonitor:
     Raises:
         ValueError: a group names an unknown class or a class twice.
     """
+
+    KEPT = ("_labels", "_traffic", "_at_risk")
 
     def __init__(
         self,
@@ -145,12 +147,7 @@ class DriftMonitor:
 
     def state(self) -> State:
         """Everything needed to go on, as JSON values."""
-        return {
-            "made_for": self._made_for,
-            "labels": self._labels.state(),
-            "traffic": self._traffic.state(),
-            "at_risk": self._at_risk.state(),
-        }
+        return {"made_for": self._made_for, **super().state()}
 
     def restore(self, state: State) -> None:
         """Go on from `state`.
@@ -164,9 +161,7 @@ class DriftMonitor:
                 "the drift monitor's state was made for other classes, canaries or `drift` settings; begin without it"
             )
         try:
-            self._labels.restore(state["labels"])
-            self._traffic.restore(state["traffic"])
-            self._at_risk.restore(state["at_risk"])
+            super().restore(state)
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
             raise ValueError(f"the drift monitor's state is broken: {error!r}; begin without it") from error
 

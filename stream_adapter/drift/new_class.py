@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import State, moved, pack, unpack
+from stream_adapter.drift.detector import Stateful, moved
 from stream_adapter.drift.strongest import StrongestEvents
 from stream_adapter.drift.tails import binomial_tails
 
@@ -48,7 +48,6 @@ class NamedClass:
     """A class that turned up.
 
     Attributes:
-        index: the class.
         row: row of the batch that completed the evidence.
         events: events that the comparison rests on, n.
         labels: labelled events among the newest w.
@@ -71,7 +70,7 @@ class NamedClass:
     event_ids: tuple[str, ...]
 
 
-class NewClassNamer:
+class NewClassNamer(Stateful):
     """Names each class once, and again only after it had anchors in between.
 
     Memory: 2 × 16 events per class (17 bytes each) and the ids of the newest 1,024 events.
@@ -89,6 +88,8 @@ class NewClassNamer:
         >>> named.index, named.event_ids
         (2, ('0', '40', '80', '120'))
     """
+
+    KEPT = ("_seen", "_strongest", "_named", "_unlabelled_before", "_ids", "_speaking")
 
     def __init__(self, n_classes: int, alpha: float = 0.01) -> None:
         if not 0.0 < alpha < 1.0:
@@ -144,25 +145,6 @@ class NewClassNamer:
         """Go over to other classes: int64 (C,), the former one of each or −1."""
         self._strongest.set_classes(former)
         self._named = moved(self._named, former, False)
-
-    def state(self) -> State:
-        """Everything needed to go on."""
-        return {
-            "seen": self._seen,
-            "strongest": self._strongest.state(),
-            "named": pack(self._named),
-            "unlabelled": pack(self._unlabelled_before),
-            "ids": list(self._ids),
-            "speaking": self._speaking.tolist(),
-        }
-
-    def restore(self, state: State) -> None:
-        """Go on from `state`."""
-        self._seen = int(state["seen"])
-        self._strongest.restore(state["strongest"])
-        self._named, self._unlabelled_before = unpack(state["named"]), unpack(state["unlabelled"])
-        self._ids = [str(event_id) for event_id in state["ids"]]
-        self._speaking = np.array(state["speaking"], dtype=np.int64)
 
     def _observe_rows(
         self,

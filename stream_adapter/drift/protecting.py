@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.drift.confidence_sequence import Interval, interval
-from stream_adapter.drift.detector import State
+from stream_adapter.drift.detector import Stateful
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ProtectionStep:
     row: int
 
 
-class ProtectionLevel:
+class ProtectionLevel(Stateful):
     """Keeps the level of one worker's learner; 2^level is the factor on all protections.
 
     Attributes:
@@ -60,6 +60,8 @@ class ProtectionLevel:
         >>> protection.factor
         4.0
     """
+
+    KEPT = ("level", "_counts", "_hold", "_halved")
 
     def __init__(self, steps: int, tolerance: float, alpha: float, min_labels: int) -> None:
         self.level = 0
@@ -99,15 +101,6 @@ class ProtectionLevel:
         if level != self.level:
             self.level = level
             self._counts[:] = 0
-
-    def state(self) -> State:
-        """Everything needed to go on."""
-        return {"level": self.level, "counts": self._counts.tolist(), "hold": self._hold, "halved": self._halved}
-
-    def restore(self, state: State) -> None:
-        """Go on from `state`."""
-        self.level, self._hold, self._halved = int(state["level"]), int(state["hold"]), bool(state["halved"])
-        self._counts = np.array(state["counts"], np.int64).reshape(3)
 
     def _step(self, by: int, found: Interval, row: int) -> ProtectionStep:
         labels, before = self.observed, self.factor

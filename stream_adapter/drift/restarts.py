@@ -20,7 +20,7 @@ ln(10⁴) more evidence than one at the beginning.
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import State, pack, unpack
+from stream_adapter.drift.detector import State, Stateful
 
 _AT_ONCE = 0.1
 _HORIZON = 10_000
@@ -36,7 +36,7 @@ def weight_left(start: int, block: int) -> float:
     return (1.0 - _AT_ONCE) / (1.0 + (start - 1) * block / _HORIZON)
 
 
-class RestartMixture:
+class RestartMixture(Stateful):
     """The e-process above, for one stream or for several at once.
 
     Args:
@@ -50,6 +50,8 @@ class RestartMixture:
         >>> [round(float(value), 3) for value in path]    # w_1 = 0.1 doubles, 0.9 is kept for later starts
         [1.1, 1.3, 1.7]
     """
+
+    KEPT = ("observed", "_capital")
 
     def __init__(self, bet_weights: NDArray[np.float64], block: int, streams: tuple[int, ...] = ()) -> None:
         if block < 1 or abs(float(np.sum(bet_weights)) - 1.0) > 1e-9:
@@ -95,12 +97,7 @@ class RestartMixture:
         self._capital = np.zeros_like(self._capital)
         self._path = self._capital[None]
 
-    def state(self) -> State:
-        """Everything needed to go on."""
-        return {"observed": self.observed, "capital": pack(self._capital)}
-
     def restore(self, state: State) -> None:
         """Go on from `state`."""
-        self.observed = int(state["observed"])
-        self._capital = unpack(state["capital"])
+        super().restore(state)
         self._path = self._capital[None]

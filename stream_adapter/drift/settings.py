@@ -16,21 +16,7 @@ _Count = Annotated[int, Field(ge=1)]
 class DriftSettings(BaseModel):
     """Settings of the monitor.
 
-    Attributes:
-        tolerance: ε, harm on unseen classes that is accepted, as a share (0.01 = one point).
-        alpha: probability of ever raising a false alarm, for each question on its own.
-        min_labels: labels below which there is no number, only "not enough evidence".
-        reference_events: events in the reference windows of embeddings, label mix and novelty.
-        sample_every: embeddings, label mix, novelty and confidence are tested on one in so many runs of 64 events.
-        far_cosine: an event is far from every anchor when its nearest one is below this cosine.
-        adwin_delta: δ of ADWIN; an error probability per comparison, not per stream.
-        mode: whether the guard acts.
-        scope: whether the guard damps the classes at fault or everything.
-        release_labels: labels without harm before the guard lets go a step.
-        protection_steps: measured harm doubles or halves `adapter.protection` so many times at most; 0: never.
-        groups: class groups for the question of harm, group name → class names; other classes are groups of their own.
-        seed: of every random choice.
-        status_every_s: seconds between two `status` events, for whoever has a clock.
+    docs/configuration.md says what each is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +42,8 @@ class DriftSettings(BaseModel):
         Raises:
             ValueError: a group names an unknown class, or two groups the same one.
         """
+        if not self.groups:  # a thousand classes may come one by one, and each asks
+            return list(class_names), np.arange(len(class_names))
         group_of: dict[str, str] = {}
         for group, members in self.groups.items():
             for name in members:

@@ -10,17 +10,19 @@ which would invent newcomers: then all is forgotten.
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import State, moved, pack, unpack
+from stream_adapter.drift.detector import Stateful, moved
 
 _GENERATION = 1_000  # events from which on a generation may end
 _SAME = 1e-4  # scores this close are the same picture sent again
 
 
-class StrongestEvents:
+class StrongestEvents(Stateful):
     """The K strongest events of each of C classes with a score of at least zero, in two generations.
 
     Memory: 2 · C · K events of 17 bytes.
     """
+
+    KEPT = ("_scores", "_numbers", "_labelled", "to_beat", "_known", "_begun")
 
     def __init__(self, n_classes: int, kept: int) -> None:
         self._kept = kept
@@ -93,22 +95,3 @@ class StrongestEvents:
         self._labelled, self.to_beat = moved(self._labelled, former, False), moved(self.to_beat, former, 0.0)
         if self._known is not None:
             self._known = moved(self._known, former, False)
-
-    def state(self) -> State:
-        """Everything needed to go on."""
-        return {
-            "scores": pack(self._scores),
-            "numbers": pack(self._numbers),
-            "labelled": pack(self._labelled),
-            "known": None if self._known is None else pack(self._known),
-            "begun": list(self._begun),
-        }
-
-    def restore(self, state: State) -> None:
-        """Go on from `state`."""
-        self._scores, self._numbers, self._labelled = (
-            unpack(state[name]) for name in ("scores", "numbers", "labelled")
-        )
-        self._known = None if state["known"] is None else unpack(state["known"])
-        self._begun = [int(number) for number in state["begun"]]
-        self.to_beat = np.maximum(self._scores[:, : self._kept].min(axis=1), 0.0)

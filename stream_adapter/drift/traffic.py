@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream_adapter.drift.adwin import Adwin
 from stream_adapter.drift.alarm import LISTED, OVERALL, AlarmKind, DriftAlarm, DriftStatus
 from stream_adapter.drift.conformal import ReferenceShift
-from stream_adapter.drift.detector import ALL, State
+from stream_adapter.drift.detector import ALL, Stateful
 from stream_adapter.drift.embedding_shift import EmbeddingShift
 from stream_adapter.drift.label_mix import LabelMixShift
 from stream_adapter.drift.new_class import NamedClass, NewClassNamer
@@ -20,8 +20,10 @@ from stream_adapter.drift.settings import DriftSettings
 _RUN = 64  # events in a row that are tested, or left out
 
 
-class TrafficMonitor:
+class TrafficMonitor(Stateful):
     """Watches the whole stream without labels."""
+
+    KEPT = ("_shifts", "_confidence", "_namer", "_novel_ids", "_novel", "_seen")
 
     def __init__(self, class_names: Sequence[str], logit_scale: float, settings: DriftSettings) -> None:
         self._class_names = tuple(class_names)
@@ -126,28 +128,6 @@ class TrafficMonitor:
             if line.value is not None
         }
         return DriftAlarm("status", "traffic", "TrafficMonitor", observed=self._seen, evidence=known)
-
-    def state(self) -> State:
-        """Everything needed to go on."""
-        return {
-            "shifts": {kind: detector.state() for kind, detector in self._shifts.items()},
-            "confidence": {group: adwin.state() for group, adwin in self._confidence.items()},
-            "namer": self._namer.state(),
-            "novel_ids": list(self._novel_ids),
-            "novel": self._novel.tolist(),
-            "seen": self._seen,
-        }
-
-    def restore(self, state: State) -> None:
-        """Go on from `state`."""
-        for kind, detector in self._shifts.items():
-            detector.restore(state["shifts"][kind])
-        for group, adwin in self._confidence.items():
-            adwin.restore(state["confidence"][group])
-        self._namer.restore(state["namer"])
-        self._novel_ids = deque(state["novel_ids"], maxlen=LISTED)
-        self._novel = np.array(state["novel"], dtype=np.bool_)
-        self._seen = int(state["seen"])
 
     def _named(self, named: NamedClass) -> DriftAlarm:
         return DriftAlarm(

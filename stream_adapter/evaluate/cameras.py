@@ -25,18 +25,8 @@ from stream_adapter.evaluate.scores import Answers, joined, judge
 class CameraSettings:
     """How many copies of what.
 
-    Attributes:
-        sources: pictures of a class that serve as cameras; at most half of what it has.
-        copies: of each source.
-        spread: expected cosine of a copy with its source, above 0, at most 1; of two copies with each other its square.
-        camera_classes: how many classes have cameras, drawn by seed, or "all" that occur with at least two pictures.
-        copies_wrong: the copies of a class are labelled as another one.
-        events: varied pictures, drawn by seed; all that are no sources where there are fewer.
-        batch: events that are predicted together, before any of their labels is learned.
-        order: what tells this stream from others.
-
-    Raises:
-        EvaluationError: a value is out of its range.
+    `evaluate stream --help` says what each is. A class gives at most half of its pictures as sources, and two copies
+    have the square of `spread` as their cosine.
     """
 
     protocol: ClassVar[str] = "stream"
@@ -108,11 +98,7 @@ class CameraPlan:
 
 
 def plan_cameras(features: Features, settings: CameraSettings, seed: int) -> CameraPlan:
-    """Draw classes, sources and varied pictures.
-
-    Raises:
-        EvaluationError: too few classes have two pictures, or no other class is there to name wrongly.
-    """
+    """Draw classes, sources and varied pictures."""
     counts = {label: int((features.labels == label).sum()) for label in features.occurring.tolist()}
     able = np.array([label for label, count in counts.items() if count > 1], np.int64)
     wanted = len(able) if settings.camera_classes == "all" else settings.camera_classes

@@ -31,9 +31,6 @@ def settings_of(features: Features, cell: str) -> StreamSettings | CameraSetting
 
     Data with several domains come domain after domain, 1,200 events each (burst: 2,500 events, shuffled; recorded: as
     they are in the file); others come whole and shuffled. The cameras are of seven classes in ten.
-
-    Raises:
-        EvaluationError: there is no such cell.
     """
     if cell not in CELLS:
         raise EvaluationError(f"unknown cell {cell!r}; known are {', '.join(CELLS)}")

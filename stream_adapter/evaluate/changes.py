@@ -16,7 +16,6 @@ class Changes:
     """How one method's answers differ from zero-shot's, over all seeds.
 
     Attributes:
-        events: scored events.
         fixed: zero-shot was wrong, the method is right.
         caused: zero-shot was right, the method is wrong.
         other: both are wrong, in different ways.

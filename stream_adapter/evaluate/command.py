@@ -37,12 +37,7 @@ class Request:
 
 
 def evaluate(request: Request, settings: Settings, console: Console, progress: Console) -> None:
-    """Run a protocol and report.
-
-    Raises:
-        ConfigError: the configuration is not valid.
-        EvaluationError: data, methods or settings cannot be used.
-    """
+    """Run a protocol and report."""
     evaluation = _evaluation(request, settings, progress)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=progress, transient=True) as bar:
@@ -56,12 +51,7 @@ def evaluate(request: Request, settings: Settings, console: Console, progress: C
 def evaluate_no_harm(
     request: Request, cells: str, protections: Sequence[float], console: Console, progress: Console
 ) -> None:
-    """Run all cells and report.
-
-    Raises:
-        ConfigError: the configuration is not valid.
-        EvaluationError: data, methods, cells or protections cannot be used.
-    """
+    """Run all cells and report."""
     evaluation = _evaluation(request, StreamSettings(), progress)
     along = tuple(sorted({*protections, evaluation.adapter.protection}))
     lines = []
@@ -70,23 +60,20 @@ def evaluate_no_harm(
             lines.append(line)
             status.update(f"{line.cell}: {line.method}, protection {line.protection} …")
     report = no_harm.document(lines, evaluation)
-    no_harm.show(lines, _write(request, report, lambda: no_harm.render(lines, evaluation), console, progress))
+    shown = _write(request, report, lambda: no_harm.render(lines, evaluation), console, progress)
+    no_harm.table(lines).show(shown)
 
 
 def evaluate_unknown(
     request: Request, share: float, settings: StreamSettings, console: Console, progress: Console
 ) -> None:
-    """Take classes out of the vocabulary, and report how well their events are told.
-
-    Raises:
-        ConfigError: the configuration is not valid.
-        EvaluationError: data or settings cannot be used.
-    """
+    """Take classes out of the vocabulary, and report how well their events are told."""
     evaluation = _evaluation(request, settings, progress)
     with progress.status("running …"):
         report = unknown.compare(evaluation, share, settings)
     shown = _write(request, unknown.document(report, evaluation), str, console, progress)
-    unknown.show(report, evaluation, shown)
+    for table in unknown.tables(report, evaluation):
+        table.show(shown)
 
 
 def _evaluation(request: Request, settings: Settings, progress: Console) -> Evaluation:
@@ -131,11 +118,7 @@ def share_or_names(text: str) -> float | tuple[str, ...]:
 
 
 def whole_numbers(text: str, option: str) -> tuple[int, ...]:
-    """Numbers with commas, each at least 1.
-
-    Raises:
-        EvaluationError: something else.
-    """
+    """Numbers with commas, each at least 1."""
     found = parts(text)
     if not found or not all(part.isdecimal() and int(part) for part in found):
         raise EvaluationError(f"{option} must be whole numbers from 1 on with commas, as in 1,4,16; found {text!r}")
@@ -143,11 +126,7 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
-    """Protections with commas.
-
-    Raises:
-        EvaluationError: something else.
-    """
+    """Protections with commas."""
     try:
         found = tuple(float(part) for part in parts(text))
         for value in found:

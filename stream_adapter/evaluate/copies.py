@@ -3,16 +3,13 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import markup
-from rich.table import Table
 
-from stream_adapter.evaluate.results import CopiesTrace, Run
-from stream_adapter.evaluate.tables import table
+from stream_adapter.evaluate.html import Table
+from stream_adapter.evaluate.results import CopiesTrace, Run, plain
 
 GROUPS = {
     "all": "of all classes",
@@ -29,8 +26,6 @@ class WorstClass:
     """The class, of all classes and seeds, whose accuracy changed for the worse by most.
 
     Attributes:
-        label: class index.
-        seed: the draw.
         events: varied pictures of it in that draw.
         accuracy: the method's on them, 0..1.
         zero_shot: zero-shot's.
@@ -106,36 +101,40 @@ def as_json(rows: Sequence[CopiesRow], names: Sequence[str]) -> list[dict[str, A
             return None
         worst = dataclasses.asdict(found.worst) | {"change": found.worst.change}
         worst = {"class": names[worst.pop("label")], **worst}
-        return _rounded({"accuracy": found.accuracy, "change": found.change}) | {"worst_class": _rounded(worst)}
+        return {"accuracy": found.accuracy, "change": found.change, "worst_class": worst}
 
-    return [
-        {"method": row.method, "group": row.group, "events": row.events, "zero_shot": round(row.zero_shot, 6)}
-        | {name: phase(found) for name, found in row.phases.items()}
-        for row in rows
-    ]
+    return list(
+        plain(
+            [
+                {"method": row.method, "group": row.group, "events": row.events, "zero_shot": row.zero_shot}
+                | {name: phase(found) for name, found in row.phases.items()}
+                for row in rows
+            ]
+        )
+    )
 
 
-def as_tables(rows: Sequence[CopiesRow], names: Sequence[str]) -> Iterator[Table]:
-    """A table for each group, for the terminal."""
-    for group, lines in _by_group(rows):
-        shown = Table(title=_title(group, lines), title_justify="left")
-        for number, column in enumerate(_header(lines)):
-            shown.add_column(column, justify="right" if number else "left")
-        for line in lines:
-            shown.add_row(*(markup.escape(cell) for cell in _cells(line, names)))
-        yield shown
+def as_tables(rows: Sequence[CopiesRow], names: Sequence[str]) -> list[Table]:
+    """A table for each group; `names` are the classes'."""
+    tables = []
+    for group in dict.fromkeys(row.group for row in rows):
+        lines = [row for row in rows if row.group == group]
+        header = ["method", "zero-shot"]
+        for name in lines[0].phases:
+            header += [PHASES[name], "worst class"]
+        what = f"Varied pictures {GROUPS[group]}, {lines[0].events:,} in all draws"
+        cells = [_cells(line, names) for line in lines]
+        tables.append(Table(f"{what}: accuracy in % (change from zero-shot)", header, cells))
+    return tables
 
 
 def section(rows: Sequence[CopiesRow], names: Sequence[str]) -> str:
-    """The page's section: a table for each group."""
+    """The page's section."""
     return (
         "<h2>What near-copies did to varied pictures</h2><p>Varied pictures come without labels, then many labelled "
         "near-copies of a few others, then the varied pictures again. Changes are in points, against zero-shot on the "
         "same pictures; the worst class is that of the worst draw, with its number of pictures.</p>"
-    ) + "".join(
-        table(_title(group, lines), _header(lines), [[escape(cell) for cell in _cells(line, names)] for line in lines])
-        for group, lines in _by_group(rows)
-    )
+    ) + "".join(table.html() for table in as_tables(rows, names))
 
 
 def _traces(runs: Sequence[Run], method: str, group: str) -> Iterator[tuple[int, CopiesTrace]]:
@@ -169,23 +168,6 @@ def _mean(hits: Sequence[NDArray[np.bool_]]) -> float:
     return sum(float(of_seed.mean()) for of_seed in hits) / len(hits)
 
 
-def _by_group(rows: Sequence[CopiesRow]) -> Iterator[tuple[str, list[CopiesRow]]]:
-    for group in GROUPS:
-        if lines := [row for row in rows if row.group == group]:
-            yield group, lines
-
-
-def _title(group: str, lines: Sequence[CopiesRow]) -> str:
-    return f"Varied pictures {GROUPS[group]}, {lines[0].events:,} in all draws: accuracy in %, change from zero-shot"
-
-
-def _header(lines: Sequence[CopiesRow]) -> list[str]:
-    header = ["method", "zero-shot"]
-    for name in lines[0].phases:
-        header += [PHASES[name], "worst class"]
-    return header
-
-
 def _cells(row: CopiesRow, names: Sequence[str]) -> list[str]:
     cells = [row.method, f"{100 * row.zero_shot:.1f}"]
     for phase in row.phases.values():
@@ -198,7 +180,3 @@ def _cells(row: CopiesRow, names: Sequence[str]) -> list[str]:
             f"{names[worst.label]} {100 * worst.change:+.0f} of {worst.events}",
         ]
     return cells
-
-
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}

@@ -15,11 +15,7 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
 
 
 def draw_classes(features: Features, share: float, seed: int, purpose: str) -> NDArray[np.int64]:
-    """A share of the classes that occur, rounded, at least one and not all of them: int64, ascending.
-
-    Raises:
-        EvaluationError: the share is not between 0 and 1, or fewer than two classes occur.
-    """
+    """A share of the classes that occur, rounded, at least one and not all of them: int64, ascending."""
     if not 0.0 < share < 1.0:
         raise EvaluationError(f"a share of the classes must be between 0 and 1, found {share:g}")
     occurring = features.occurring
@@ -51,11 +47,7 @@ def draw_look_alikes(features: Features, share: float, seed: int) -> NDArray[np.
 
 
 def named_classes(features: Features, names: tuple[str, ...]) -> NDArray[np.int64]:
-    """Indices of classes by name: int64, ascending.
-
-    Raises:
-        EvaluationError: a name is not in the vocabulary.
-    """
+    """Indices of classes by name: int64, ascending."""
     known = {name: index for index, name in enumerate(features.vocabulary.class_names)}
     missing = [name for name in names if name not in known]
     if missing:

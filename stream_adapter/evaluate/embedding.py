@@ -32,12 +32,6 @@ def embed(path: Path, config: Config, say: Callable[[str], None]) -> Features:
         path: a folder `CLASS/picture.jpg`, a manifest (its column `source` names domains) or a recorded topic.
         config: encoder and vocabulary.
         say: is given how far it is, and how many events could not be used.
-
-    Raises:
-        TransportError: the input cannot be read.
-        EncoderError: the model cannot be loaded.
-        VocabularyError: the classes, prompts or class vectors do not fit together.
-        EvaluationError: no event can be used.
     """
     source = open_input(FilesConfig(input=path, output=path))
     encoder, vocabulary = load_models(config.encoder, config.vocabulary)

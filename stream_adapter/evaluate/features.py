@@ -29,11 +29,7 @@ class Features:
         vectors: float32 (N, d), unit (given within 0.5 %, kept renormalised).
         labels: int64 (N,), indices into the vocabulary, or `UNKNOWN`.
         domains: N names of where an event comes from; all the same where there are no domains.
-        vocabulary: class names, text vectors and logit scale.
         name: what the data is called in reports.
-
-    Raises:
-        EvaluationError: shapes, types or values do not fit together; the message names the array and the value.
     """
 
     vectors: NDArray[np.float32] = field(repr=False)
@@ -68,9 +64,6 @@ def read_features(path: Path) -> Features:
 
     Arrays: `vectors` (N, d), `labels` (N,) with −1 for a class that the vocabulary lacks, `class_names` (C,),
     `text_vectors` (C, d), and optionally `logit_scale` (100 where it is absent) and `domains` (N,). Others are ignored.
-
-    Raises:
-        EvaluationError: the file cannot be read, lacks an array, or arrays do not fit together.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -91,11 +84,7 @@ def read_features(path: Path) -> Features:
 
 
 def save_features(path: Path, features: Features) -> None:
-    """Write a feature file in one step: readers see the old file or the new one, never a part. Vectors are float16.
-
-    Raises:
-        EvaluationError: the file cannot be written.
-    """
+    """Write a feature file in one step: readers see the old file or the new one, never a part. Vectors are float16."""
     try:
         with open_output(path) as file:
             np.savez_compressed(

@@ -27,13 +27,7 @@ from stream_adapter.evaluate.scores import Answers, joined, judge
 class FewShotSettings:
     """How much is taught.
 
-    Attributes:
-        shots: numbers of labelled pictures per seen class; each number is a run of its own.
-        seen: share of the occurring classes that are taught, drawn by seed.
-        batch: events that are predicted together.
-
-    Raises:
-        EvaluationError: a value is out of its range.
+    `evaluate few-shot --help` says what each is; each number of shots is a run of its own.
     """
 
     protocol: ClassVar[str] = "few-shot"
@@ -110,9 +104,6 @@ def draw_shots(features: Features, settings: FewShotSettings, seed: int) -> Shot
 
     The first `max(shots)` pictures of each class, at most half of them, are kept out of the tests, also of unseen
     classes, so that both are tested alike.
-
-    Raises:
-        EvaluationError: fewer than two classes occur.
     """
     seen = draw_classes(features, settings.seen, seed, "seen classes")
     random = generator(seed, "shots")

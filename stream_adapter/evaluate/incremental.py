@@ -35,14 +35,7 @@ Matrix = list[list[Figures]]
 class IncrementalSettings:
     """What the tasks are.
 
-    Attributes:
-        by: classes in groups drawn by seed, or domains in the file's order.
-        tasks: how many groups of classes; at most one for each class. Domains are as many as there are.
-        train: share of each class's pictures in each domain that is learned from; the others are tested.
-        batch: events that are predicted, and then learned, together.
-
-    Raises:
-        EvaluationError: a value is out of its range.
+    `evaluate incremental --help` says what each is.
     """
 
     protocol: ClassVar[str] = "incremental"
@@ -101,11 +94,7 @@ class IncrementalTask:
 
 
 def draw_tasks(features: Features, settings: IncrementalSettings, seed: int) -> list[IncrementalTask]:
-    """Split what has a class of the vocabulary into tasks, and each into training and tests.
-
-    Raises:
-        EvaluationError: there would be fewer than two tasks, or one without training or tests.
-    """
+    """Split what has a class of the vocabulary into tasks, and each into training and tests."""
     random = generator(seed, "tasks")
     known = np.flatnonzero(features.labels != UNKNOWN)
     if settings.by == "domain":

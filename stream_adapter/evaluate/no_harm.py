@@ -3,24 +3,32 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from html import escape
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from stream_adapter.evaluate.cells import settings_of
-from stream_adapter.evaluate.results import REFERENCE, Interval, Run
+from stream_adapter.evaluate.html import Table, page
+from stream_adapter.evaluate.results import REFERENCE, Interval, Run, plain
 from stream_adapter.evaluate.running import Evaluation, run_all
 from stream_adapter.evaluate.scores import Answers, calibration_error
 from stream_adapter.evaluate.svg import Axis, Plot, Series
-from stream_adapter.evaluate.tables import legend, style_of, table
+from stream_adapter.evaluate.tables import legend, style_of
 
 ENOUGH = 200
 """Pooled events from which on a class can be the worst one; where no class has as many, the one with most of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The class that lost most."""
+
+    name: str
+    events: int
+    change: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +49,8 @@ class Line:
     protection: float | None
     gain: Interval
     change: Interval
-    worst: "Worst"
+    worst: Worst
     ece: dict[str, float]
-
-
-class Worst(NamedTuple):
-    """The class that lost most."""
-
-    name: str
-    events: int
-    change: float
-    low: float
-    high: float
 
 
 class _Draw(NamedTuple):
@@ -66,11 +64,7 @@ class _Draw(NamedTuple):
 
 
 def no_harm(evaluation: Evaluation, cells: Sequence[str], protections: Sequence[float], jobs: int) -> Iterator[Line]:
-    """Run everything; a line as soon as it is there.
-
-    Raises:
-        EvaluationError: there is no such cell, or the data cannot give it.
-    """
+    """Run everything; a line as soon as it is there."""
     for cell, settings in [(cell, settings_of(evaluation.features, cell)) for cell in cells]:
         of_cell = replace(evaluation, settings=settings)
         reference = run_all(replace(of_cell, methods=(REFERENCE,)), jobs, lambda events: None)
@@ -83,24 +77,15 @@ def no_harm(evaluation: Evaluation, cells: Sequence[str], protections: Sequence[
 
 
 def document(lines: Sequence[Line], evaluation: Evaluation) -> dict[str, Any]:
-    """The lines as JSON values; not-a-number becomes null."""
-    found = [asdict(line) | {"worst": line.worst._asdict()} for line in lines]
-    return {
-        "protocol": "no-harm",
-        "data": evaluation.features.name,
-        "seeds": evaluation.seeds,
-        "lines": [_plain(line) for line in found],
-    }
+    """The lines as JSON values."""
+    found = {"protocol": "no-harm", "data": evaluation.features.name, "seeds": evaluation.seeds}
+    return dict(plain(found | {"lines": [asdict(line) for line in lines]}))
 
 
-def show(lines: Sequence[Line], console: Console) -> None:
-    """One table: changes in points, calibration errors in %."""
-    shown = Table(title="Change from zero-shot in points with its 95 % interval, ECE in % (zero-shot's)")
-    for number, name in enumerate(_HEADER):
-        shown.add_column(name, justify="right" if number > 1 else "left", no_wrap=True)
-    for line in lines:
-        shown.add_row(*_cells(line))
-    console.print(shown)
+def table(lines: Sequence[Line]) -> Table:
+    """Changes in points, calibration errors in %."""
+    title = "Change from zero-shot in points with its 95 % interval, ECE in % (zero-shot's)"
+    return Table(title, _HEADER, [_cells(line) for line in lines], text_columns=2)
 
 
 def render(lines: Sequence[Line], evaluation: Evaluation) -> str:
@@ -120,42 +105,29 @@ def render(lines: Sequence[Line], evaluation: Evaluation) -> str:
         for number, (gain, change, v) in enumerate(of):
             tip = f"{method}, protection {v}: {100 * gain:+.1f}, {100 * change:+.1f}"
             plot.point(tip, style, gain, change, None if number else method)
-    title = f"No harm on {evaluation.features.name}"
-    css = files("stream_adapter.evaluate").joinpath("page.css").read_text(encoding="utf-8")
-    rows = [[escape(cell) for cell in _cells(line)] for line in lines]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{css}</style></head><body><main>\n<h1>{escape(title)}</h1>"
+    said = (
         "<p>Up and to the right is better. A line a method: what labels win, and what that costs classes that nobody "
-        f"labels, as protection moves.</p>{legend(methods)}<figure>{plot.render()}</figure>"
-        + table("Change from zero-shot in points, ECE in %", _HEADER, rows, text_columns=2)
-        + "</main></body></html>\n"
+        "labels, as protection moves.</p>"
     )
+    figure = f"<figure>{plot.render()}</figure>"
+    return page(f"No harm on {evaluation.features.name}", [said, legend(methods), figure, table(lines).html()])
 
 
 _HEADER = ("cell", "method", "protection", "labelled", "canaries", "worst canary class", "ECE labelled", "ECE canaries")
 
 
 def _cells(line: Line) -> list[str]:
-    name, events, *changes = line.worst
-    change, low, high = (f"{100 * value:+.1f}" for value in changes)
+    worst = line.worst
+    change, low, high = (f"{100 * value:+.1f}" for value in (worst.change, worst.low, worst.high))
     return [
         line.cell,
         line.method,
         "–" if line.protection is None else f"{line.protection:g}",
-        _points(line.gain),
-        _points(line.change),
-        f"{name} {change} ({low} to {high}) of {events}" if events else "–",
+        line.gain.points("+"),
+        line.change.points("+"),
+        f"{worst.name} {change} ({low} to {high}) of {worst.events}" if worst.events else "–",
         *(_share(line.ece[g], line.ece[f"{g}, {REFERENCE}"]) for g in ("labelled", "canary")),
     ]
-
-
-def _points(interval: Interval) -> str:
-    if math.isnan(interval.mean):
-        return "–"
-    half = 100 * max(interval.high - interval.mean, interval.mean - interval.low)
-    return f"{100 * interval.mean:+.1f}" + (f" ±{half:.1f}" if half else "")
 
 
 def _share(value: float, before: float) -> str:
@@ -220,11 +192,3 @@ def _axis(values: Sequence[float], label: str) -> Axis:
     low, high = min([*known, 0.0]), max([*known, 0.0])
     room = max(0.05 * (high - low), 0.01)
     return Axis(label, low - room, high + room, percent=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
-    return value

@@ -1,11 +1,11 @@
-"""The report as one self-contained HTML page: no script, no font, no request, light and dark."""
+"""The report as one page."""
 
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from stream_adapter.evaluate.cameras import CameraSettings
 from stream_adapter.evaluate.copies import section as copies_section
+from stream_adapter.evaluate.html import Table, page
 from stream_adapter.evaluate.report import near_copies
 from stream_adapter.evaluate.results import REFERENCE, Row, Run, rows
 from stream_adapter.evaluate.running import Evaluation
@@ -18,32 +18,24 @@ from stream_adapter.evaluate.sections import (
     over_the_stream,
     shots_plot,
 )
-from stream_adapter.evaluate.tables import figures_table, legend
+from stream_adapter.evaluate.tables import figures_tables, legend
 
 
 def render(evaluation: Evaluation, runs: list[Run], report: dict[str, Any]) -> str:
     """The page."""
     found = rows(runs)
     focus = "default" if "default" in evaluation.methods else evaluation.methods[-1]
-    title = f"{evaluation.settings.protocol} on {evaluation.features.name}"
+    tables = figures_tables(evaluation, found, ("ece", "nll", "brier"))
     body = [
-        f"<h1>Evaluation: {escape(title)}</h1>",
         f"<p>{_sentence(evaluation)}</p>",
         legend(evaluation.methods),
         "<h2>Accuracy and calibration</h2>",
-        figures_table(evaluation, found),
+        *(table.html() for table in tables),
         *_plots(evaluation, runs, found, focus),
         "<h2>Settings</h2>",
-        _settings(report),
+        _settings(report).html(),
     ]
-    style = files("stream_adapter.evaluate").joinpath("page.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</main></body></html>\n"
-    )
+    return page(f"Evaluation: {evaluation.settings.protocol} on {evaluation.features.name}", body)
 
 
 def _plots(evaluation: Evaluation, runs: list[Run], found: list[Row], focus: str) -> list[str]:
@@ -78,7 +70,7 @@ def _sentence(evaluation: Evaluation) -> str:
     return escape(text)
 
 
-def _settings(report: dict[str, Any]) -> str:
+def _settings(report: dict[str, Any]) -> Table:
     flat: dict[str, Any] = {"protocol": report["protocol"], **report["settings"], "interval": report["interval"]}
     flat |= {f"data: {name}": value for name, value in report["data"].items()}
     flat |= {f"version: {name}": value for name, value in report["versions"].items()}
@@ -86,11 +78,8 @@ def _settings(report: dict[str, Any]) -> str:
     for seed, names in zip(report["seeds"], report["held_out"], strict=False):
         if names:
             flat[f"held out, seed {seed}"] = ", ".join(names)
-    cells = "".join(
-        f'<tr><td>{escape(str(name))}</td><td class="text">{escape(_text(value))}</td></tr>'
-        for name, value in flat.items()
-    )
-    return f'<div class="scroll"><table><caption>What was run</caption>{cells}</table></div>'
+    lines = [[name, _text(value)] for name, value in flat.items()]
+    return Table("What was run", ("", ""), lines, text_columns=2)
 
 
 def _text(value: Any) -> str:

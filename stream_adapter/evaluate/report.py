@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from stream_adapter import __version__
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.cameras import CameraSettings
 from stream_adapter.evaluate.copies import CopiesRow, as_json, as_tables, copies_rows
-from stream_adapter.evaluate.results import ALL, REFERENCE, Figures, Row, Run, rows
+from stream_adapter.evaluate.results import REFERENCE, Row, Run, plain, rows
 from stream_adapter.evaluate.running import Evaluation
-from stream_adapter.evaluate.tables import calibrated, figure
+from stream_adapter.evaluate.tables import figures_tables
 from stream_adapter.output_file import open_output
 
 
@@ -71,20 +69,12 @@ def near_copies(evaluation: Evaluation, runs: list[Run]) -> list[CopiesRow]:
 
 
 def write_json(path: Path, report: dict[str, Any]) -> None:
-    """Write a report.
-
-    Raises:
-        EvaluationError: the file cannot be written.
-    """
+    """Write a report."""
     write_text(path, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in one step: readers see the old file or the new one, never a part.
-
-    Raises:
-        EvaluationError: the file cannot be written.
-    """
+    """Write a file in one step: readers see the old file or the new one, never a part."""
     try:
         with open_output(path) as file:
             file.write(text.encode())
@@ -94,75 +84,23 @@ def write_text(path: Path, text: str) -> None:
 
 def show(evaluation: Evaluation, runs: list[Run], console: Console) -> None:
     """Show the figures over all domains as a table, one method a line, and those by domain where there are several."""
-    found = rows(runs)
-    for shots in sorted({row.shots for row in found}, key=lambda value: value or 0):
-        for domain in dict.fromkeys(row.domain for row in found):
-            chosen = [row for row in found if row.shots == shots and row.domain == domain]
-            for groups in evaluation.settings.tables:
-                console.print(_title(evaluation, shots, domain), highlight=False, soft_wrap=True)
-                console.print(_table(evaluation, [row for row in chosen if row.group in groups]))
-    for table in as_tables(near_copies(evaluation, runs), evaluation.features.vocabulary.class_names):
-        console.print(table)
-
-
-def percent(row: Row) -> str:
-    """Accuracy in %, with the larger half of its interval."""
-    interval = row.accuracy
-    if math.isnan(interval.mean):
-        return "–"
-    half = max(interval.high - interval.mean, interval.mean - interval.low)
-    return f"{100 * interval.mean:.1f}" + (f" [dim]±{100 * half:.1f}[/dim]" if half > 0.0 else "")
-
-
-def _title(evaluation: Evaluation, shots: int | None, domain: str) -> str:
-    where = f", {domain}" if domain != ALL else ""
-    which = f", {shots} per class" if shots is not None else ""
-    interval = f" with its 95 % interval over {evaluation.seeds} seeds" if evaluation.seeds > 1 else ""
-    return f"{escape(evaluation.features.name + where + which)}: accuracy in %{interval}, ECE in %"
-
-
-def _table(evaluation: Evaluation, chosen: list[Row]) -> Table:
-    table = Table()
-    groups, judged = list(dict.fromkeys(row.group for row in chosen)), calibrated(chosen)
-    held = {(row.method, row.group): row for row in chosen}
-    table.add_column("method", no_wrap=True)
-    for group in groups:
-        for column in (group, "ECE") if group in judged else (group,):
-            table.add_column(column, justify="right", no_wrap=True)
-    for method in evaluation.methods:
-        cells = [method]
-        for group in groups:
-            row = held.get((method, group))
-            cells.append("–" if row is None else percent(row))
-            if group in judged:
-                cells.append(figure(row, "ece", 100))
-        table.add_row(*cells)
-    return table
+    copies = as_tables(near_copies(evaluation, runs), evaluation.features.vocabulary.class_names)
+    for table in (*figures_tables(evaluation, rows(runs), ("ece",)), *copies):
+        table.show(console)
 
 
 def _row(row: Row, reference: Row | None) -> dict[str, Any]:
     shown: dict[str, Any] = {"method": row.method, "group": row.group, "domain": row.domain}
     if row.shots is not None:
         shown["shots"] = row.shots
-    shown["accuracy"] = {name: _number(getattr(row.accuracy, name)) for name in ("mean", "low", "high")}
-    for name in ("ece", "nll", "brier"):
-        shown[name] = _number(row.mean(name))
+    shown["accuracy"] = dataclasses.asdict(row.accuracy)
+    shown |= {name: row.mean(name) for name in ("ece", "nll", "brier")}
     if not math.isnan(row.mean("windowed")):
-        shown["windowed"], shown["faded"] = _number(row.mean("windowed")), _number(row.mean("faded"))
+        shown |= {name: row.mean(name) for name in ("windowed", "faded")}
     if reference is not None:
-        shown["before"] = {name: _number(reference.mean(name)) for name in ("accuracy", "ece", "nll", "brier")}
-    shown["per_seed"] = [_figures(figures) for figures in row.per_seed]
-    return shown
-
-
-def _figures(figures: Figures) -> dict[str, Any]:
-    return {name: _number(value) for name, value in dataclasses.asdict(figures).items()}
-
-
-def _number(value: float) -> float | None:
-    if isinstance(value, int):
-        return value
-    return None if math.isnan(value) else round(value, 6)
+        shown["before"] = {name: reference.mean(name) for name in ("accuracy", "ece", "nll", "brier")}
+    shown["per_seed"] = [dataclasses.asdict(figures) for figures in row.per_seed]
+    return dict(plain(shown))
 
 
 def _kinds(runs: list[Run]) -> dict[str, dict[str, float]]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,6 @@ class Figures:
     """How good answers were; nan where there is nothing to say it of.
 
     Attributes:
-        events: how many were scored.
-        accuracy: share that was right, 0..1.
         ece: expected calibration error, 0..1.
         nll: mean negative log-likelihood.
         brier: mean Brier score, 0..2.
@@ -88,7 +87,6 @@ class Trace:
         answers: n answers.
         canary: bool (n,), events of canary classes.
         taught: int64 (n,), classes that labels named, −1 without.
-        domains: n names.
     """
 
     answers: Answers
@@ -125,7 +123,6 @@ class Outcome:
     """What one run of a protocol found.
 
     Attributes:
-        samples: figures by group and domain.
         trace: event by event, for protocols that are a stream.
         kinds: what each of the C classes was taken for at the end; None where the method does not say.
         held_out: names of the classes that were not taught.
@@ -170,6 +167,13 @@ class Interval:
         half = t_quantile(len(known) - 1) * math.sqrt(variance / len(known))
         return cls(mean, max(mean - half, least), min(mean + half, 1.0))
 
+    def points(self, sign: str = "") -> str:
+        """In hundredths, with the larger half of the interval; "–" where there is no mean."""
+        if math.isnan(self.mean):
+            return "–"
+        half = 100 * max(self.high - self.mean, self.mean - self.low)
+        return f"{100 * self.mean:{sign}.1f}" + (f" ±{half:.1f}" if half else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -207,6 +211,17 @@ def rows(runs: Sequence[Run]) -> list[Row]:
         least = -1.0 if key[1] == "forgetting" else 0.0  # a task may be better in the end than ever before
         found.append(Row(*key, Interval.of([figures.accuracy for figures in per_seed], least), per_seed))
     return found
+
+
+def plain(value: Any) -> Any:
+    """Values as JSON has them: numbers with six decimals, not-a-number as null."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    return value
 
 
 def by_domain(members: NDArray[np.bool_], domains: NDArray[np.str_]) -> Iterator[tuple[str, NDArray[np.bool_]]]:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from html import escape
 
 from stream_adapter.evaluate.changes import Confusion, changes, confusions, curve
+from stream_adapter.evaluate.html import Table
 from stream_adapter.evaluate.results import ALL, REFERENCE, WINDOW, Row, Run, Trace
 from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.scores import joined, reliability
 from stream_adapter.evaluate.svg import Axis, Plot, Series, padded
-from stream_adapter.evaluate.tables import style_of, table
+from stream_adapter.evaluate.tables import style_of
 
 _GROUPS = {"labelled": "classes that are taught", "canary": "canaries, held out"}
 
@@ -62,20 +63,15 @@ def label_effect(evaluation: Evaluation, runs: Sequence[Run]) -> str:
     for method in evaluation.methods:
         if method == REFERENCE:
             continue
-        line = [escape(method)]
+        line = [method]
         for group in _GROUPS:
             change = changes(_pairs(runs, method), group)
             percent = 100 / max(change.events, 1)
-            line += [
-                f'<span class="up">{change.fixed * percent:.1f}</span>',
-                f'<span class="down">{change.caused * percent:.1f}</span>',
-                f"{change.other * percent:.1f}",
-            ]
+            line += [f"{number * percent:.1f}" for number in (change.fixed, change.caused, change.other)]
         lines.append(line)
     header = ["method", *(f"{group}: {what}" for group in _GROUPS for what in ("fixed", "caused", "other"))]
-    return "<h2>Where labels changed predictions</h2>" + table(
-        "Events whose prediction differs from zero-shot's, in % of the group", header, lines
-    )
+    title = "Events whose prediction differs from zero-shot's, in % of the group"
+    return "<h2>Where labels changed predictions</h2>" + Table(title, header, lines).html()
 
 
 def confusion(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str:
@@ -83,16 +79,12 @@ def confusion(evaluation: Evaluation, runs: Sequence[Run], focus: str) -> str:
     fixed, caused = confusions(_pairs(runs, focus))
     names = evaluation.features.vocabulary.class_names
 
-    def lines(pairs: Sequence[Confusion]) -> list[list[str]]:
-        return [[escape(names[truth]), escape(names[taken_for]), str(events)] for truth, taken_for, events in pairs]
+    def side(title: str, taken: str, pairs: Sequence[Confusion]) -> str:
+        lines = [[names[truth], names[taken_for], str(events)] for truth, taken_for, events in pairs]
+        return Table(title, ["class", taken, "events"], lines, text_columns=2).html()
 
-    return (
-        f"<h2>Confusion that {escape(focus)} fixed and caused</h2>"
-        '<div class="plots">'
-        + table("Fixed", ["class", f"{REFERENCE} took it for", "events"], lines(fixed), text_columns=2)
-        + table("Caused", ["class", f"{escape(focus)} takes it for", "events"], lines(caused), text_columns=2)
-        + "</div>"
-    )
+    sides = side("Fixed", f"{REFERENCE} took it for", fixed) + side("Caused", f"{focus} takes it for", caused)
+    return f'<h2>Confusion that {escape(focus)} fixed and caused</h2><div class="plots">{sides}</div>'
 
 
 def kinds(evaluation: Evaluation, runs: Sequence[Run]) -> str:
@@ -106,10 +98,10 @@ def kinds(evaluation: Evaluation, runs: Sequence[Run]) -> str:
         taken = run.outcome.kinds or ()
         for kind in ("labelled", "present", "dormant"):
             members = [index for index, of_class in enumerate(taken) if of_class == kind]
-            shown = ", ".join(escape(names[index]) for index in members if index in occurring)
-            lines.append([escape(run.method), str(run.seed), kind, shown or "–", str(len(set(members) - occurring))])
+            shown = ", ".join(names[index] for index in members if index in occurring)
+            lines.append([run.method, str(run.seed), kind, shown or "–", str(len(set(members) - occurring))])
     header = ["method", "seed", "taken for", "classes that occur", "others"]
-    return "<h2>What each class is taken for</h2>" + table("At the end of the stream", header, lines, text_columns=4)
+    return "<h2>What each class is taken for</h2>" + Table("At the end of the stream", header, lines, 4).html()
 
 
 def calibration(runs: Sequence[Run], focus: str) -> str:

@@ -29,22 +29,8 @@ Order = Literal["shuffled", "by-domain", "recorded"]
 class StreamSettings:
     """What kind of stream is made of the features. Shares are in [0, 1].
 
-    Attributes:
-        label_rate: share of the events that get a label.
-        canaries: share of the occurring classes, drawn by seed, or names; these are scored and never taught.
-        canary_rate: share of each canary class's events that is kept.
-        canary_labels: the first so many events of each canary class come with their label, are learned, and not scored.
-        canaries_after: no canary comes before this share of the stream's events.
-        look_alike: of a share, canaries are those that look most like another class, which gets labels.
-        events: length of the stream; all events where there are fewer. By domain: an equal part from each.
-        delay: a label is learned so many events after its event.
-        label_noise: share of the labels replaced by another taught class.
-        select: which events get labels; "next" asks for those that tell the method most, see `selecting.py`.
-        order: all shuffled; domain after domain, shuffled within; or as they are in the file.
-        batch: events that are predicted together, before any of their labels is learned.
-
-    Raises:
-        EvaluationError: a value is out of its range, or two do not fit together.
+    `evaluate stream --help` says what each is; with `canary_labels` the first events of each canary are learned and
+    not scored, and `canaries` are a share or names.
     """
 
     protocol: ClassVar[str] = "stream"
@@ -123,11 +109,7 @@ class StreamPlan:
 
 
 def plan_stream(features: Features, settings: StreamSettings, seed: int) -> StreamPlan:
-    """Make all draws of a stream.
-
-    Raises:
-        EvaluationError: the features do not have the classes that the settings need.
-    """
+    """Make all draws of a stream."""
     canary = _canaries(features, settings, seed)
     rows = _order(features, settings, _kept(features, canary, settings.canary_rate, seed), seed)
     truth = features.labels[rows]

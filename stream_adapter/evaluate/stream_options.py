@@ -35,9 +35,6 @@ def stream_settings(order: str, given: Iterable[str], values: dict[str, Any]) ->
         order: one of the orders.
         given: the names of the options that the user gave; those that are none of the stream's are left aside.
         values: of all options by name.
-
-    Raises:
-        EvaluationError: an option was given that does not fit the order, or a value is out of its range.
     """
     unfit = dict(_UNFIT.get(order, {}))
     if order != "cameras":
@@ -54,11 +51,7 @@ def stream_settings(order: str, given: Iterable[str], values: dict[str, Any]) ->
 
 
 def camera_classes(text: str) -> int | str:
-    """A whole number from 1 on, or "all".
-
-    Raises:
-        EvaluationError: something else.
-    """
+    """A whole number from 1 on, or "all"."""
     if text != "all" and not (text.isdecimal() and int(text)):
         raise EvaluationError(f"--camera-classes must be a whole number from 1 on, or all; found {text!r}")
     return text if text == "all" else int(text)

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
@@ -16,7 +14,8 @@ from stream_adapter.drift.novelty import maximum_concept_matching
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.evaluate.draws import draw_classes
 from stream_adapter.evaluate.features import UNKNOWN, Features
-from stream_adapter.evaluate.results import Interval
+from stream_adapter.evaluate.html import Table
+from stream_adapter.evaluate.results import Interval, plain
 from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.stream import StreamSettings, batches, plan_stream
 
@@ -60,11 +59,7 @@ def without(features: Features, gone: NDArray[np.int64]) -> Features:
 
 
 def compare(evaluation: Evaluation, share: float, settings: StreamSettings) -> Report:
-    """Run the stream of each draw with a share of the occurring classes taken out.
-
-    Raises:
-        EvaluationError: the data has too few classes.
-    """
+    """Run the stream of each draw with a share of the occurring classes taken out."""
     draws = [_draw(evaluation, share, settings, seed) for seed in range(evaluation.seeds)]
     merged = {
         kind: {name: Interval.of([one[kind][name] for one in draws]) for name in draws[0][kind]} for kind in draws[0]
@@ -120,35 +115,18 @@ def fpr95(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
     return float((scores[positive] <= np.quantile(scores[~positive], 0.95, method="higher")).mean())
 
 
-def show(report: Report, evaluation: Evaluation, console: Console) -> None:
-    """Two tables, in %."""
-    table = Table(title=f"Events of no class on {evaluation.features.name}, in %")
-    for name in ("score", "AUROC", "FPR95"):
-        table.add_column(name, justify="left" if name == "score" else "right")
-    for name in SCORES:
-        table.add_row(name, _percent(report.auroc[name]), _percent(report.fpr95[name]))
-    console.print(table)
-    verdicts = Table(title=f"Called unknown at a rate of {100 * evaluation.adapter.unknown_rate:g} %, in %")
-    for name in (*report.called, "decided"):
-        verdicts.add_column(name, justify="right")
-    verdicts.add_row(*map(_percent, (*report.called.values(), report.decided)))
-    console.print(verdicts)
+def tables(report: Report, evaluation: Evaluation) -> tuple[Table, Table]:
+    """How well scores tell, and what is called unknown, in %."""
+    scores = [[name, report.auroc[name].points(), report.fpr95[name].points()] for name in SCORES]
+    called = [interval.points() for interval in (*report.called.values(), report.decided)]
+    rate = f"{100 * evaluation.adapter.unknown_rate:g} %"
+    return (
+        Table(f"Events of no class on {evaluation.features.name}, in %", ("score", "AUROC", "FPR95"), scores),
+        Table(f"Called unknown at a rate of {rate}, in %", (*report.called, "decided"), [called], text_columns=0),
+    )
 
 
 def document(report: Report, evaluation: Evaluation) -> dict[str, Any]:
-    """The report as JSON values; not-a-number becomes null."""
+    """The report as JSON values."""
     found = {"protocol": "unknown", "data": evaluation.features.name, "seeds": evaluation.seeds} | asdict(report)
-    return dict(_plain(found))
-
-
-def _percent(interval: Interval) -> str:
-    if np.isnan(interval.mean):
-        return "–"
-    half = 100 * max(interval.high - interval.mean, interval.mean - interval.low)
-    return f"{100 * interval.mean:.1f}" + (f" ±{half:.1f}" if half else "")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return None if isinstance(value, float) and np.isnan(value) else value
+    return dict(plain(found))

@@ -1,4 +1,7 @@
-"""What travels: image events in, predictions, anchors and drift events out, and their wire forms."""
+"""What travels: image events in, predictions, anchors and drift events out, and their wire forms.
+
+What is not as it must be is a `MalformedEvent`, of a newer format a `NewerFormat`; the message says what and the value.
+"""
 
 from stream_adapter.events.anchor import FORGOTTEN, AnchorRecord, anchor_tombstone, round_through_float16
 from stream_adapter.events.cloudevents import STRUCTURED, parse_image_event

@@ -78,12 +78,7 @@ class AnchorRecord:
 
     @classmethod
     def from_record(cls, key: bytes | None, value: bytes, headers: Headers) -> "AnchorRecord":
-        """Read an anchor back.
-
-        Raises:
-            NewerFormat: a newer version wrote it.
-            MalformedEvent: a header is missing or broken, or the value is not a float16 vector.
-        """
+        """Read an anchor back."""
         fields = decode_headers(headers)
         check_format(fields, ANCHOR_FORMAT, "an anchor record")
         try:

@@ -76,11 +76,7 @@ class ClassRecord:
 
     @classmethod
     def from_record(cls, key: bytes | None, value: bytes, headers: Headers) -> "ClassRecord":
-        """Read a class event, in binary or structured mode; members that are not known are passed over.
-
-        Raises:
-            MalformedEvent: it is none, or says two things at once.
-        """
+        """Read a class event, in binary or structured mode; members that are not known are passed over."""
         document = json_object(value, "a class event")
         wanted = tuple((name, text) for name, text in headers if name.lower() in ("ce_type", "ce_source"))
         attributes: Mapping[str, Any] = {f"ce_{k}": document.get(k) for k in ("type", "source")}
@@ -120,11 +116,7 @@ class ClassRecord:
 
 
 def checked_name(given: Any, member: str = "name") -> str:
-    """A class's name, canonical.
-
-    Raises:
-        MalformedEvent: it is empty, too long, or holds control characters.
-    """
+    """A class's name, canonical."""
     name = canonical_name(as_text(given, f"`{member}`"))
     if not name or len(name) > LONGEST_NAME:
         raise MalformedEvent(f"`{member}` must have 1 to {LONGEST_NAME} characters, found {len(name)}: {name[:40]!r}")
@@ -134,11 +126,7 @@ def checked_name(given: Any, member: str = "name") -> str:
 
 
 def unit_vector(given: Any, what: str) -> NDArray[np.float32]:
-    """Numbers as a unit vector, float32 (d,): given within 0.5 %, renormalised.
-
-    Raises:
-        MalformedEvent: they are not finite numbers, or their length is not 1.
-    """
+    """Numbers as a unit vector, float32 (d,): given within 0.5 %, renormalised."""
     try:
         vector = np.asarray(given, np.float64)
     except (TypeError, ValueError) as error:

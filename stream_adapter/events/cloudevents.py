@@ -30,12 +30,7 @@ _SHOWN_MEMBERS = 5
 
 
 def parse_image_event(record: Record, times: EventTimes | None = None) -> ImageEvent:
-    """Read a CloudEvent, in either mode.
-
-    Raises:
-        MalformedEvent: a required attribute is missing or empty, the content type is not one we read, the payload is
-            missing, or the structured JSON is broken.
-    """
+    """Read a CloudEvent, in either mode."""
     times = times or EventTimes()
     refuse_unreadable(record)
     headers = _headers_of_interest(record.headers)
@@ -102,11 +97,7 @@ def is_cloud_event(record: Record) -> bool:
 
 
 def refuse_unreadable(record: Record) -> None:
-    """Refuse a record that the transport could not read.
-
-    Raises:
-        MalformedEvent: it says why.
-    """
+    """Refuse a record that the transport could not read."""
     unreadable = dict(record.headers).get(UNREADABLE)
     if unreadable is not None:
         raise MalformedEvent(unreadable.decode(errors="replace"))

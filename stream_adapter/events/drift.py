@@ -76,11 +76,7 @@ class DriftEvent:
 
     @classmethod
     def from_record(cls, value: bytes | None, headers: Headers) -> "DriftEvent":
-        """Read a drift event back.
-
-        Raises:
-            MalformedEvent: it is not one; the message names the first member that is missing or wrong.
-        """
+        """Read a drift event back."""
         attributes = decode_headers(headers)
         if attributes.get("ce_type") != EVENT_TYPE:
             raise MalformedEvent(f"event type {attributes.get('ce_type')!r} is not {EVENT_TYPE!r}")

@@ -19,11 +19,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def decode_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
-    """Headers as text, names in lower case; the last one of a name wins.
-
-    Raises:
-        MalformedEvent: a value is not UTF-8.
-    """
+    """Headers as text, names in lower case; the last one of a name wins."""
     decoded = {}
     for name, value in headers:
         try:
@@ -54,9 +50,6 @@ def parse_time(text: str, what: str = "`time`") -> int:
     """Milliseconds since the epoch of an RFC 3339 time; `what` it is called where it was given.
 
     Letters may be small (RFC 3339, 5.6); a leap second is the one before it, as most clocks have it.
-
-    Raises:
-        MalformedEvent: the text is not a time, or has no time zone.
     """
     try:
         moment = datetime.fromisoformat(_LEAP_SECOND.sub("59", text.strip().upper()))
@@ -74,12 +67,7 @@ def checked_traceparent(text: str | None) -> str | None:
 
 
 def check_format(fields: Mapping[str, str], known: int, what: str) -> None:
-    """Whether a record of ours is of a format that this version reads; one that names none is of the first.
-
-    Raises:
-        NewerFormat: it is of a later one.
-        MalformedEvent: it is of none.
-    """
+    """Whether a record of ours is of a format that this version reads; one that names none is of the first."""
     said = fields.get(FORMAT, "1")
     if not (said.isascii() and said.isdigit()):
         raise MalformedEvent(f"format {said[:40]!r} of {what} is no number")

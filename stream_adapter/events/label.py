@@ -71,11 +71,7 @@ class LabelEvent:
         forget: bool = False,
         reference: str | None = None,
     ) -> "LabelEvent":
-        """A label for the image event of this `source` and `id`, by default of now; sent twice, it is the same event.
-
-        Raises:
-            MalformedEvent: an id, or the label, is empty, or the reference is none.
-        """
+        """A label for the image event of this `source` and `id`, by default of now; twice it is the same event."""
         if not source or not id or (label is not None and not canonical_name(label)):
             raise MalformedEvent(f"a label needs source, id and label that are not empty, found {source, id, label!r}")
         time_ms = int(time.time() * 1000) if time_ms is None else time_ms
@@ -128,11 +124,7 @@ class LabelEvent:
 
 
 def parse_label_event(record: Record, times: EventTimes | None = None) -> LabelEvent:
-    """Read a label event, in binary or structured mode.
-
-    Raises:
-        MalformedEvent: it is none; the message says what is missing.
-    """
+    """Read a label event, in binary or structured mode."""
     refuse_unreadable(record)
     attributes, data = _parts(record)
     for name in _ATTRIBUTES:

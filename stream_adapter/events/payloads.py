@@ -17,11 +17,7 @@ def looks_like_json(value: bytes | None) -> bool:
 
 
 def json_object(value: bytes | None, what: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        MalformedEvent: it is none.
-    """
+    """Read a JSON object."""
     try:
         document = json.loads(value or b"")
     except (ValueError, RecursionError) as error:
@@ -32,11 +28,7 @@ def json_object(value: bytes | None, what: str) -> dict[str, Any]:
 
 
 def from_base64(text: Any, what: str) -> bytes:
-    """Read base64, in its URL-safe form too, broken into lines or not, with or without padding.
-
-    Raises:
-        MalformedEvent: it is none.
-    """
+    """Read base64, in its URL-safe form too, broken into lines or not, with or without padding."""
     if not isinstance(text, str):
         raise MalformedEvent(f"{what} is not base64: must be a string, found {text!r:.80}")
     joined = text.translate(_URL_SAFE)
@@ -47,11 +39,7 @@ def from_base64(text: Any, what: str) -> bytes:
 
 
 def as_text(value: Any, what: str) -> str:
-    """A value that must be text, and such as can be written: JSON's escapes can make half a character.
-
-    Raises:
-        MalformedEvent: it is not.
-    """
+    """A value that must be text, and such as can be written: JSON's escapes can make half a character."""
     if not isinstance(value, str):
         raise MalformedEvent(f"{what} must be a string, found {value!r:.80}")
     try:

@@ -34,11 +34,7 @@ class JsonFormat:
         self._times = times
 
     def parse(self, record: Record) -> ImageEvent:
-        """Read an image event.
-
-        Raises:
-            MalformedEvent: the value is not a JSON object, or a field is missing or of the wrong kind.
-        """
+        """Read an image event."""
         if not looks_like_json(record.value):
             found = "no value" if record.value is None else f"a value that begins with {record.value[:8]!r}"
             raise MalformedEvent(

@@ -41,12 +41,7 @@ class PresenceRecord:
 
     @classmethod
     def from_record(cls, key: str, value: bytes, headers: Headers) -> "PresenceRecord":
-        """Read a record back.
-
-        Raises:
-            NewerFormat: a newer version wrote it.
-            MalformedEvent: it does not say which encoder and vocabulary it is about.
-        """
+        """Read a record back."""
         fields = decode_headers(headers)
         check_format(fields, PRESENCE_FORMAT, "a presence record")
         try:

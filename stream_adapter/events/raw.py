@@ -11,11 +11,7 @@ from stream_adapter.transport.base import Record
 
 
 def parse_raw(record: Record, times: EventTimes) -> ImageEvent:
-    """Take the value as the picture; the event is known by topic, partition and offset.
-
-    Raises:
-        MalformedEvent: there is no value, or JSON in its place.
-    """
+    """Take the value as the picture; the event is known by topic, partition and offset."""
     if record.value is None:
         raise MalformedEvent("the record has no value; it must be the picture's bytes")
     if looks_like_json(record.value):

@@ -43,12 +43,7 @@ class Reference(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Reference":
-        """Take a reference apart.
-
-        Raises:
-            MalformedEvent: no scheme that is known, or something that a picture's address has no need of: a user's
-                name, control characters, dot segments.
-        """
+        """Take a reference apart."""
         try:
             return cls._parse(text)
         except ValueError as error:
@@ -86,9 +81,6 @@ def allowed(text: str) -> Reference:
     """Read an entry of a list of what may be fetched: a reference, or where references begin.
 
     The host of an HTTP address may be `*`, or begin with `*.`; without a path it is all that is there.
-
-    Raises:
-        MalformedEvent: it is none.
     """
     concrete = re.sub(r"://\*(?=[./:]|$)", "://any", text, count=1)
     entry = Reference.parse(concrete if concrete.count("/") > 2 else f"{concrete}/")

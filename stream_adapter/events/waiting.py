@@ -72,11 +72,7 @@ class WaitingEvent:
 
     @classmethod
     def from_value(cls, value: bytes) -> "WaitingEvent":
-        """Read it back.
-
-        Raises:
-            MalformedEvent: it is none.
-        """
+        """Read it back."""
         line, _, vector = value.partition(b"\n")
         document = json_object(line, "a waiting event")
         try:
@@ -155,11 +151,7 @@ class LabelRecord:
 
     @classmethod
     def from_value(cls, value: bytes) -> "LabelRecord":
-        """Read it back.
-
-        Raises:
-            MalformedEvent: it is none.
-        """
+        """Read it back."""
         document = json_object(value, "a label's state")
         try:
             event = LabelEvent(**document.pop("event"))

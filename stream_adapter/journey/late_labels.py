@@ -6,7 +6,7 @@ topic by a hash of its ids, and with it to one worker. The outcome does not depe
 nor on how often: what is read twice, after a hand-over or a crash, is known already.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -16,31 +16,24 @@ from stream_adapter.config import LabelsConfig
 from stream_adapter.errors import EventError, ForeignVector, LabelWithoutEvent
 from stream_adapter.events import AnchorRecord, EventTimes
 from stream_adapter.events.label import LabelEvent, parse_label_event
-from stream_adapter.events.waiting import (
-    LABEL_PREFIX,
-    POSITION_KEY,
-    LabelRecord,
-    LabelState,
-    WaitingEvent,
-    waiting_record,
-)
+from stream_adapter.events.waiting import LabelRecord, LabelState, WaitingEvent
 from stream_adapter.journey.anchor_records import record_of_label
 from stream_adapter.journey.labels import Labels
+from stream_adapter.journey.late_outputs import LateOutputs, Places
 from stream_adapter.journey.late_pictures import LatePictures
 from stream_adapter.journey.late_tests import LateTests
-from stream_adapter.journey.waiting import Waiting, partition_of
+from stream_adapter.journey.waiting import Waiting
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import OutRecord, Partition, Record
-from stream_adapter.transport.dead_letters import dead_letter
-from stream_adapter.transport.labels import Arrivals, write_positions
+from stream_adapter.transport.labels import Arrivals
 
 log = structlog.get_logger(__name__)
 
 # So long an event may be on its way: only then the picture is fetched that a label refers to.
 _FETCHED_AFTER_S = 60.0
 
-Places = Mapping[int, Partition]
-"""Partitions of the waiting topic that a worker owns, each with the input partition that makes it the owner."""
+_Known = WaitingEvent | AnchorRecord
+"""What is known of an event: what was predicted, or, of one that came with a label, its anchor."""
 
 
 class LateLabels:
@@ -90,11 +83,7 @@ class LateLabels:
         self._metrics = metrics
         self._now_ms = now_ms
         self._parts: dict[int, Waiting] = {}
-        # Of the call under way.
-        self._places: Places = {}
-        self._outputs: list[OutRecord] = []
-        self._changed: dict[str, None] = {}  # anchor ids whose label is to be written
-        self._refused: list[tuple[Partition, str]] = []
+        self._call = LateOutputs({}, partitions, now_ms)  # the one under way
 
     def forget(self, anchor_ids: Iterable[str]) -> list[OutRecord]:
         """What tells the owners of these anchors' events that nothing of them may stay, in labels' own words."""
@@ -130,7 +119,7 @@ class LateLabels:
         Returns:
             What is to be written, and for each label that was refused whose it was and the stage.
         """
-        self._places, self._outputs, self._changed, self._refused = places, [], {}, []
+        call = self._call = LateOutputs(places, self._partitions, self._now_ms)
         for number in self._parts.keys() - places.keys():
             del self._parts[number]
         for number in arrivals.fresh & places.keys():
@@ -159,29 +148,22 @@ class LateLabels:
         self._apply(due, owned)
         self._expire(owned)
         self._learn_fetched(owned)
-        for key in self._changed:
-            label = self._parts[self._number(key)].label(key)
-            self._write(LABEL_PREFIX + key, None if label is None else label.to_value(), self._number(key))
-        for number in advanced:
-            self._write(POSITION_KEY, write_positions(self._parts[number].positions), number)
+        call.close(self._parts, advanced)
         self._metrics.waiting_events.set(sum(map(len, self._parts.values())))
         self._metrics.waiting_labels.set(sum(len(part.early) for part in self._parts.values()))
-        return self._outputs, self._refused
-
-    def _number(self, key: str) -> int:
-        return partition_of(key, self._partitions)
+        return call.written, call.refused
 
     def _read(self, record: Record) -> tuple[int, LabelEvent | None]:
         """The partition that a label belongs to, and the label; None where it was refused, if it is ours at all."""
-        number = self._number(f"{record.partition}@{record.offset}")
+        number = self._call.number(f"{record.partition}@{record.offset}")
         try:
             event = parse_label_event(record, self._times)
-            number = self._number(event.anchor_id)
+            number = self._call.number(event.anchor_id)
             if number in self._parts and event.label is not None:
                 self._check(event.label)
         except EventError as error:
             if number in self._parts:
-                self._refuse(record, error, number)
+                self._call.refuse(record, error, number)
             return number, None
         return number, event
 
@@ -207,49 +189,56 @@ class LateLabels:
 
     def _apply(self, keys: Iterable[str], owned: Ownership) -> None:
         """Score and learn the labels that wait, and whose event is known."""
-        ready: list[tuple[LabelRecord, WaitingEvent | AnchorRecord]] = []
-        tests: list[tuple[LabelEvent, WaitingEvent]] = []
+        ready: list[tuple[LabelRecord, _Known]] = []
         for key in keys:
-            part = self._parts.get(self._number(key))
+            part = self._parts.get(self._call.number(key))
             label = part.label(key) if part is not None and part.restored and key in part.early else None
             if part is None or label is None:
                 continue
-            anchor = self._labels.replica.record(key)
-            event = part.event(key) or anchor  # of an event that came with a label, the anchor is what is known
+            event = part.event(key) or self._labels.replica.record(key)
             gone = None if event else part.gone(key)
             if event is None:
                 if label.event.label is not None and gone is not None:
                     self._pictures.ask(label, gone.reference)
                 elif label.event.label is None:  # kept, so that an older label that comes later stays away
                     self._finish(label, "withdrawn", "nothing was known of the event")
-                continue
-            if event.fingerprint != self._fingerprint or not self._labels.fits(event.vector):
+            elif label.event.label is not None and not self._is_ours(event):
                 why = f"the event was embedded by encoder {event.fingerprint}, this worker runs {self._fingerprint}"
                 self._dismiss(label, ForeignVector(why))
-            elif anchor is not None and label.event.time_ms < anchor.event_time_ms:
-                self._finish(label, "outdated", "the event came again with a newer label")
             else:
                 ready.append((label, event))
-                if isinstance(event, WaitingEvent) and anchor is None and not label.tested and label.event.label:
-                    tests.append((label.event, event))
-        self._outputs += self.tests.score(tests)
-        if ready:
-            self._learn(ready, owned)
+        self._learn(ready, owned)
 
-    def _learn(self, ready: Sequence[tuple[LabelRecord, WaitingEvent | AnchorRecord]], owned: Ownership) -> None:
-        """Make the anchors what the labels say: none, or one of this label, time and annotator."""
-        stale = []
-        for label, _ in ready:
-            anchor = self._labels.replica.record(label.event.anchor_id)
-            if anchor is not None and label.event.label in (None, anchor.label):
+    def _is_ours(self, event: _Known) -> bool:
+        return event.fingerprint == self._fingerprint and self._labels.fits(event.vector)
+
+    def _learn(self, known: Sequence[tuple[LabelRecord, _Known]], owned: Ownership) -> None:
+        """Score labels that are their events' first, and make the anchors what the labels say.
+
+        None, or one of this label, time and annotator.
+        """
+        ready, stale = list[tuple[LabelRecord, _Known]](), list[str]()
+        tests: list[tuple[LabelEvent, WaitingEvent]] = []
+        for label, event in known:
+            said, anchor = label.event, self._labels.replica.record(label.event.anchor_id)
+            if anchor is not None and said.time_ms < anchor.event_time_ms:
+                self._finish(label, "outdated", "the event came again with a newer label")
+                continue
+            ready.append((label, event))
+            if anchor is not None and said.label in (None, anchor.label):
                 stale.append(anchor.anchor_id)
+            elif anchor is None and said.label is not None and not label.tested and isinstance(event, WaitingEvent):
+                tests.append((said, event))
+        if not ready:
+            return
+        self._call.written += self.tests.score(tests)
         outputs = self._labels.replica.forget(stale)[1]
         records = [record_of_label(label.event, event) for label, event in ready if label.event.label is not None]
         ignored, learned = self._labels.learn_late(records, owned)
         # What was learned wrongly of an event that is a canary's must not stay.
         more = self._labels.replica.forget([key for key, why in ignored.items() if why != "outdated"])[1]
         for output in (*outputs, *learned, *more):
-            self._outputs.append(self._ours(output, (output.key or b"").decode()))
+            self._call.write_anchor(output)
         for label, _ in ready:
             why = ignored.get(label.event.anchor_id)
             if label.event.label is None:
@@ -273,68 +262,47 @@ class LateLabels:
                 if label.event.anchor_id in part.early:
                     self._dismiss(label, LabelWithoutEvent(_gone(label.event)))
             for key, value in part.outdated(now_ms):
-                self._write(key, value, number)
+                self._call.write(key, value, number)
 
     def _learn_fetched(self, owned: Ownership) -> None:
         """Learn labels whose picture was fetched; a test is what was predicted of it, where that is still known."""
-        ready: list[tuple[LabelRecord, WaitingEvent | AnchorRecord]] = []
-        tests: list[tuple[LabelEvent, WaitingEvent]] = []
+        ready: list[tuple[LabelRecord, _Known]] = []
         for label, found in self._pictures.found():
             said, key = label.event, label.event.anchor_id
-            part = self._parts.get(self._number(key))
+            part = self._parts.get(self._call.number(key))
             if part is None or key not in part.early or part.label(key) != label:
                 continue
-            gone = part.gone(key)
             if isinstance(found, EventError):
                 self._dismiss(label, found)
-            elif gone is not None:
+            elif (gone := part.gone(key)) is not None:
                 ready.append((label, replace(gone, vector=found, fingerprint=self._fingerprint)))
-                if not label.tested:
-                    tests.append((said, gone))
             else:
                 event = said.event_source, said.event_id, *label.place, self._fingerprint
                 ready.append((label, AnchorRecord(key, found, said.label or "", said.time_ms, *event)))
-        self._outputs += self.tests.score(tests)
-        if ready:
-            self._learn(ready, owned)
+        self._learn(ready, owned)
 
     def _finish(self, label: LabelRecord, state: LabelState, why: str = "") -> None:
         """Keep what became of a label; of one that asks for it, nothing else."""
         key = label.event.anchor_id
-        part = self._parts[self._number(key)]
+        part = self._parts[self._call.number(key)]
         self._set(replace(label, state=state, why=why, at_ms=self._now_ms()), part)
         if label.event.forget:
             log.info("forgot an event", anchor=key, asked_by=label.event.source)
             if part.drop_event(key):
-                self._write(key, None, self._number(key))
+                self._call.write(key, None, self._call.number(key))
 
     def _set(self, label: LabelRecord, part: Waiting) -> None:
         key = label.event.anchor_id
         part.set_label(key, label)
-        self._changed[key] = None
+        self._call.changed[key] = None
 
     def _dismiss(self, label: LabelRecord, error: EventError) -> None:
         """A label that was kept becomes a dead letter; it may be sent again."""
         key = label.event.anchor_id
-        number = self._number(key)
+        number = self._call.number(key)
         self._parts[number].drop_label(key)
-        self._changed[key] = None
-        self._refuse(label.to_record(), error, number)
-
-    def _refuse(self, record: Record, error: EventError, number: int) -> None:
-        self._outputs.append(replace(dead_letter(record, error), source=self._places[number]))
-        self._refused.append((self._places[number], error.stage))
-
-    def _write(self, key: str, value: bytes | None, number: int) -> None:
-        self._outputs.append(waiting_record(key, value, number, self._now_ms(), self._places[number]))
-
-    def _ours(self, output: OutRecord, key: str) -> OutRecord:
-        """What is written because of a label goes with the event's partition, wherever its picture came from.
-
-        An anchor that another one's label displaced, or that is pruned, goes with any that this worker owns.
-        """
-        place = self._places.get(self._number(key)) or next(iter(self._places.values()))
-        return replace(output, source=place)
+        self._call.changed[key] = None
+        self._call.refuse(label.to_record(), error, number)
 
 
 def _gone(label: LabelEvent) -> str:

@@ -6,7 +6,9 @@ Kafka, no files, no clock but the one it is given.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial, wraps
+from itertools import pairwise
 from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -21,7 +23,8 @@ from stream_adapter.events.waiting import WaitingEvent
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay, encoding
 from stream_adapter.journey.foreign import Foreign
-from stream_adapter.journey.late_labels import LateLabels, Places
+from stream_adapter.journey.late_labels import LateLabels
+from stream_adapter.journey.late_outputs import Places
 from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
@@ -49,10 +52,28 @@ def _in_turn(method: "Callable[Concatenate[Processor, P], T]") -> "Callable[Conc
     return taking_turns
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """A batch whose pictures are vectors.
+
+    Attributes:
+        batch: what was read.
+        under_way: its events.
+        refused: the records that could not be read or decoded, with the reason.
+        timings_ms: milliseconds by stage, so far.
+    """
+
+    batch: ReadBatch
+    under_way: UnderWay
+    refused: Sequence[Refused]
+    timings_ms: Mapping[str, float]
+
+
 class Processor:
     """Turns batches of records into predictions, anchors and dead letters.
 
-    `prepare` belongs to the loop's thread, `answer` to any, everything else to the one thread that owns the adapter.
+    `prepare` belongs to the loop's thread, `encode` and `answer` to any, everything else to the one thread that owns
+    the adapter.
 
     Attributes:
         parts: adapter, scoring, labels and what else remembers something.
@@ -112,26 +133,54 @@ class Processor:
         """Read a batch and start to decode its pictures; does not wait for them."""
         return self._reader.read(records)
 
-    def finish(self, batch: ReadBatch, owned: Ownership = EVERYTHING) -> Outcome:
-        """Take a batch through the rest of its journey.
+    def encode(self, batch: ReadBatch) -> EncodedBatch:
+        """Wait for the pictures of a batch and embed them.
 
-        An event for which encoding, predicting, explaining or learning raises becomes a dead letter; the rest goes on.
-
-        Args:
-            batch: from `prepare`.
-            owned: the anchors that this worker decides about.
-
-        Raises:
-            DeadLetterLimitExceeded: too large a share of recent events is bad.
+        An event for which encoding, or a later stage, raises becomes a dead letter; the rest goes on.
         """
         times = [self._clock()]
         events, pictures, refused = self._reader.decoded(batch)
         times.append(self._clock())
         none_yet = np.empty((len(events), 0), np.float32)
         under_way = UnderWay(events, pictures, none_yet, self._metrics, self._reader.unexpected)
-        self._encode(under_way)
+        done, _ = under_way.through("encode", encoding(self._encoder, pictures))
+        under_way.vectors = np.concatenate(done or [self._encoder.encode([])])  # (B, d)
         times.append(self._clock())
-        return self._take_in(batch, under_way, refused, times, owned)
+        wait_ms, encode_ms = (1e3 * (end - start) for start, end in pairwise(times))
+        return EncodedBatch(batch, under_way, refused, {"decode_wait": wait_ms, "encode": encode_ms})
+
+    def finish(self, encoded: EncodedBatch, owned: Ownership = EVERYTHING) -> Outcome:
+        """Take a batch through the rest of its journey.
+
+        Args:
+            encoded: from `encode`.
+            owned: the anchors that this worker decides about.
+
+        Raises:
+            DeadLetterLimitExceeded: too large a share of recent events is bad.
+        """
+        batch, under_way = encoded.batch, encoded.under_way
+        started = self._clock()
+        with self._turns.turn():
+            prediction = self._predict(under_way)
+        timings_ms = {**encoded.timings_ms, "predict": 1e3 * (self._clock() - started)}
+        # Before the label is learned: an event that cannot be written must not teach.
+        explained, prediction = self._explain(under_way, prediction, timings_ms)
+        with self._turns.turn():
+            learned, kept = self.learn(under_way, prediction, owned)
+        explained = [explained[row] for row in kept]
+        self._observer.on_batch(under_way.events, under_way.pictures, [one.prediction for one in explained])
+        with self._turns.turn():
+            deleted, durable = self._delete_as_requested()
+            outputs = [*learned, *deleted, *self._between_batches(owned)]
+        self._metrics.batch_events.observe(len(batch.records))
+
+        refused = [*encoded.refused, *under_way.refused]
+        self._limit.observe(good=len(under_way.events), bad=[error for _, error in refused])
+        letters = [dead_letter(record, error) for record, error in refused]
+        stages = tuple((record.partition, error.stage) for record, error in refused)
+        written = [*(one.record for one in explained), *outputs, *letters]
+        return Outcome(Commit(written, batch.next_offsets), stages, durable)
 
     @_in_turn
     def answer(self, vectors: NDArray[np.float32]) -> list[PredictionDocument]:
@@ -261,44 +310,6 @@ class Processor:
         """
         self._foreign.start_is_over(self.adapter.n_anchors)
         self._encoder.warm_up()
-
-    def _take_in(
-        self,
-        batch: ReadBatch,
-        under_way: UnderWay,
-        refused: Sequence[Refused],
-        times: list[float],
-        owned: Ownership,
-    ) -> Outcome:
-        """The part of the journey that needs the adapter; `times` are those of the stages before."""
-        with self._turns.turn():
-            prediction = self._predict(under_way)
-        times.append(self._clock())
-        timings_ms = {
-            stage: (end - start) * 1e3
-            for stage, start, end in zip(("decode_wait", "encode", "predict"), times, times[1:], strict=False)
-        }
-        # Before the label is learned: an event that cannot be written must not teach.
-        explained, prediction = self._explain(under_way, prediction, timings_ms)
-        with self._turns.turn():
-            learned, kept = self.learn(under_way, prediction, owned)
-        explained = [explained[row] for row in kept]
-        self._observer.on_batch(under_way.events, under_way.pictures, [one.prediction for one in explained])
-        with self._turns.turn():
-            deleted, durable = self._delete_as_requested()
-            outputs = [*learned, *deleted, *self._between_batches(owned)]
-        self._metrics.batch_events.observe(len(batch.records))
-
-        refused = [*refused, *under_way.refused]
-        self._limit.observe(good=len(under_way.events), bad=[error for _, error in refused])
-        letters = [dead_letter(record, error) for record, error in refused]
-        stages = tuple((record.partition, error.stage) for record, error in refused)
-        written = [*(one.record for one in explained), *outputs, *letters]
-        return Outcome(Commit(written, batch.next_offsets), stages, durable)
-
-    def _encode(self, under_way: UnderWay) -> None:
-        done, _ = under_way.through("encode", encoding(self._encoder, under_way.pictures))
-        under_way.vectors = np.concatenate(done or [self._encoder.encode([])])  # (B, d)
 
     def _predict(self, under_way: UnderWay) -> Prediction:
         vectors = under_way.vectors

@@ -16,6 +16,8 @@ from stream_adapter.transport.labels import read_positions
 
 log = structlog.get_logger(__name__)
 
+_NO_REFERENCE = b'"reference":""'  # as it is written; inside of a text its quotation marks would be escaped
+
 
 class _Kept(NamedTuple):
     """A waiting event as it was read, and when it was written, milliseconds since the epoch."""
@@ -149,8 +151,9 @@ class Waiting:
         """Keys of the topic that are let go of by now, and what stays under each."""
         while self._events and self._is_old(len(self._events), next(iter(self._events.values())).at_ms, now_ms):
             key, kept = self._events.popitem(last=False)
-            event = self._read(key, kept)
-            value = event.without_vector().to_value() if self._bound_gone and event and event.reference else None
+            fetched = self._bound_gone and _NO_REFERENCE not in kept.value
+            event = self._read(key, kept) if fetched else None
+            value = event.without_vector().to_value() if event and event.reference else None
             if value is not None:
                 self._gone[key] = _Kept(now_ms, value)
             yield key, value

@@ -127,11 +127,7 @@ def plan_import(config: Config, path: Path, *, replace: bool = False) -> Import:
 
 
 def write_import(config: Config, plan: Import, progress: Callable[[int], None] = lambda _: None) -> None:
-    """Write what was planned; running workers follow. After an interruption, plan anew: what is there is left out.
-
-    Raises:
-        TransportError: they cannot be written.
-    """
+    """Write what was planned; running workers follow. After an interruption, plan anew: what is there is left out."""
     transport = transport_of(config)
     for start in range(0, len(plan.records), _PORTION):
         portion = plan.records[start : start + _PORTION]

@@ -24,11 +24,7 @@ def whoever() -> str:
 
 
 def read_anchors(config: Config, label: str | None = None) -> dict[str, AnchorRecord]:
-    """The anchors that are there now, or those of a class, by id, in the order in which they were written.
-
-    Raises:
-        TransportError: they cannot be read.
-    """
+    """The anchors that are there now, or those of a class, by id, in the order in which they were written."""
     anchors = anchors_at(config, Point()).anchors
     return {anchor_id: anchor for anchor_id, anchor in anchors.items() if label is None or _is_of(anchor, label)}
 
@@ -57,11 +53,7 @@ def choose_anchors(config: Config, prefixes: Sequence[str], label: str | None) -
 
 
 def delete_anchors(config: Config, anchors: Sequence[AnchorRecord]) -> None:
-    """Delete these anchors.
-
-    Raises:
-        TransportError: the deletions cannot be written.
-    """
+    """Delete these anchors."""
     transport_of(config).write([anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
 
 

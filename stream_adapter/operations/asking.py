@@ -16,11 +16,7 @@ _NEWEST = 4_000
 
 
 def what_next(config: Config, number: int) -> list[WaitingEvent]:
-    """The events to label, best first, among the newest 4,000 that wait; see `suggesting.choose`.
-
-    Raises:
-        TransportError: they cannot be read, or nothing waits for labels with this configuration.
-    """
+    """The events to label, best first, among the newest 4,000 that wait; see `suggesting.choose`."""
     if not come_apart(config):
         raise TransportError(
             "no event waits for a label: set `files.labels_file` on `transport: files`, and "

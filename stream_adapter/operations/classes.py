@@ -25,8 +25,6 @@ class ClassLine:
 
     Attributes:
         state: "class", or what else the name is: "removed", "alias", or "lost", an alias of nothing.
-        alias_of: the class that an alias means.
-        text: where the text vector comes from.
         configured: whether the configuration has it.
         by: who said so last; empty for a name of the configuration that nobody spoke of.
     """
@@ -41,12 +39,7 @@ class ClassLine:
 
 
 class KnownClasses:
-    """What the names are: the configuration, and the newest of each name in the classes topic.
-
-    Raises:
-        TransportError: the topic cannot be read.
-        VocabularyError: the configuration's classes cannot be.
-    """
+    """What the names are: the configuration, and the newest of each name in the classes topic."""
 
     def __init__(self, config: Config) -> None:
         self.base = class_names(config.vocabulary)
@@ -68,11 +61,7 @@ class KnownClasses:
         return [name for name in dict.fromkeys((*self.base, *self.said)) if self.is_class(name)]
 
     def require(self, name: str) -> str:
-        """The canonical form of a name that must be a class.
-
-        Raises:
-            VocabularyError: it is none; the message says what it is, or which one may be meant.
-        """
+        """The canonical form of a name that must be a class."""
         name = canonical(name)
         if self.is_class(name):
             return name
@@ -112,11 +101,7 @@ class KnownClasses:
 
 
 def canonical(name: str) -> str:
-    """A class's name as it counts.
-
-    Raises:
-        VocabularyError: it is empty, too long, or no text.
-    """
+    """A class's name as it counts."""
     try:
         return checked_name(name)
     except MalformedEvent as error:
@@ -141,10 +126,6 @@ def add_classes(
         vector: an .npy file with the text vector of the only one.
         canary: whether they are scored and never learned; None: as configured.
         replace: what there is already gets another text, where one is given, or another flag.
-
-    Raises:
-        VocabularyError: a name is a class already, or there is nothing that could make its vector.
-        TransportError: the topic cannot be read or written.
     """
     known, wanted = KnownClasses(config), list(dict.fromkeys(map(canonical, names)))
     there = [name for name in wanted if known.is_class(name)]
@@ -172,12 +153,7 @@ def add_classes(
 
 
 def rename_class(config: Config, name: str, to: str) -> list[ClassRecord]:
-    """Give a class another name; anchors and text vector stay, and labels with the old name go on meaning it.
-
-    Raises:
-        VocabularyError: there is no such class, or the new name is a class.
-        TransportError: the topic cannot be read or written.
-    """
+    """Give a class another name; anchors and text vector stay, and labels with the old name go on meaning it."""
     known = KnownClasses(config)
     name, to = known.require(name), canonical(to)
     if known.is_class(to):
@@ -195,12 +171,7 @@ def rename_class(config: Config, name: str, to: str) -> list[ClassRecord]:
 
 
 def merge_classes(config: Config, names: Sequence[str], into: str) -> list[ClassRecord]:
-    """Make classes part of another one: their anchors are its, and labels with their names go on meaning it.
-
-    Raises:
-        VocabularyError: one is no class, or is to be merged into itself.
-        TransportError: the topic cannot be read or written.
-    """
+    """Make classes part of another one: their anchors are its, and labels with their names go on meaning it."""
     known = KnownClasses(config)
     into = known.require(into)
     merged = list(dict.fromkeys(map(known.require, names)))
@@ -210,24 +181,14 @@ def merge_classes(config: Config, names: Sequence[str], into: str) -> list[Class
 
 
 def anchors_of(config: Config, names: Sequence[str]) -> Counter[str]:
-    """How many anchors classes have, by the class that their labels mean.
-
-    Raises:
-        VocabularyError: one is no class.
-        TransportError: the topics cannot be read.
-    """
+    """How many anchors classes have, by the class that their labels mean."""
     known = KnownClasses(config)
     counts = Counter(known.meant(canonical(anchor.label)) for anchor in read_anchors(config).values())
     return Counter({name: counts[name] for name in map(known.require, names)})
 
 
 def remove_classes(config: Config, names: Sequence[str]) -> list[ClassRecord]:
-    """Take classes out: nothing is predicted as one any more, and workers delete their anchors.
-
-    Raises:
-        VocabularyError: one is no class, or none would be left.
-        TransportError: the topic cannot be read or written.
-    """
+    """Take classes out: nothing is predicted as one any more, and workers delete their anchors."""
     known = KnownClasses(config)
     gone = list(dict.fromkeys(map(known.require, names)))
     if set(known.names) <= set(gone):
@@ -236,11 +197,7 @@ def remove_classes(config: Config, names: Sequence[str]) -> list[ClassRecord]:
 
 
 def _check_old_names(config: Config, known: KnownClasses, names: Iterable[str]) -> None:
-    """A name that meant something else, or was removed, is free once no anchor has it any more.
-
-    Raises:
-        VocabularyError: some have; workers are about to rename or delete them, if they run.
-    """
+    """A name that meant something else, or was removed, is free once no anchor has it any more."""
     old = {name for name in names if name in known.said and not known.said[name].is_class}
     if not old:
         return

@@ -47,11 +47,7 @@ def letter_of(record: Record) -> Letter:
 
 
 def read_letters(config: Config) -> Iterator[Letter]:
-    """All dead letters that are there now, oldest first; what is none is left out.
-
-    Raises:
-        TransportError: the topic or file cannot be read.
-    """
+    """All dead letters that are there now, oldest first; what is none is left out."""
     for record in read_all(transport_of(config), "dead_letters"):
         with contextlib.suppress(MalformedEvent):
             yield letter_of(record)
@@ -66,9 +62,6 @@ def replay(config: Config, *, stage: str | None = None) -> Counter[str]:
 
     Returns:
         How many were "sent", "passed over" (another stage) and "unusable" (no dead letter, or without its value).
-
-    Raises:
-        TransportError: letters cannot be read or originals cannot be written.
     """
     transport = transport_of(config)
     counts: Counter[str] = Counter()

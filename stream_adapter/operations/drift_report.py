@@ -9,6 +9,7 @@ from typing import Literal
 
 from stream_adapter.config import Config
 from stream_adapter.errors import MalformedEvent, TransportError
+from stream_adapter.evaluate.html import Table, page
 from stream_adapter.evaluate.svg import Axis, Plot, RowAxis, Series, TimeAxis
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.headers import format_time
@@ -20,26 +21,6 @@ _HOUR_MS = 3_600_000
 _ROWS, _TABLE, _HARM_PLOTS = 30, 500, 12
 _SHAPES: dict[str, Literal["dot", "down", "up"]] = {"lowered": "down", "raised": "up", "none": "dot"}
 _WIDTH, _HEIGHT, _LEFT, _ROW = 960, 230, 150, 24  # of plots; the height of a row of the timeline
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2430; --paper: #fff; --faint: #d9dee6; --quiet: #5b6675; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --paper: #12161c; --faint: #2c343f; --quiet: #9aa5b4; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
-  margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; } h3 { font-size: 1rem; font-weight: 600; }
-p.none, .quiet { color: var(--quiet); }
-svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--quiet); }
-.grid { stroke: var(--faint); } .zero { stroke: var(--quiet); stroke-dasharray: 4 3; }
-.line { fill: none; stroke: currentColor; stroke-width: 2; } .point { fill: currentColor; }
-.band { fill: currentColor; opacity: 0.18; } .mark { fill: currentColor; }
-.c0 { color: #2f81c7; } .c1 { color: #d9772b; } .c2 { color: #3b9c5a; } .c3 { color: #b0508f; }
-.c4 { color: #8a7a2e; } .c5 { color: #6a5fc4; }
-.harm { color: #d33f3f; } .guard, .protection { color: #2f81c7; } .new_class, .at_risk { color: #3b9c5a; }
-.novelty { color: #b0508f; } .embedding, .label_mix { color: #d9772b; } .accuracy, .confidence { color: #8a7a2e; }
-.legend { margin: 0.3rem 0 0; } .key { margin-right: 1.2rem; } .key::before { content: "● "; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--faint); }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } code { font-size: 12px; }
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +38,6 @@ def write_drift_report(config: Config, output: Path, *, hours: float) -> int:
     """Write the page of the last `hours` before the newest event; returns how many events are on it.
 
     Time is the events' own, so a recording of last year has a last day too.
-
-    Raises:
-        TransportError: the events cannot be read, or the page cannot be written.
     """
     events: list[DriftEvent] = []
     unreadable = 0
@@ -87,10 +65,9 @@ def _page(events: Sequence[DriftEvent], *, hours: float, unreadable: int = 0) ->
     until = format_time(events[-1].time_ms) if events else "–"
     counts = Counter(event.alarm.kind for event in alarms)
     found = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in counts.most_common()) or "no alarm"
+    broken = f", {unreadable} records that could not be read" if unreadable else ""
     sections = [
-        f"<h1>Drift, {hours:g} hours until {until}</h1>",
-        f"<p>{len(alarms)} alarms and actions ({found}), {len(statuses)} status reports"
-        f"{f', {unreadable} records that could not be read' if unreadable else ''}.</p>",
+        f"<p>{len(alarms)} alarms and actions ({found}), {len(statuses)} status reports{broken}.</p>",
         _section("Alarms and actions of the guard", _timeline(alarms), "Nothing happened."),
         _section("Harm on unseen classes: adapted − zero-shot", _harm(statuses), "No group has labels enough."),
         _section("Accuracy of the newest labels", _accuracy(statuses), "No group has labels enough."),
@@ -99,11 +76,7 @@ def _page(events: Sequence[DriftEvent], *, hours: float, unreadable: int = 0) ->
         _section("Classes at risk, and what their first label bought", _at_risk(alarms), "None."),
         _section("Evidence", _table(alarms), "None."),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Drift until {until}</title><style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
-    )
+    return page(f"Drift, {hours:g} hours until {until}", sections)
 
 
 def _section(title: str, content: str, otherwise: str) -> str:
@@ -210,14 +183,13 @@ def _over_time(lines: Sequence[_Line], title: str, *, zero: bool = False) -> str
 
 
 def _new_classes(alarms: Iterable[DriftEvent]) -> str:
-    rows = [
-        f"<tr><td>{format_time(event.time_ms)}</td><td>{escape(event.alarm.group)}</td>"
-        f'<td class="number">{event.alarm.evidence.get("share", 0.0):.1%}</td>'
-        f'<td class="number">{event.alarm.evidence.get("witnesses", 0.0):.0f}</td><td>{_ids(event)}</td></tr>'
-        for event in alarms
-        if event.alarm.kind == "new_class"
-    ]
-    return _as_table(("time", "class", "share", "events that say so", "label these"), rows)
+    rows = []
+    for event in alarms:
+        if event.alarm.kind == "new_class":
+            share, witnesses = (event.alarm.evidence.get(name, 0.0) for name in ("share", "witnesses"))
+            name, ids = event.alarm.group, " ".join(event.alarm.event_ids)
+            rows.append((format_time(event.time_ms), name, ids, f"{share:.1%}", f"{witnesses:.0f}"))
+    return _as_table(("time", "class", "label these", "share", "events that say so"), rows, words=3)
 
 
 def _at_risk(alarms: Iterable[DriftEvent]) -> str:
@@ -226,16 +198,11 @@ def _at_risk(alarms: Iterable[DriftEvent]) -> str:
         evidence = event.alarm.evidence
         if event.alarm.kind == "at_risk":
             lost, after = evidence.get("lost"), evidence.get("kept_after")
-            cells = (
-                "" if lost is None else f"{lost:.1f}",
-                f"{evidence['kept']:.0%}",
-                "" if after is None else f"{after:.0%}",
-            )
-            numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
-            name = escape(event.alarm.group)
-            rows.append(f"<tr><td>{format_time(event.time_ms)}</td><td>{name}</td>{numbers}<td>{_ids(event)}</td></tr>")
-    heads = ("time", "class", "events lost, expected", "kept without a label", "kept with labels", "label one of these")
-    return _as_table(heads, rows)
+            what = (format_time(event.time_ms), event.alarm.group, " ".join(event.alarm.event_ids))
+            kept = (f"{evidence['kept']:.0%}", "" if after is None else f"{after:.0%}")
+            rows.append((*what, "" if lost is None else f"{lost:.1f}", *kept))
+    heads = ("time", "class", "label one of these", "events lost, expected", "kept without a label", "kept with labels")
+    return _as_table(heads, rows, words=3)
 
 
 def _table(alarms: Sequence[DriftEvent]) -> str:
@@ -243,29 +210,20 @@ def _table(alarms: Sequence[DriftEvent]) -> str:
     for event in reversed(alarms[-_TABLE:]):
         alarm = event.alarm
         bounds = alarm.interval
-        interval = bounds and f"[{bounds.low:.3f}, {bounds.high:.3f}] at {bounds.confidence:.2%}"
+        interval = f"[{bounds.low:.3f}, {bounds.high:.3f}] at {bounds.confidence:.2%}" if bounds else ""
         evidence = ", ".join(f"{name} {value:.4g}" for name, value in alarm.evidence.items())
         rests_on = f"{alarm.labels:,} labels" if alarm.labels else f"{alarm.observed:,} events, no label"
         e_value = "" if alarm.e_value is None else f"{alarm.e_value:.3g}"
         what = (format_time(event.time_ms), event.source, alarm.kind.replace("_", " "), alarm.group, alarm.action)
-        why = (alarm.detector, rests_on, e_value, interval or "", evidence)
-        shown = "".join(f"<td>{escape(cell)}</td>" for cell in (*what, *why))
-        rows.append(f"<tr>{shown}<td>{_ids(event)}</td></tr>")
+        rows.append((*what, alarm.detector, rests_on, e_value, interval, evidence, " ".join(alarm.event_ids)))
     heads = ("time", "worker", "kind", "group", "action", "detector", "rests on", "e-value", "interval", "figures")
     left_out = len(alarms) - _TABLE
-    note = f'<p class="quiet">The newest {_TABLE}; {left_out} older ones are left out.</p>' if left_out > 0 else ""
-    return note + _as_table((*heads, "events"), rows)
+    note = f'<p class="soft">The newest {_TABLE}; {left_out} older ones are left out.</p>' if left_out > 0 else ""
+    return note + _as_table((*heads, "events"), rows, words=11)
 
 
-def _as_table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    if not rows:
-        return ""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _ids(event: DriftEvent) -> str:
-    return " ".join(f"<code>{escape(event_id)}</code>" for event_id in event.alarm.event_ids)
+def _as_table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    return Table("", heads, rows, text_columns=words).html() if rows else ""
 
 
 def _times(events: Iterable[DriftEvent]) -> list[int]:

@@ -74,11 +74,7 @@ class Plan:
 
 
 def plan_forgetting(config: Config, criteria: Criteria) -> Plan:
-    """Look for what is known of these events, in anchors, waiting events and labels.
-
-    Raises:
-        TransportError: they cannot be read.
-    """
+    """Look for what is known of these events, in anchors, waiting events and labels."""
     plan = Plan()
     for anchor in read_anchors(config).values():
         of = criteria.mean(anchor.event_source, anchor.event_id)
@@ -107,9 +103,6 @@ def carry_out(config: Config, plan: Plan) -> None:
     Workers hear of it twice: by deletions, at once, and by a withdrawal on the labels' topic, which keeps older labels
     away that are read later. In this order, because files cannot be written beside a worker: were it told first, it
     would delete the anchors itself, and leave nothing to find for whoever overwrites them. Doing it again does no harm.
-
-    Raises:
-        TransportError: it cannot be written; what was written stays.
     """
     transport, events = transport_of(config), sorted(plan.events)
     # Also where there is no anchor: it is from here that pages hear whose pictures may not stay.

@@ -61,7 +61,6 @@ class PastState:
         anchors: by id, in the order in which they were written; vectors in float16, as they were written.
         offsets: for each partition the offset after the last record that counts.
         whole: False where compaction may have removed records that counted then, because newer ones replaced them.
-        topic: the changelog's name.
     """
 
     anchors: dict[str, AnchorRecord]

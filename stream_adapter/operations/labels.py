@@ -34,11 +34,7 @@ def come_apart(config: Config) -> bool:
 
 
 def last_waiting(transport: Transport) -> dict[str, bytes]:
-    """What the waiting topic has under each of its keys now.
-
-    Raises:
-        TransportError: it cannot be read.
-    """
+    """What the waiting topic has under each of its keys now."""
     last = {(record.key or b"").decode(errors="replace"): record.value for record in read_all(transport, "waiting")}
     return {key: value for key, value in last.items() if value is not None}
 
@@ -77,9 +73,6 @@ def read_labels(
         source: of the image events, where a row names none.
         annotator: where a row names none.
         withdraw: take back the labels of these events; there need be no `label`. JSON lines may have a null label, too.
-
-    Raises:
-        TransportError: the file cannot be read; the message lists the problems with their line numbers.
     """
     now_ms, labels, problems = int(time.time() * 1000), [], []
     try:
@@ -148,9 +141,6 @@ def fates_of(config: Config, source: str, id: str) -> tuple[WaitingEvent | None,
     """What is known of an image event, and of every label event about it that is still there, oldest first.
 
     Reads the topics of labels, waiting events and dead letters from end to end.
-
-    Raises:
-        TransportError: they cannot be read.
     """
     transport, key = transport_of(config), anchor_id_of(source, id)
     labels: dict[tuple[str, str], LabelEvent] = {}

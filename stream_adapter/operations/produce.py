@@ -29,9 +29,6 @@ def produce_all(
 
     Returns:
         How many events were sent.
-
-    Raises:
-        TransportError: the input cannot be read, the topic cannot be written, or everything was refused.
     """
     transport = transport_of(config)
     files = open_input(FilesConfig(input=source, output=source.parent, labels=labels, class_folder=class_folder))

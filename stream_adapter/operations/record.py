@@ -13,11 +13,7 @@ from stream_adapter.transport.transport import Role
 
 
 def record_topic(config: Config, role: Role, output: Path) -> int:
-    """Write all records of a topic, as of now; returns how many.
-
-    Raises:
-        TransportError: the topic cannot be read or the file cannot be written.
-    """
+    """Write all records of a topic, as of now; returns how many."""
     number = 0
     with contextlib.closing(transport_of(config).open_log(role)) as log:
         portions = log.portions()

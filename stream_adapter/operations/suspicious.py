@@ -26,7 +26,6 @@ class Suspicion:
     """What speaks against an anchor.
 
     Attributes:
-        anchor: the anchor.
         others_say: the label that most of its nearest anchors have.
         contradicted: the share of their word that is for other labels, 0..1.
         harmed: labelled events that zero-shot had right and the adapted model had wrong with this anchor's label, among
@@ -64,9 +63,6 @@ def suspects(config: Config) -> Suspects:
     """Hold every anchor against its nearest ones, and against what the predictions say that it did.
 
     Takes the square of the number of anchors: at d = 512, for 10,000 of them, seconds.
-
-    Raises:
-        TransportError: anchors or predictions cannot be read.
     """
     anchors = list(read_anchors(config).values())
     said = contradicted(anchors)

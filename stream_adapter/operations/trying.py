@@ -33,11 +33,8 @@ class Reading:
     Attributes:
         record: its place, such as `images-0@17`.
         outcome: `event`, `refused` or `tombstone`.
-        stage: where it is refused.
         reason: why, with what would mend it.
         id: the event's id, and so on: the event's source, RFC 3339 time and label.
-        content_type: what the picture is said to be.
-        bytes: of the picture or vector.
     """
 
     record: str
@@ -60,10 +57,6 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
         source: a recorded topic; None for the images topic, or what `files.input` names.
         topic: a topic to read in place of the images topic.
         limit: how many.
-
-    Raises:
-        TransportError: the records cannot be read.
-        VocabularyError: the classes cannot be read.
     """
     parse = event_format(config.events, EventTimes(config.events.max_ahead_s))
     labels = KnownLabels(class_names(config.vocabulary))

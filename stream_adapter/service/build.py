@@ -1,7 +1,7 @@
 """A whole worker from a configuration: models, transport, snapshots, HTTP and the journey of a batch."""
 
 import contextlib
-import importlib.util
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -57,9 +57,6 @@ def open_worker(config: Config) -> Iterator[Worker]:
     """Build a worker with everything it needs, and release it all afterwards.
 
     The HTTP side answers from the first moment, so that a slow start is seen as "not ready" and not as "not there".
-
-    Raises:
-        StreamAdapterError: anything that keeps the worker from starting; nothing is left open.
     """
     clock = time.monotonic
     metrics = Metrics()
@@ -158,11 +155,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
 
 
 def open_models(config: Config) -> tuple[Encoder, Vocabulary]:
-    """The encoder, with the threads that it is given, and the classes.
-
-    Raises:
-        StreamAdapterError: as `load_models`.
-    """
+    """The encoder, with the threads that it is given, and the classes."""
     loaded, vocabulary = load_models(config.encoder, config.vocabulary)
     encoder = with_threads(loaded, config.encoder.threads)
     classes = len(vocabulary.class_names)
@@ -228,11 +221,7 @@ def open_processor(
 
 
 def open_classes(transport: Transport, outage: Outage, stack: contextlib.ExitStack) -> Log:
-    """What the classes are, to be closed by `stack`.
-
-    Raises:
-        TransportError: it cannot be opened, or has no order.
-    """
+    """What the classes are, to be closed by `stack`."""
     classes = outage.wait_out(lambda: transport.open_log("classes"))
     stack.callback(classes.close)
     partitions = len(outage.wait_out(classes.ends))
@@ -253,8 +242,9 @@ def _connect(transport: Transport, stack: contextlib.ExitStack) -> tuple[Source,
 
 
 def device_of(wanted: str) -> str:
-    """Where the learner computes: with NumPy where torch is not installed, because the encoder needs none."""
-    if importlib.util.find_spec("torch") is None:
+    """Where the learner computes: on the GPU that the encoder uses, else with NumPy, which loads no torch either."""
+    torch = sys.modules.get("torch")
+    if torch is None or wanted == "cpu" or not torch.cuda.is_available():
         return "numpy"
     from stream_adapter.encode.clip import pick_device
 
@@ -272,7 +262,7 @@ def open_predictions(
     answering = Answering(settings, metrics)
     stack.callback(answering.stop)
     routes = PredictApi(answering, access, metrics, config.encoder.max_bytes).routes()
-    if config.label_studio.token is not None and config.label_studio.token.get_secret_value():
+    if config.label_studio.secret:
         # Of its own, because it sends labels: who may ask need not be able to teach.
         own = Access.of_predictions(config.label_studio, config.page, config.service.host)
         api = PredictApi(answering, own, metrics, config.encoder.max_bytes)
@@ -299,10 +289,6 @@ def _notify(page: Page | None, alarm: DriftAlarm) -> None:
 
 
 def _check_http(http: HttpServer | None) -> None:
-    """A worker that nobody can ask how it is must not run on.
-
-    Raises:
-        StreamAdapterError: the serving thread has ended.
-    """
+    """A worker that nobody can ask how it is must not run on."""
     if http is not None and not http.alive:
         raise StreamAdapterError("the HTTP thread has ended, see the log above; the worker stops with it")

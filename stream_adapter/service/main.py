@@ -12,6 +12,7 @@ import structlog
 
 from stream_adapter.config import Config
 from stream_adapter.service.build import open_worker
+from stream_adapter.service.heap import return_freed_memory
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.worker import DrainBudgetExceeded, Worker
 
@@ -26,11 +27,9 @@ def run_worker(config: Config) -> None:
 
     The first signal drains the worker, or ends it where it is still starting and has nothing to drain. A second one
     ends the process at once.
-
-    Raises:
-        StreamAdapterError: whatever kept the worker from starting or ended it.
     """
     configure_logs(config.service.log_level, config.service.log_format)
+    return_freed_memory()
     ending = _Ending()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.asked_for)

@@ -45,11 +45,7 @@ class Outage:
             log.warning("no answer, still trying", for_s=round(now - self._since), error=trouble)
 
     def wait_out(self, ask: Callable[[], T]) -> T:
-        """Ask until there is an answer, with growing pauses; for the start, which nothing can be done without.
-
-        Raises:
-            StreamAdapterError: the answer is one that will not pass by itself.
-        """
+        """Ask until there is an answer, with growing pauses; for the start, which nothing can be done without."""
         pause_s = _FIRST_PAUSE_S
         while True:
             try:

@@ -9,10 +9,9 @@ from itertools import takewhile
 import structlog
 
 from stream_adapter.adapter.anchors.ownership import Ownership
-from stream_adapter.journey.late_labels import Places
+from stream_adapter.journey.late_outputs import Places
 from stream_adapter.journey.outcome import Outcome
-from stream_adapter.journey.processor import Processor
-from stream_adapter.journey.reading import ReadBatch
+from stream_adapter.journey.processor import EncodedBatch, Processor
 from stream_adapter.metrics import Metrics
 from stream_adapter.throttled_log import ThrottledLog
 from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord, Partition, Record, Sink
@@ -82,6 +81,7 @@ class Pipeline:
         self._took = took
         self._poll = poll
         self._clock = clock
+        self._encode = ThreadPoolExecutor(1, thread_name_prefix="encode")  # the next batch, while one is computed
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._jobs: deque[_Job] = deque()
         self._finished_at: float | None = None
@@ -114,7 +114,8 @@ class Pipeline:
         """Start on a batch."""
         prepared = self._processor.prepare(records)
         partitions = frozenset(record.partition for record in records)
-        future = self._compute.submit(self._finish, prepared, len(records), owned)
+        encoded = self._encode.submit(self._processor.encode, prepared)
+        future = self._compute.submit(self._finish, encoded, len(records), owned)
         self._jobs.append(_Job(future, partitions, self._clock()))
 
     def follow(self, changes: Sequence[Change], owned: Ownership, positions: Mapping[int, int]) -> None:
@@ -172,15 +173,16 @@ class Pipeline:
             return False
         return self._clock() - self._finished_at < _WAIT_FOR_MORE_S
 
-    def _finish(self, batch: ReadBatch, records: int, owned: Ownership) -> Outcome:
-        started = self._clock()
-        outcome = self._processor.finish(batch, owned)
+    def _finish(self, encoded: Future[EncodedBatch], records: int, owned: Ownership) -> Outcome:
+        started = self._clock()  # the slower of the two threads is what a batch waits for
+        outcome = self._processor.finish(encoded.result(), owned)
         self._took(records, self._clock() - started)
         return outcome
 
     def close(self) -> None:
         """Let go of what was not started; what is under way ends by itself."""
         self._compute.shutdown(wait=False, cancel_futures=True)
+        self._encode.shutdown(wait=False, cancel_futures=True)
 
     def _commit(self, jobs: Sequence[_Job]) -> list[Outcome]:
         """Commit these together; returns what was committed of each."""

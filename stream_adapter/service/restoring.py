@@ -15,22 +15,14 @@ _POLL_S = 0.005
 
 
 def read_classes(classes: Log, processor: Processor, health: Health) -> None:
-    """Take in what the classes are; called again, it goes on where it was interrupted.
-
-    Raises:
-        TransportError: they cannot be read.
-    """
+    """Take in what the classes are; called again, it goes on where it was interrupted."""
     for records in classes.portions():
         processor.apply_classes(records, restoring=True)
         health.progress()
 
 
 def read_anchors(changelog: Changelog, processor: Processor, health: Health, metrics: Metrics) -> None:
-    """Take in the anchors, and what workers say of their traffic; called again, it goes on where it was interrupted.
-
-    Raises:
-        TransportError: they cannot be read.
-    """
+    """Take in the anchors, and what workers say of their traffic; called again, it goes on where it was interrupted."""
     for changes in in_larger_portions(changelog.read_to_end(), RESTORED_AT_ONCE):
         processor.apply(changes, positions=changelog.positions)
         metrics.restored_anchors.set(processor.adapter.n_anchors)
@@ -38,11 +30,7 @@ def read_anchors(changelog: Changelog, processor: Processor, health: Health, met
 
 
 def get_ready(processor: Processor, health: Health) -> None:
-    """Warm the model up, and wait until all anchors are in force: it answers as the workers that wrote them do.
-
-    Raises:
-        FingerprintMismatch: most of them come from another encoder.
-    """
+    """Warm the model up, and wait until all anchors are in force: it answers as the workers that wrote them do."""
     processor.warm_up()
     while processor.adapter.pending:
         processor.apply(())

@@ -18,19 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class Snapshots:
-    """Saves what the parts of a journey know, and restores it. Used by the thread that owns them.
-
-    Args:
-        folder: where they are kept.
-        config: how often.
-        parts: the anchors, what is known beside them, and how far the changelog was followed.
-        changelog: whose positions are saved with the state.
-        fingerprint: the encoder's.
-        executor: copies, packs and writes.
-        metrics: ages, sizes, outcomes.
-        clock: monotonic seconds.
-        wall_clock: seconds since the epoch.
-    """
+    """Saves what the parts of a journey know, and restores it. Used by the thread that owns them."""
 
     def __init__(
         self,
@@ -63,9 +51,6 @@ class Snapshots:
 
         Returns:
             False where there is none: the changelog begins at its beginning.
-
-        Raises:
-            SnapshotError: the folder cannot be used.
         """
         kept_ms = self._changelog.deletions_kept_ms
         oldest_ms = None if kept_ms is None else int(self._wall_clock() * 1000) - kept_ms

@@ -49,12 +49,7 @@ class Follower:
     outage: Outage
 
     def restore(self) -> None:
-        """Read the anchors back, and what workers say of their traffic, until all of it is in force.
-
-        Raises:
-            TransportError: they cannot be read.
-            FingerprintMismatch: most of them come from another encoder.
-        """
+        """Read the anchors back, and what workers say of their traffic, until all of it is in force."""
         self.outage.wait_out(lambda: read_classes(self.classes, self.processor, self.health))
         self.outage.wait_out(lambda: read_anchors(self.changelog, self.processor, self.health, self.metrics))
         get_ready(self.processor, self.health)
@@ -75,11 +70,7 @@ class Follower:
 
 @contextlib.contextmanager
 def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[Follower]:
-    """Load the models and open the changelog; released when the block ends.
-
-    Raises:
-        StreamAdapterError: anything that keeps it from starting.
-    """
+    """Load the models and open the changelog; released when the block ends."""
     encoder, vocabulary = open_models(config)
     writer = uuid.uuid4().hex
     outage = Outage(health, metrics, time.monotonic)
@@ -97,12 +88,7 @@ def open_follower(config: Config, metrics: Metrics, health: Health) -> Iterator[
 
 
 def serve(config: Config) -> None:
-    """Answer over HTTP until SIGTERM or SIGINT.
-
-    Raises:
-        ConfigError: nobody may ask.
-        StreamAdapterError: whatever kept it from starting or ended it.
-    """
+    """Answer over HTTP until SIGTERM or SIGINT."""
     configure_logs(config.service.log_level, config.service.log_format)
     metrics, stopping = Metrics(), threading.Event()
     health = Health(config.service.stuck_after_s, time.monotonic)

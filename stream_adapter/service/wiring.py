@@ -45,11 +45,7 @@ from stream_adapter.transport.dead_letters import DeadLetterLimit
 class JourneyConfig:
     """What can be set about the journey of a batch.
 
-    Attributes:
-        unknown_labels: what a label comes to that is no class: `reject` makes its event a dead letter, `add` makes it a
-            class.
-        top_k: classes named in a prediction.
-        explain: what a prediction says beside its answer.
+    docs/configuration.md says what each is.
     """
 
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
@@ -96,26 +92,9 @@ def make_processor(
 ) -> Processor:
     """Everything between records that were read and what is to be written because of them.
 
-    Args:
-        encoder: decoded pictures to unit vectors.
-        vocabulary: the classes.
-        config: see `JourneyConfig`.
-        context: what the learner may use of the process.
-        writer: this process's name in what it writes to the changelog.
-        source: CloudEvents source of its drift events.
-        decoders: pool that decodes pictures.
-        metrics: where everything is counted.
-        clock: monotonic seconds.
-        notify: called with what the drift monitor finds.
-        observer: looks on.
-        encode: makes text vectors of classes that come later; None: they must bring theirs.
-        waiting_partitions: of the topic of events that wait for labels; 0: labels come with their events alone.
-        now_ms: milliseconds since the epoch.
-        references: fetches pictures that are stored elsewhere.
-
-    Raises:
-        VocabularyError: a canary is not a class.
-        ConfigError: there is no such method.
+    `writer` is this process's name in the changelog, `source` that of its drift events. `encode` makes text vectors of
+    classes that come later; without it they must bring theirs. `waiting_partitions` are those of the topic of events
+    that wait for labels; 0: labels come with their events alone.
     """
     names, fingerprint = vocabulary.class_names, encoder.fingerprint
     live = LiveVocabulary(vocabulary, config.adapter.canaries)

@@ -1,9 +1,9 @@
 """The worker's loop: poll, batch, hand over to the compute thread, commit in order.
 
-Two threads share the work. The loop's thread owns source, sink and changelog: it polls whatever happens downstream
+Three threads share the work. The loop's thread owns source, sink and changelog: it polls whatever happens downstream
 (a Kafka consumer that is not polled loses its place in the group) and pauses the source while enough is under way.
-The compute thread owns the adapter: it finishes one batch after the other, while the loop commits the previous one
-and the decoding pool works on the next.
+The compute thread owns the adapter: it finishes one batch after the other, while the loop commits the previous one,
+the encoder embeds the next one, and the decoding pool works on the one after that.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ from stream_adapter.transport.transport import Log
 
 log = structlog.get_logger(__name__)
 
-# One batch is computed and one is decoded ahead of it. Two more keep the compute thread busy while the loop waits for a
-# commit; then they are committed together. More would only add latency.
+# One batch is computed, one embedded and one decoded ahead of it; one more keeps them busy while the loop waits for a
+# commit. More would only add latency.
 _BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
 _WAIT_WHILE_BUSY_S = 0.02
@@ -118,11 +118,7 @@ class Worker:
         self._stopping = True
 
     def run(self) -> None:
-        """Restore where that was not done, then work until `stop` or the end of the input; then drain and commit.
-
-        Raises:
-            StreamAdapterError: whatever ended the worker; nothing uncommitted was lost, it is read again.
-        """
+        """Restore where that was not done, then work until `stop` or the end of the input; then drain and commit."""
         try:
             if not self._restored:
                 self.restore()
@@ -147,11 +143,6 @@ class Worker:
         """Read the anchors back and warm the model up: the first event is like any other.
 
         Where nobody answers, that is waited out.
-
-        Raises:
-            TransportError: the anchors cannot be read.
-            SnapshotError: the folder of snapshots cannot be used.
-            FingerprintMismatch: most of them come from another encoder.
         """
         started = self._clock()
         # First: what the state is about. It is small, and a snapshot would not know what was taken back meanwhile.

@@ -61,11 +61,7 @@ def write(path: Path, kind: str, content: Content) -> int:
 
 
 def read(path: Path, kind: str) -> Content:
-    """Read a file back.
-
-    Raises:
-        SnapshotError: it is not there, damaged, cut short, of another kind or of another version.
-    """
+    """Read a file back."""
     try:
         with safe_open(path, framework="np") as file:
             metadata = dict(file.metadata() or {})

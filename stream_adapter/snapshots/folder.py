@@ -29,9 +29,6 @@ class SnapshotFolder:
 
     A snapshot that cannot be used is set aside under another name, so that it is looked at only once, and deleted when
     the next one is complete: until then it may be worth a look, afterwards only the disk is worth something.
-
-    Raises:
-        SnapshotError: the folder cannot be used, or another worker uses it.
     """
 
     def __init__(self, path: Path, keep: int = 2) -> None:
@@ -66,11 +63,7 @@ class SnapshotFolder:
         self.close()
 
     def save(self, snapshot: Snapshot) -> int:
-        """Write a snapshot, then delete those that it makes superfluous; returns its size in bytes.
-
-        Raises:
-            SnapshotError: it cannot be written; the ones before it are still there.
-        """
+        """Write a snapshot, then delete those that it makes superfluous; returns its size in bytes."""
         numbers = self._numbers()
         number = 1 + max(numbers, default=0)
         self._newest = None
@@ -92,9 +85,6 @@ class SnapshotFolder:
             changelog: the changelog that it follows, see `Snapshot.changelog`.
             oldest_ms: how old it may be, milliseconds since the epoch. The topic forgets deletions after its
                 `delete.retention.ms`; an older state may hold anchors whose deletion cannot be read any more.
-
-        Raises:
-            SnapshotError: the folder itself cannot be used.
         """
         for number in sorted(self._numbers(), reverse=True):
             try:
@@ -113,11 +103,7 @@ class SnapshotFolder:
         return None
 
     def discard_newest(self, reason: str) -> None:
-        """Set the newest snapshot aside, the one that `newest` gave, so that it gives the one before it.
-
-        Raises:
-            SnapshotError: the folder cannot be written.
-        """
+        """Set the newest snapshot aside, the one that `newest` gave, so that it gives the one before it."""
         self._discard(self._newest or max(self._numbers()), reason)
 
     def _discard(self, number: int, reason: str) -> None:

@@ -36,11 +36,7 @@ class Snapshot:
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict, repr=False)
 
     def write(self, path: Path) -> int:
-        """Write it in one step, see `file.write`; returns the file's size in bytes.
-
-        Raises:
-            SnapshotError: it cannot be written.
-        """
+        """Write it in one step, see `file.write`; returns the file's size in bytes."""
         facts = {
             "fingerprint": self.fingerprint,
             "vocabulary_hash": self.vocabulary_hash,
@@ -53,11 +49,7 @@ class Snapshot:
 
     @classmethod
     def read(cls, path: Path) -> "Snapshot":
-        """Read one back.
-
-        Raises:
-            SnapshotError: it cannot be read or not be trusted, see `file.read`.
-        """
+        """Read one back."""
         content = file.read(path, _KIND)
         facts = content.facts
         try:

@@ -63,7 +63,7 @@ def test_what_cannot_forget_is_null_and_said() -> None:
     }
     console = Console(record=True, width=200)
     for table in as_tables(rows, NAMES):
-        console.print(table)
+        table.show(console)
     text = console.export_text()
     assert text.count("cannot forget") == 3
     assert "[bold]<dog> -25 of 4" in text

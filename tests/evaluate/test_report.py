@@ -6,8 +6,8 @@ from rich.console import Console
 
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import EvaluationError
-from stream_adapter.evaluate.report import document, percent, show, write_json, write_text
-from stream_adapter.evaluate.results import Figures, Interval, Outcome, Row, Run, Sample
+from stream_adapter.evaluate.report import document, show, write_json, write_text
+from stream_adapter.evaluate.results import Figures, Outcome, Run, Sample
 from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.stream import StreamSettings
 from tests.evaluate.data import make_features
@@ -57,14 +57,6 @@ def test_a_table_has_every_method_and_group() -> None:
     assert "95.0 ±" in text
     for word in ("made", "zero-shot", "default", "labelled", "canary", "ECE", "2 seeds"):
         assert word in text
-
-
-def test_percent() -> None:
-    row = Row("a", "labelled", "all", None, Interval(0.5, 0.4, 0.55), ())
-    assert percent(row) == "50.0 [dim]±10.0[/dim]"
-    assert percent(Row("a", "labelled", "all", None, Interval(0.5, 0.5, 0.5), ())) == "50.0"
-    nothing = float("nan")
-    assert percent(Row("a", "labelled", "all", None, Interval(nothing, nothing, nothing), ())) == "–"
 
 
 def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

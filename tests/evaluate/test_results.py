@@ -12,6 +12,7 @@ from stream_adapter.evaluate.results import (
     Sample,
     by_domain,
     harmonic,
+    plain,
     rows,
     t_quantile,
 )
@@ -28,6 +29,16 @@ def test_an_interval_by_hand() -> None:
     interval = Interval.of([0.4, 0.5, 0.6])
     assert interval.mean == pytest.approx(0.5)
     assert interval.high - interval.mean == pytest.approx(4.3027 * 0.1 / math.sqrt(3), rel=1e-4)
+
+
+def test_an_interval_in_words() -> None:
+    assert Interval(0.5, 0.4, 0.55).points() == "50.0 ±10.0"
+    assert Interval(0.5, 0.5, 0.5).points("+") == "+50.0"
+    assert Interval(math.nan, math.nan, math.nan).points() == "–"
+
+
+def test_json_has_no_number_for_what_is_none() -> None:
+    assert plain({"a": [math.nan, 1 / 3], "b": (1, "x")}) == {"a": [None, 0.333333], "b": [1, "x"]}
 
 
 def test_an_interval_of_one_value_or_none() -> None:

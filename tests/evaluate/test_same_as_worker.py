@@ -11,9 +11,9 @@ import pytest
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig, FilesConfig, LatentUpdatesConfig, RefitConfig
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import METHODS, Task
-from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
 from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, batches, plan_stream
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.journey.batching import Batcher

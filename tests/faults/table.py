@@ -90,9 +90,13 @@ TESTED: dict[str, tuple[Row, str]] = {
         "integration/test_topics_under_the_reader.py::test_what_retention_left_is_read_and_what_it_took_is_said",
     ),
     "images topic made anew": (
-        Row("deleted and created under the reader", "read from its beginning"),
+        Row(
+            "deleted and created under the reader, also before it sees it gone",
+            "a line in the log within 10 s; read from its beginning",
+            "where it did not see it gone it was not read again, or not its first events",
+        ),
         "integration/test_topics_under_the_reader.py::"
-        "test_a_topic_that_is_made_anew_under_the_reader_is_read_from_its_beginning",
+        "test_a_topic_that_is_made_anew_before_its_reader_sees_it_gone_is_read_from_its_beginning",
     ),
     "anchors topic deleted": (
         Row("under the worker", "not ready, one line, until `topics create`"),

@@ -3,21 +3,36 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from stream_adapter.demo import child
 from stream_adapter.demo.broker import LocalKafka
 from tests.integration.cluster import Cluster
 
 HERE = Path(__file__).parent
+HEAP_MB = 512  # all tests' topics stay until the end
+BROKER = pytest.StashKey[LocalKafka]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.kafka)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show beside a failure what the broker said: it may be the one at fault."""
+    report = yield
+    kafka = item.config.stash.get(BROKER, None)
+    if report.failed and kafka is not None:
+        load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+        state = "runs" if kafka.running else "has ended"
+        report.sections.append((f"the broker {state}; load {load}; its log", child.tail(kafka.log)))
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,11 +49,12 @@ def quiet_client() -> None:
 
 
 @pytest.fixture(scope="session")
-def local_kafka() -> Iterator[LocalKafka]:
+def local_kafka(pytestconfig: pytest.Config) -> Iterator[LocalKafka]:
     """The broker that this run started itself, and may therefore stop."""
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         pytest.skip("stops the broker; not done to the one that KAFKA_BOOTSTRAP_SERVERS names")
-    with LocalKafka() as kafka:
+    with LocalKafka(heap_mb=HEAP_MB) as kafka:
+        pytestconfig.stash[BROKER] = kafka
         yield kafka
 
 
@@ -50,6 +66,9 @@ def bootstrap_servers(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def cluster(bootstrap_servers: str) -> Cluster:
+def cluster(bootstrap_servers: str, pytestconfig: pytest.Config) -> Cluster:
     """Topics of this test alone, with two partitions of images."""
+    kafka = pytestconfig.stash.get(BROKER, None)
+    if kafka is not None:
+        kafka.start()  # where a test before this one failed and left it down
     return Cluster(bootstrap_servers)

@@ -9,7 +9,7 @@ from pathlib import Path
 from stream_adapter.demo.broker import LocalKafka
 from tests.integration.cluster import wait_for
 from tests.monitoring.queries import annotations, queries
-from tests.monitoring.scenario import ALERT_OF, scene
+from tests.monitoring.scenario import ALERTS_OF, scene
 from tests.monitoring.server import Prometheus
 
 
@@ -18,7 +18,7 @@ def test_the_dashboard_has_data_and_troubles_raise_their_alert_alone(local_kafka
         every_query_of_the_dashboard_has_data(here.server)
         for trouble in ("bad pictures", "broker stalled"):
             fired, _ = here.alerts_of(trouble)
-            assert fired == {ALERT_OF[trouble]}, trouble
+            assert fired and fired <= ALERTS_OF[trouble], trouble
 
 
 def every_query_of_the_dashboard_has_data(server: Prometheus) -> None:

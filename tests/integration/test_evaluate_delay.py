@@ -12,8 +12,8 @@ from kafka import KafkaProducer
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.evaluate.methods import METHODS, Task
-from stream_adapter.evaluate.methods.worker_adapter import VectorsOnly
 from stream_adapter.evaluate.stream import StreamSettings, batches, plan_stream
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.events.image import anchor_id_of

@@ -1,6 +1,6 @@
 """Topics that lose records, are deleted or made anew while a group has a place in them."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
@@ -79,4 +79,37 @@ def test_a_topic_that_is_made_anew_under_the_reader_is_read_from_its_beginning(c
     assert {record.value for record in records} == {b"new"}
     sink.commit(positions_only(records))
     assert cluster.committed() == {0: 4, 1: 4}
+    close(sink, source)
+
+
+@pytest.mark.parametrize(("reset", "number"), [("earliest", 8), ("latest", 100)])
+def test_a_topic_that_is_made_anew_before_its_reader_sees_it_gone_is_read_from_its_beginning(
+    cluster: Cluster, reset: Literal["earliest", "latest"], number: int
+) -> None:
+    topic = cluster.config.topics.images
+    source = KafkaSource(
+        cluster.but(auto_offset_reset=reset, consumer={**cluster.config.consumer, "metadata_max_age_ms": 1_000})
+    )
+    sink = KafkaSink(source)
+    wait_for(lambda: source.poll(9, 0.1) or len(source.assigned) == 2)
+    cluster.put([b"old"] * 30)
+    old = positions_only(poll_until(source, 30))
+    admin = admin_of(cluster)
+    admin.delete_topics([topic])
+    wait_for(lambda: topic not in admin.list_topics(), what="the topic to be gone")
+    create_topics(Connection(cluster.config), topic_specs(cluster.config.topics, partitions=2))
+    sink.commit(old)  # too late, but the broker takes it
+    written = [b"%d" % n for n in range(number)]
+    cluster.put(written)
+    seen: list[bytes | None] = []
+    with capture_logs() as lines:
+        for _ in range(400):
+            if set(written) <= set(seen):
+                break
+            records = source.poll(9, 0.1)
+            seen += [record.value for record in records]
+            sink.commit(positions_only([record for record in records if record.partition in source.assigned]))
+    assert set(written) <= set(seen), "events of the new topic are lost"
+    assert cluster.committed() == {0: number // 2, 1: number // 2}
+    assert [line["was"] for line in lines if "made anew" in line["event"]]
     close(sink, source)

@@ -47,7 +47,7 @@ class Worker:
         for one in events:
             records.append(Record(IMAGES, self.offset, 0, one["key"], one["value"], one["headers"]))
             self.offset += 1
-        outcome = self.processor.finish(self.processor.prepare(records), EVERYTHING)
+        outcome = self.processor.finish(self.processor.encode(self.processor.prepare(records)), EVERYTHING)
         self.say(outcome)
         return [json.loads(one.value or b"") for one in outcome.commit.outputs if one.channel == "predictions"]
 

@@ -18,7 +18,7 @@ def records(*pictures: dict[str, Any]) -> list[Record]:
 
 
 def run(processor: Processor, *pictures: dict[str, Any]) -> Outcome:
-    return processor.finish(processor.prepare(records(*pictures)))
+    return processor.finish(processor.encode(processor.prepare(records(*pictures))))
 
 
 def outputs(outcome: Outcome, channel: str) -> list[Any]:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from stream_adapter.demo.broker import LocalKafka
-from tests.monitoring.scenario import ALERT_OF, scene
+from tests.monitoring.scenario import ALERTS_OF, scene
 from tests.monitoring.server import FACTOR
 
 
@@ -21,18 +21,18 @@ def main() -> None:
     started = time.monotonic()
     found: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory(prefix="alert-test-") as folder, LocalKafka() as kafka:
-        for mode, troubles in (("alarm_only", list(ALERT_OF)), ("act", ["wrong labels"])):
+        for mode, troubles in (("alarm_only", list(ALERTS_OF)), ("act", ["wrong labels"])):
             place = Path(folder) / mode
             place.mkdir()
             with scene(kafka, place, mode=mode) as here:
                 for trouble in troubles:
-                    expected = ALERT_OF[trouble] if mode == "alarm_only" else "StreamAdapterGuarding"
+                    expected = ALERTS_OF[trouble] if mode == "alarm_only" else {"StreamAdapterGuarding"}
                     name = trouble if mode == "alarm_only" else f"{trouble}, guard acts"
                     fired, seconds = here.alerts_of(trouble)
                     found[name] = {
                         "fired": sorted(fired),
                         "seconds": round(seconds, 1),
-                        "right": fired == {expected},
+                        "right": bool(fired) and fired <= expected,
                     }
                     print(name, found[name], file=sys.stderr)
     right = all(one["right"] for one in found.values())

@@ -70,7 +70,7 @@ class Served:
             records.append(Record(IMAGES, self._offset, 0, one["key"], one["value"], one["headers"]))
             self._offset += 1
         with self._lock:
-            self._commit(self.processor.finish(self.processor.prepare(records)))
+            self._commit(self.processor.finish(self.processor.encode(self.processor.prepare(records))))
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any, Any]:
         """Status, JSON or text, headers. A header's `_` stands for `-`."""

@@ -1,10 +1,14 @@
 import contextlib
+import sys
 import time
+
+import pytest
+import torch
 
 from stream_adapter.config import Config, parse
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.page import Page
-from stream_adapter.service.build import _open_page
+from stream_adapter.service.build import _open_page, device_of
 from stream_adapter.service.health import Health
 
 
@@ -34,3 +38,16 @@ def test_there_is_none_elsewhere_unless_somebody_wants_it() -> None:
     wanted = opened(configuration("host: 0.0.0.0", "mode: read_only"))
     assert wanted is not None
     assert not wanted.access.pictures
+
+
+def test_the_learner_computes_with_numpy_but_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [device_of(wanted) for wanted in ("auto", "cuda:1", "cpu")] == ["cuda", "cuda:1", "numpy"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of("auto") == "numpy"
+
+
+def test_an_encoder_without_torch_leaves_it_unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert device_of("auto") == "numpy"

@@ -87,9 +87,13 @@ class Held:
 
     def __init__(self) -> None:
         self.go = [threading.Event() for _ in range(4)]
-        self._begun = 0
+        self._begun = self.encoded = 0
 
     def prepare(self, records: Sequence[Record]) -> Sequence[Record]:
+        return records
+
+    def encode(self, records: Sequence[Record]) -> Sequence[Record]:
+        self.encoded += 1
         return records
 
     def finish(self, records: Sequence[Record], owned: Ownership) -> Outcome:
@@ -118,6 +122,15 @@ def held(batches: int) -> tuple[Held, Pipeline, MemorySink, FakeClock]:
 def finish(processor: Held, pipeline: Pipeline, number: int) -> None:
     processor.go[number].set()
     pipeline._jobs[number].future.result(10)
+
+
+def test_the_encoder_does_not_wait_for_what_becomes_of_its_vectors() -> None:
+    processor, pipeline, _, _ = held(3)
+    wait_for(lambda: processor.encoded == 3)
+    assert not pipeline._jobs[0].future.done()
+    for go in processor.go:
+        go.set()
+    pipeline.close()
 
 
 def test_what_is_finished_waits_a_moment_for_what_is_about_to_be() -> None:

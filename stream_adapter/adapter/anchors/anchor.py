@@ -17,11 +17,6 @@ class Origin:
     """The labelled event that an anchor comes from.
 
     Attributes:
-        event_source: its CloudEvents source.
-        event_id: its CloudEvents id.
-        topic: where it was read.
-        partition: the partition there.
-        offset: the offset there.
         annotator: who labelled it, where that is known.
         reference: where its picture is stored, if it said so.
     """
@@ -50,7 +45,6 @@ class Anchor:
     Attributes:
         anchor_id: stable identity of the event that taught it; the changelog's key.
         vector: float32 (d,), unit length. Whatever is given, the adapter keeps its float16 rounding (see `as_stored`).
-        label: the class name.
         event_time_ms: when the event happened, milliseconds since the epoch; newer labels win over older ones.
         origin: where it came from. Partition and offset decide between labels of the same time.
     """

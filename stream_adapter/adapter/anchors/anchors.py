@@ -53,7 +53,6 @@ class Anchors:
     """The live anchors. Owned by one thread.
 
     Args:
-        classes: the vocabulary.
         canaries: class names whose anchors are not taken in.
         config: budgets and search.
         seed: for the random levels of a graph.
@@ -74,6 +73,11 @@ class Anchors:
     def canaries(self) -> frozenset[str]:
         """Class names whose anchors are not taken in."""
         return self._canaries
+
+    @property
+    def columns(self) -> Columns:
+        """All of them, by slot; views, good until the next change."""
+        return Columns(self.rows, self.vectors, self.classes)
 
     @property
     def vectors(self) -> NDArray[np.float32]:
@@ -276,10 +280,8 @@ class Anchors:
             return
         stored, halves = as_stored(checked_vectors(anchors, self._classes.dimension))
         learnable = [index for index, anchor in enumerate(anchors) if self._is_learnable(anchor, changes)]
-        offered, shapes = (
-            [anchors[index] for index in learnable],
-            [hash_of(halves[index].tobytes()) for index in learnable],
-        )
+        offered = [anchors[index] for index in learnable]
+        shapes = [hash_of(halves[index].tobytes()) for index in learnable]
         if self._store.is_new(offered, shapes):
             changes.added(offered, self._store.extend(offered, stored[learnable], shapes))
         else:

@@ -46,14 +46,7 @@ class Victim(NamedTuple):
 
 
 class Pruner:
-    """Finds the anchors to remove.
-
-    Args:
-        store: the anchors.
-        weights: level with the store.
-        classes: the vocabulary.
-        config: the budgets.
-    """
+    """Finds the anchors to remove."""
 
     def __init__(self, store: AnchorStore, weights: AnchorWeights, classes: Classes, config: AnchorsConfig) -> None:
         self._store = store

@@ -15,11 +15,8 @@ class Replaced:
     """An anchor that took another one's place because its label is newer.
 
     Attributes:
-        anchor_id: the new anchor.
         previous_id: the one it replaced: the same id (a correction of the same event), or that of another event
             with exactly the same vector.
-        label: the new class name.
-        previous_label: the class name that was wrong.
     """
 
     anchor_id: str
@@ -60,10 +57,8 @@ class LearnResult:
     `removed`; the two never share an id.
 
     Attributes:
-        added: ids that are new.
         replaced: ids that took the place of a wrong label.
         folded: exact duplicates of a live anchor with the same label.
-        ignored: anchors without effect.
         removed: ids that are gone: replaced by another id, or pruned.
         before: every anchor that was there before and is changed or gone, as it was, by id.
     """
@@ -87,7 +82,6 @@ class ForgetResult:
     """Net effect of one call of `forget`.
 
     Attributes:
-        removed: the anchors that are gone.
         unknown: ids that were not there, as happens when another worker's deletion is read twice.
     """
 
@@ -100,8 +94,6 @@ class IndexStatistics:
     """How the search for nearest anchors is doing.
 
     Attributes:
-        kind: which search answers queries now.
-        live: anchors that can be found.
         tombstones: deleted elements that still take room in the graph; 0 for exact search.
         rebuilds: how often a new graph was swapped in.
         recall: recall@k against exact search over the newest sampled queries; None before the first sample or for

@@ -140,15 +140,9 @@ class AnchorStore:
         return [self.anchor(self._slot_of_row[row]) for row in self._rows_of_shape.get(shape, ())]
 
     def extend(self, anchors: Sequence[Anchor], stored: NDArray[np.float32], shapes: Sequence[bytes]) -> range:
-        """Take in n anchors, whatever is there; `offering.py` has the rules.
+        """Take in n anchors of ids that are not there; returns their row ids. `offering.py` has the rules.
 
-        Args:
-            anchors: of ids that are not there, with labels of the vocabulary.
-            stored: float32 (n, d), from `as_stored`.
-            shapes: `hash_of` their float16 forms.
-
-        Returns:
-            Their row ids.
+        `stored`, float32 (n, d), is from `as_stored`, `shapes` are `hash_of` their float16 forms.
         """
         rows = range(self._next_row, self._next_row + len(anchors))
         self._fill(AnchorColumns.of(anchors, stored), stored, shapes, rows)

@@ -81,9 +81,6 @@ class AnchorWeights:
     """Keeps the weights level with the store, by what each change of the store changes.
 
     The store's column `crowding` holds the sum in the formula above, `placed` what P makes of the vectors.
-
-    Args:
-        store: the anchors.
     """
 
     def __init__(self, store: AnchorStore) -> None:

@@ -28,7 +28,6 @@ class LatentUpdates:
     answer, gated by the anchors of now.
 
     Args:
-        classes: the vocabulary.
         anchors: what it is fitted to.
         settings: γ, g, and the fit's.
         context: clock, background and device.

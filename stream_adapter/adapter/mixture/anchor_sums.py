@@ -15,10 +15,8 @@ class AnchorSums:
     Attributes:
         count: float64 (C,), n_c = Σ w.
         sums: float64 (C, d), S_c = Σ w z.
-        changes: how often they have changed.
 
     Args:
-        anchors: the anchors.
         n_classes: C.
         dimension: d.
     """

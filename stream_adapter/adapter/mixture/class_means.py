@@ -47,11 +47,7 @@ class ClassMeans:
     """The model in force. P of the C classes take part in the likelihood.
 
     Args:
-        anchors: what anchors say.
-        evidence: what traffic says.
-        prior: presences.
         root: float32 (d, d), see `whitening`.
-        backend: computes.
         former: a model of the same root, and for each class which one it is there, int64 (C,); −1 where it is new.
 
     Attributes:
@@ -73,10 +69,7 @@ class ClassMeans:
         self._backend = backend
         self.prior = prior
         n_classes, d = anchors.sums.shape
-        # The root is an upper triangle, of which a good third of a product by blocks is left out.
-        ends = np.linspace(0, d, _BLOCKS + 1).astype(int).tolist()
-        blocks = [(end, np.ascontiguousarray(root[:end, start:end])) for start, end in pairwise(ends) if end > start]
-        self._root = [(end, block, backend.put(block)) for end, block in blocks]
+        self._root: list[tuple[int, NDArray[np.float32], Array]] = self._blocks() if former is None else former[0]._root
         has_mean = np.zeros(n_classes, np.bool_)
         has_mean[evidence.classes] = evidence.mass[evidence.classes] >= LEAST_MASS
         self._mass = np.where(has_mean, evidence.mass, 0.0)  # (C,)
@@ -100,6 +93,12 @@ class ClassMeans:
         self._whiten(part)
         self._fading = self._fade(part)
         self._arrange(part, part)
+
+    def _blocks(self) -> list[tuple[int, NDArray[np.float32], Array]]:
+        """The root is an upper triangle, of which a good third of a product by blocks is left out."""
+        ends = np.linspace(0, len(self.root), _BLOCKS + 1).astype(int).tolist()
+        parts = ((end, np.ascontiguousarray(self.root[:end, start:end])) for start, end in pairwise(ends))
+        return [(end, block, self._backend.put(block)) for end, block in parts if block.size]
 
     def learned(self, classes: NDArray[np.int64], prior: Prior) -> None:
         """Labels have come or gone for classes int64 (m,): let their sums be in force, all else as it is."""

@@ -28,11 +28,7 @@ class Estimate:
 
     Args:
         kind: what the keys of its records begin with.
-        classes: the vocabulary.
         anchors: the anchors; an empty set for what the traffic alone says.
-        settings: pace.
-        context: clock and slot.
-        backend: computes.
     """
 
     def __init__(

@@ -36,12 +36,6 @@ class Mixture:
 
     What it answers is a function of the anchors, of the evidence in force (its own and the other workers') and of the
     directions: nothing that a forgotten label did stays behind.
-
-    Args:
-        classes: the vocabulary.
-        anchors: the anchors.
-        settings: window, reach, pace.
-        context: clock, device, slot.
     """
 
     Settings: ClassVar[type[MixtureConfig]] = MixtureConfig
@@ -56,7 +50,7 @@ class Mixture:
         self._give_way = context.give_way
         self._backend = Backend(context.device)
         self._texts = self._backend.put(classes.texts)
-        self._vocabulary = _digest_of(classes)
+        self._texts_digests = _digests_of(classes.texts)
         self._window = Window(classes, settings.window, self._backend)
         self._directions = SharedDirections(classes.dimension, publishes=context.publishes)
         self._labelled = Estimate("evidence/", classes, anchors, settings, context, self._backend)
@@ -121,7 +115,9 @@ class Mixture:
         self._window.set_classes(classes, same)
         self._classes, self._last = classes, None
         self._texts = self._backend.put(classes.texts)
-        self._vocabulary = _digest_of(classes)
+        digests = self._texts_digests[same]
+        digests[same < 0] = _digests_of(classes.texts[same < 0])
+        self._texts_digests = digests
         for estimate in self._estimates:
             estimate.set_classes(classes, former)
         # The window is asked when that is due: a thousand classes may come one by one.
@@ -259,14 +255,14 @@ class Mixture:
         evidence = [estimate.shared.digest for estimate in self._estimates]
         of = (self._settings, self._classes.logit_scale, evidence, directions and directions.version)
         digest = hashlib.blake2b(repr(of).encode(), digest_size=4)
-        digest.update(self._vocabulary)
+        digest.update("\0".join(self._classes.names).encode() + self._texts_digests.tobytes())
         self._version = f"mixture-{digest.hexdigest()}"
 
 
-def _digest_of(classes: Classes) -> bytes:
-    digest = hashlib.blake2b("\0".join(classes.names).encode(), digest_size=8)
-    digest.update(np.ascontiguousarray(classes.texts).data)
-    return digest.digest()
+def _digests_of(texts: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Uint8 (C, 8), of each row of float32 (C, d)."""
+    digests = b"".join(hashlib.blake2b(text.tobytes(), digest_size=8).digest() for text in texts)
+    return np.frombuffer(digests, np.uint8).reshape(-1, 8)
 
 
 def _part(arrays: Arrays, name: str) -> dict[str, NDArray[Any]]:

@@ -7,6 +7,8 @@ the same anchors and the same records all give the same answers.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -38,8 +40,6 @@ class SharedEvidence:
         key: of this slot's own record.
 
     Args:
-        kind: what the records' keys begin with.
-        classes: the vocabulary.
         context: slot and clock, and whether anybody publishes what `due` hands out; where nobody does, what is
             found is in force at once.
         every_s: least seconds from one record to the next, but while there is little yet.
@@ -172,7 +172,6 @@ class SharedEvidence:
         return Evidence.from_bytes(value, self._classes.names, self._classes.dimension)
 
     def _sum(self, keys: list[str]) -> Evidence:
-        total = Evidence.none(len(self._classes), self._classes.dimension)
-        for key in sorted(keys):  # a floating-point sum depends on its order
-            total = total + self._evidence[key]
-        return total
+        if not keys:
+            return Evidence.none(len(self._classes), self._classes.dimension)
+        return reduce(add, [self._evidence[key] for key in sorted(keys)])  # floating-point: the order counts

@@ -1,9 +1,11 @@
 """What each class is taken for: a_c, formula (4) of docs/method.md."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.learner import ClassKind, Standing
+from stream_adapter.adapter.learner import Standing, standing_of
 from stream_adapter.adapter.mixture.constants import FEW, KAPPA
 from stream_adapter.adapter.mixture.evidence import Evidence
 
@@ -19,6 +21,4 @@ def presence_of(evidence: Evidence, labelled: NDArray[np.bool_]) -> tuple[NDArra
     purity = (unexplained + FEW) / (np.maximum(evidence.given, unexplained) + FEW)
     presence = np.where(labelled, 1.0, np.square(shown) * purity).astype(np.float32)
     there = (shown >= 1.0) & (evidence.weight > 0.0)
-    pairs = zip(labelled.tolist(), there.tolist(), strict=True)
-    kinds: list[ClassKind] = ["labelled" if one else "present" if seen else "dormant" for one, seen in pairs]
-    return presence, Standing(kinds, presence, evidence.sure)
+    return presence, replace(standing_of(labelled, presence, there), sure=evidence.sure)

@@ -18,10 +18,7 @@ class Traffic:
     An event is labelled where there is an anchor of its key: once the anchor is gone, it never was.
 
     Args:
-        window: n events; not empty.
-        anchors: the anchors.
         shift: what the window gives to each class.
-        backend: computes.
     """
 
     def __init__(self, window: Window, anchors: Anchors, shift: Shift, backend: Backend) -> None:

@@ -22,11 +22,6 @@ class Window:
     full, copies go first, then what is old.
 
     Memory: `size` · (C + d) float32.
-
-    Args:
-        classes: the vocabulary.
-        size: events remembered.
-        backend: holds vectors and probabilities.
     """
 
     def __init__(self, classes: Classes, size: int, backend: Backend) -> None:
@@ -108,9 +103,9 @@ class Window:
 
     def set_classes(self, classes: Classes, same: NDArray[np.int64]) -> None:
         """Go over to other classes: int64 (C,), the former one with the same text, −1 where there is none."""
-        zero_shot = self._backend.zeros(self._size, len(classes))
-        zero_shot[: self._held] = over_other_classes(self.zero_shot, self.vectors, classes, same, self._backend)
-        self._zero_shot = zero_shot
+        held = over_other_classes(self.zero_shot, self.vectors, classes, same, self._backend)
+        free = self._size - len(held)
+        self._zero_shot = self._backend.xp.concat([held, self._backend.zeros(free, len(classes))]) if free else held
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The window as arrays, oldest event first."""

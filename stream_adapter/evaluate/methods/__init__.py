@@ -48,11 +48,7 @@ def make_method(name: str, task: Task) -> Method:
 
 
 def check_methods(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each once: methods that are compared, or learners of any installed package.
-
-    Raises:
-        EvaluationError: one of them is no method; names the nearest ones.
-    """
+    """The names, each once: methods that are compared, or learners of any installed package."""
     known = list(dict.fromkeys([*METHODS, *LEARNERS.names()]))
     for name in names:
         if name not in known:

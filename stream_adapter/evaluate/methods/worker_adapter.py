@@ -19,8 +19,7 @@ from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import ClassKind, LearnerContext
 from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.config import AdapterConfig, LabelsConfig
-from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
-from stream_adapter.errors import UndecodableImage
+from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task
 from stream_adapter.events import EMBEDDING, ImageEvent
 from stream_adapter.events.label import LabelEvent
@@ -119,31 +118,3 @@ class WorkerAdapter:
         name = None if label is None else self._names[label]
         record = Record(_INPUT, id, id, None, None)
         return ImageEvent(_SOURCE, str(id), id, EMBEDDING, b"", name, _SOURCE, record)
-
-
-class VectorsOnly:
-    """An encoder for streams of vectors.
-
-    Args:
-        d: length of the vectors.
-    """
-
-    fingerprint = _SOURCE
-
-    def __init__(self, d: int) -> None:
-        self.d = d
-
-    def prepare(self, data: bytes, content_type: str) -> Pixels:
-        """Refuses what is no vector."""
-        raise UndecodableImage(f"only vectors are read here, found {content_type!r}")
-
-    def check_vector(self, data: bytes, fingerprint: str | None) -> Vectors:
-        """See `Encoder`."""
-        return check_vector(data, fingerprint, d=self.d, expected=self.fingerprint)
-
-    def encode(self, prepared: Sequence[Prepared]) -> Vectors:
-        """See `Encoder`."""
-        return np.stack(prepared).astype(np.float32) if prepared else np.zeros((0, self.d), np.float32)
-
-    def warm_up(self, batch: int = 8) -> None:
-        """There is nothing to warm up."""

@@ -51,11 +51,7 @@ def build_app(metrics: Metrics, health: Health, page: Sequence[BaseRoute] = ()) 
 
 
 class HttpServer:
-    """Serves the application from a thread of its own.
-
-    Raises:
-        TransportError: the address cannot be bound.
-    """
+    """Serves the application from a thread of its own."""
 
     def __init__(self, app: Starlette, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

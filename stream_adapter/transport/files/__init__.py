@@ -1,4 +1,4 @@
-"""Files as source, sink and changelog."""
+"""Files as source, sink and changelog. What cannot be read or written, or is not as it must be: `TransportError`."""
 
 from stream_adapter.transport.files.changelog import FileChangelog
 from stream_adapter.transport.files.sink import FileSink

@@ -40,9 +40,6 @@ class FolderInput:
     Args:
         labels: whether folder names are labels.
         class_folder: which one is: the picture's "own", or the "top" one below the root.
-
-    Raises:
-        TransportError: the folder cannot be read or has no picture.
     """
 
     def __init__(self, root: Path, *, labels: bool, class_folder: Literal["own", "top"]) -> None:

@@ -38,9 +38,6 @@ class ManifestInput:
 
     Columns may be named in any case, and be separated by commas, semicolons, tabs or bars. A path that is not there is
     looked for with slashes in place of the backslashes that Windows writes.
-
-    Raises:
-        TransportError: the manifest cannot be read; the message lists the problems with their line numbers.
     """
 
     def __init__(self, path: Path, *, labels: bool) -> None:

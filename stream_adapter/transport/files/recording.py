@@ -19,9 +19,6 @@ class RecordedInput:
 
     A record's partition and offset are its place in the file: several recorded partitions become one. A last line
     without line end that is no record was torn by a writer that died, and is left out.
-
-    Raises:
-        TransportError: the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,11 +30,7 @@ class RecordedInput:
         return self._length
 
     def records(self, start: int) -> Iterator[Record]:
-        """The records from line `start` on (the first one is 0).
-
-        Raises:
-            TransportError: a line is not a recorded record.
-        """
+        """The records from line `start` on (the first one is 0)."""
         for offset, line in enumerate(itertools.islice(self._lines(), start, None), start):
             yield replace(record_in(self._path, offset + 1, line), partition=self.partition, offset=offset)
 
@@ -53,11 +46,7 @@ class RecordedInput:
 
 
 def record_in(path: Path, number: int, line: bytes) -> Record:
-    """The record in a line of a file.
-
-    Raises:
-        TransportError: it is none; the message names the file and the number of the line.
-    """
+    """The record in a line of a file."""
     try:
         return from_line(line)
     except MalformedEvent as error:
@@ -67,11 +56,7 @@ def record_in(path: Path, number: int, line: bytes) -> Record:
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
-    """The lines of a file from byte `start` on, without a last one that was torn.
-
-    Raises:
-        TransportError: the file cannot be read.
-    """
+    """The lines of a file from byte `start` on, without a last one that was torn."""
     try:
         with path.open("rb") as file:
             file.seek(start)

@@ -52,9 +52,6 @@ class FileSink:
 
     Args:
         clock: seconds since the epoch, for records without a time.
-
-    Raises:
-        TransportError: the folder cannot be written, or another worker writes there.
     """
 
     def __init__(self, config: FilesConfig, source: FileSource, clock: Callable[[], float] = time.time) -> None:
@@ -103,9 +100,6 @@ class FileSink:
 
         Args:
             outputs: keys of which the last one has no value are deleted.
-
-        Raises:
-            TransportError: a file cannot be written.
         """
         last = {(output.channel, output.key): output.value for output in outputs}
         deleted = {key for key, value in last.items() if value is None}
@@ -186,11 +180,7 @@ class FileSink:
 
 
 def append_classes(folder: Path, outputs: Sequence[OutRecord], clock: Callable[[], float] = time.time) -> None:
-    """Write class events, which a command may do while a worker runs. The newest of a name counts: twice is once.
-
-    Raises:
-        TransportError: they cannot be written.
-    """
+    """Write class events, which a command may do while a worker runs. The newest of a name counts: twice is once."""
     chosen = [output for output in outputs if output.channel == "classes"]
     if not chosen:
         return
@@ -227,11 +217,7 @@ def _extent_of(path: Path) -> Extent:
 
 
 def append_labels(path: Path | None, labels: Sequence[OutRecord]) -> None:
-    """Append label events to a labels file, as structured CloudEvents.
-
-    Raises:
-        TransportError: it cannot be written, or there is none.
-    """
+    """Append label events to a labels file, as structured CloudEvents."""
     if not labels:
         return
     if path is None:

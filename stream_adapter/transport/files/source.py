@@ -22,11 +22,7 @@ which a run goes on that stopped at an offset with this mark.
 
 
 class FileSource:
-    """Reads an input once, in order, going on where the last run with the same output folder was committed.
-
-    Raises:
-        TransportError: the input cannot be read, or is of no known format.
-    """
+    """Reads an input once, in order, going on where the last run with the same output folder was committed."""
 
     def __init__(self, config: FilesConfig) -> None:
         self._input = open_input(config)
@@ -86,11 +82,7 @@ class FileSource:
 
 
 def open_input(config: FilesConfig) -> FileInput:
-    """The input in its configured or detected format.
-
-    Raises:
-        TransportError: it cannot be read, or is of no known format.
-    """
+    """The input in its configured or detected format."""
     kind = _kind(config)
     if kind == "folder":
         return FolderInput(config.input, labels=config.labels, class_folder=config.class_folder)
@@ -98,11 +90,7 @@ def open_input(config: FilesConfig) -> FileInput:
 
 
 def check_input(config: FilesConfig) -> None:
-    """Look whether the input is there and of a known format, and through a manifest; pictures are not looked for.
-
-    Raises:
-        TransportError: it is not, or the manifest is wrong.
-    """
+    """Look whether the input is there and of a known format, and through a manifest; pictures are not looked for."""
     if _kind(config) == "manifest":
         ManifestInput(config.input, labels=config.labels)
 

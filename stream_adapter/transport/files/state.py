@@ -19,7 +19,6 @@ class Place:
     """How far an input was consumed.
 
     Attributes:
-        offset: the next record to read.
         mark: what the input finds its place by, where a number is not enough.
     """
 
@@ -63,11 +62,7 @@ class State:
 
     @classmethod
     def load(cls, folder: Path, input: Path) -> "State":
-        """The state that the last run left in its output folder; an empty one where there was none.
-
-        Raises:
-            TransportError: it cannot be read, or belongs to another input.
-        """
+        """The state that the last run left in its output folder; an empty one where there was none."""
         path = folder / POSITIONS
         try:
             document: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))

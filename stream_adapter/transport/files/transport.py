@@ -52,11 +52,7 @@ class FileTransport:
         return file_labels(self._settings)
 
     def open_log(self, role: Role, reader: str | None = None) -> SingleLog:
-        """The input, or an output. No reader's place is kept.
-
-        Raises:
-            TransportError: the input cannot be read, or no worker has written these results yet.
-        """
+        """The input, or an output. No reader's place is kept."""
         if role == "images":
             images = open_input(self._settings)
             return SingleLog(images.partition.topic, lambda: images.records(0))
@@ -80,11 +76,7 @@ class FileTransport:
             sink.erase(outputs)
 
     def produce(self, records: Iterable[Record], *, rate: float | None = None) -> Iterator[Progress]:
-        """Nothing can be sent.
-
-        Raises:
-            TransportError: always.
-        """
+        """Nothing can be sent."""
         raise TransportError(
             f"`transport: files` reads its pictures where they are, nothing can be sent; put them into "
             f"{self._settings.input}, or set `transport: kafka`"

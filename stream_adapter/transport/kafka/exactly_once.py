@@ -79,7 +79,7 @@ class ExactlyOnce:
         mark, positions = uuid.uuid4().hex, dict(commit.positions)
         if not positions:
             sources = {output.source for output in commit.outputs if output.source is not None}
-            positions = self._source.committed(sources & self._source.assigned)
+            positions = self._source.positions.committed(sources & self._source.assigned)
         try:
             self._transact(self._producer, commit, positions, mark)
         except (KafkaError, TransportError) as error:
@@ -121,7 +121,7 @@ class ExactlyOnce:
             self._producer = self._new_producer()
         # A partition that moved may have been read on by its new owner: those that stayed tell.
         decisive = positions.keys() & self._source.assigned or positions.keys()
-        marks = self._source.marks(decisive)
+        marks = self._source.positions.marks(decisive)
         found = bool(marks) and all(found == mark for found in marks.values())
         self._in_doubt = None
         if found:

@@ -43,6 +43,7 @@ __all__ = [
     "get_sasl_mechanism",
     "is_fenced",
     "take_away_bad_bytes",
+    "topic_id",
     "would_spin",
 ]
 
@@ -94,6 +95,16 @@ def take_away_bad_bytes(consumer: KafkaConsumer) -> TopicPartition | None:
         return None
     bad.drain()
     return bad.topic_partition
+
+
+def topic_id(consumer: KafkaConsumer, topic: str) -> str | None:
+    """The topic's id (KIP-516) as of the last metadata; one that is deleted and made anew has another.
+
+    Returns:
+        None where the topic is not there, or brokers give no ids (before 2.8).
+    """
+    found = consumer._cluster.topic_id(topic)
+    return str(found) if found is not None and found.int else None
 
 
 def close_producer(producer: KafkaProducer, timeout_s: float = 0.0) -> None:

@@ -2,15 +2,15 @@
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 import structlog
-from kafka import ConsumerGroupMetadata, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka import ConsumerGroupMetadata, ConsumerRebalanceListener, TopicPartition
+from kafka.errors import KafkaError
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.kafka import internals
 from stream_adapter.transport.kafka.answers import Answers
 from stream_adapter.transport.kafka.assigning import StickyAssignor
 from stream_adapter.transport.kafka.beginning import LatestBeginning
@@ -18,11 +18,12 @@ from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.internals import MemberState
 from stream_adapter.transport.kafka.ownership import Ownership
 from stream_adapter.transport.kafka.polling import Poller
+from stream_adapter.transport.kafka.positions import Positions
 from stream_adapter.transport.kafka.topics import require_topics
 
 log = structlog.get_logger(__name__)
 
-_SETTLE_MS = 1_000
+_LOOK_MS = 1_000
 
 
 class KafkaSource:
@@ -45,7 +46,6 @@ class KafkaSource:
         self._topic = config.topics.images
         partitions = require_topics(self.connection, [self._topic])[self._topic]
         self._ownership = Ownership()
-        self._uncommitted: dict[Partition, int] = {}
         self._member_id = ""
         self._paused = False
         # Members learn of a rebalance from a heartbeat, and all wait for the last one: 1 s, not the client's 3 s.
@@ -59,6 +59,8 @@ class KafkaSource:
             heartbeat_interval_ms=heartbeat_ms,
             partition_assignment_strategy=[StickyAssignor],
         )
+        self.positions = Positions(self._consumer, self.connection)
+        self._topic_id: str | None = None
         latest = config.auto_offset_reset == "latest"
         self._beginning = LatestBeginning(self._consumer, self._topic, partitions) if latest else None
         self._answers = Answers(self._consumer, self.connection, self._topic)
@@ -83,8 +85,9 @@ class KafkaSource:
         self._ownership.poll_begins()
         polled = self._poller.poll(max(1, max_records), timeout_s)
         self._decide_beginnings()
-        records = [] if self._was_expelled() else self._keep(polled)
-        self._settle()
+        records = [] if self._was_made_anew() or self._was_expelled() else self._keep(polled)
+        if self.positions.settle():
+            self._answers.came()
         if records:
             self._answers.came()
         self._answers.look()
@@ -145,36 +148,9 @@ class KafkaSource:
         return self._ownership.committable(positions)
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
-        """Commit positions of owned partitions, explicitly and in order.
-
-        While the group rebalances they are kept, and committed after it if the partition stayed. Commits made with
-        kafka-python's own idea of positions would be wrong under cooperative assignment.
-
-        Raises:
-            TransportError: they were not committed within `deadline_s`.
-            Fenced: another worker joined with this one's `group_instance_id`.
-        """
-        self._uncommitted.update(self.committable(positions))
-        if not self._uncommitted:
-            return
-        try:
-            self.connection.retried(
-                f"cannot commit positions of group {self.connection.config.group_id!r}", self._commit
-            )
-        except _GroupIsMoving:
-            log.info("positions wait for the rebalance", positions=_readable(self._uncommitted))
-
-    def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """The positions that the group has committed; a partition without one is missing.
-
-        Raises:
-            TransportError: the group's coordinator did not answer within `deadline_s`.
-        """
-        return {at: place.offset for at, place in self._places(partitions).items()}
-
-    def marks(self, partitions: Iterable[Partition]) -> dict[Partition, str]:
-        """What was committed with these positions; errors as `committed`."""
-        return {at: place.metadata for at, place in self._places(partitions).items()}
+        """Commit positions of owned partitions; see `Positions.commit`."""
+        if self.positions.commit(self.committable(positions)):
+            self._answers.came()
 
     def group_metadata(self) -> ConsumerGroupMetadata:
         """This worker's place in the group, for transactions."""
@@ -195,9 +171,30 @@ class KafkaSource:
         self._ownership.revoked(gone)
         if self._beginning is not None:
             self._beginning.gone(map(TopicPartition._make, gone))
-        for at in gone:
-            self._uncommitted.pop(at, None)
+        self.positions.gone(gone)
         log.info("partitions gone", reason=reason, partitions=sorted(map(str, gone)))
+
+    def _was_made_anew(self) -> bool:
+        """Whether the topic is another one of the same name; then it is read from its beginning, on every worker.
+
+        The client would go on at the old offsets, or where the new topic ends. What was read of the old one and not
+        committed is dropped. The beginning is committed, because batches of the old topic may have been since.
+        """
+        found = internals.topic_id(self._consumer, self._topic)
+        if found is None or self._topic_id in (None, found):
+            self._topic_id = found or self._topic_id
+            return False
+        there = self._consumer.partitions_for_topic(self._topic)
+        assignment = [at for at in self._consumer.assignment() if at.partition in there]
+        if owned := [at for at in assignment if Partition(*at) in self.assigned]:
+            self._on_gone(owned, "the topic was made anew")
+        if self.positions.begin_anew(assignment):
+            log.warning("the topic was made anew and is read from its beginning", topic=self._topic, was=self._topic_id)
+            self._topic_id, self._beginning = found, None  # whatever is in it came after the group began
+            self._on_assigned(assignment)
+            if not self._paused:
+                self._let_flow(assignment)
+        return True
 
     def _was_expelled(self) -> bool:
         """Whether this worker lost its place in the group and has a new one, or none yet; then it begins anew there.
@@ -218,7 +215,7 @@ class KafkaSource:
         return True
 
     def _begin_at_committed(self, partitions: Iterable[Partition]) -> None:
-        committed = self.committed(partitions)
+        committed = self.positions.committed(partitions)
         for at in partitions:
             if at in committed:
                 self._consumer.seek(TopicPartition(*at), committed[at])
@@ -252,57 +249,20 @@ class KafkaSource:
         return records
 
     def _say_what_is_gone(self, at: TopicPartition, begins: int) -> None:
-        """Retention may delete events before they are read, and a topic may be made anew; the client says neither."""
+        """Retention may delete events before they are read, of which the client says nothing."""
         partition = Partition(*at)
         with contextlib.suppress(TransportError, KafkaError):  # then it is not said
             due = self._ownership.next_of(partition)
             if due is None:
-                due = self.committed([partition]).get(partition, begins)
-            if begins < due:
-                log.warning(
-                    "the topic was made anew and is read from its beginning", partition=str(partition), was_at=due
-                )
+                due = self.positions.committed([partition]).get(partition, begins)
             # A gap of one is the mark of a transaction.
-            elif begins > due + 1 and self._consumer.beginning_offsets([at], timeout_ms=_SETTLE_MS)[at] > due:
+            if begins > due + 1 and self._consumer.beginning_offsets([at], timeout_ms=_LOOK_MS)[at] > due:
                 log.error(
                     "events were deleted before they were read; keep them for longer (`retention.ms`) or add workers",
                     partition=str(partition),
                     first=due,
                     before=begins,
                 )
-
-    def _settle(self) -> None:
-        """Commit what a rebalance held up; the next poll tries again where that fails."""
-        if self._uncommitted:
-            try:
-                self._commit(_SETTLE_MS)
-            except _GroupIsMoving:
-                pass
-            except KafkaError as error:
-                if not error.retriable:
-                    raise self.connection.error_of("cannot commit positions", error) from error
-
-    def _places(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetAndMetadata]:
-        what = f"cannot read positions of group {self.connection.config.group_id!r}"
-        found = {at: self.connection.retried(what, partial(self._place, TopicPartition(*at))) for at in partitions}
-        return {at: place for at, place in found.items() if place is not None}
-
-    def _place(self, at: TopicPartition, timeout_ms: int) -> OffsetAndMetadata | None:
-        return self._consumer.committed(at, metadata=True, timeout_ms=timeout_ms)
-
-    def _commit(self, timeout_ms: int) -> None:
-        """Raises `_GroupIsMoving` where the group does not take positions now."""
-        offsets = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in self._uncommitted.items()}
-        try:
-            self._consumer.commit(offsets, timeout_ms=timeout_ms)
-        except (CommitFailedError, RebalanceInProgressError) as error:
-            raise _GroupIsMoving from error
-        self._uncommitted.clear()
-        self._answers.came()
-
-
-class _GroupIsMoving(Exception):
-    """The group rebalances, or this worker fell out of it; positions cannot be committed now."""
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -317,7 +277,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         self._source._on_gone(lost, "lost")
-
-
-def _readable(positions: Mapping[Partition, int]) -> dict[str, int]:
-    return {str(at): offset for at, offset in positions.items()}

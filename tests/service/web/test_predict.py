@@ -95,7 +95,7 @@ class Served:
         records = [
             Record(IMAGES, place, 0, one["key"], one["value"], one["headers"]) for place, one in enumerate(events)
         ]
-        outcome = self.processor.finish(self.processor.prepare(records))
+        outcome = self.processor.finish(self.processor.encode(self.processor.prepare(records)))
         return [json.loads(one.value or b"") for one in outcome.commit.outputs if one.channel == "predictions"]
 
 

@@ -5,6 +5,7 @@ Without a broker; what a broker's answers do to it is in `tests/integration/test
 
 import ast
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import KafkaTimeoutError
+from kafka.protocol.metadata import MetadataResponse
 
 from stream_adapter.transport.kafka import internals
 from stream_adapter.transport.kafka.internals import (
@@ -54,7 +56,13 @@ def test_nobody_else_uses_them() -> None:
         for node in ast.walk(ast.parse(file.read_text())):
             module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
             assert not module.startswith(INSIDE), f"{file}:{node.lineno} imports {module}"
-            if isinstance(node, ast.Attribute) and node.attr in ("_coordinator", "_fetcher", "_client", "_sender"):
+            if isinstance(node, ast.Attribute) and node.attr in (
+                "_coordinator",
+                "_fetcher",
+                "_client",
+                "_cluster",
+                "_sender",
+            ):
                 raise AssertionError(f"{file}:{node.lineno} uses {node.attr}")
 
 
@@ -115,6 +123,18 @@ def test_a_join_that_was_begun_is_waited_for(
     monkeypatch.setattr(coordinator, "poll", lambda timeout_ms: asked.append(timeout_ms))
     internals.finish_join(consumer, 77)
     assert asked == polled
+
+
+def test_the_id_of_a_topic_is_in_the_metadata(consumer: KafkaConsumer) -> None:
+    assert internals.topic_id(consumer, "images") is None
+    for given, known in ((uuid.UUID(int=7), str(uuid.UUID(int=7))), (uuid.UUID(int=0), None)):
+        topic = MetadataResponse.MetadataResponseTopic(
+            error_code=0, name="images", topic_id=given, is_internal=False, partitions=[], version=12
+        )
+        broker = MetadataResponse.MetadataResponseBroker(1, "host", 9092, None, version=12)
+        answer = MetadataResponse(brokers=[broker], controller_id=1, cluster_id="c", topics=[topic], version=12)
+        consumer._cluster.update_metadata(answer)
+        assert internals.topic_id(consumer, "images") == known
 
 
 def test_bad_bytes_are_taken_away(consumer: KafkaConsumer) -> None:

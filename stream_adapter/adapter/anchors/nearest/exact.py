@@ -1,7 +1,5 @@
 """Exact nearest anchors: one matrix product with the store's own vectors."""
 
-import sys
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,8 +35,4 @@ def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     n = scores.shape[1]
     if n <= k:
         return np.tile(np.arange(n), (len(scores), 1))
-    if "torch" in sys.modules:  # a third of the time; not worth loading torch for
-        import torch
-
-        return torch.topk(torch.from_numpy(scores), k, dim=1, sorted=False).indices.numpy()
     return np.argpartition(scores, n - k, axis=1)[:, n - k :]

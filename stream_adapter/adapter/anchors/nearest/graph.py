@@ -89,10 +89,7 @@ class GraphBuild:
     to do than the one before.
 
     Args:
-        store: the anchors.
-        config: the graph's parameters.
         seed: for the random levels of the graph.
-        executor: runs the building.
     """
 
     def __init__(self, store: AnchorStore, config: AnchorsConfig, seed: int, executor: Executor) -> None:

@@ -40,7 +40,6 @@ class NearestAnchors:
     sampled recall has dropped.
 
     Args:
-        store: the anchors.
         config: which search, a graph's parameters, and the share of queries on which recall is measured.
         seed: for the random levels of a graph.
         limits: anchors from which on there is a graph, and below which there is none; None: as the configuration says.
