@@ -16,7 +16,7 @@ _LEAST, _WIDTH = -4.0, 1.0 / 3.0  # of the log-odds of a top probability, up to 
 
 def histogram(sure: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.float64]:
     """Float64 (BINS,): weight (n,) by zero-shot's top probability (n,)."""
-    return np.bincount(_strata(sure), weights, BINS)
+    return np.asarray(np.bincount(_strata(sure), weights, BINS), np.float64)
 
 
 def as_traffic(
