@@ -78,8 +78,9 @@ def attempts(all_of_them: Sequence[Attempt], files: Sequence[str]) -> Iterator[t
     pid = os.fork()
     if pid == 0:
         os.close(read)
+        _silence()
         plugin = _Trying(all_of_them, lambda outcome: os.write(write, f"{outcome}\n".encode()))
-        with contextlib.suppress(BaseException):
+        with contextlib.suppress(BaseException):  # a pipe that is closed: nobody wants to know more
             pytest.main([*_QUIET, "-s", *files], plugins=[plugin])
         os._exit(0)
     os.close(write)
@@ -134,13 +135,17 @@ def _place(code: CodeType) -> tuple[str, int]:
     return code.co_qualname, code.co_firstlineno
 
 
+def _silence() -> None:
+    silent = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(silent, stream)
+
+
 def _forked(run: Callable[[], int], limit_s: float) -> Outcome:
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        silent = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(silent, stream)
+        _silence()
         try:
             os._exit(run())
         except BaseException:

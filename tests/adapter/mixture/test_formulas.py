@@ -9,7 +9,7 @@ from stream_adapter.adapter.anchors.weights import Directions, closeness, placed
 from stream_adapter.adapter.mixture.backend import Backend
 from stream_adapter.adapter.mixture.class_means import ClassMeans, Prior
 from stream_adapter.adapter.mixture.evidence import Evidence
-from stream_adapter.adapter.mixture.label_shift import label_shift
+from stream_adapter.adapter.mixture.label_shift import label_shift, responsibilities
 from stream_adapter.adapter.mixture.standing import presence_of
 from tests.adapter.mixture.streams import CENTRES, TEXTS, C, D, stream
 
@@ -131,6 +131,7 @@ def test_label_shift_is_expectation_maximisation(seed, n):
     shift = label_shift(p, w, BACKEND)
     np.testing.assert_allclose(shift.events, pi * (w.sum() + C) - 1, atol=2e-3)
     np.testing.assert_allclose(shift.prior, before, atol=1e-4)
+    np.testing.assert_allclose(responsibilities(p, shift), r, atol=1e-3)
 
 
 @given(st.integers(0, 1_000))
