@@ -73,7 +73,12 @@ class Journey:
         before = [anchor_id_of("/before", str(number)) for number in range(REMEMBERED)]
         records = [
             Record(
-                WAITING, number, int(time.time() * 1e3), key.encode(), bytes(bytearray(waiting.value)), waiting.headers
+                WAITING,
+                number,
+                int(time.time() * 1e3),
+                key.encode(),
+                bytes(bytearray(waiting.value or b"")),
+                waiting.headers,
             )
             for number, key in enumerate(before)
         ]

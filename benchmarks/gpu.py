@@ -128,7 +128,11 @@ class Gpu:
         names = [f"class {number}" for number in range(171)]
         texts = np.random.default_rng(0).normal(size=(len(names), self._encoder.d)).astype(np.float32)
         texts /= np.linalg.norm(texts, axis=1, keepdims=True)
-        vocabulary = {"class_names": np.array(names), "text_vectors": texts, "fingerprint": self._encoder.fingerprint}
+        vocabulary: dict[str, Any] = {
+            "class_names": np.array(names),
+            "text_vectors": texts,
+            "fingerprint": self._encoder.fingerprint,
+        }
         np.savez(self._folder / "classes.npz", **vocabulary)
         rows = ["path,id,label"]
         for position, data in enumerate(self._files):

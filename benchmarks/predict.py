@@ -3,21 +3,24 @@
     python benchmarks/predict.py FEATURES.npz [--rate 50] [--seconds 20]
 
 A worker's processor learns the features over and over in batches of 64, paced to half of what it manages, while as many
-requests a second as --rate come over HTTP, whatever became of those before. Says what the stream manages alone, too,
-and how long `/startupz`, which waits for nobody, takes when it is asked as often in the same seconds.
+requests a second as --rate come over HTTP from another process, whatever became of those before. Says what the stream
+manages alone, too, and the floor: how long `/startupz` of the same process, which waits for nobody, takes when it is
+asked as often in the same seconds.
 """
 
 import argparse
 import contextlib
 import json
+import multiprocessing
 import threading
 import time
 import urllib.error
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, PageConfig, PredictConfig
@@ -34,6 +37,26 @@ from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.transport.base import Partition, Record
 
 BATCH = 64
+
+Times = NDArray[np.float64]
+
+
+def ask_both(url: str, bodies: list[bytes], floor: str, rate: float, seconds: float) -> tuple[Times, Times]:
+    """Seconds from when a request was due until its answer, each at the rate: vectors to `url`, `floor` in between."""
+    began, numbers = time.monotonic() + 0.5, range(int(rate * seconds))
+
+    def ask(number: int, shift: float, address: str, body: bytes | None) -> float:
+        at = began + (number + shift) / rate
+        time.sleep(max(0.0, at - time.monotonic()))
+        request = urllib.request.Request(address, body, {"Content-Type": EMBEDDING})
+        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=30) as answer:
+            answer.read()
+        return float(time.monotonic() - at)  # what waits behind another counts
+
+    with ThreadPoolExecutor(16) as pool, ThreadPoolExecutor(16) as idle:
+        nothing = idle.map(lambda number: ask(number, 0.5, floor, None), numbers)
+        answers = list(pool.map(lambda number: ask(number, 0.0, url, bodies[number % len(bodies)]), numbers))
+        return np.array(answers), np.array(list(nothing))
 
 
 def main() -> None:
@@ -93,30 +116,13 @@ def main() -> None:
 
     address = f"http://127.0.0.1:{server.port}"
     url = f"{address}/predict?fingerprint={encoder.fingerprint}"
-
-    def ask(number: int) -> float:
-        at = began + number / arguments.rate
-        time.sleep(max(0.0, at - time.monotonic()))
-        request = urllib.request.Request(url, payloads[number % len(payloads)], {"Content-Type": EMBEDDING})
-        return answered(request, at)
-
-    def ask_nothing(number: int) -> float:
-        at = began + (number + 0.5) / arguments.rate
-        time.sleep(max(0.0, at - time.monotonic()))
-        return answered(urllib.request.Request(f"{address}/startupz"), at)
-
-    def answered(request: urllib.request.Request, at: float) -> float:
-        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=30) as answer:
-            answer.read()
-        return float(time.monotonic() - at)  # from when it was due: what waits behind another counts
-
     thread = threading.Thread(target=stream)
-    began = time.monotonic() + 0.5
-    thread.start()
-    numbers = range(int(arguments.rate * arguments.seconds))
-    with ThreadPoolExecutor(16) as pool, ThreadPoolExecutor(16) as idle:
-        nothing = idle.map(ask_nothing, numbers)
-        seconds, floor = np.array(list(pool.map(ask, numbers))), np.array(list(nothing))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as asking:
+        asking.submit(int).result()
+        began = time.monotonic()
+        thread.start()
+        asked = asking.submit(ask_both, url, payloads[:1_000], f"{address}/startupz", arguments.rate, arguments.seconds)
+        seconds, floor = asked.result()
     stopping.set()
     thread.join()
     answering.stop()

@@ -6,7 +6,7 @@ topic by a hash of its ids, and with it to one worker. The outcome does not depe
 nor on how often: what is read twice, after a hand-over or a crash, is known already.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -100,9 +100,9 @@ class LateLabels:
             for one in anchors
         ]
 
-    def unlabelled(self, most: int) -> list[WaitingEvent]:
-        """The newest events of this worker and encoder that nobody has labelled."""
-        known = (event for part in self._parts.values() if part.restored for event in part.unlabelled(most))
+    def unlabelled(self, most: int, among: Collection[str] | None = None) -> list[WaitingEvent]:
+        """The newest events of this worker and encoder that nobody has labelled, of all or of these anchor ids."""
+        known = (event for part in self._parts.values() if part.restored for event in part.unlabelled(most, among))
         mine = [event for event in known if event.fingerprint == self._fingerprint]
         return sorted(mine, key=lambda event: -event.time_ms)[:most]
 

@@ -5,7 +5,7 @@ Kafka, no files, no clock but the one it is given.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
 from itertools import pairwise
@@ -19,6 +19,7 @@ from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.encode.base import Encoder
 from stream_adapter.events import PRESENCE_PREFIX, PredictionDocument
+from stream_adapter.events.waiting import WaitingEvent
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay, encoding
 from stream_adapter.journey.foreign import Foreign
@@ -28,7 +29,7 @@ from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.reading import ReadBatch, Reader, Refused
-from stream_adapter.journey.suggesting import Suggesting
+from stream_adapter.journey.suggesting import NEWEST, Suggesting
 from stream_adapter.journey.turns import Turns
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Commit, OutRecord, Record
@@ -193,6 +194,27 @@ class Processor:
         return self._explaining.describe(self.adapter.predict(vectors))
 
     @_in_turn
+    def to_label(self, among: Collection[str], number: int) -> list[tuple[WaitingEvent, PredictionDocument]]:
+        """What to label next, best first, and what would be said of it now; see `Suggesting.best_of`.
+
+        Args:
+            among: anchor ids of the events to choose from; where none of them waits for a label, the newest that do.
+            number: events at most.
+        """
+        assert self.late is not None
+        assert self._suggesting is not None
+        waiting = self.late.unlabelled(NEWEST, among) or self.late.unlabelled(NEWEST)
+        chosen = self._suggesting.best_of(waiting, number)
+        if not chosen:
+            return []
+        said = self._explaining.describe(self.adapter.predict(np.stack([event.vector for event in chosen])))
+        return list(zip(chosen, said, strict=True))
+
+    def check_label(self, label: str) -> None:
+        """See `Reader.check_label`; from any thread."""
+        self._reader.check_label(label)
+
+    @_in_turn
     def look(self, at: Callable[[Parts], T]) -> T:
         """Look at the parts from any thread, while they rest; `at` is to return at once."""
         return at(self.parts)
@@ -214,6 +236,7 @@ class Processor:
         labels = parts.labels.read(events)
         parts.scoring.score(labels.tests, prediction, parts.adapter.shadow_answer(vectors))
         outputs = parts.watching.observe(events, vectors, prediction, labels.tests)
+        self._turns.give_way()
 
         def learn(rows: Sequence[int]) -> list[OutRecord]:
             chosen = np.asarray(rows, np.int64)

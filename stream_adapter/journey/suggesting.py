@@ -101,17 +101,21 @@ class Suggesting:
         if not self._number or now_ms < self._due_ms:
             return []
         self._due_ms = now_ms + self._every_ms
-        d = self._adapter.dimension
-        events = [event for event in self._waiting(NEWEST) if event.vector.shape == (d,)]
-        names, anchored = self._adapter.classes.names, self._adapter.has_anchor
-        settled = {names[index] for index in np.flatnonzero(anchored).tolist()} | set(self._canaries())
-        vectors = np.array([event.vector for event in events], np.float32).reshape(-1, d)
-        chosen = choose(events, self._adapter.nearest_anchors(vectors), settled, self._number)
+        chosen = self.best_of(self._waiting(NEWEST), self._number)
         said = [(event.source, event.id) for event in chosen]
         if said == self._said or not (said or self._said):
             return []
         self._said = said
         return [_record(chosen, self._source, self._slot, now_ms, place)]
+
+    def best_of(self, waiting: Iterable[WaitingEvent], number: int) -> list[WaitingEvent]:
+        """The events to label among these, best first, at most so many; see `choose`."""
+        d = self._adapter.dimension
+        events = [event for event in waiting if event.vector.shape == (d,)]
+        names, anchored = self._adapter.classes.names, self._adapter.has_anchor
+        settled = {names[index] for index in np.flatnonzero(anchored).tolist()} | set(self._canaries())
+        vectors = np.array([event.vector for event in events], np.float32).reshape(-1, d)
+        return choose(events, self._adapter.nearest_anchors(vectors), settled, number)
 
 
 def _record(chosen: Sequence[WaitingEvent], source: str, slot: str, now_ms: int, place: Partition) -> OutRecord:

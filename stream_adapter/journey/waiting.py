@@ -1,7 +1,7 @@
 """What is known of the events of one partition of the waiting topic: what was predicted, and the newest label."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -99,10 +99,10 @@ class Waiting:
         """What was predicted; None where it is not known."""
         return self._read(key, self._events.get(key))
 
-    def unlabelled(self, most: int) -> Iterator[WaitingEvent]:
-        """The newest events that nobody has labelled, newest first."""
-        keys = (key for key in reversed(self._events) if key not in self._labels)
-        return filter(None, map(self.event, islice(keys, most)))
+    def unlabelled(self, most: int, among: Iterable[str] | None = None) -> Iterator[WaitingEvent]:
+        """The newest events that nobody has labelled, newest first; or, in their order, those of these anchor ids."""
+        keys = reversed(self._events) if among is None else (key for key in among if key in self._events)
+        return filter(None, map(self.event, islice((key for key in keys if key not in self._labels), most)))
 
     def gone(self, key: str) -> WaitingEvent | None:
         """What was predicted of an event whose vector was let go; None where there is none."""

@@ -20,6 +20,7 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
 from stream_adapter.page.figures import COLUMNS, Figures, sample_of
 from stream_adapter.page.history import History
+from stream_adapter.page.labelling import Labelling
 from stream_adapter.page.pictures import Pictures
 from stream_adapter.page.requests import RequestQueue, View
 from stream_adapter.page.sampling import Sampler
@@ -52,6 +53,7 @@ class Page:
 
     Attributes:
         vocabulary: hash of the classes that are in force.
+        labelling: labels by way of the page, where they may come apart from their events.
     """
 
     def __init__(self, config: PageConfig, access: Access, metrics: Metrics, state: Callable[[], str]) -> None:
@@ -61,6 +63,7 @@ class Page:
         self.pictures = Pictures(config.keep_pictures, with_pictures=access.pictures)
         self.facts = Facts()
         self.vocabulary = ""
+        self.labelling: Labelling | None = None
         self._figures = Figures(metrics, time.monotonic)
         self._sampler = Sampler(config.pictures_per_s, self._watched, time.monotonic)
         self._state = state
@@ -139,7 +142,11 @@ class Page:
             "versions": {"worker": __version__, "encoder": facts.encoder, "vocabulary": self.vocabulary},
             **figures,
             "drift": {**figures["drift"], **drift},
-            "access": {"changes": self.access.changes, "pictures": self.access.pictures},
+            "access": {
+                "changes": self.access.changes,
+                "pictures": self.access.pictures,
+                "labels": self.labelling is not None,
+            },
             "history": self.history.since(span, after_ms),
             "pictures": self.pictures.since(picture, limit),
         }

@@ -85,6 +85,11 @@ class Pictures:
             dropped = [shown for shown in self._strip if shown.seen.anchor_id not in self._forgotten]
             self._strip = deque(dropped, maxlen=STRIP)
 
+    def kept(self) -> list[str]:
+        """Anchor ids of the events whose thumbnails there are."""
+        with self._lock:
+            return list(self._thumbnails)
+
     def of(self, anchor_ids: Iterable[str]) -> dict[str, str | None]:
         """For each id the thumbnail as a `data:` address, None where there is none."""
         with self._lock:

@@ -13,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from stream_adapter.errors import EventError, TransportError
 from stream_adapter.page.gallery import LIMIT, anchors_of, chosen, classes_of
 from stream_adapter.page.history import SPANS
 from stream_adapter.page.http import Handler, guarded, read_json
+from stream_adapter.page.labelling import Labelling
 from stream_adapter.page.page import Page
 from stream_adapter.page.pictures import STRIP
 from stream_adapter.page.requests import MOST_VECTORS, Busy
@@ -39,8 +41,8 @@ def page_routes(page: Page) -> list[BaseRoute]:
     """The page's routes.
 
     Answers 421 to a foreign `Host`, 401 without the token where it is needed, 403 where nobody may change anything or
-    the custom header is missing, 400 and 413 to requests that make no sense, 409 where anchors have come or gone
-    meanwhile, 503 while the worker does not come to it.
+    the custom header is missing, 400 and 413 to requests that make no sense, 404 where no event waits for labels, 409
+    where anchors have come or gone meanwhile, 503 while the worker does not come to it.
     """
     api = _Api(page)
     files = {path.name: path for path in _STATIC.iterdir() if path.suffix in _TYPES}
@@ -52,6 +54,8 @@ def page_routes(page: Page) -> list[BaseRoute]:
         Route("/api/anchors", guarded(page.access, api.anchors)),
         Route("/api/thumbnails", guarded(page.access, api.thumbnails)),
         Route("/api/anchors/forget", guarded(page.access, api.forget), methods=["POST"]),
+        Route("/api/labels", guarded(page.access, api.next)),
+        Route("/api/labels", guarded(page.access, api.label), methods=["POST"]),
     ]
 
 
@@ -108,15 +112,7 @@ class _Api:
         return JSONResponse(self._page.pictures.of(ids[:STRIP]))
 
     async def forget(self, request: Request) -> Response:
-        access = self._page.access
-        if not access.changes:
-            raise HTTPException(403, "this page is read-only; `page.mode: full` with a `page.token` lets it delete")
-        if not access.is_token(request.headers.get("authorization", "")):
-            raise HTTPException(401, "the token is missing or wrong")
-        if CUSTOM_HEADER not in request.headers:
-            raise HTTPException(403, f"the header `{CUSTOM_HEADER}` is missing")
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            raise HTTPException(403, "a page of another origin may not ask for this")
+        self._may_change(request)
         ids = await self._meant(await read_json(request, _BODY_BYTES))
         try:
             forgotten = await _soon(self._page.requests.forget(ids))
@@ -124,6 +120,38 @@ class _Api:
             raise HTTPException(503, "the worker does not come to it; see its state") from None
         log.info("anchors forgotten by way of the page", asked=len(ids), forgotten=len(forgotten))
         return JSONResponse({"forgotten": list(forgotten)})
+
+    async def next(self, request: Request) -> Response:
+        number = min(LIMIT, _number(request, "limit", LIMIT))
+        return JSONResponse({"events": await run_in_threadpool(self._labelling.next, self._page.pictures, number)})
+
+    async def label(self, request: Request) -> Response:
+        self._may_change(request)
+        document = await read_json(request, _BODY_BYTES)
+        try:
+            label = await run_in_threadpool(self._labelling.label, document)
+        except EventError as error:
+            raise HTTPException(400, str(error)) from None
+        except TransportError as error:
+            raise HTTPException(503, str(error)) from None
+        return JSONResponse({"label": label})
+
+    @property
+    def _labelling(self) -> Labelling:
+        if self._page.labelling is None:
+            raise HTTPException(404, "no event waits for a label here, or the worker is still starting")
+        return self._page.labelling
+
+    def _may_change(self, request: Request) -> None:
+        access = self._page.access
+        if not access.changes:
+            raise HTTPException(403, "this page is read-only; `page.mode: full` with a `page.token` lets it change")
+        if not access.is_token(request.headers.get("authorization", "")):
+            raise HTTPException(401, "the token is missing or wrong")
+        if CUSTOM_HEADER not in request.headers:
+            raise HTTPException(403, f"the header `{CUSTOM_HEADER}` is missing")
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            raise HTTPException(403, "a page of another origin may not ask for this")
 
     async def _meant(self, document: Any) -> list[str]:
         """The ids that a request names, or those that its filter leaves, where they are as many as somebody saw."""

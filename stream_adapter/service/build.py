@@ -30,6 +30,7 @@ from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.journey.watching import log_alarm
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
+from stream_adapter.page.labelling import Labelling
 from stream_adapter.page.page import Facts, Page
 from stream_adapter.page.requests import View
 from stream_adapter.page.routes import page_routes
@@ -130,6 +131,8 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 min_labels=config.drift.min_labels,
             )
             page.open(facts, lambda vectors: View.of(processor.parts, vectors=vectors))
+            if labels is not None:
+                page.labelling = Labelling(processor, lambda outputs: transport_of(config).write(outputs))
         if answering is not None:
             answering.open(encoder, processor, decoders, references)
         source, sink = outage.wait_out(lambda: _connect(transport, stack))

@@ -275,6 +275,8 @@ class FaultCampaign(Campaign):
         document["kafka"]["bootstrap_servers"] = f"127.0.0.1:{self._proxy.port}"
         # Loading torch is no progress, and takes four of them a minute where the machine has other things to do.
         document["service"]["stuck_after_s"] = 180.0
+        # What is bounded shall be full within a minute: what grows after that, grows for ever.
+        document["labels"] = {"wait_max_events": 1_000, "reference_max_events": 1_000}
         path.write_text(yaml.safe_dump(document))
         disk = Path(document["snapshots"]["folder"])
         disk.mkdir(parents=True, exist_ok=True)

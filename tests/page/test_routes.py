@@ -188,7 +188,7 @@ def test_the_token_keeps_the_network_out() -> None:
             assert one.request("GET", path)[0] == 401
             assert one.request("GET", path, authorization=f"Bearer {TOKEN}")[0] == 200
         live = one.get(LIVE, authorization=f"Bearer {TOKEN}")
-        assert live["access"] == {"changes": True, "pictures": False}
+        assert live["access"] == {"changes": True, "pictures": False, "labels": False}
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class ClassMeans:
         self._backend = backend
         self.prior = prior
         n_classes, d = anchors.sums.shape
-        self._root = self._blocks() if former is None else former[0]._root
+        self._root: list[tuple[int, NDArray[np.float32], Array]] = self._blocks() if former is None else former[0]._root
         has_mean = np.zeros(n_classes, np.bool_)
         has_mean[evidence.classes] = evidence.mass[evidence.classes] >= LEAST_MASS
         self._mass = np.where(has_mean, evidence.mass, 0.0)  # (C,)

@@ -20,6 +20,8 @@ from stream_adapter.adapter.mixture.whitening import whitening
 from stream_adapter.adapter.mixture.window import Window
 from stream_adapter.config import MixtureConfig
 
+_PART = 512  # events of the window between two moments at which others are let in
+
 
 class Estimate:
     """Reads the anchors, or none of them, and the traffic.
@@ -95,8 +97,12 @@ class Estimate:
         give_way()
         model = ClassMeans(self._sums, evidence, prior, self._whitening(evidence.spread), self._backend)
         if model.active:
-            belief = model.answer(window.vectors, window.zero_shot)
             give_way()
+            parts = []
+            for at in range(0, len(window), _PART):  # all at once would be by far the longest step
+                parts.append(model.answer(window.vectors[at : at + _PART], window.zero_shot[at : at + _PART]))
+                give_way()
+            belief = self._backend.xp.concat(parts)
             evidence = traffic.evidence(belief, shifted, evidence.spread)
         self.shared.found(evidence)
 

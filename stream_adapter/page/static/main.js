@@ -4,6 +4,7 @@ import { ask, Poll, token } from "./api.js";
 import { amounts, Chart, shares } from "./charts.js";
 import { addAlarms, showDrift } from "./drift.js";
 import { Gallery } from "./gallery.js";
+import { Labelling } from "./labelling.js";
 import { Strip } from "./pictures.js";
 import { byId, clock, count, el, milliseconds, percent, rate } from "./text.js";
 
@@ -36,6 +37,7 @@ const charts = [
     { name: "milliseconds", column: "latency_ms", style: "adapted" }], format: (value) => milliseconds(value).join(" "), axis: rate, range: amounts, empty: "No batch yet." }),
 ];
 const strip = new Strip();
+const labelling = new Labelling();
 const gallery = new Gallery((ids) => strip.drop(ids));
 let seen = { started: 0, picture: 0, alarm: 0, history: null };
 
@@ -78,9 +80,12 @@ function show(live) {
     : "A sample. Pictures are not shown here: page.pictures is off. Choose an event to see which anchors moved its answer.";
   if (live.state !== seen.state || live.access.changes !== gallery.changes) {
     gallery.allow(live.access.changes);
+    labelling.allow(live.access);
     seen.state = live.state;
   }
-  if (live.state !== "restoring") gallery.heard(live.anchors.digest);
+  if (live.state === "restoring") return;
+  gallery.heard(live.anchors.digest);
+  labelling.heard();
 }
 
 /** The points that are known, and after them the new ones; the first new one is the last known one, grown. */

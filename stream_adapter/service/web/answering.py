@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
+from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import PredictConfig
 from stream_adapter.encode.base import Encoder, Prepared
 from stream_adapter.errors import EventError, UnexpectedFailure, UnfetchableReference
@@ -114,8 +115,13 @@ class Answering:
             raise Busy("the worker is still starting")
         encoder, _, decoders = self._parts
         fetchers = decoders if self._references is None else self._references.pool
-        pools = (decoders if one.reference is None else fetchers for one in items)
-        prepared = [pool.submit(self._prepare, encoder, one) for pool, one in zip(pools, items, strict=True)]
+        inline = InlineExecutor()  # a vector is checked sooner than another thread is woken
+        prepared = [
+            (inline if one.content_type == EMBEDDING else decoders if one.reference is None else fetchers).submit(
+                self._prepare, encoder, one
+            )
+            for one in items
+        ]
         question = _Question(prepared, Future())
         question.done.set_running_or_notify_cancel()  # one who stops waiting must not end the thread
         try:
