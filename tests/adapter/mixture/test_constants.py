@@ -31,7 +31,7 @@ def test_the_table_of_constants() -> None:
         "variance": [c.SPREAD],
         "v": [given.protection],
     }
-    assert (c.FEW, c.PRIOR) == (c.WORTH / 2, 20.0)  # "of labels half as many do", "weighing 20 pictures"
+    assert c.FEW == c.WORTH / 2  # "of labels half as many do"
     untuned = PAGE[PAGE.index("Not tuned:") :].partition("\n\n")[0].replace("twice", "2")
     fixed = [c.DIRECTIONS, c.ROUNDS, c.RATIO_LIMIT, c.OWN_TRAFFIC, c.TAKES_PART, c.LEAST_MASS, c.COPY]
     assert numbers(untuned) == [given.mixture.window, *fixed]
