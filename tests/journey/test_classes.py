@@ -204,6 +204,9 @@ def test_words_that_nobody_can_encode_are_said_once() -> None:
                 worker.settle()
         assert [entry["log_level"] for entry in said].count("error") == 1
         assert worker.state["names"] == CLASSES
+        _, beginner = alone(encode=cannot)
+        beginner.processor.apply_classes(logs.of("classes"), restoring=True)  # and waits for none of it
+        assert beginner.state["names"] == CLASSES
 
 
 @pytest.mark.parametrize(
