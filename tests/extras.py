@@ -98,9 +98,10 @@ def base(environment: Environment, folder: Path) -> None:
     kafka.write_text(worker.read_text().replace("transport: files", "kafka: {bootstrap_servers: 'localhost:1'}"))
     assert "no Kafka broker answered" in " ".join(environment.command("topics", "check", kafka, status=1).split())
     demo = ("demo", "--transport", "files", "--no-browser", "--output", "demo")
-    for command in (("run", worker), ("evaluate", "stream", "my-clip-vectors.npz"), demo):
+    evaluate = ("evaluate", "stream", "my-clip-vectors.npz")
+    for command, extra in ((("run", worker), ""), (evaluate, ""), (demo, "demo]")):
         said = environment.command(*command, status=1)
-        assert "pip install 'stream-adapter[" in said, said
+        assert f"pip install 'stream-adapter[{extra}" in said, said
 
 
 def page(environment: Environment, folder: Path) -> None:

@@ -81,10 +81,13 @@ class Standing:
     Attributes:
         kinds: C long.
         presence: float32 (C,) in (0, 1], how far each class is held to be in the traffic; 1 for labelled ones.
+        sure: float64 (`confidence.BINS`,), how sure zero-shot is of the traffic of labelled classes; None: nobody can
+            tell.
     """
 
     kinds: Sequence[ClassKind]
     presence: NDArray[np.float32]
+    sure: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,4 +25,4 @@ def make_learner(
     learner = make(classes, anchors, settings, context)
     if not config.protection and not any(config.protect.values()):
         return learner
-    return Protected(learner, classes, anchors, config.protection, config.protect)
+    return Protected(learner, classes, anchors, config.protection, config.protect, chosen=config.labels == "chosen")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
+from stream_adapter.adapter.confidence import as_traffic
 from stream_adapter.adapter.learner import Answer, Labels, Learner, Records
 from stream_adapter.adapter.mixture.constants import UNCHECKED, WORTH
 from stream_adapter.adapter.wrapped import Wrapped
@@ -96,15 +97,23 @@ class Protected(Wrapped):
     Args:
         protection: v of all classes.
         protect: v of single ones by name; those that the vocabulary lacks are passed over.
+        chosen: labels are asked for by what pictures look like, and are weighted until they are as sure as the traffic.
     """
 
     def __init__(
-        self, learner: Learner, classes: Classes, anchors: Anchors, protection: float, protect: Mapping[str, float]
+        self,
+        learner: Learner,
+        classes: Classes,
+        anchors: Anchors,
+        protection: float,
+        protect: Mapping[str, float],
+        *,
+        chosen: bool = False,
     ) -> None:
         super().__init__(learner)
         self._anchors = anchors
-        self._protection, self._protect = protection, dict(protect)
-        settings = repr((protection, sorted(self._protect.items())))
+        self._protection, self._protect, self._chosen = protection, dict(protect), chosen
+        settings = repr((protection, sorted(self._protect.items()), chosen))
         self._limits: tuple[tuple[str, str], Limits] | None = None
         self._level = 0
         self._known: Asked
@@ -124,7 +133,10 @@ class Protected(Wrapped):
             sure, top = self._asked(slots)
             counts = np.bincount(anchors.classes, weights, minlength=n_classes).astype(np.float64)
             of_class, doubt = self._of_class * 2.0**self._level, DOUBT * 2.0**-self._level
-            limits = Limits(of_class, counts, sure, top, anchors.classes[slots], weights[slots], doubt)
+            weights = weights[slots]
+            if self._chosen and (traffic := self._learner.standing().sure) is not None:
+                weights = as_traffic(sure, weights, traffic)
+            limits = Limits(of_class, counts, sure, top, anchors.classes[slots], weights, doubt)
             self._limits = of, limits
         return self._limits[1]
 

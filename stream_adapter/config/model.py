@@ -141,6 +141,7 @@ class AdapterConfig(Section):
     canaries: tuple[str, ...] = ()
     protection: Nats = 0.4
     protect: dict[str, Nats] = {}
+    labels: Literal["sampled", "chosen"] = "sampled"
     unknown_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
     anchors: AnchorsConfig = AnchorsConfig()
     mixture: MixtureConfig = MixtureConfig()

@@ -1,6 +1,7 @@
 """The demo: a broker, a worker, a stream of pictures, and the accuracy of both models against the truth."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import secrets
@@ -26,7 +27,7 @@ from stream_adapter.demo.plot import save_plot
 from stream_adapter.demo.scenes import DEMO_CLASSES
 from stream_adapter.demo.scoreboard import Scoreboard, Sent
 from stream_adapter.demo.worker_process import WorkerProcess
-from stream_adapter.errors import StreamAdapterError, TransportError
+from stream_adapter.errors import NotInstalled, StreamAdapterError, TransportError
 
 Transport = Literal["kafka", "files"]
 Pictures = Literal["groceries", "drawn"]
@@ -59,7 +60,13 @@ def config_path(pictures: Pictures = "groceries") -> Path:
 
 
 def run_demo(settings: DemoSettings, display: Display) -> None:
-    """Run the demo from start to summary; leaves nothing running, however it ends."""
+    """Run the demo from start to summary; leaves nothing running, however it ends.
+
+    Raises:
+        NotInstalled: the worker would miss its HTTP side.
+    """
+    if importlib.util.find_spec("starlette") is None:
+        raise NotInstalled("the demo is not installed; it comes with `pip install 'stream-adapter[demo]'`")
     settings.output.mkdir(parents=True, exist_ok=True)
     photographs = settings.pictures == "groceries"
     events = settings.events or (len(groceries().jpegs) if photographs else 4_000)

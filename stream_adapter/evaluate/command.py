@@ -85,6 +85,8 @@ def _evaluation(request: Request, settings: Settings, progress: Console) -> Eval
     features = _features(request, loaded, progress)
     methods = tuple(dict.fromkeys((REFERENCE, *asked)))
     adapter = config.AdapterConfig() if loaded is None else loaded.adapter
+    if isinstance(settings, StreamSettings) and settings.select == "next":
+        adapter = adapter.model_copy(update={"labels": "chosen"})
     return Evaluation(features, settings, methods, request.seeds, adapter)
 
 

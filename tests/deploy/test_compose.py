@@ -90,8 +90,11 @@ def test_the_workers_file_is_valid_and_fits_the_services(monkeypatch: pytest.Mon
     state = next(mount.split(":")[1] for mount in SERVICES["worker"]["volumes"] if mount.startswith("worker:"))
     assert loaded.snapshots.folder.is_relative_to(state)
     assert loaded.service.host == "0.0.0.0"
-    (scrape,) = yaml.safe_load((COMPOSE / "prometheus.yaml").read_text())["scrape_configs"]
-    assert scrape["dns_sd_configs"][0]["port"] == loaded.service.port
+    scrapes = yaml.safe_load((COMPOSE / "prometheus.yaml").read_text())["scrape_configs"]
+    found = [one["dns_sd_configs"][0] for one in scrapes]
+    assert {(one["names"][0], one["port"]) for one in found} == {(n, loaded.service.port) for n in ("worker", "serve")}
+    assert len({one["job_name"] for one in scrapes}) == 2
+    assert all("stream-adapter" in one["job_name"] for one in scrapes), "what alerts look for"
 
 
 def test_its_classes_can_be_drawn() -> None:

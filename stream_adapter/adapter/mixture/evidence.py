@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-_FORMAT = 1
+from stream_adapter.adapter.confidence import BINS
+
+_FORMAT = 2
 # On the wire, classes that are below this in everything are left out: a fiftieth of an event changes nothing.
 _LEAST = 0.02
 # Means of traffic are a byte a number; of so many bytes at most, those of the classes with most mass. A record must fit
@@ -34,6 +36,7 @@ class Evidence:
         spread: Σ_c N_c² / (N_c − 1) · (1 − |T_c / N_c|²) and Σ_c N_c, over classes of at least two: the variance.
         classes: int64 (m,), the classes that have a mean.
         sums: float64 (m, d), T: Σ w z by belief, of these.
+        sure: float64 (BINS,), how sure zero-shot is of the events of labelled classes, by belief; see `confidence.py`.
     """
 
     events: int
@@ -47,6 +50,7 @@ class Evidence:
     spread: tuple[float, float]
     classes: NDArray[np.int64]
     sums: NDArray[np.float64]
+    sure: NDArray[np.float64] = field(default_factory=lambda: np.zeros(BINS))
 
     @classmethod
     def none(cls, n_classes: int, dimension: int) -> "Evidence":
@@ -73,6 +77,7 @@ class Evidence:
             (self.spread[0] + other.spread[0], self.spread[1] + other.spread[1]),
             classes,
             sums,
+            self.sure + other.sure,
         )
 
     @property
@@ -110,6 +115,7 @@ class Evidence:
                 "with_mean": np.searchsorted(named, self.classes[kept]).astype(np.int32),
                 "means": np.rint(means / scale[:, None]).astype(np.int8),
                 "scale": scale.astype(np.float32),
+                "sure": self.sure.astype(np.float32),
             }
         )
 
@@ -146,6 +152,7 @@ class Evidence:
             spread,
             classes,
             sums,
+            arrays["sure"].astype(np.float64),
         )
 
 
@@ -170,15 +177,18 @@ def _checked(value: bytes, dimension: int) -> tuple[dict[str, Any], dict[str, ND
             and arrays["means"].shape == (m, dimension)
             and arrays["means"].dtype == np.int8
             and arrays["scale"].shape == (m,)
+            and arrays["sure"].shape == (BINS,)
             and arrays["with_mean"].dtype == np.int32
             and len(np.unique(arrays["with_mean"])) == m
             and (not m or 0 <= arrays["with_mean"].min() <= arrays["with_mean"].max() < n)
         )
         numbers = [facts["events"], facts["weight"], facts["labelled"], *facts["spread"]]
-        finite = all(np.isfinite(arrays[name]).all() for name in ("columns", "total", "scale"))
+        finite = all(np.isfinite(arrays[name]).all() for name in ("columns", "total", "scale", "sure"))
         if not fits or not finite or len(facts["spread"]) != 2 or not all(0 <= float(x) < 1e15 for x in numbers):
             raise ValueError("its parts do not fit each other")
-        if (arrays["columns"] < 0).any() or (arrays["columns"] > 1e15).any():
+        if not all(
+            0 <= arrays[name].min(initial=0) <= arrays[name].max(initial=0) <= 1e15 for name in ("columns", "sure")
+        ):
             raise ValueError("its figures are out of range")
     except (SafetensorError, KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"it cannot be read: {error!r}") from error

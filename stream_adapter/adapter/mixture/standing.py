@@ -1,5 +1,7 @@
 """What each class is taken for: a_c, formula (4) of docs/method.md."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,4 +21,4 @@ def presence_of(evidence: Evidence, labelled: NDArray[np.bool_]) -> tuple[NDArra
     purity = (unexplained + FEW) / (np.maximum(evidence.given, unexplained) + FEW)
     presence = np.where(labelled, 1.0, np.square(shown) * purity).astype(np.float32)
     there = (shown >= 1.0) & (evidence.weight > 0.0)
-    return presence, standing_of(labelled, presence, there)
+    return presence, replace(standing_of(labelled, presence, there), sure=evidence.sure)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
+from stream_adapter.adapter.confidence import histogram
 from stream_adapter.adapter.mixture.backend import Array, Backend
 from stream_adapter.adapter.mixture.constants import FEW, LEAST_MASS, OWN_TRAFFIC, WORTH
 from stream_adapter.adapter.mixture.evidence import Evidence
@@ -25,6 +26,7 @@ class Traffic:
         self._backend = backend
         self._shift = shift
         self._weights = window.weights
+        self._taught = np.flatnonzero(anchors.counts > 0)
         order = np.argsort(anchors.keys)
         keys = anchors.keys[order]
         place = np.minimum(np.searchsorted(keys, window.keys), len(keys) - 1)
@@ -64,6 +66,7 @@ class Traffic:
         sums = backend.get(mine.T @ self._window.vectors).astype(np.float64)  # (m, d)
         labelled = backend.get(belief)[self._labelled_slots]
         vectors = backend.get(backend.put(weights.astype(np.float32)) @ self._window.vectors)
+        taught = backend.get(backend.xp.sum(belief[:, self._taught], axis=1))
         return Evidence(
             events=len(self._window),
             weight=float(weights.sum()),
@@ -76,6 +79,7 @@ class Traffic:
             spread=spread or _spread(mass[classes], sums),
             classes=classes,
             sums=sums,
+            sure=histogram(backend.get(backend.xp.max(self._window.zero_shot, axis=1)), weights * taught),
         )
 
     def _explained(self, belief: NDArray[np.float32], mass: NDArray[np.float64], weight: float) -> NDArray[np.float64]:

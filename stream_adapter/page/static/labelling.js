@@ -16,8 +16,9 @@ export class Labelling {
     new IntersectionObserver((entries) => {
       this.near = entries.at(-1).isIntersecting;
     }, { rootMargin: "300px" }).observe(section);
-    section.addEventListener("keydown", (event) => {
-      if (event.target.matches("input") || event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+    document.addEventListener("keydown", (event) => {
+      const here = section.contains(event.target) || (event.target === document.body && this.near);
+      if (!here || !this.changes || event.target.matches("input") || event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
       if (event.key === "0") this.skip();
       else if (/^[1-9]$/.test(event.key)) this.front?.top[event.key - 1] && this.label(this.front, this.front.top[event.key - 1].label);
       else return;
