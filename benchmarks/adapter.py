@@ -125,13 +125,19 @@ def learning(sizes: list[int], vocabularies: list[int], rounds: int) -> Iterator
             new = anchors.take_in(labelled[:LABELS]).new
             times.of("update", partial(learner.update, events, Labels(*new)))
             now[0] += 1e3  # nothing but time passes: what is due is the refresh
-            times.of("refresh", partial(learner.update, Events.none(D), Labels.none(D)))
+            times.of("refresh", partial(_refresh, learner))
         both = times.each("predict", "update")
         refresh = times.milliseconds("refresh")
         events_ = (times.each("zero-shot"), times.each("predict"), times.each("update"), both)
         cells = (*events_, both - times.each("zero-shot"), refresh)
         table.add_row(f"{n_classes:,}", f"{size:,}", *(f"{cell:.0f}" for cell in cells), f"{refresh / 10:.1f} %")
     yield table
+
+
+def _refresh(learner: Mixture) -> None:
+    """What is due, and the model that the next answer would otherwise make of it."""
+    learner.update(Events.none(D), Labels.none(D))
+    learner.predict(np.zeros((0, D), np.float32))
 
 
 def keeping(sizes: list[int], vocabularies: list[int], rounds: int) -> Iterator[Table]:

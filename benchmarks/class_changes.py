@@ -2,10 +2,10 @@
 
     python benchmarks/class_changes.py [--base 20] [--classes 1000] [--events 60] [--anchors 2000]
 
-First in this process, without a broker: classes are added one by one, a batch of 64 events between them; how long each
-holds the next batch up. Then two workers in processes of their own on a real Kafka, with the bundled small CLIP and a
-stream of pictures on both partitions: from the moment a class event is on its topic until both workers' predictions
-are over the same classes with one more.
+First in this process, without a broker: classes are added one by one, two batches of 16 events between them; how long
+each holds the next batch up. Then two workers in processes of their own on a real Kafka, with the bundled small CLIP
+and a stream of pictures on both partitions: from the moment a class event is on its topic until both workers'
+predictions are over the same classes with one more.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def held_up_s(n_classes: int, anchors: int, base: int) -> tuple[np.ndarray, np.n
         nonlocal sent
         started = time.thread_time()
         records = []
-        for vector in pictures(rng.integers(0, base, 64)):
+        for vector in pictures(rng.integers(0, base, 16)):
             headers = image_event_headers(source="/s", id=f"{sent}", content_type=EMBEDDING)
             headers = (*headers, ("ce_fingerprint", VectorsOnly.fingerprint.encode()))
             records.append(Record(Partition("images", 0), sent, 0, b"", vector.astype("<f4").tobytes(), headers))
@@ -86,7 +86,7 @@ def held_up_s(n_classes: int, anchors: int, base: int) -> tuple[np.ndarray, np.n
         processor.finish(processor.encode(processor.prepare(records)))
         return time.thread_time() - started
 
-    for _ in range(40):
+    for _ in range(160):
         batch()
     for number in range(n_classes):
         out = ClassRecord(f"new {number}", vector=texts[base + number]).to_record()

@@ -24,7 +24,6 @@ from stream_adapter.adapter.mixture.mixture import Mixture
 from stream_adapter.config import MixtureConfig
 
 _K = 16
-_GRAPHS_UP_TO = 100_000  # a graph of a million takes half an hour
 _QUERIES = 256  # for the recall
 
 
@@ -33,14 +32,15 @@ class Case:
 
     Args:
         n_classes: C.
-        n_anchors: n, of which the graph is built where there is to be one.
+        n_anchors: n.
         search: whether to search for the nearest.
+        graphs_up_to: most anchors of which there is a graph.
     """
 
-    def __init__(self, n_classes: int, n_anchors: int, *, search: bool) -> None:
+    def __init__(self, n_classes: int, n_anchors: int, *, search: bool, graphs_up_to: int) -> None:
         self.n_classes, self.n_anchors = n_classes, n_anchors
         self._stream, self._now_s = Stream(n_classes), 0.0
-        graph = search and n_anchors <= _GRAPHS_UP_TO
+        graph = search and n_anchors <= graphs_up_to
         self._exact = filled(self._stream, n_anchors, "exact", 2 * n_anchors)
         self._graph = filled(Stream(n_classes), n_anchors, "hnsw", 2 * n_anchors) if graph else None
         self._search = search
@@ -102,23 +102,24 @@ class Case:
 def main() -> None:
     """Measure, print the table, and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--anchors", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="at 171 classes")
-    parser.add_argument("--classes", type=int, nargs="+", default=[10, 171, 1_000, 10_000], help="at 10,000 anchors")
+    parser.add_argument("--anchors", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="at 171 classes")
+    parser.add_argument("--classes", type=int, nargs="*", default=[10, 171, 1_000, 10_000], help="at 10,000 anchors")
+    parser.add_argument("--graphs", type=int, default=100_000, help="most anchors of which there is one")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, help="write the rows here")
     arguments = parser.parse_args()
     rows = []
-    for sizes, search in (
-        ([(171, anchors) for anchors in arguments.anchors], True),
-        ([(classes, 10_000) for classes in arguments.classes], False),
+    for by, sizes in (
+        ("anchors", [(171, anchors) for anchors in arguments.anchors]),
+        ("classes", [(classes, 10_000) for classes in arguments.classes]),
     ):
-        cases = [Case(*size, search=search) for size in sizes]
+        cases = [Case(*size, search=by == "anchors", graphs_up_to=arguments.graphs) for size in sizes]
         for number in range(arguments.rounds):
             for case in cases:
                 case.round()
                 if number % 5 == 0:
                     case.refresh()
-        rows += [case.figures() for case in cases]
+        rows += [{"by": by, **case.figures()} for case in cases]
         del cases
     names = ("arithmetic_us", "exact_us", "graph_us", "anchor_us", "refresh_ms", "record_bytes")
     table = Table("classes", "anchors", *names, "recall")

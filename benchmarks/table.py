@@ -50,6 +50,32 @@ def beside_peers(rows: list[dict[str, Any]]) -> list[Row]:
     return found
 
 
+def grown(rows: list[dict[str, Any]]) -> list[Row]:
+    """What the learner takes by anchors and classes, beside the fewest of them; and the graph beside exact search."""
+    found: list[Row] = []
+    for by in ("anchors", "classes"):
+        least, *more = [row for row in rows if row["by"] == by]
+        for row in more:
+            ours, theirs = row["arithmetic_us"], least["arithmetic_us"]
+            found.append((f"learner, {row[by]:,} {by}, µs an event", f"{least[by]:,}", ours, theirs, theirs / ours))
+    for row in (row for row in rows if "graph_us" in row):
+        what = f"nearest of {row['anchors']:,}, recall {row['recall']:.2f}, µs a query"
+        found.append((what, "exact search", row["graph_us"], row["exact_us"], row["exact_us"] / row["graph_us"]))
+    return found
+
+
+def by_itself(effect: dict[str, Any], restore: dict[str, Any], flat: dict[str, Any]) -> list[Row]:
+    """How soon a label has effect, a worker is back, and what its memory does."""
+    topic, snapshot = restore["topic"]["cpu_s"], restore["snapshot"]["cpu_s"]
+    rows = [
+        (f"label to effect, {of}, ms", "a prediction", effect[f"{of}_ms"], effect[f"prediction_{of}_ms"])
+        for of in ("p50", "p99")
+    ]
+    rows.append((f"{restore['anchors']:,} anchors from a snapshot, CPU s", "from the topic", snapshot, topic))
+    rows.append((f"MB after {flat['events']:,} events", "once all is full", flat["mb"][-1], flat["mb"][0]))
+    return [(what, beside, ours, theirs, theirs / ours) for what, beside, ours, theirs in rows]
+
+
 def main() -> None:
     """Measure, print the table, and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,6 +89,8 @@ def main() -> None:
         rows.append(
             (f"files, {model}, pictures/s", "decode and encode alone", one["worker"], one["floor"], one["ratio"])
         )
+    rows += grown(measured("growth.py")["rows"])
+    rows += by_itself(measured("effect.py"), measured("restore.py"), measured("flat.py", "--minutes", "9"))
     events = ["--events", arguments.events] if arguments.events else []
     rows += beside_peers(measured("peers.py", "--rounds", arguments.rounds, *events)["rows"])
     table = Table("", "beside", "ours", "theirs", "ratio", title="Above 1 is better than what it stands beside")

@@ -214,7 +214,7 @@ class Adapter:
         self._learners.forget(gone)
         self._anchors.set_classes(classes, renamed, canaries)
         self.classes = classes
-        self._unknown = UnknownRule(classes, self._anchors, self._config.unknown_rate)
+        self._unknown.set_classes(classes)
         self._learners.each(lambda learner: learner.set_classes(classes, former))
         return forgotten
 

@@ -42,12 +42,17 @@ class UnknownRule:
     """
 
     def __init__(self, classes: Classes, anchors: Anchors, rate: float) -> None:
-        self._classes, self._anchors, self._rate = classes, anchors, rate
-        self._mean = classes.texts.mean(axis=0)  # (d,)
+        self._anchors, self._rate = anchors, rate
         self._known_up_to = -1  # the largest row id that `_others` knows of
         self._rows = np.zeros(0, np.int64)  # (m,), of the window
-        self._by_name = np.zeros(0, np.float32)  # (m,), the score's first factor
+        self._by_name = np.zeros(0, np.float32)  # (m,), the score's first factor, NaN where it is to be worked out
         self._others = np.zeros((0, 2))  # (m, 2), cosine and row id of the nearest other anchor; −inf and −1
+        self.set_classes(classes)
+
+    def set_classes(self, classes: Classes) -> None:
+        """Go over to other classes; which anchors are near to which does not depend on them."""
+        self._classes, self._mean = classes, classes.texts.mean(axis=0)  # (d,)
+        self._by_name[:] = np.nan
         self._threshold: tuple[tuple[str, str], float | None] | None = None
 
     def scores(
@@ -86,7 +91,7 @@ class UnknownRule:
             slots = slots[times >= np.partition(times, -_WINDOW)[-_WINDOW]]
             slots = slots[np.lexsort((anchors.keys[slots], -anchors.times[slots]))[:_WINDOW]]
         rows, vectors = anchors.rows[slots], anchors.vectors[slots]
-        by_name, others = np.zeros(len(rows), np.float32), np.full((len(rows), 2), -1.0)
+        by_name, others = np.full(len(rows), np.nan, np.float32), np.full((len(rows), 2), -1.0)
         _, here, there = np.intersect1d(rows, self._rows, assume_unique=True, return_indices=True)
         by_name[here], others[here] = self._by_name[there], self._others[there]
         fresh = np.flatnonzero(anchors.rows > self._known_up_to)
@@ -96,7 +101,7 @@ class UnknownRule:
             cosine = cosines[np.arange(len(here)), best]
             nearer = cosine > others[here, 0]
             others[here[nearer]] = np.stack([cosine[nearer], anchors.rows[fresh[best[nearer]]]], axis=1)
-        new = np.setdiff1d(np.arange(len(rows)), here, assume_unique=True)
+        new = np.flatnonzero(np.isnan(by_name))
         if new.size:
             by_name[new] = self._unnamed(vectors[new], (vectors[new] @ self._classes.texts.T).argmax(axis=1))
         gone = (anchors.slots_of(others[:, 1].astype(np.int64)) < 0) | (len(fresh) > _SEARCHED_ANEW)

@@ -145,9 +145,22 @@ class KafkaConfig(Section):
     producer: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
-class LabelsConfig(Section):
-    """Labels that come apart from their events: what is kept for them, and for how long."""
+class LabelFieldsConfig(Section):
+    """Where in plain JSON the parts of a label are."""
 
+    source: FieldPath = "source"
+    id: FieldPath = "id"
+    label: FieldPath = "label"
+    annotator: FieldPath = "annotator"
+    time: FieldPath = "time"
+    reference: FieldPath = "reference"
+
+
+class LabelsConfig(Section):
+    """Labels that come apart from their events: what is kept for them, for how long, and where plain JSON has them."""
+
+    fields: LabelFieldsConfig = LabelFieldsConfig()
+    source: str | None = None
     wait_max_events: Count = 100_000
     wait_max_age: PositiveFloat = 604_800.0
     early_max_age: PositiveFloat = 3_600.0

@@ -69,7 +69,7 @@ def _packed(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return pack(value)
     if isinstance(value, dict):
-        return {name: _packed(item) for name, item in value.items()}
+        return {str(name): _packed(item) for name, item in value.items()}
     if isinstance(value, list | tuple | deque):
         return [_packed(item) for item in value]
     return value.state() if hasattr(value, "state") else value
@@ -82,7 +82,7 @@ def _unpacked(packed: Any, now: Any) -> Any:
         array = unpack(packed)
         return array if now is None else array.astype(now.dtype, copy=False)
     if isinstance(now, dict):
-        return {name: _unpacked(packed[name], item) for name, item in now.items()}
+        return {name: _unpacked(packed[str(name)], item) for name, item in now.items()}
     if isinstance(now, deque):
         return deque(packed, now.maxlen)
     if hasattr(now, "restore"):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.drift.detector import ALL, Signal, State, moved, numbers_now
+from stream_adapter.drift.detector import ALL, Signal, State, Stateful, moved, numbers_now
 from stream_adapter.drift.harm import HarmDetector
 
 SHARE_OVERALL = 0.9
@@ -19,7 +19,7 @@ SHARE_OVERALL = 0.9
 _FADING = 500  # labels of a class from which on old ones count less, so that a good past does not hide who is at fault
 
 
-class HarmByGroup:
+class HarmByGroup(Stateful):
     """A `HarmDetector` for all events and one for each group, the latter made when the group's first label comes.
 
     Memory: 5 kB per group that has labels.
@@ -39,6 +39,8 @@ class HarmByGroup:
         >>> sorted({signal.subject for signal in signals})  # overall, and the group at fault
         [-1, 1]
     """
+
+    KEPT = ("detectors", "_net", "_labels")
 
     def __init__(
         self, group_of_class: NDArray[np.int64], tolerance: float = 0.01, alpha: float = 0.01, min_labels: int = 50
@@ -110,22 +112,10 @@ class HarmByGroup:
         now = {ALL: ALL, **numbers_now(former_groups)}
         self.detectors = {now[group]: of for group, of in self.detectors.items() if group in now}
 
-    def state(self) -> State:
-        """Everything needed to go on."""
-        return {
-            "detectors": {str(group): detector.state() for group, detector in self.detectors.items()},
-            "net": self._net.tolist(),
-            "labels": self._labels.tolist(),
-        }
-
     def restore(self, state: State) -> None:
         """Go on from `state`."""
-        self.detectors = {}
-        for group, stored in state["detectors"].items():
-            self.detectors[int(group)] = self._new(int(group))
-            self.detectors[int(group)].restore(stored)
-        self._net = np.array(state["net"], dtype=np.int64)
-        self._labels = np.array(state["labels"], dtype=np.int64)
+        self.detectors = {int(group): self._new(int(group)) for group in state["detectors"]}
+        super().restore(state)
 
     def _new(self, group: int) -> HarmDetector:
         n_groups = int(self._group_of_class.max(initial=0)) + 1

@@ -86,13 +86,10 @@ class Trace:
     Attributes:
         answers: n answers.
         canary: bool (n,), events of canary classes.
-        taught: int64 (n,), classes that labels named, −1 without.
     """
 
     answers: Answers
     canary: NDArray[np.bool_]
-    taught: NDArray[np.int64]
-    domains: NDArray[np.str_]
 
     @property
     def labelled(self) -> NDArray[np.bool_]:

@@ -83,7 +83,7 @@ class StreamSettings:
             for group, members in (("labelled", scored & ~is_canary), ("canary", is_canary))
             for domain, rows in by_domain(members, features.domains[plan.rows])
         ]
-        trace = Trace(answers, is_canary, plan.taught, features.domains[plan.rows])
+        trace = Trace(answers, is_canary)
         return Outcome(samples, trace, method.class_kinds(), names)
 
 

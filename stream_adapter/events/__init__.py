@@ -3,7 +3,7 @@
 What is not as it must be is a `MalformedEvent`, of a newer format a `NewerFormat`; the message says what and the value.
 """
 
-from stream_adapter.events.anchor import FORGOTTEN, AnchorRecord, anchor_tombstone, round_through_float16
+from stream_adapter.events.anchor import BY_HAND, FORGOTTEN, AnchorRecord, anchor_tombstone, round_through_float16
 from stream_adapter.events.cloudevents import STRUCTURED, parse_image_event
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.image import (
@@ -17,6 +17,7 @@ from stream_adapter.events.presence import PRESENCE_PREFIX, PresenceRecord
 from stream_adapter.events.times import EventTimes
 
 __all__ = [
+    "BY_HAND",
     "EMBEDDING",
     "FORGOTTEN",
     "PRESENCE_PREFIX",

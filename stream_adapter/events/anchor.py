@@ -122,6 +122,10 @@ def round_through_float16(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(halves / np.linalg.norm(halves, axis=-1, keepdims=True).astype(np.float32))
 
 
+BY_HAND = "stream_adapter/anchors/"
+"""Where a record's `writer` begins with this it was a person, by a command, and the user's name follows."""
+
+
 def anchor_tombstone(key: str, writer: str, source: Partition | None = None, *, forgotten: bool = False) -> OutRecord:
     """The record that deletes an anchor, or a presence record, from the compacted topic.
 

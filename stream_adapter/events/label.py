@@ -1,17 +1,21 @@
 """The label event: what somebody says that an image event shows, sent apart from it by its two ids alone."""
 
+import contextlib
 import hashlib
 import json
 import time
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from stream_adapter.config import EventsConfig, LabelsConfig
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.cloudevents import STRUCTURED, media_type, refuse_unreadable
 from stream_adapter.events.headers import decode_headers, format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object
+from stream_adapter.events.place import place_of, source_of
+from stream_adapter.events.plain_json import id_text, time_ms_of, value_at
 from stream_adapter.events.reference import Reference
 from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import OutRecord, Partition, Record
@@ -123,10 +127,43 @@ class LabelEvent:
         return OutRecord("labels", record.key, record.value, record.headers)
 
 
-def parse_label_event(record: Record, times: EventTimes | None = None) -> LabelEvent:
-    """Read a label event, in binary or structured mode."""
+class PlainLabels:
+    """Reads labels that are plain JSON, and no CloudEvents.
+
+    Args:
+        labels: where in them the parts are.
+        events: the unit of times that are numbers.
+    """
+
+    def __init__(self, labels: LabelsConfig | None = None, events: EventsConfig | None = None) -> None:
+        labels = labels or LabelsConfig()
+        self._paths: dict[str, str] = labels.fields.model_dump()
+        self._source, self._unit = labels.source, (events or EventsConfig()).time_unit
+
+    def parts(self, record: Record, document: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+        """CloudEvents attributes, which name the record's place, and the data."""
+        data: dict[str, Any] = {} if self._source is None else {"source": self._source}
+        for name, path in self._paths.items():
+            with contextlib.suppress(LookupError):
+                data[name] = value_at(document, path)
+        if data.get("id") is not None:
+            data["id"] = id_text(data["id"], f"`{self._paths['id']}` (`labels.fields.id`)")
+        if data.get("time") is not None:
+            what = f"`{self._paths['time']}` (`labels.fields.time`)"
+            data["time"] = format_time(time_ms_of(data["time"], what, self._unit))
+        return {"specversion": "1.0", "type": EVENT_TYPE, "source": source_of(record), "id": place_of(record)}, data
+
+
+def parse_label_event(record: Record, times: EventTimes | None = None, plain: PlainLabels | None = None) -> LabelEvent:
+    """Read a label event, in binary or structured mode, or as plain JSON.
+
+    Args:
+        record: as it was read.
+        times: decides on its time.
+        plain: reads what says nowhere that it is a CloudEvent; None: by the names that a label event's data has.
+    """
     refuse_unreadable(record)
-    attributes, data = _parts(record)
+    attributes, data = _parts(record, plain)
     for name in _ATTRIBUTES:
         if not attributes.get(name):
             raise MalformedEvent(f"CloudEvents attribute `{name}` is missing or empty")
@@ -162,15 +199,18 @@ def parse_label_event(record: Record, times: EventTimes | None = None) -> LabelE
     )
 
 
-def _parts(record: Record) -> tuple[dict[str, str], dict[str, Any]]:
+def _parts(record: Record, plain: PlainLabels | None) -> tuple[dict[str, str], dict[str, Any]]:
     """CloudEvents attributes, and the data."""
     headers = decode_headers(
         tuple((n, v) for n, v in record.headers if n.lower() == "content-type" or n.lower().startswith("ce_"))
     )
     attributes = {name.removeprefix("ce_"): value for name, value in headers.items() if name.startswith("ce_")}
     document = json_object(record.value, "a label")
-    if media_type(headers.get("content-type", "")) != STRUCTURED and attributes:
-        return attributes, document
+    if media_type(headers.get("content-type", "")) != STRUCTURED:
+        if attributes:
+            return attributes, document
+        if "specversion" not in document:
+            return (plain or PlainLabels()).parts(record, document)
     known = (*_ATTRIBUTES, "time")
     attributes = {name: as_text(document[name], f"`{name}`") for name in known if document.get(name) is not None}
     data = document.get("data")

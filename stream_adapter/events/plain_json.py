@@ -1,6 +1,7 @@
 """Image events as plain JSON: fields of the topic's own, mapped by configuration."""
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,8 +30,8 @@ class JsonFormat:
     """
 
     def __init__(self, config: EventsConfig, times: EventTimes) -> None:
-        self._paths = {name: (path, _steps(path)) for name, path in config.fields.model_dump(exclude_none=True).items()}
-        self._to_ms = 1_000 if config.time_unit == "s" else 1
+        self._paths: dict[str, str] = config.fields.model_dump(exclude_none=True)
+        self._unit = config.time_unit
         self._times = times
 
     def parse(self, record: Record) -> ImageEvent:
@@ -94,10 +95,7 @@ class JsonFormat:
     def _id(self, document: dict[str, Any]) -> str | None:
         if "id" not in self._paths:
             return None
-        value = self._required(document, "id")
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        text = as_text(value, self._what("id"))
+        text = id_text(self._required(document, "id"), self._what("id"))
         if not text:
             raise MalformedEvent(f"{self._what('id')} is empty; two events of one id are one event")
         return text
@@ -108,18 +106,7 @@ class JsonFormat:
 
     def _time_ms(self, document: dict[str, Any]) -> int | None:
         value = self._found(document, "time")
-        if value is None:
-            return None
-        what = self._what("time")
-        if isinstance(value, str):
-            return parse_time(value, what)
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise MalformedEvent(f"{what} must be an RFC 3339 time or a number since 1970, found {value!r:.80}")
-        if not abs(value) < _LARGEST_MS / self._to_ms:  # NaN is not either
-            raise MalformedEvent(f"{what} is {value!r:.40}, which is no time")
-        if self._to_ms == 1 and 0 < value < _SECONDS_BELOW:
-            raise MalformedEvent(f"{what} is {value!r}, which looks like seconds; then set `events.time_unit: s`")
-        return int(value * self._to_ms)
+        return None if value is None else time_ms_of(value, self._what("time"), self._unit)
 
     def _required(self, document: dict[str, Any], name: str) -> Any:
         value = self._found(document, name)
@@ -135,21 +122,49 @@ class JsonFormat:
         """What is at a path; None where it leads nowhere or there is no path."""
         if name not in self._paths:
             return None
-        node: Any = document
-        for step in self._paths[name][1]:
-            if isinstance(node, dict):
-                node = node.get(step)
-            elif isinstance(node, list) and step.isdecimal() and len(step) < 10 and int(step) < len(node):
-                node = node[int(step)]
-            else:
-                return None
-        return node
+        try:
+            return value_at(document, self._paths[name])
+        except LookupError:
+            return None
 
     def _what(self, name: str) -> str:
         """A field as a message names it, with the key that says where it is."""
-        return f"`{self._paths[name][0]}` (`events.fields.{name}`)"
+        return f"`{self._paths[name]}` (`events.fields.{name}`)"
 
 
+def value_at(document: dict[str, Any], path: str) -> Any:
+    """What is at a path; raises a `LookupError` where it leads nowhere."""
+    node: Any = document
+    for step in _steps(path):
+        if isinstance(node, list) and step.isdecimal() and len(step) < 10:
+            node = node[int(step)]
+        elif isinstance(node, dict):
+            node = node[step]
+        else:
+            raise LookupError(path)
+    return node
+
+
+def id_text(value: Any, what: str) -> str:
+    """An id, which is a text or an integer."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else as_text(value, what)
+
+
+def time_ms_of(value: Any, what: str, unit: Literal["ms", "s"]) -> int:
+    """A time as RFC 3339 or as a number since 1970, in milliseconds."""
+    to_ms = 1_000 if unit == "s" else 1
+    if isinstance(value, str):
+        return parse_time(value, what)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise MalformedEvent(f"{what} must be an RFC 3339 time or a number since 1970, found {value!r:.80}")
+    if not abs(value) < _LARGEST_MS / to_ms:  # NaN is not either
+        raise MalformedEvent(f"{what} is {value!r:.40}, which is no time")
+    if to_ms == 1 and 0 < value < _SECONDS_BELOW:
+        raise MalformedEvent(f"{what} is {value!r}, which looks like seconds; then set `events.time_unit: s`")
+    return int(value * to_ms)
+
+
+@lru_cache(maxsize=64)
 def _steps(path: str) -> list[str]:
     """`a.0.b` by names and positions; a path that begins with `/` is a JSON Pointer (RFC 6901), for names with dots."""
     if path.startswith("/"):

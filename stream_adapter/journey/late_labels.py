@@ -14,8 +14,8 @@ import structlog
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.config import LabelsConfig
 from stream_adapter.errors import EventError, ForeignVector, LabelWithoutEvent
-from stream_adapter.events import AnchorRecord, EventTimes
-from stream_adapter.events.label import LabelEvent, parse_label_event
+from stream_adapter.events import AnchorRecord
+from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.waiting import LabelRecord, LabelState, WaitingEvent
 from stream_adapter.journey.anchor_records import record_of_label
 from stream_adapter.journey.labels import Labels
@@ -50,7 +50,7 @@ class LateLabels:
         pictures: fetches those that labels refer to.
         fingerprint: the encoder's.
         check: raises an `UnknownLabel` for a label that is to be refused.
-        times: decides on the times of labels.
+        parse: reads a label; raises an `EventError` for what is none.
         slot: this worker's, for whoever asks what became of a label.
         metrics: labels by outcome, what waits.
         now_ms: milliseconds since the epoch.
@@ -66,7 +66,7 @@ class LateLabels:
         pictures: LatePictures,
         fingerprint: str,
         check: Callable[[str], None],
-        times: EventTimes,
+        parse: Callable[[Record], LabelEvent],
         slot: str,
         metrics: Metrics,
         now_ms: Callable[[], int],
@@ -78,7 +78,7 @@ class LateLabels:
         self._pictures = pictures
         self._fingerprint = fingerprint
         self._check = check
-        self._times = times
+        self._parse = parse
         self._slot = slot
         self._metrics = metrics
         self._now_ms = now_ms
@@ -93,7 +93,7 @@ class LateLabels:
                 one.event_source,
                 one.event_id,
                 None,
-                time_ms=max(self._now_ms(), one.event_time_ms),
+                time_ms=max(self._now_ms(), one.event_time_ms + 1),
                 sender=f"stream_adapter/{self._slot}",
                 forget=True,
             ).to_output()
@@ -157,7 +157,7 @@ class LateLabels:
         """The partition that a label belongs to, and the label; None where it was refused, if it is ours at all."""
         number = self._call.number(f"{record.partition}@{record.offset}")
         try:
-            event = parse_label_event(record, self._times)
+            event = self._parse(record)
             number = self._call.number(event.anchor_id)
             if number in self._parts and event.label is not None:
                 self._check(event.label)

@@ -12,13 +12,14 @@ from itertools import pairwise
 from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.encode.base import Encoder
-from stream_adapter.events import PRESENCE_PREFIX, PredictionDocument
+from stream_adapter.events import BY_HAND, PRESENCE_PREFIX, PredictionDocument
 from stream_adapter.events.waiting import WaitingEvent
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay, encoding
@@ -36,6 +37,8 @@ from stream_adapter.transport.base import Commit, OutRecord, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import DeadLetterLimit, dead_letter
 from stream_adapter.transport.labels import Arrivals
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -285,6 +288,9 @@ class Processor:
                 parts.labels.tidy()
                 self._show()
             return Outcome(Commit(()))
+        by_hand = Counter(one.writer for one in changes if one.content is None and one.writer.startswith(BY_HAND))
+        for writer, number in by_hand.items():
+            log.info("anchors deleted", number=number, by=writer)
         tidied = parts.labels.tidy(owned)
         deleted, durable = self._delete_as_requested()
         return Outcome(Commit([*tidied, *deleted, *self._between_batches(owned)]), durable=durable)

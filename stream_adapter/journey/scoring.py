@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.learner import Answer
 from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.drift.prequential import PrequentialAccuracy
-from stream_adapter.metrics import GROUPS, MODELS, Metrics
+from stream_adapter.metrics import GROUPS, Metrics
 
 
 class Scoring:
@@ -60,12 +60,15 @@ class Scoring:
             adapted: int64 (T,).
             has_anchor: bool (C,), which classes had anchors then.
         """
-        self._accuracy.update(labels, zero_shot, adapted, has_anchor)
-        self._count(labels, {"zero_shot": zero_shot, "adapted": adapted}, has_anchor)
+        groups = self._accuracy.update(labels, zero_shot, adapted, has_anchor)
+        for group in np.unique(groups).tolist():
+            rows = groups == group
+            self._metrics.scored.labels(group=group).inc(int(rows.sum()))
+            for model, classes in (("zero_shot", zero_shot), ("adapted", adapted)):
+                self._metrics.correct.labels(group=group, model=model).inc(int((classes == labels)[rows].sum()))
         for group in GROUPS:
-            figures = self._accuracy.of(group)
-            for model, value in zip(MODELS, (figures.window_adapted, figures.window_zero_shot), strict=True):
-                if value is not None:
+            if (accuracy := self._accuracy.of(group)) is not None:
+                for model, value in zip(("zero_shot", "adapted"), accuracy, strict=True):
                     self._metrics.accuracy.labels(group=group, model=model).set(value)
 
     def set_canaries(self, canary: NDArray[np.bool_]) -> None:
@@ -85,16 +88,6 @@ class Scoring:
         """
         self._accuracy.restore(state)
 
-    def _count(
-        self, labels: NDArray[np.int64], said: Mapping[str, NDArray[np.int64]], has_anchor: NDArray[np.bool_]
-    ) -> None:
-        groups = np.array([self._accuracy.group_of(label, has_anchor) for label in labels.tolist()])  # (T,)
-        for group in np.unique(groups).tolist():
-            rows = groups == group
-            self._metrics.scored.labels(group=group).inc(int(rows.sum()))
-            for model, classes in said.items():
-                self._metrics.correct.labels(group=group, model=model).inc(int((classes == labels)[rows].sum()))
-
     def _score_shadow(
         self,
         labels: NDArray[np.int64],
@@ -102,12 +95,11 @@ class Scoring:
         shadow: NDArray[np.int64],
         has_anchor: NDArray[np.bool_],
     ) -> None:
-        self._shadow.update(labels, zero_shot, shadow, has_anchor)
-        for label, said in zip(labels.tolist(), shadow.tolist(), strict=True):
-            group = self._shadow.group_of(label, has_anchor)
-            self._metrics.shadow_scored.labels(group=group).inc()
-            self._metrics.shadow_correct.labels(group=group).inc(float(said == label))
+        groups = self._shadow.update(labels, zero_shot, shadow, has_anchor)
+        for group in np.unique(groups).tolist():
+            rows = groups == group
+            self._metrics.shadow_scored.labels(group=group).inc(int(rows.sum()))
+            self._metrics.shadow_correct.labels(group=group).inc(int((shadow == labels)[rows].sum()))
         for group in GROUPS:
-            value = self._shadow.of(group).window_adapted
-            if value is not None:
-                self._metrics.shadow_accuracy.labels(group=group).set(value)
+            if (accuracy := self._shadow.of(group)) is not None:
+                self._metrics.shadow_accuracy.labels(group=group).set(accuracy[1])

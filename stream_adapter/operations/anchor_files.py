@@ -14,7 +14,7 @@ from stream_adapter.config import Config
 from stream_adapter.encode.loading import load_encoder
 from stream_adapter.errors import FingerprintMismatch, SnapshotError
 from stream_adapter.events import AnchorRecord, anchor_tombstone
-from stream_adapter.operations.anchors import WRITER
+from stream_adapter.operations.anchors import writer
 from stream_adapter.operations.history import PastState, Point, anchors_at
 from stream_adapter.snapshots import file
 from stream_adapter.transport.base import OutRecord
@@ -118,11 +118,11 @@ def plan_import(config: Config, path: Path, *, replace: bool = False) -> Import:
             new += 1
         else:
             # Of two labels the newer one counts, in whatever order they are written; after a deletion any does.
-            records.append(anchor_tombstone(anchor_id, WRITER))
+            records.append(anchor_tombstone(anchor_id, writer()))
             changed += 1
         records.append(_record(anchor))
     gone = [anchor_id for anchor_id in there if anchor_id not in wanted] if replace else []
-    records += [anchor_tombstone(anchor_id, WRITER) for anchor_id in gone]
+    records += [anchor_tombstone(anchor_id, writer()) for anchor_id in gone]
     return Import(records, new, changed, len(wanted) - new - changed, len(gone))
 
 
@@ -165,7 +165,7 @@ def _read(path: Path) -> dict[str, AnchorRecord]:
 
 def _record(anchor: AnchorRecord) -> OutRecord:
     # It is ours to write, whoever owns the partition that it once came from.
-    return dataclasses.replace(anchor.to_record(WRITER), source=None)
+    return dataclasses.replace(anchor.to_record(writer()), source=None)
 
 
 def _same(one: AnchorRecord, other: AnchorRecord) -> bool:

@@ -6,13 +6,10 @@ from urllib.parse import quote
 
 from stream_adapter.config import Config
 from stream_adapter.errors import AnchorError
-from stream_adapter.events import AnchorRecord, anchor_tombstone
+from stream_adapter.events import BY_HAND, AnchorRecord, anchor_tombstone
 from stream_adapter.events.names import canonical_name
 from stream_adapter.operations.history import Point, anchors_at
 from stream_adapter.transport.opening import transport_of
-
-# Not a worker's name: every running worker takes in what the commands write.
-WRITER = "stream-adapter-anchors"
 
 
 def whoever() -> str:
@@ -21,6 +18,11 @@ def whoever() -> str:
         return quote(getpass.getuser())
     except (OSError, KeyError):
         return "unknown"
+
+
+def writer() -> str:
+    """Who writes anchors, or deletes them, by hand. No worker's name: all take in what the commands write."""
+    return f"{BY_HAND}{whoever()}"
 
 
 def read_anchors(config: Config, label: str | None = None) -> dict[str, AnchorRecord]:
@@ -54,7 +56,7 @@ def choose_anchors(config: Config, prefixes: Sequence[str], label: str | None) -
 
 def delete_anchors(config: Config, anchors: Sequence[AnchorRecord]) -> None:
     """Delete these anchors."""
-    transport_of(config).write([anchor_tombstone(anchor.anchor_id, WRITER) for anchor in anchors])
+    transport_of(config).write([anchor_tombstone(anchor.anchor_id, writer()) for anchor in anchors])
 
 
 def _is_of(anchor: AnchorRecord, label: str) -> bool:

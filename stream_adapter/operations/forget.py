@@ -1,6 +1,7 @@
 """Forgetting events by who labelled them, how, when and where they came from: looked for, then removed everywhere."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -9,9 +10,9 @@ from stream_adapter.config import Config
 from stream_adapter.errors import EventError, MalformedEvent
 from stream_adapter.events import AnchorRecord, anchor_tombstone, canonical_name
 from stream_adapter.events.image import anchor_id_of
-from stream_adapter.events.label import LabelEvent, parse_label_event
+from stream_adapter.events.label import LabelEvent, PlainLabels, parse_label_event
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, waiting_record
-from stream_adapter.operations.anchors import WRITER, read_anchors, whoever
+from stream_adapter.operations.anchors import read_anchors, whoever, writer
 from stream_adapter.operations.labels import come_apart, last_waiting, send_labels, waiting_events
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
@@ -61,16 +62,20 @@ class Plan:
     """What would be forgotten.
 
     Attributes:
-        events: source and id of each event.
+        events: source and id of each event, with the time of what was last said of it, milliseconds since the epoch.
         anchors: those of them that are anchors.
         waiting: how many of them are kept for labels to come.
         labels: how many labels of them are known.
     """
 
-    events: set[tuple[str, str]] = field(default_factory=set)
+    events: dict[tuple[str, str], int] = field(default_factory=dict)
     anchors: list[AnchorRecord] = field(default_factory=list)
     waiting: int = 0
     labels: int = 0
+
+    def add(self, source: str, id: str, time_ms: int = 0) -> None:
+        """Forget this event."""
+        self.events[source, id] = max(time_ms, self.events.get((source, id), 0))
 
 
 def plan_forgetting(config: Config, criteria: Criteria) -> Plan:
@@ -80,19 +85,20 @@ def plan_forgetting(config: Config, criteria: Criteria) -> Plan:
         of = criteria.mean(anchor.event_source, anchor.event_id)
         if of and criteria.mean_label(anchor.label, anchor.annotator or None, anchor.event_time_ms):
             plan.anchors.append(anchor)
-            plan.events.add((anchor.event_source, anchor.event_id))
+            plan.add(anchor.event_source, anchor.event_id, anchor.event_time_ms)
     if not come_apart(config):
         return plan
     transport = transport_of(config)
     waiting = last_waiting(transport)
-    for label in _newest_labels(transport, waiting).values():
+    plain = PlainLabels(config.labels, config.events)
+    for label in _newest_labels(transport, waiting, plain).values():
         of = criteria.mean(label.event_source, label.event_id) and not label.forget
         if of and criteria.mean_label(label.label, label.annotator, label.time_ms):
             plan.labels += 1
-            plan.events.add((label.event_source, label.event_id))
+            plan.add(label.event_source, label.event_id, label.time_ms)
     for event in waiting_events(waiting):
         if criteria.mean(event.source, event.id) and not criteria.about_labels:
-            plan.events.add((event.source, event.id))
+            plan.add(event.source, event.id)
         plan.waiting += (event.source, event.id) in plan.events
     return plan
 
@@ -106,7 +112,7 @@ def carry_out(config: Config, plan: Plan) -> None:
     """
     transport, events = transport_of(config), sorted(plan.events)
     # Also where there is no anchor: it is from here that pages hear whose pictures may not stay.
-    outputs = [anchor_tombstone(anchor_id_of(*event), WRITER, forgotten=True) for event in events]
+    outputs = [anchor_tombstone(anchor_id_of(*event), writer(), forgotten=True) for event in events]
     if come_apart(config):
         with contextlib.closing(transport.open_log("waiting")) as log:
             partitions = len(log.ends())
@@ -116,23 +122,26 @@ def carry_out(config: Config, plan: Plan) -> None:
     transport.write(outputs)
     if come_apart(config):
         sender = f"stream_adapter/forget/{whoever()}"
-        send_labels(config, (LabelEvent.new(*event, None, sender=sender, forget=True) for event in events))
+        now_ms = int(time.time() * 1e3)
+        times = (max(now_ms, plan.events[event] + 1) for event in events)  # a clock may have been ahead of this one
+        said = zip(events, times, strict=True)
+        send_labels(config, (LabelEvent.new(*event, None, time_ms=t, sender=sender, forget=True) for event, t in said))
 
 
-def _newest_labels(transport: Transport, waiting: Mapping[str, bytes]) -> dict[str, LabelEvent]:
+def _newest_labels(transport: Transport, waiting: Mapping[str, bytes], plain: PlainLabels) -> dict[str, LabelEvent]:
     """The newest label of each event, as far as anybody still knows it."""
     newest: dict[str, LabelEvent] = {}
-    for label in _labels(transport, waiting):
+    for label in _labels(transport, waiting, plain):
         known = newest.get(label.anchor_id)
         if known is None or label.stamp > known.stamp:
             newest[label.anchor_id] = label
     return newest
 
 
-def _labels(transport: Transport, waiting: Mapping[str, bytes]) -> Iterator[LabelEvent]:
+def _labels(transport: Transport, waiting: Mapping[str, bytes], plain: PlainLabels) -> Iterator[LabelEvent]:
     for record in read_all(transport, "labels"):
         with contextlib.suppress(EventError):
-            yield parse_label_event(record)
+            yield parse_label_event(record, plain=plain)
     for key, value in waiting.items():
         if key.startswith(LABEL_PREFIX):
             with contextlib.suppress(MalformedEvent):

@@ -14,10 +14,12 @@ from stream_adapter.config import Config
 from stream_adapter.errors import EventError, MalformedEvent, TransportError
 from stream_adapter.events.headers import format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
-from stream_adapter.events.label import LabelEvent, parse_label_event
-from stream_adapter.events.payloads import json_object
+from stream_adapter.events.label import LabelEvent, PlainLabels, parse_label_event
+from stream_adapter.events.payloads import as_text, json_object
 from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent
+from stream_adapter.operations.anchors import whoever
 from stream_adapter.transport import dead_letters
+from stream_adapter.transport.base import Record
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
 
@@ -25,6 +27,11 @@ COLUMNS = ("source", "id", "label", "annotator", "time", "reference")
 _SEPARATORS = ",;\t|"
 _PORTION = 10_000
 _SHOWN_PROBLEMS = 10
+
+
+def sender() -> str:
+    """`ce_source` of the labels that the commands send: it says whose they are."""
+    return f"stream_adapter/labels/{whoever()}"
 
 
 def come_apart(config: Config) -> bool:
@@ -78,21 +85,23 @@ def read_labels(
     try:
         for line, row in _rows(path):
             try:
-                given = {name: row.get(name) for name in COLUMNS}
+                known = {name: one for name in COLUMNS if (one := row.get(name)) is not None}
+                given = {n: as_text(str(one) if type(one) is int else one, f"`{n}`") for n, one in known.items()}
                 if not withdraw and row.get("label", "") == "":  # None is JSON's null, and means something
                     raise MalformedEvent("`label` is empty; to take labels back, use --withdraw")
-                said = given["time"]
+                said = given.get("time")
                 labels.append(
                     LabelEvent.new(
-                        str(given["source"] or source or ""),
-                        str(given["id"] if given["id"] is not None else ""),
-                        None if withdraw else given["label"],
+                        given.get("source") or source or "",
+                        given.get("id", ""),
+                        None if withdraw else given.get("label"),
                         time_ms=parse_time(said) if said else now_ms,
-                        annotator=given["annotator"] or annotator,
-                        reference=given["reference"],
+                        annotator=given.get("annotator") or annotator,
+                        sender=sender(),
+                        reference=given.get("reference"),
                     )
                 )
-            except (MalformedEvent, AttributeError, TypeError) as error:
+            except MalformedEvent as error:
                 problems.append(f"line {line}: {error}")
     except (OSError, UnicodeDecodeError, csv.Error, MalformedEvent) as error:
         problems.append(str(error))
@@ -142,18 +151,19 @@ def fates_of(config: Config, source: str, id: str) -> tuple[WaitingEvent | None,
 
     Reads the topics of labels, waiting events and dead letters from end to end.
     """
-    transport, key = transport_of(config), anchor_id_of(source, id)
+    transport, key, plain = transport_of(config), anchor_id_of(source, id), PlainLabels(config.labels, config.events)
     labels: dict[tuple[str, str], LabelEvent] = {}
     for record in read_all(transport, "labels"):
-        label = _label_about(record, key)
+        label = _label_about(record, key, plain)
         if label is not None:
             labels[label.source, label.id] = label
     last = last_waiting(transport)
     refused = {}
     for record in read_all(transport, "dead_letters"):
-        label = _label_about(record, key)
-        if label is not None:
-            refused[label.source, label.id] = dead_letters.reason(record)
+        with contextlib.suppress(MalformedEvent):
+            label = _label_about(dead_letters.undo(record), key, plain)
+            if label is not None:
+                refused[label.source, label.id] = dead_letters.reason(record)
     event, newest = last.get(key), last.get(LABEL_PREFIX + key)
     state = None if newest is None else LabelRecord.from_value(newest)
     if state is not None:  # it is known for longer than its record stays in the labels topic
@@ -163,9 +173,9 @@ def fates_of(config: Config, source: str, id: str) -> tuple[WaitingEvent | None,
     return None if event is None else WaitingEvent.from_value(event), fates
 
 
-def _label_about(record: Any, key: str) -> LabelEvent | None:
+def _label_about(record: Record, key: str, plain: PlainLabels) -> LabelEvent | None:
     try:
-        label = parse_label_event(record)
+        label = parse_label_event(record, plain=plain)
     except EventError:
         return None
     return label if label.anchor_id == key else None

@@ -28,12 +28,12 @@ def labels_send(
     """Send one label, a correction or a withdrawal."""
     from stream_adapter.events.headers import parse_time
     from stream_adapter.events.label import LabelEvent
-    from stream_adapter.operations.labels import send_labels
+    from stream_adapter.operations.labels import send_labels, sender
 
     if withdraw == (label is not None):
         raise typer.BadParameter("give either a label or --withdraw")
     time_ms = None if time is None else parse_time(time, "`--time`")
-    said = LabelEvent.new(source, id, label, time_ms=time_ms, annotator=annotator, reference=reference)
+    said = LabelEvent.new(source, id, label, time_ms=time_ms, annotator=annotator, sender=sender(), reference=reference)
     send_labels(load_config(file), [said])
     typer.echo("sent")
 

@@ -17,7 +17,7 @@ from stream_adapter.events.reference import Reference
 from stream_adapter.events.wire_format import event_format
 from stream_adapter.journey.reading import is_tombstone
 from stream_adapter.metrics import Metrics
-from stream_adapter.operations.anchors import WRITER, read_anchors
+from stream_adapter.operations.anchors import read_anchors, writer
 from stream_adapter.operations.trying import records_of
 from stream_adapter.references import References
 from stream_adapter.transport.opening import transport_of
@@ -97,7 +97,7 @@ def _write(config: Config, encoder: Encoder, found: Sequence[tuple[AnchorRecord,
         return
     vectors = round_through_float16(encoder.encode([one for _, one in found]))  # (B, d)
     records = [
-        dataclasses.replace(anchor, vector=vector, fingerprint=encoder.fingerprint).to_record(WRITER)
+        dataclasses.replace(anchor, vector=vector, fingerprint=encoder.fingerprint).to_record(writer())
         for (anchor, _), vector in zip(found, vectors, strict=True)
     ]
     # They are ours to write, whoever owns the partitions that they once came from.

@@ -138,10 +138,10 @@ def show_answers(answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
 
 def show_fates(event: WaitingEvent | None, fates: Sequence[Fate], *, as_json: bool) -> None:
     """What became of the labels of an event; for people also what is kept of it."""
-    columns = ("label", "annotator", "time", "state", "details")
+    columns = ("label", "annotator", "time", "state", "details", "sent_by")
     rows = [
-        (fate.label.label, fate.label.annotator, format_time(fate.label.time_ms), fate.state, fate.details)
-        for fate in fates
+        (one.label.label, one.label.annotator, format_time(one.label.time_ms), one.state, one.details, one.label.source)
+        for one in fates
     ]
     if as_json:
         _print_lines([dict(zip(columns, row, strict=True)) for row in rows])

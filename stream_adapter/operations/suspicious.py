@@ -1,10 +1,8 @@
 """Labels that may be wrong: those that other anchors contradict, and those that did harm to later labelled events."""
 
 import contextlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -12,11 +10,12 @@ from stream_adapter.adapter.anchors.contradictions import contradictions
 from stream_adapter.config import Config
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events import AnchorRecord
-from stream_adapter.events.image import anchor_id_of
+from stream_adapter.events.moved import Moved, harm_and_help
 from stream_adapter.events.payloads import json_object
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
 from stream_adapter.operations.anchors import read_anchors
 from stream_adapter.operations.labels import come_apart, last_waiting
+from stream_adapter.transport.base import Record
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import read_all
 
@@ -29,7 +28,7 @@ class Suspicion:
         others_say: the label that most of its nearest anchors have.
         contradicted: the share of their word that is for other labels, 0..1.
         harmed: labelled events that zero-shot had right and the adapted model had wrong with this anchor's label, among
-            whose nearest anchors it was.
+            whose nearest anchors it was, but for its own.
         helped: those that it helped to get right.
     """
 
@@ -100,28 +99,15 @@ def _blame(config: Config, anchors: Mapping[str, Suspicion]) -> None:
         if key.startswith(LABEL_PREFIX):
             with contextlib.suppress(MalformedEvent):
                 truth[key.removeprefix(LABEL_PREFIX)] = LabelRecord.from_value(value).event.label or ""
-    counts: Counter[tuple[str, bool]] = Counter()
-    for record in read_all(transport, "predictions"):
+    harmed, helped = harm_and_help(_moved(read_all(transport, "predictions")), truth)
+    for anchor_id in (harmed.keys() | helped.keys()) & anchors.keys():
+        anchors[anchor_id].harmed, anchors[anchor_id].helped = harmed[anchor_id], helped[anchor_id]
+
+
+def _moved(records: Iterable[Record]) -> Iterator[Moved]:
+    for record in records:
         # Somebody else's record says nothing.
         with contextlib.suppress(MalformedEvent, AttributeError, IndexError, KeyError, TypeError):
-            counts.update(_blamed(json_object(record.value, "a prediction"), truth))
-    for (anchor_id, helped), number in counts.items():
-        if anchor_id in anchors:
-            suspicion = anchors[anchor_id]
-            suspicion.helped += helped * number
-            suspicion.harmed += (not helped) * number
-
-
-def _blamed(prediction: Mapping[str, Any], truth: Mapping[str, str]) -> list[tuple[str, bool]]:
-    """The anchors behind an answer where it or zero-shot alone is right, and whether the answer is.
-
-    Args:
-        prediction: as it was published.
-        truth: labels by anchor id.
-    """
-    event = prediction["event"]
-    label = prediction.get("label") or truth.get(anchor_id_of(event["source"], event["id"]))
-    adapted, zero_shot = prediction["top"][0]["label"], prediction["zero_shot_label"]
-    if not label or (adapted == label) == (zero_shot == label):
-        return []
-    return [(one["id"], adapted == label) for one in prediction.get("anchors", ()) if one["label"] == adapted]
+            moved = Moved.of(json_object(record.value, "a prediction"))
+            if moved is not None:
+                yield moved

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.contradictions import contradictions
 from stream_adapter.events.headers import format_time
+from stream_adapter.events.moved import Moved, harm_and_help
 from stream_adapter.page.pictures import Pictures
 from stream_adapter.page.requests import View
 
@@ -48,7 +49,13 @@ def chosen(view: View, *, label: str | None, search: str) -> NDArray[np.int64]:
 
 
 def anchors_of(
-    view: View, pictures: Pictures, *, label: str | None, search: str, limit: int, suspicious: bool = False
+    view: View,
+    pictures: Pictures,
+    *,
+    label: str | None,
+    search: str,
+    limit: int,
+    moved: Iterable[Moved] | None = None,
 ) -> dict[str, Any]:
     """The newest anchors of a class, or of all: JSON.
 
@@ -59,20 +66,22 @@ def anchors_of(
         search: words that all must hold, or one annotator or source: an id's beginning, a part of the event's id, the
             annotator, the event's source, or the beginning of the label's time (`2026-11-28`, UTC).
         limit: at most so many.
-        suspicious: only those that the other anchors contradict, most contradicted first; the view has vectors.
+        moved: only those that did more harm than good to these answers, or that other anchors contradict, where the
+            view has vectors to tell by; the worst first.
     """
     listing, slots = view.anchors, chosen(view, label=label, search=search)
-    shares, others = np.zeros(len(listing.ids)), listing.classes
     order = np.lexsort((-slots, -listing.times[slots]))  # of one time the later slot, mostly the newer
-    if suspicious:
-        assert view.vectors is not None
-        shares, others = contradictions(view.vectors, listing.classes)
-        slots = slots[shares[slots] > 0.5]
-        order = np.argsort(-shares[slots], kind="stable")
+    doubts: list[dict[str, Any]] = []
+    if moved is not None:
+        doubts = _doubts(view, moved)
+        worst = np.array([(one["harmed"] - one["helped"], one["contradicted"]) for one in doubts]).reshape(-1, 2)
+        slots = slots[(worst[slots] > (0.0, 0.5)).any(axis=1)]
+        order = np.lexsort(-worst[slots].T[::-1])
     found, shown = len(slots), slots[order][:limit].tolist()
     thumbnails = pictures.of(listing.ids[slot] for slot in shown)
     return {
         "found": found,
+        "compared": view.vectors is not None,
         "anchors": [
             {
                 "id": listing.ids[slot],
@@ -81,27 +90,39 @@ def anchors_of(
                 "event": {"source": listing.origins[slot].event_source, "id": listing.origins[slot].event_id},
                 "annotator": listing.origins[slot].annotator or None,
                 "picture": thumbnails[listing.ids[slot]],
+                **(doubts[slot] if doubts else {}),
             }
-            | (
-                {"contradicted": round(float(shares[slot]), 3), "others": view.names[others[slot]]}
-                if suspicious
-                else {}
-            )
             for slot in shown
         ],
-        "annotators": _annotators(view, slots) if suspicious else [],
+        "annotators": _annotators(view, slots, doubts) if doubts else [],
     }
 
 
-def _annotators(view: View, slots: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """How many anchors each annotator has, and how many of them are in these slots; most of these first."""
-    origins = view.anchors.origins
-    anchors = Counter(origin.annotator for origin in origins)
-    suspicious = Counter(origins[slot].annotator for slot in slots.tolist())
+def _doubts(view: View, moved: Iterable[Moved]) -> list[dict[str, Any]]:
+    """What speaks against each anchor, and for it."""
+    listing, names = view.anchors, view.names
+    shares, others = np.zeros(len(listing.ids)), listing.classes
+    if view.vectors is not None:
+        shares, others = contradictions(view.vectors, listing.classes)
+    labels = [names[index] for index in listing.classes.tolist()]
+    harmed, helped = harm_and_help(moved, dict(zip(listing.ids, labels, strict=True)))
     return [
-        {"annotator": name or None, "anchors": anchors[name], "suspicious": number}
-        for name, number in suspicious.most_common(_ANNOTATORS)
+        {"contradicted": round(share, 3), "others": names[other], "harmed": harmed[id], "helped": helped[id]}
+        for id, share, other in zip(listing.ids, shares.tolist(), others.tolist(), strict=True)
     ]
+
+
+def _annotators(view: View, slots: NDArray[np.int64], doubts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How many anchors each annotator has, how many are in these slots, what all did; the most harmful first."""
+    counts = {name: Counter[str]() for name in ("anchors", "suspicious", "harmed", "helped")}
+    names = [origin.annotator for origin in view.anchors.origins]
+    counts["suspicious"].update(names[slot] for slot in slots.tolist())
+    for name, doubt in zip(names, doubts, strict=True):
+        counts["anchors"][name] += 1
+        counts["harmed"][name] += doubt["harmed"]
+        counts["helped"][name] += doubt["helped"]
+    worst = (counts["suspicious"] + counts["harmed"]).most_common(_ANNOTATORS)
+    return [{"annotator": name or None, **{what: count[name] for what, count in counts.items()}} for name, _ in worst]
 
 
 def _index(class_names: Sequence[str], label: str) -> int:

@@ -14,6 +14,7 @@ from stream_adapter.config import PageConfig
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Prepared
 from stream_adapter.events import DriftEvent, ImageEvent, PredictionDocument
+from stream_adapter.events.moved import Moved
 from stream_adapter.journey.observing import DeletionRequest
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 _EVERY_S = 1.0
 _ALARMS = 60
+_MOVED = 2_000  # about 2 kB each
 _WATCHED_FOR_S = 15.0
 
 
@@ -71,6 +73,7 @@ class Page:
         self._looked_at_s = float("-inf")
         self._alarms: deque[dict[str, Any]] = deque(maxlen=_ALARMS)
         self._alarm_number = 0
+        self._moved: deque[Moved] = deque(maxlen=_MOVED)
         self._now: dict[str, Any] = self._figures.take()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
@@ -95,17 +98,25 @@ class Page:
     ) -> None:
         """See `Observer.on_batch`."""
         self._sampler.on_batch(events, pictures, predictions)
+        self._moved.extend(moved for moved in map(Moved.of, predictions) if moved is not None)
 
     def on_forgotten(self, anchor_ids: Sequence[str]) -> None:
         """See `Observer.on_forgotten`."""
         self.pictures.forget(anchor_ids)
+        gone = frozenset(anchor_ids)
+        self._moved = deque((one for one in self._moved if one.anchor_id not in gone), maxlen=_MOVED)
 
     def poll(self) -> Sequence[DeletionRequest]:
         """See `Observer.poll`."""
         deletions = self.requests.serve()
         for request in deletions:
-            self.pictures.forget(request.anchor_ids)
+            self.on_forgotten(request.anchor_ids)
         return deletions
+
+    @property
+    def moved(self) -> Sequence[Moved]:
+        """The newest answers that labels moved; for any thread."""
+        return list(self._moved)  # in one step, as far as other threads can see
 
     def on_classes(self, now: ClassesNow) -> None:
         """Other classes are in force."""

@@ -20,7 +20,7 @@ from stream_adapter.page.http import Handler, guarded, read_json
 from stream_adapter.page.labelling import Labelling
 from stream_adapter.page.page import Page
 from stream_adapter.page.pictures import STRIP
-from stream_adapter.page.requests import MOST_VECTORS, Busy
+from stream_adapter.page.requests import Busy
 
 log = structlog.get_logger(__name__)
 
@@ -96,14 +96,10 @@ class _Api:
         label, search = _text(request, "label") or None, _text(request, "search")
         limit, suspicious = min(LIMIT, _number(request, "limit", LIMIT)), _number(request, "suspicious", 0) > 0
         view = await _soon(self._page.requests.view(vectors=suspicious))
-        if suspicious and view.vectors is None:
-            raise HTTPException(
-                413, f"these are more than {MOST_VECTORS} anchors; ask `stream-adapter anchors suspicious`"
-            )
         # Away from the loop that answers whether the worker is alive: a search looks at every anchor.
-        pictures = self._page.pictures
+        pictures, moved = self._page.pictures, self._page.moved if suspicious else None
         found = await run_in_threadpool(
-            anchors_of, view, pictures, label=label, search=search, limit=limit, suspicious=suspicious
+            anchors_of, view, pictures, label=label, search=search, limit=limit, moved=moved
         )
         return JSONResponse(found)
 

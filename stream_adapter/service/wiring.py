@@ -18,6 +18,7 @@ from stream_adapter.drift.monitor import DriftMonitor
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Encoder
 from stream_adapter.encode.vocabulary import Vocabulary
+from stream_adapter.events.label import PlainLabels, parse_label_event
 from stream_adapter.journey.classes import ClassesInForce, Encode
 from stream_adapter.journey.explaining import Explain, Explaining
 from stream_adapter.journey.foreign import Foreign
@@ -169,7 +170,7 @@ def make_processor(
             pictures=LatePictures(encoder, reader.unexpected, reader.fetch),
             fingerprint=fingerprint,
             check=reader.check_label,
-            times=reader.times,
+            parse=partial(parse_label_event, times=reader.times, plain=PlainLabels(config.labels, config.events)),
             slot=slot,
             metrics=metrics,
             now_ms=now_ms,

@@ -26,6 +26,7 @@ class Change:
         content: what holds for the key from here on; None: it is deleted.
         own: whether this very process wrote it.
         forgotten: whether nothing else of the event may stay, either; only of a deletion.
+        writer: who wrote it, as far as it says so.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Change:
     partition: int = 0
     offset: int = 0
     forgotten: bool = False
+    writer: str = ""
 
 
 class Changelog(Protocol):
@@ -124,9 +126,9 @@ def change_of(record: Record, writer: str = "") -> Change:
         content = Unusable("newer_format", f"{record.partition} offset {record.offset}: {error}")
     except (MalformedEvent, UnicodeDecodeError) as error:
         content = Unusable("garbage", f"{record.partition} offset {record.offset}: {error}")
-    own, at = _header_of(record, "writer") == writer, record.partition.number
+    wrote, at = _header_of(record, "writer") or "", record.partition.number
     forgotten = content is None and _header_of(record, FORGOTTEN) is not None
-    return Change(key, content, own, at, record.offset, forgotten)
+    return Change(key, content, wrote == writer, at, record.offset, forgotten, wrote)
 
 
 def _content(key: str, record: Record) -> AnchorRecord | PresenceRecord | None:

@@ -12,7 +12,7 @@ CANARY = np.array([False, False, False, False, True, False])
 
 def trace(predicted: list[int]) -> Trace:
     answers = judge(np.eye(3, dtype=np.float32)[predicted], TRUTH)
-    return Trace(answers, CANARY, np.full(6, -1), np.full(6, "all"))
+    return Trace(answers, CANARY)
 
 
 BEFORE, AFTER = trace([0, 1, 2, 1, 2, 0]), trace([0, 0, 0, 2, 1, 1])

@@ -1,3 +1,4 @@
+import contextlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_adapter.config import EventsConfig, LabelsConfig
+from stream_adapter.config.sections import LabelFieldsConfig
 from stream_adapter.errors import EventError, MalformedEvent
 from stream_adapter.events.image import anchor_id_of
-from stream_adapter.events.label import LabelEvent, parse_label_event
+from stream_adapter.events.label import LabelEvent, PlainLabels, parse_label_event
 from stream_adapter.events.waiting import LabelRecord, WaitingEvent
 from stream_adapter.transport.base import Partition, Record
 from tests.events.test_schemas import texts, validator
@@ -69,6 +72,62 @@ def test_what_is_wrong_is_said(change: dict[str, Any], says: str) -> None:
     value = json.dumps(json.loads(record.value or b"") | change).encode()
     with pytest.raises(MalformedEvent, match=says):
         parse_label_event(replace(record, value=value))
+
+
+PLAIN = {"review": {"class": "cat", "by": "ann"}, "picture": {"nr": 7}, "at": 1_767_323_045_678}
+PATHS = {"id": "picture.nr", "label": "/review/class", "annotator": "review.by", "time": "at", "source": "camera"}
+CONFIG = LabelsConfig(fields=LabelFieldsConfig(**PATHS), source="/gate")
+
+
+def plain(document: Any) -> Record:
+    return Record(Partition("reviews", 2), 5, 1_767_323_050_000, None, json.dumps(document).encode())
+
+
+def test_plain_json_is_read_by_its_paths() -> None:
+    event = parse_label_event(plain(PLAIN), plain=PlainLabels(CONFIG))
+    assert (event.event_source, event.event_id, event.label, event.annotator) == ("/gate", "7", "cat", "ann")
+    assert (event.time_ms, event.source, event.id) == (1_767_323_045_678, "reviews", "reviews-2@5")
+    event = parse_label_event(
+        plain(PLAIN | {"camera": "/7", "at": 12.5}), plain=PlainLabels(CONFIG, EventsConfig(time_unit="s"))
+    )
+    assert (event.event_source, event.time_ms) == ("/7", 12_500)
+    withdrawn = parse_label_event(plain(PLAIN | {"review": {"class": None}, "at": None}), plain=PlainLabels(CONFIG))
+    assert (withdrawn.label, withdrawn.annotator, withdrawn.time_ms) == (None, None, 1_767_323_050_000)
+    usual = parse_label_event(plain({"source": "/gate", "id": "7", "label": "cat", "forget": True}))
+    assert (usual.event_source, usual.label, usual.forget) == ("/gate", "cat", False)
+    by_its_own = LabelEvent.new("/gate", "7", "dog", time_ms=5)
+    for record in (by_its_own.to_record(), structured(by_its_own)):
+        assert parse_label_event(record, plain=PlainLabels(CONFIG)) == by_its_own, "CloudEvents are read as such"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"review": {}}, "`label` is missing"),  # which does not withdraw one
+        ({"review": {"class": ["cat"]}}, "`label` must be a string"),
+        ({"picture": {"nr": True}}, r"`picture.nr` \(`labels.fields.id`\) must be a string"),
+        ({"picture": {}}, "`id` of the image event is missing"),
+        ({"at": "noon"}, "not an RFC 3339"),
+        ({"at": 5}, "set `events.time_unit: s`"),
+    ],
+)
+def test_what_is_wrong_with_plain_json_is_said(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(MalformedEvent, match=says):
+        parse_label_event(plain(PLAIN | change), plain=PlainLabels(CONFIG))
+
+
+@given(
+    document=st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda of: (
+            st.lists(of)
+            | st.dictionaries(st.sampled_from([*"0a", "picture", "nr", "review", "class", "at", "camera"]), of)
+        ),
+    )
+)
+def test_whatever_plain_json_says_is_a_label_or_refused(document: Any) -> None:
+    with contextlib.suppress(MalformedEvent):
+        assert parse_label_event(plain(document), plain=PlainLabels(CONFIG)).event_id
 
 
 def test_a_label_that_is_missing_does_not_withdraw_one() -> None:

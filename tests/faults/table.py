@@ -154,6 +154,14 @@ TESTED: dict[str, tuple[Row, str]] = {
         ),
         "events/test_times.py::test_no_time_is_ahead_of_now_by_more_than_the_bound",
     ),
+    "the machine's clock": (
+        Row(
+            "turned by a year under the worker, forwards and back",
+            "ahead by more than an hour: not ready, and why, until it is set (brokers refuse such times); else nothing",
+            "it ended the worker",
+        ),
+        "integration/test_clock_jumps.py::test_the_clock_of_the_machine_may_jump_by_a_year",
+    ),
 }
 """What cannot be done at random in the midst of the others, and the test that does it."""
 

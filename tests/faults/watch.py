@@ -1,6 +1,7 @@
 """Watching workers from outside while they are hurt: are they alive, do they grow, what do they say."""
 
 import contextlib
+import http.client
 import json
 import statistics
 import threading
@@ -50,10 +51,14 @@ class Watch(threading.Thread):
         self.stuck: list[str] = []
 
     def run(self) -> None:
-        while not self._stopping.wait(1.0):
-            for number in list(self._workers.started):
-                with contextlib.suppress(OSError, IndexError):
-                    self._look(number)
+        try:
+            while not self._stopping.wait(1.0):
+                for number in list(self._workers.started):
+                    with contextlib.suppress(OSError, IndexError):
+                        self._look(number)
+        except Exception as error:  # whatever it does not see from here on is no proof of anything
+            self.stuck.append(f"the watch ended: {error!r}")
+            raise
 
     def stop(self) -> None:
         """Look no more."""
@@ -151,7 +156,7 @@ class Watch(threading.Thread):
         except urllib.error.HTTPError as error:
             self._report(pid, f"worker {number}: /healthz says {error.code} at {self._fault!r}")
             return True
-        except OSError:
+        except (OSError, http.client.HTTPException):  # it may be killed in the midst of its answer
             return False
 
 

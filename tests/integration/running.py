@@ -45,11 +45,11 @@ def write_config(folder: Path, cluster: Cluster, **sections: Mapping[str, Any]) 
 
 
 @contextmanager
-def running(config: Path) -> Iterator[WorkerProcess]:
+def running(config: Path, environment: Mapping[str, str] | None = None) -> Iterator[WorkerProcess]:
     """A worker in a process of its own; its log is shown where the test fails."""
     scratch = config.parent / "worker"
     scratch.mkdir(exist_ok=True)
-    worker = WorkerProcess(config, {}, scratch)
+    worker = WorkerProcess(config, dict(environment or {}), scratch)
     worker.start()
     try:
         yield worker

@@ -182,6 +182,16 @@ def test_words_are_encoded_in_the_background_and_no_batch_waits() -> None:
     np.testing.assert_array_equal(worker.processor.adapter.classes.texts[0], ZEBRA)
 
 
+def test_who_said_what_of_a_class_is_logged_while_it_runs_and_not_when_it_starts() -> None:
+    logs, worker = alone()
+    logs.say(ClassRecord("zebra", vector=ZEBRA, source="/me"))
+    with capture_logs() as said:
+        worker.processor.apply_classes(logs.of("classes"), restoring=True)
+        assert not said
+        worker.take("classes")
+    assert [(entry["event"], entry["name"], entry["by"]) for entry in said] == [("class", "zebra", "/me")]
+
+
 def test_words_that_nobody_can_encode_are_said_once() -> None:
     def encode(_: Any) -> Vectors:
         raise EncoderError("no text tower")
@@ -194,6 +204,9 @@ def test_words_that_nobody_can_encode_are_said_once() -> None:
                 worker.settle()
         assert [entry["log_level"] for entry in said].count("error") == 1
         assert worker.state["names"] == CLASSES
+        _, beginner = alone(encode=cannot)
+        beginner.processor.apply_classes(logs.of("classes"), restoring=True)  # and waits for none of it
+        assert beginner.state["names"] == CLASSES
 
 
 @pytest.mark.parametrize(

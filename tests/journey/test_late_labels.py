@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.errors import LabelWithoutEvent
+from stream_adapter.events import BY_HAND, anchor_tombstone
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.waiting import LABEL_PREFIX
@@ -144,6 +146,20 @@ def test_a_label_that_asks_for_it_leaves_no_vector_behind() -> None:
     assert value(journey.metrics, "waiting_events") == 0
 
 
+def test_what_another_encoder_made_of_an_event_is_forgotten_as_well() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1, time_ms=1_000))
+    late: Any = journey.processor.late
+    late._fingerprint = "another encoder's"
+    journey.say(said(1, "cat"))
+    assert len(journey.letters()) == 1, "its vector cannot be learned"
+    journey.say(said(1, None, 60_000, forget=True))
+    assert len(journey.letters()) == 1
+    key = anchor_id_of("/test", "1").encode()
+    kept = [output.value for output in journey.transport.sink.records["waiting"] if output.key == key]
+    assert kept[-1] is None
+
+
 def test_what_is_deleted_on_the_page_is_forgotten_by_whoever_owns_the_event() -> None:
     journey = Journey()
     journey.send(picture("cat", 1), picture("dog", 2))
@@ -157,6 +173,17 @@ def test_what_is_deleted_on_the_page_is_forgotten_by_whoever_owns_the_event() ->
     assert last[key.encode()] is None
     assert journey.label_of(1).state == "withdrawn"  # type: ignore[union-attr]
     assert [change.key for change in journey.forgotten] == [key]
+
+
+def test_who_deletes_anchors_by_command_is_in_the_log() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1, "cat"), picture("dog", 2, "dog"))
+    with capture_logs() as logs:
+        for number, writer in ((1, f"{BY_HAND}olga"), (2, "a worker that prunes")):
+            journey.transport.write([anchor_tombstone(anchor_id_of("/test", str(number)), writer)])
+        journey.settle()
+    assert not journey.anchors
+    assert [(one["number"], one["by"]) for one in logs] == [(1, "stream_adapter/anchors/olga")]
 
 
 def test_whoever_takes_over_goes_on_where_the_other_was() -> None:
@@ -220,6 +247,14 @@ def test_what_nobody_owns_is_passed_over() -> None:
     journey.transport.write([said(1, "cat").to_output()])
     outcome = journey.processor.apply_labels(journey.feed.poll(), {}, EVERYTHING)
     assert outcome.commit == Commit([]) and not outcome.refused
+
+
+def test_labels_as_a_tool_writes_them_are_read_by_their_paths() -> None:
+    journey = Journey(fields={"id": "task.event", "label": "task.choice"}, source="/test")
+    journey.send(picture("dog", 1, time_ms=1_000))
+    journey.transport.write([OutRecord("labels", None, b'{"task": {"event": 1, "choice": "cat"}}')])
+    journey.settle()
+    assert journey.anchors["1"][0] == "cat"
 
 
 def test_it_is_refused_at_the_stage_of_labels() -> None:

@@ -1,3 +1,4 @@
+import json
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -14,6 +15,7 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.dead_letters import undo
+from stream_adapter.transport.memory import IMAGES
 from tests.events.test_prediction import VALIDATOR
 from tests.fakes import D, headers, make_processor, picture, unit, vectors_of
 from tests.journey.running import outputs, predictions, run, value
@@ -28,6 +30,16 @@ def test_every_event_gets_a_prediction_that_fits_the_schema() -> None:
     assert [record.key for record in outputs(outcome, "predictions")] == [b"1", b"2", b"3"]
     assert [prediction["top"][0]["label"] for prediction in shown] == ["cat", "dog", "house"]
     assert [prediction["label"] for prediction in shown] == [None, "dog", None]
+
+
+def test_a_prediction_says_how_many_milliseconds_each_stage_took() -> None:
+    looks = iter(range(10**6))
+    processor = make_processor(clock=lambda: float(next(looks)))  # a second goes by between two looks
+    encoded = processor.encode(processor.prepare([Record(IMAGES, 0, 0, **picture("cat", 1))]))
+    assert encoded.timings_ms == {"decode_wait": 1_000.0, "encode": 1_000.0}
+    (said,) = (json.loads(one.value or b"") for one in processor.finish(encoded).commit.outputs)
+    assert set(said["timings_ms"]) == {"decode_wait", "encode", "predict"}
+    assert said["timings_ms"]["predict"] >= 1_000.0 and said["timings_ms"]["predict"] % 1_000.0 == 0.0
 
 
 def test_it_predicts_first_and_learns_second() -> None:

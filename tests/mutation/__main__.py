@@ -5,16 +5,18 @@ The last line is JSON. Survivors are printed; those that are known, with the rea
 
 import argparse
 import json
+import math
 import os
 import random
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.mutation.coverage_map import CoverageMap
+from tests.mutation.coverage_map import CoverageMap, within_a_function
 from tests.mutation.mutants import ROOT, Mutant, mutants_of
-from tests.mutation.trying import attempt
+from tests.mutation.trying import Attempt, Outcome, attempt, attempts
 
 FILES = (
     "stream_adapter/journey/*.py",
@@ -26,11 +28,16 @@ FILES = (
 TESTS = (
     *("tests/adapter/mixture", "tests/adapter/test_protection.py", "tests/adapter/test_taking_back.py"),
     *("tests/drift/test_guard.py", "tests/drift/test_guarded.py", "tests/journey", "tests/adapter/test_classes.py"),
-    *("tests/service/test_worker.py", "tests/service/test_pipeline.py", "tests/service/test_saving.py"),
+    *(
+        "tests/service/test_worker.py",
+        "tests/service/test_pipeline.py",
+        "tests/service/test_saving.py",
+        "tests/formats",
+    ),
 )
 KNOWN = Path(__file__).with_name("survivors.txt")
 MAP = ROOT / "build" / "mutation" / "coverage.json"
-_SLOWEST_S = 200.0  # of all tests that are run about one mutant, as they took under coverage
+_SLOWEST_S = 40.0  # of all tests that are run about one mutant, as they took under coverage
 
 
 def main() -> None:
@@ -50,30 +57,48 @@ def main() -> None:
         _map_anew()
     known = CoverageMap.load(MAP)
     chosen = _chosen(given.files or FILES, given.share, random.Random(given.seed))
-    _import_others()
     reasons = KNOWN.read_text() if KNOWN.exists() else ""
     outcomes, started = Counter[str](), time.monotonic()
     by_file: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for mutant in chosen:
+    for one, outcome in _tried([_attempt(known, mutant, given.limit) for mutant in chosen]):
+        how: str = outcome
+        if outcome in ("survived", "no test"):
+            shown = one.mutant.shown()
+            how = "known" if shown.partition(" ")[2] in reasons else outcome
+            print(f"{how}: {shown}", flush=True)
+        outcomes[how] += 1
+        by_file[one.mutant.path][how] += 1
         if time.monotonic() - started > 60 * given.minutes:
             break
-        shown = mutant.shown()
-        tests = _within(known, mutant)
-        outcome = attempt(mutant, tests, given.limit + 3 * sum(known.seconds.get(test, 1.0) for test in tests))
-        if outcome in ("survived", "no test"):
-            explained = shown.partition(" ")[2] in reasons
-            print(f"{'known' if explained else outcome}: {shown}", flush=True)
-            outcome = "known" if explained else outcome
-        outcomes[outcome] += 1
-        by_file[mutant.path][outcome] += 1
-    tried = outcomes.total()
-    killed = outcomes["killed"] + outcomes["timeout"]
     for path, found in sorted(by_file.items()):
         print(f"{path}: {dict(found)}")
-    share = round(killed / max(1, tried - outcomes["known"]), 4)  # of those that a test has to notice
+    killed = outcomes["killed"] + outcomes["timeout"]
+    judged = outcomes.total() - outcomes["known"]  # those that a test has to notice
+    report = {"mutants": outcomes.total(), "killed_share": round(killed / max(1, judged), 4)}
     seconds = round(time.monotonic() - started, 1)
-    print(json.dumps({"mutants": tried, "killed_share": share, **outcomes, "seconds": seconds}))
-    sys.exit(share < 0.9)
+    print(json.dumps({**report, "interval": _interval(killed, judged), **outcomes, "seconds": seconds}))
+    sys.exit(killed < 0.9 * judged)
+
+
+def _tried(chosen: list[Attempt]) -> Iterator[tuple[Attempt, Outcome]]:
+    """First what is inside of functions, which is quick; what runs at the import takes a process for each."""
+    inside = [within_a_function(one.mutant.path, one.mutant.line) for one in chosen]
+    _import_others()
+    yield from attempts([one for one, within in zip(chosen, inside, strict=True) if within], TESTS)
+    for one in (one for one, within in zip(chosen, inside, strict=True) if not within):
+        yield one, attempt(one)
+
+
+def _attempt(known: CoverageMap, mutant: Mutant, limit_s: float) -> Attempt:
+    tests = _within(known, mutant)
+    return Attempt(mutant, tests, limit_s + 3 * sum(known.seconds.get(test, 1.0) for test in tests))
+
+
+def _interval(killed: int, judged: int) -> list[float]:
+    """Of the share, 95 %, by Wilson's score."""
+    z, n = 1.96, max(1, judged)
+    centre, half = killed + z * z / 2, z * math.sqrt(killed * (n - killed) / n + z * z / 4)
+    return [round((centre - half) / (n + z * z), 3), round((centre + half) / (n + z * z), 3)]
 
 
 def _map_anew(files: tuple[str, ...] = TESTS) -> None:

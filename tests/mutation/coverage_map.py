@@ -20,7 +20,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class CoverageMap:
-    """Tests by line, the fast ones first.
+    """Tests by line: those of the module's own file first, and the fast ones first.
 
     Args:
         lines: of each file, from the root of the repository, its lines and the tests that run them.
@@ -39,18 +39,23 @@ class CoverageMap:
         """Those that run this line.
 
         Of a line that only the import runs those of the lines below it, because it is mostly the head of a function;
-        for a constant, whose function may be anywhere, the rest of the file's.
+        for a constant, whose function may be anywhere, the rest of the file's, or where it has none of its folder's.
         """
         lines = self._lines.get(path, {})
         found = set(lines.get(line, ()))
-        if not _within_a_function(path, line) or self._digests.get(path) != _digest(path):
+        if not within_a_function(path, line) or self._digests.get(path) != _digest(path):
             below = {test for n in range(line, line + _BELOW) for test in lines.get(n, ())}
-            found = {test for tests in lines.values() for test in tests}
-            return [*self._by_time(below), *self._by_time(found - below)]
-        return self._by_time(found)
+            found = {test for tests in lines.values() for test in tests} or self._of_folder(path)
+            return [*self._in_order(path, below), *self._in_order(path, found - below)]
+        return self._in_order(path, found)
 
-    def _by_time(self, tests: set[str]) -> list[str]:
-        return sorted(tests, key=lambda test: (self.seconds.get(test, 1.0), test))
+    def _of_folder(self, path: str) -> set[str]:
+        beside = [lines for name, lines in self._lines.items() if Path(name).parent == Path(path).parent]
+        return {test for lines in beside for tests in lines.values() for test in tests}
+
+    def _in_order(self, path: str, tests: set[str]) -> list[str]:
+        own = f"/test_{Path(path).stem}.py"
+        return sorted(tests, key=lambda test: (own not in test, self.seconds.get(test, 1.0), test))
 
     def add(self, other: "CoverageMap") -> None:
         """Take in what other tests run."""
@@ -105,7 +110,7 @@ def _bodies(path: str) -> list[range]:
     return [range(node.body[0].lineno, (node.end_lineno or 0) + 1) for node in functions]
 
 
-def _within_a_function(path: str, line: int) -> bool:
+def within_a_function(path: str, line: int) -> bool:
     """Whether this line runs at a call, and not once for all when some test was the first to import it."""
     return any(line in body for body in _bodies(path))
 

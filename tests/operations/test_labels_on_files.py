@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from stream_adapter.errors import TransportError
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
+from stream_adapter.operations.anchors import whoever
 from stream_adapter.operations.asking import what_next
 from stream_adapter.operations.forget import Plan, carry_out
 from stream_adapter.operations.labels import fates_of, read_labels
@@ -167,8 +169,18 @@ def test_who_has_no_name_on_this_machine_may_forget(
         raise KeyError("getpwuid(): uid not found: 10001")
 
     monkeypatch.setattr("getpass.getuser", nameless)
-    carry_out(loaded, Plan({("/test", "0")}))
+    carry_out(loaded, Plan({("/test", "0"): 0}))
     assert json.loads((tmp_path / "labels.jsonl").read_text())["source"] == "stream_adapter/forget/unknown"
+
+
+def test_what_was_said_by_a_clock_that_is_ahead_is_forgotten_too(loaded: Config, tmp_path: Path) -> None:
+    assert loaded.files is not None
+    send_labels(loaded, [said(0, "cat", int(time.time() * 1e3) + 200_000)])
+    work(loaded.files)
+    assert anchors(loaded.files).keys() == {"0"}
+    RUNNER.invoke(app, ["forget", str(tmp_path / "worker.yaml"), "--event", "0", "--yes"])
+    work(loaded.files)
+    assert (anchors(loaded.files), fates_of(loaded, "/test", "0")[1][-1].state) == ({}, "withdrawn")
 
 
 def test_forget_wants_to_know_which(loaded: Config, tmp_path: Path) -> None:
@@ -214,6 +226,8 @@ def test_whatever_is_wrong_with_a_file_is_said_before_anything_is_sent(tmp_path:
         assert says in str(caught.value)
     assert [label.label for label in read_labels_of(path, "id\n1\n2\n", withdraw=True)] == [None, None]
     assert read_labels_of(path, '{"id": "1", "label": null}')[0].label is None
+    with pytest.raises(TransportError, match=r"line 1: `label` must be a string, found \['cat'\]"):
+        read_labels_of(path, '{"id": "1", "label": ["cat"]}')
     for text in ("name,label\n1,cat\n", "", '{"id": "1"}', "{broken", "id,label\n"):
         with pytest.raises(TransportError):
             read_labels_of(path, text)
@@ -233,7 +247,9 @@ def test_labels_are_sent_by_commands(loaded: Config, tmp_path: Path) -> None:
     assert RUNNER.invoke(app, ["labels", "send", file, "/test", "3"]).exit_code == 2
     mistaken = RUNNER.invoke(app, ["labels", "send", file, "/test", "3", "cat", "--time", "now"])
     assert str(mistaken.exception) == "`--time` 'now' is not an RFC 3339 time"
-    sent = [json.loads(line)["data"] for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
+    said = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
+    assert {one["source"] for one in said} == {f"stream_adapter/labels/{whoever()}"}
+    sent = [one["data"] for one in said]
     assert [(one["id"], one["label"], one.get("annotator")) for one in sent] == [
         ("1", "cat", None),
         ("2", "dog", None),

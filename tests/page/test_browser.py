@@ -11,6 +11,7 @@ import pytest
 from stream_adapter.demo.loopback import open_loopback
 from stream_adapter.demo.scenes import DEMO_CLASSES
 from tests.page.live import TOKEN, LiveWorker, demo_config, live_worker, write_stream
+from tests.page.seen import prediction
 from tests.page.tab import Tab, text
 
 EVENTS = 240
@@ -176,6 +177,23 @@ def test_forgetting_needs_the_token_and_takes_the_anchor_away(tab: Tab, live: Li
     assert [line["value"] for line, key in zip(written, keys, strict=True) if key == gone][-1] is None
     assert page.evaluate("Object.keys(sessionStorage)") == ["stream_adapter.token"]
     assert not any(TOKEN.replace(" ", "%20") in url or "token" in url for url in tab.asked)
+
+
+def test_who_did_harm_is_shown_beside_who_is_contradicted(tab: Tab, live: LiveWorker) -> None:
+    show_anchors(tab)
+    page = tab.page
+    guilty = page.locator("#gallery li").first.get_attribute("data-anchor")
+    behind = [{"id": guilty, "label": HOSTILE, "cosine": 0.9}]
+    looking_on: Any = live.worker._processor._observer
+    for label, number in (("blue disc", 300), (HOSTILE, 1)):  # what the events turned out to be
+        answer = prediction(top=[{"label": HOSTILE}], zero_shot_label="blue disc", label=label, anchors=behind)
+        looking_on.on_batch((), (), [answer] * number)
+    page.check("#gallery-suspicious")
+    page.locator(f"[data-anchor='{guilty}'] .bad", has_text="harmed 30").wait_for()
+    assert page.locator("#gallery li").first.get_attribute("data-anchor") == guilty, "the worst is the first"
+    said = text(tab, "#gallery-said")
+    assert re.search(r"nobody named taught \d+ of them, of \d+, harmed 3\d\d later answers and helped \d+", said)
+    page.uncheck("#gallery-suspicious")
 
 
 def test_an_annotators_anchors_are_forgotten_together_and_doubtful_ones_shown(tab: Tab, live: LiveWorker) -> None:

@@ -13,6 +13,7 @@ from stream_adapter.drift.confidence_sequence import Interval
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.page.routes import CUSTOM_HEADER
 from tests.fakes import headers, picture
+from tests.page.seen import prediction
 from tests.page.served import TOKEN, Served, served
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "page.schema.json").read_text())
@@ -121,7 +122,12 @@ def test_all_that_a_filter_leaves_is_forgotten_where_it_is_as_much_as_was_seen()
             assert one.request("POST", "/api/anchors/forget", json.dumps(wrong).encode(), **ALLOWED)[0] == 400
 
 
-def test_labels_that_other_anchors_contradict_are_shown_by_who_gave_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doubtful_labels_are_shown_by_who_gave_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def moved(number: int, by: int, label: str | None, adapted: str = "dog") -> dict[str, Any]:
+        behind = [{"id": id_of(one), "label": adapted, "cosine": 0.9} for one in (by, number)]
+        zero_shot = {"dog": "cat", "cat": "dog"}[adapted]
+        return prediction(f"{number}", top=[{"label": adapted}], zero_shot_label=zero_shot, label=label, anchors=behind)
+
     with served(token=TOKEN) as one:
         one.feed(*(picture(name, number, name) for number, name in enumerate(["cat", "dog"] * 8)))
         one.feed(picture("cat", 90, "dog"))
@@ -129,10 +135,25 @@ def test_labels_that_other_anchors_contradict_are_shown_by_who_gave_them(monkeyp
         (shown,) = found["anchors"]
         assert (shown["id"], shown["label"], shown["others"]) == (id_of(90), "dog", "cat")
         assert 0.5 < shown["contradicted"] <= 1.0
-        assert found["annotators"] == [{"annotator": None, "anchors": 17, "suspicious": 1}]
+        nothing = {"annotator": None, "anchors": 17, "suspicious": 1, "harmed": 0, "helped": 0}
+        assert (found["annotators"], found["compared"]) == ([nothing], True)
         assert one.get("/api/anchors?suspicious=1&label=cat")["found"] == 0
+
+        # Of two later events one brought its label, the other is event 0, whose anchor says what its label was.
+        late, canary = moved(0, 3, None), moved(71, 90, "cat")
+        one.page.on_batch((), (), [canary, late, moved(72, 5, "dog"), moved(73, 5, None), moved(1, 2, None, "cat")])
+        found = one.get("/api/anchors?suspicious=1")
+        seen = [(one["id"], one["harmed"], one["helped"]) for one in found["anchors"]]
+        assert seen[0] == (id_of(90), 1, 0), "of as much harm, the one that others contradict"
+        assert set(seen[1:]) == {(id_of(2), 1, 0), (id_of(3), 1, 0)}, "no anchor is judged by its own event"
+        assert found["annotators"] == [nothing | {"suspicious": 3, "harmed": 3, "helped": 1}]
+        one.forget([id_of(0)])
+        until(lambda: one.get("/api/anchors?suspicious=1")["annotators"][0]["harmed"] == 2)
+
         monkeypatch.setattr("stream_adapter.page.requests.MOST_VECTORS", 3)
-        until(lambda: one.request("GET", "/api/anchors?suspicious=1")[0] == 413)
+        until(lambda: not one.get("/api/anchors?suspicious=1")["compared"])
+        found = one.get("/api/anchors?suspicious=1")
+        assert {shown["id"] for shown in found["anchors"]} == {id_of(90), id_of(2)}, "harm is told of any number"
 
 
 def test_nobody_forgets_without_the_token() -> None:

@@ -7,7 +7,6 @@ from stream_adapter.adapter.anchors.offering import Offer
 from stream_adapter.adapter.anchors.pruning import Victim
 from stream_adapter.adapter.anchors.records import Displaced
 from stream_adapter.adapter.anchors.results import (
-    Folded,
     Ignored,
     IgnoredReason,
     LearnResult,
@@ -28,7 +27,7 @@ class NetChanges:
         self.gone: list[Displaced] = []
         self._new: dict[str, int] = {}
         self._replaced: dict[str, tuple[Replaced, ...]] = {}
-        self._folded: list[Folded] = []
+        self._folded: list[str] = []
         self._ignored: list[Ignored] = []
         self._removed: dict[str, RemovedReason] = {}
 
@@ -55,11 +54,10 @@ class NetChanges:
             self._removed.pop(anchor_id, None)
             if offer.displaced:
                 self._replaced[anchor_id] = tuple(
-                    Replaced(anchor_id, gone.anchor.anchor_id, anchor.label, gone.anchor.label)
-                    for gone in offer.displaced
+                    Replaced(anchor_id, gone.anchor.anchor_id) for gone in offer.displaced
                 )
-        elif offer.twin is not None:
-            self._folded.append(Folded(anchor_id, offer.twin))
+        elif offer.folded:
+            self._folded.append(anchor_id)
         elif offer.refused is not None:
             self.ignored(anchor_id, offer.refused)
 

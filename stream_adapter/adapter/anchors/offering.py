@@ -25,17 +25,17 @@ from stream_adapter.adapter.anchors.store import AnchorStore
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What became of an anchor that was offered to the store: one of `row`, `twin` and `refused` says it.
+    """What became of an anchor that was offered to the store: one of `row`, `folded` and `refused` says it.
 
     Attributes:
         row: row id of the new anchor.
-        twin: id of the exact duplicate that it was folded into.
+        folded: whether it was folded into an exact duplicate.
         refused: `repeated`, the same event with the same label, or `outdated`, a label with a larger stamp is known.
         displaced: anchors that had to go, whichever of the three it was.
     """
 
     row: int | None = None
-    twin: str | None = None
+    folded: bool = False
     refused: Literal["repeated", "outdated"] | None = None
     displaced: tuple[Displaced, ...] = ()
 
@@ -63,9 +63,8 @@ def offer(store: AnchorStore, anchor: Anchor, stored: NDArray[np.float32], shape
         displaced.append(store.remove(anchor.anchor_id))
 
     twins = store.of_shape(shape)
-    same = next((twin.anchor_id for twin in twins if twin.label == anchor.label), None)
-    if same is not None:
-        return Offer(twin=same, displaced=tuple(displaced))
+    if any(twin.label == anchor.label for twin in twins):
+        return Offer(folded=True, displaced=tuple(displaced))
     if any((anchor.stamp, anchor.anchor_id) < (twin.stamp, twin.anchor_id) for twin in twins):
         return Offer(refused="outdated", displaced=tuple(displaced))
     displaced += [store.remove(twin.anchor_id) for twin in twins]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stream_adapter.adapter.anchors.anchor import Anchor
 
@@ -10,27 +10,15 @@ IgnoredReason = Literal["repeated", "outdated", "canary", "unknown label"]
 RemovedReason = Literal["corrected", "class budget", "total budget", "forgotten"]
 
 
-@dataclass(frozen=True, slots=True)
-class Replaced:
+class Replaced(NamedTuple):
     """An anchor that took another one's place because its label is newer.
 
     Attributes:
-        previous_id: the one it replaced: the same id (a correction of the same event), or that of another event
-            with exactly the same vector.
+        previous_id: the same id (a correction of the event), or that of another event with exactly the same vector.
     """
 
     anchor_id: str
     previous_id: str
-    label: str
-    previous_label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Folded:
-    """An anchor that adds nothing: `into` has exactly the same vector and label, and counts it."""
-
-    anchor_id: str
-    into: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +46,14 @@ class LearnResult:
 
     Attributes:
         replaced: ids that took the place of a wrong label.
-        folded: exact duplicates of a live anchor with the same label.
+        folded: ids of exact duplicates of a live anchor with the same label, which counts them.
         removed: ids that are gone: replaced by another id, or pruned.
         before: every anchor that was there before and is changed or gone, as it was, by id.
     """
 
     added: tuple[str, ...] = ()
     replaced: tuple[Replaced, ...] = ()
-    folded: tuple[Folded, ...] = ()
+    folded: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     removed: tuple[Removed, ...] = ()
     before: Mapping[str, Anchor] = field(default_factory=dict)

@@ -15,11 +15,11 @@ FADE = 5.0
 UNCHECKED = 0.25
 # How many pictures the sphere weighs towards which the within-class covariance is shrunk.
 SPHERE = 300.0
-# How many pictures the variance within classes before any traffic weighs, and what it is.
-PRIOR = 20.0
+# What the variance within classes is before any traffic.
 SPREAD = 0.25
 
-# Not tuned: bounds and accuracies.
+# Not tuned: what follows from those above, bounds and accuracies.
+PRIOR = DIMENSIONS  # that variance weighs as many pictures as there are dimensions that count
 DIRECTIONS = 32  # leading directions of the traffic
 ROUNDS = 20  # of expectation maximisation for label shift
 RATIO_LIMIT = 12.0  # of a log ratio; one in a hundred events reaches it

@@ -131,41 +131,23 @@ def shares(scores: NDArray[np.floating], fallback: Probabilities) -> Probabiliti
 
 
 class Memory:
-    """Vectors and classes in order of arrival, in arrays that grow by doubling."""
+    """Labelled vectors, float32 (n, d), and their classes, int64 (n,), in order of arrival."""
 
     def __init__(self, dimension: int) -> None:
-        self._vectors = np.zeros((256, dimension), np.float32)
-        self._classes = np.zeros(256, np.int64)
-        self._held = 0
+        self.vectors: NDArray[np.float32] = np.zeros((0, dimension), np.float32)
+        self.classes: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
-        return self._held
+        return len(self.classes)
 
     def add(self, vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """Append vectors (n, d) of classes (n,)."""
-        needed = self._held + len(classes)
-        while needed > len(self._classes):
-            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-            self._classes = np.concatenate([self._classes, np.zeros_like(self._classes)])
-        self._vectors[self._held : needed] = vectors
-        self._classes[self._held : needed] = classes
-        self._held = needed
-
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """Float32 (n, d)."""
-        return self._vectors[: self._held]
-
-    @property
-    def classes(self) -> NDArray[np.int64]:
-        """int64 (n,)."""
-        return self._classes[: self._held]
+        self.vectors = np.concatenate([self.vectors, vectors])
+        self.classes = np.concatenate([self.classes, classes])
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drop all others; bool (n,)."""
-        kept = int(rows.sum())
-        self._vectors[:kept], self._classes[:kept] = self.vectors[rows], self.classes[rows]
-        self._held = kept
+        self.vectors, self.classes = self.vectors[rows], self.classes[rows]
 
     def one_hot(self, n_classes: int) -> NDArray[np.float32]:
         """Float32 (n, C)."""

@@ -74,7 +74,7 @@ export class Gallery {
     const suspicious = byId("gallery-suspicious").checked;
     if (suspicious) query.set("suspicious", 1);
     try {
-      const { anchors, annotators, found } = await ask(`api/anchors?${query}`);
+      const { anchors, annotators, compared, found } = await ask(`api/anchors?${query}`);
       if (number !== this.asked) return; // a newer question is on its way
       this.shown = anchors;
       this.chosen.clear();
@@ -83,8 +83,9 @@ export class Gallery {
       if (!anchors.length) {
         byId("gallery").append(el("li", { class: "none" }, filtered ? "No anchor is like that." : "No anchors yet: no label was learned. Send events with a ce_label; each leaves an anchor here."));
       }
-      const which = suspicious ? "most contradicted" : "newest";
-      const by = annotators.map((one) => `${one.annotator ?? "nobody named"} taught ${count(one.suspicious)} of them, of ${count(one.anchors)}`);
+      const which = suspicious ? "worst" : "newest";
+      const by = annotators.map((one) => `${one.annotator ?? "nobody named"} taught ${count(one.suspicious)} of them, of ${count(one.anchors)}${deeds(one)}`);
+      if (suspicious && !compared) by.push("Too many to hold them against each other here: harm alone counts");
       byId("gallery-said").textContent = `${found > anchors.length ? `The ${which} ${count(anchors.length)} of ${count(found)} anchors.` : `${count(found)} ${found === 1 ? "anchor" : "anchors"}.`}${by.length ? ` ${by.join("; ")}.` : ""}`;
       this.filter = { label: query.get("label"), search: query.get("search"), found };
       byId("forget-all").hidden = suspicious || !found || !(query.get("search") || query.get("label"));
@@ -100,7 +101,8 @@ export class Gallery {
       picture(one.picture, "not kept"),
       el("b", {}, one.label),
       el("span", { class: "quiet" }, "event ", el("code", {}, one.event.id), one.annotator ? ` by ${one.annotator}` : ""),
-      one.others ? el("span", { class: "bad" }, `others say ${one.others}, ${Math.round(100 * one.contradicted)} %`) : null,
+      one.contradicted > 0.5 ? el("span", { class: "bad" }, `others say ${one.others}, ${Math.round(100 * one.contradicted)} %`) : null,
+      one.harmed ? el("span", { class: "bad" }, deeds(one).slice(2)) : null,
       clock(one.time) ? el("span", { class: "quiet" }, clock(one.time)) : null,
     ];
     if (!this.changes) return el("li", { "data-anchor": one.id }, el("div", { class: "tile" }, ...lines));
@@ -160,6 +162,11 @@ export class Gallery {
     if (error.status === 401) token.set("");
     byId("gallery-said").textContent = `${what}: ${error.message}.`;
   }
+}
+
+/** What anchors did to later labelled events. */
+function deeds(one) {
+  return one.harmed || one.helped ? `, harmed ${count(one.harmed)} later answers and helped ${count(one.helped)}` : "";
 }
 
 function classWords(one) {

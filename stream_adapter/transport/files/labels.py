@@ -1,12 +1,10 @@
 """Labels from a file of JSON lines, and waiting events from the output folder."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from stream_adapter.config import FilesConfig
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.label import EVENT_TYPE
 from stream_adapter.events.payloads import json_object
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.recording import record_in
@@ -55,19 +53,13 @@ class _Waiting(_Tail):
 
 
 class LabelLines(_Tail):
-    """A line is a label event's data, or a whole label event in structured mode."""
+    """A line is a label as plain JSON, or a whole label event in structured mode."""
 
     def __call__(self, start: int) -> Iterator[Record]:
         """The label events from line `start` on (the first one is 0)."""
         at = Partition(self.path.name, 0)
         for number, line in self.lines(start):
-            headers: dict[str, str] = {}
-            with contextlib.suppress(MalformedEvent):
-                if "specversion" not in json_object(line, "the line"):
-                    headers = {"ce_specversion": "1.0", "ce_type": EVENT_TYPE}
-                    headers |= {"ce_source": self.path.name, "ce_id": str(number)}
-            pairs = tuple((name, text.encode()) for name, text in headers.items())
-            yield Record(at, number, -1, None, line.strip(), pairs)
+            yield Record(at, number, -1, None, line.strip(), ())
 
 
 def _is_whole(line: bytes) -> bool:

@@ -84,10 +84,11 @@ class ExactlyOnce:
             self._transact(self._producer, commit, positions, mark)
         except (KafkaError, TransportError) as error:
             self._drop_producer()
-            if isinstance(error, Fenced) or isinstance(error.__cause__, _PERMANENT):
+            unsure = isinstance(error, Unreachable)
+            if isinstance(error, Fenced) or (isinstance(error.__cause__, _PERMANENT) and not unsure):
                 raise
             self._in_doubt = mark, positions
-            if isinstance(error, Unreachable):
+            if unsure:
                 raise
             if not self._was_committed(*self._in_doubt):
                 raise CommitAborted(f"the transaction was aborted, nothing of it is visible: {error}") from error

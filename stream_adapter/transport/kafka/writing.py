@@ -14,6 +14,7 @@ from kafka.errors import (
 )
 
 from stream_adapter.config import KafkaTopics
+from stream_adapter.errors import Unreachable
 from stream_adapter.transport.base import OutputTooLarge, OutRecord
 from stream_adapter.transport.dead_letters import size_of, without_value
 from stream_adapter.transport.kafka.connection import Connection
@@ -68,7 +69,20 @@ class Sending:
             if ClusterAuthorizationFailedError.__name__ in str(cause):
                 raise self._connection.forbidden(what, f"Write on topic {topic!r}") from cause
             self._raise_if_too_large()
+            self._raise_if_the_clock_is_wrong(what)
             raise self._connection.error_of(what, cause, "Write") from cause
+
+    def _raise_if_the_clock_is_wrong(self, what: str) -> None:
+        """A broker refuses times an hour ahead of its own; kafka-python keeps only the text of that.
+
+        An output without a time of its own has this machine's: once its clock is set, the same output is taken.
+        """
+        for output, _, cause in self.failures:
+            if output.timestamp_ms is None and "timestamp" in str(cause).lower():
+                raise Unreachable(
+                    f"{what} at {self._connection.servers}: {cause}. The clock of this machine is ahead of the "
+                    "broker's; set it, and the worker goes on"
+                ) from cause
 
     def _raise_if_too_large(self) -> None:
         """The client gives its reason for one output to all others of the transaction: only the largest is sure."""
@@ -109,6 +123,7 @@ class Writer:
         Raises:
             TransportError: some were not taken; the message names the first with its topic and cause.
             OutputTooLarge: one is larger than its topic takes.
+            Unreachable: no answer, or this machine's clock is too far ahead; the same may be taken later.
             Fenced: another producer has this one's identity.
         """
         self.start(producer, outputs).wait(self._connection.deadline_s + _LAST_WORD_S)

@@ -65,7 +65,7 @@ def test_the_store_agrees_with_a_dictionary(operations: list[tuple[str, int, str
             expected = model.offer(*operation)
             outcome = offer(store, Anchor(anchor_id, VECTORS[vector], label, time))
             assert (outcome.row is not None) == (expected == "added")
-            assert (outcome.twin is not None) == (expected == "folded")
+            assert outcome.folded == (expected == "folded")
             assert outcome.refused == (expected if expected in ("repeated", "outdated") else None)
             displaced = {gone.anchor.anchor_id for gone in outcome.displaced}
             still_there = set(model.live) - ({anchor_id} if expected == "added" else set())
@@ -175,7 +175,7 @@ def test_what_was_put_twice_over_is_found_whichever_of_the_two_goes() -> None:
     store = store_put([Anchor("a", VECTORS[0], "cat", 1), Anchor("b", VECTORS[0], "cat", 2)])
     assert len(store) == 2
     store.remove("a")
-    assert offer(store, Anchor("c", VECTORS[0], "cat", 3)).twin == "b"
+    assert offer(store, Anchor("c", VECTORS[0], "cat", 3)).folded
     store.remove("b")
     assert offer(store, Anchor("c", VECTORS[0], "cat", 3)).row is not None
 

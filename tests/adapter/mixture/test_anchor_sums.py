@@ -28,6 +28,13 @@ CALLS = st.one_of(
 )
 
 
+def updated(sums: AnchorSums) -> None:
+    """Let it take in what has changed; it must name every class whose sums are others then."""
+    count, of_vectors = sums.count.copy(), sums.sums.copy()
+    touched = sums.update().tolist()
+    assert set(np.flatnonzero((sums.count != count) | (sums.sums != of_vectors).any(axis=1)).tolist()) <= set(touched)
+
+
 @settings(max_examples=100, deadline=None)
 @given(calls=st.lists(CALLS, max_size=15))
 def test_after_any_calls_sums_and_scatter_are_those_of_the_anchors(calls: list[tuple[str, object]]) -> None:
@@ -42,10 +49,10 @@ def test_after_any_calls_sums_and_scatter_are_those_of_the_anchors(calls: list[t
             matrix, _ = np.linalg.qr(np.random.default_rng(argument).normal(size=(D, 4)))  # type: ignore[call-overload]
             anchors.set_directions(Directions(matrix.astype(np.float32), 0.3, 1))
         else:
-            sums.update()
+            updated(sums)
             if name == "scatter":
                 sums.scatter()
-    sums.update()
+    updated(sums)
     weights, vectors = anchors.weights, anchors.vectors.astype(np.float64)
     scatter = np.zeros((D, D))
     for index in range(len(NAMES)):

@@ -51,8 +51,10 @@ def test_it_adds_up_in_any_order():
     np.testing.assert_allclose(left.sums, right.sums)
     np.testing.assert_allclose(left.unexplained, right.unexplained)
     assert found().sure.sum() > 0
-    for name in ("total", "given", "explained", "mass", "mass_explained", "sure"):
-        np.testing.assert_allclose(getattr(left, name), sum(getattr(each, name) for each in (one, two, three)))
+    names = ("events", "weight", "labelled", "total", "given", "explained", "mass", "mass_explained", "spread", "sure")
+    for name in names:
+        parts = [np.asarray(getattr(each, name)) for each in (one, two, three)]
+        np.testing.assert_allclose(getattr(left, name), sum(parts))
 
 
 def test_a_record_stays_small_however_many_classes_there_are():
@@ -159,6 +161,16 @@ def test_the_saved_records_of_workers_must_fit_each_other():
     other = SharedEvidence("evidence/", Classes(tuple(NAMES), TEXTS, 20.0), LearnerContext(slot="c"), 1.0)
     other.restore(state)
     assert other.digest == before == shared.digest
+
+
+def test_one_record_keeps_no_other_from_being_heard():
+    value = found(1).to_bytes(NAMES)
+    for first in ({"directions": b"{}"}, {"evidence/gone": None}, {"evidence/damaged": b"no safetensors"}):
+        shared = SharedEvidence("evidence/", Classes(tuple(NAMES), TEXTS, 20.0), LearnerContext(slot="a"), 1.0)
+        assert shared.hear({**first, "evidence/b": value})
+        assert shared.in_force().events == found(1).events
+        assert not shared.hear({"evidence/b": value}), "it was heard before"
+        assert shared.hear({"evidence/b": None}) and not shared.hear({"evidence/b": None})
 
 
 def test_records_of_workers_that_cannot_be_read_are_passed_over():

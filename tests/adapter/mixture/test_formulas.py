@@ -9,8 +9,9 @@ from stream_adapter.adapter.anchors.weights import Directions, closeness, placed
 from stream_adapter.adapter.mixture.backend import Backend
 from stream_adapter.adapter.mixture.class_means import ClassMeans, Prior
 from stream_adapter.adapter.mixture.evidence import Evidence
-from stream_adapter.adapter.mixture.label_shift import label_shift
+from stream_adapter.adapter.mixture.label_shift import label_shift, responsibilities
 from stream_adapter.adapter.mixture.standing import presence_of
+from stream_adapter.adapter.mixture.traffic import _spread
 from tests.adapter.mixture.streams import CENTRES, TEXTS, C, D, stream
 
 BACKEND = Backend("numpy")
@@ -131,6 +132,18 @@ def test_label_shift_is_expectation_maximisation(seed, n):
     shift = label_shift(p, w, BACKEND)
     np.testing.assert_allclose(shift.events, pi * (w.sum() + C) - 1, atol=2e-3)
     np.testing.assert_allclose(shift.prior, before, atol=1e-4)
+    np.testing.assert_allclose(responsibilities(p, shift), r, atol=1e-3)
+
+
+@given(st.integers(0, 1_000), st.lists(st.integers(0, 9), min_size=1, max_size=6))
+def test_the_traffics_spread_is_the_unbiased_variance_within_classes(seed: int, sizes: list[int]) -> None:
+    random = np.random.default_rng(seed)
+    classes = [random.normal(size=(size, D)) for size in sizes]
+    classes = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in classes]
+    found = _spread(np.array(sizes, np.float64), np.array([one.sum(axis=0) for one in classes]))
+    several = [one for one in classes if len(one) >= 2]  # one event says nothing of its class
+    expected = sum(len(one) * one.var(axis=0, ddof=1).sum() for one in several)
+    np.testing.assert_allclose(found, (expected, sum(map(len, several))), atol=1e-9)
 
 
 @given(st.integers(0, 1_000))

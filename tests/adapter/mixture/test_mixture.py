@@ -132,6 +132,24 @@ def test_what_is_forgotten_was_never_labelled(seed, share, wrong):
     np.testing.assert_allclose(answers(forgetful), answers(never), atol=1e-6)
 
 
+@pytest.mark.parametrize("traffic", [True, False])
+def test_it_does_not_matter_when_it_is_asked(traffic):
+    """The model is kept between changes of what it is made of, and no longer."""
+    asked, silent, events = adapter(), adapter(), stream(160, 5)
+    for start in range(0, 160, 40):
+        rows = np.arange(start, start + 40)
+        for one in (asked, silent):
+            if traffic:
+                one.update([events.ids[row] for row in rows], events.vectors[rows])
+            if one is asked:
+                answers(one)
+            one.follow(events.anchors(rows[:10]))
+            if one is asked:
+                answers(one)
+            one.follow(events.anchors(rows[10:11], wrong=3))
+    np.testing.assert_allclose(answers(asked), answers(silent), atol=1e-5)
+
+
 def test_copies_of_one_picture_count_once():
     once, often, seen, later = adapter(), adapter(), stream(500, 1), stream(500, 2)
     for one, count in ((once, 1), (often, 600)):

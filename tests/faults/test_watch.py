@@ -1,0 +1,23 @@
+import socket
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from tests.faults.watch import Watch
+
+
+def test_a_worker_that_is_killed_in_the_midst_of_its_answer_does_not_end_the_watch(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def half_an_answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1_000)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 47\r\n\r\n")
+
+        thread = threading.Thread(target=half_an_answer)
+        thread.start()
+        workers: Any = SimpleNamespace(_port=lambda number: server.getsockname()[1])
+        assert not Watch(workers, set(), tmp_path / "sizes.jsonl")._alive(0, 1)
+        thread.join()
