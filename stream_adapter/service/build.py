@@ -212,6 +212,9 @@ def open_processor(
         references=references,
     )
 
+    if config.transport == "files":  # nobody else writes anchors there, and a run may be over sooner
+        processor.parts.labels.replica.set_aside.kept_s = 0.0
+
     def show(now: ClassesNow) -> None:
         metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": now.hash})
 

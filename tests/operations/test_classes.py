@@ -1,6 +1,7 @@
 """The commands on classes, on files: what they write is what a worker reads."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
 from stream_adapter.encode.loading import ClassTexts
 from stream_adapter.errors import VocabularyError
 from stream_adapter.operations import classes
+from stream_adapter.operations.anchors import read_anchors
+from stream_adapter.service.build import open_worker
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import read_all
 from tests.operations.anchor_records import record as anchor_record
@@ -123,6 +126,19 @@ def test_merging_and_removing_say_what_becomes_of_anchors(file: Path) -> None:
     assert "3 anchors of the former class 'kite' are not renamed yet" in run(file, "add", "kite", fails=True)
     done = CliRunner().invoke(app, ["classes", "remove", str(file), "blue star"], input="n\n")
     assert done.exit_code == 1 and states(file)["blue star"] == "class canary"
+
+
+def test_what_a_removed_class_learned_is_gone_with_the_next_run_however_short(file: Path) -> None:
+    file.write_text(file.read_text() + "service: {port: 0}\n")
+    vectors = np.eye(2, 128, dtype=np.float32)
+    anchors = [replace(anchor_record(n, "red circle"), vector=vectors[n]) for n in range(2)]
+    transport_of(loaded(file)).write([anchor.to_record("w") for anchor in anchors])
+    run(file, "add", "kite")
+    run(file, "remove", "red circle", "--yes")
+    assert len(read_anchors(loaded(file))) == 2
+    with open_worker(loaded(file)) as worker:
+        worker.run()
+    assert read_anchors(loaded(file)) == {}
 
 
 def test_a_circle_of_aliases_is_shown_and_hurts_nobody(file: Path) -> None:
