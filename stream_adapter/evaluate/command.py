@@ -84,9 +84,8 @@ def _evaluation(request: Request, settings: Settings, progress: Console) -> Eval
     loaded = None if request.config is None else config.load(request.config)
     features = _features(request, loaded, progress)
     methods = tuple(dict.fromkeys((REFERENCE, *asked)))
-    adapter = config.AdapterConfig() if loaded is None else loaded.adapter
-    if isinstance(settings, StreamSettings) and settings.select == "next":
-        adapter = adapter.model_copy(update={"labels": "chosen"})
+    chosen = isinstance(settings, StreamSettings) and settings.select == "next"
+    adapter = config.AdapterConfig(labels="chosen" if chosen else "sampled") if loaded is None else loaded.adapter
     return Evaluation(features, settings, methods, request.seeds, adapter)
 
 

@@ -6,9 +6,7 @@ Kafka, no files, no clock but the one it is given.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial, wraps
-from itertools import pairwise
 from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -21,15 +19,16 @@ from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.encode.base import Encoder
 from stream_adapter.events import BY_HAND, PRESENCE_PREFIX, PredictionDocument
 from stream_adapter.events.waiting import WaitingEvent
+from stream_adapter.journey.encoded import EncodedBatch, encoded
 from stream_adapter.journey.explaining import Explained, Explaining
-from stream_adapter.journey.faults import UnderWay, encoding
+from stream_adapter.journey.faults import UnderWay
 from stream_adapter.journey.foreign import Foreign
 from stream_adapter.journey.late_labels import LateLabels
 from stream_adapter.journey.late_outputs import Places
 from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
-from stream_adapter.journey.reading import ReadBatch, Reader, Refused
+from stream_adapter.journey.reading import ReadBatch, Reader
 from stream_adapter.journey.suggesting import NEWEST, Suggesting
 from stream_adapter.journey.turns import Turns
 from stream_adapter.metrics import Metrics
@@ -53,23 +52,6 @@ def _in_turn(method: "Callable[Concatenate[Processor, P], T]") -> "Callable[Conc
             return method(self, *args, **kwargs)
 
     return taking_turns
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedBatch:
-    """A batch whose pictures are vectors.
-
-    Attributes:
-        batch: what was read.
-        under_way: its events.
-        refused: the records that could not be read or decoded, with the reason.
-        timings_ms: milliseconds by stage, so far.
-    """
-
-    batch: ReadBatch
-    under_way: UnderWay
-    refused: Sequence[Refused]
-    timings_ms: Mapping[str, float]
 
 
 class Processor:
@@ -137,36 +119,26 @@ class Processor:
         return self._reader.read(records)
 
     def encode(self, batch: ReadBatch) -> EncodedBatch:
-        """Wait for the pictures of a batch and embed them.
+        """Wait for the pictures of a batch and embed them; see `encoded`."""
+        return encoded(batch, self._reader, self._encoder, self._metrics, self._clock)
 
-        An event for which encoding, or a later stage, raises becomes a dead letter; the rest goes on.
-        """
-        times = [self._clock()]
-        events, pictures, refused = self._reader.decoded(batch)
-        times.append(self._clock())
-        none_yet = np.empty((len(events), 0), np.float32)
-        under_way = UnderWay(events, pictures, none_yet, self._metrics, self._reader.unexpected)
-        done, _ = under_way.through("encode", encoding(self._encoder, pictures))
-        under_way.vectors = np.concatenate(done or [self._encoder.encode([])])  # (B, d)
-        times.append(self._clock())
-        wait_ms, encode_ms = (1e3 * (end - start) for start, end in pairwise(times))
-        return EncodedBatch(batch, under_way, refused, {"decode_wait": wait_ms, "encode": encode_ms})
-
-    def finish(self, encoded: EncodedBatch, owned: Ownership = EVERYTHING) -> Outcome:
+    def finish(self, embedded: EncodedBatch, owned: Ownership = EVERYTHING) -> Outcome:
         """Take a batch through the rest of its journey.
 
+        An event for which a stage raises becomes a dead letter; the rest goes on.
+
         Args:
-            encoded: from `encode`.
+            embedded: from `encode`.
             owned: the anchors that this worker decides about.
 
         Raises:
             DeadLetterLimitExceeded: too large a share of recent events is bad.
         """
-        batch, under_way = encoded.batch, encoded.under_way
+        batch, under_way = embedded.batch, embedded.under_way
         started = self._clock()
         with self._turns.turn():
             prediction = self._predict(under_way)
-        timings_ms = {**encoded.timings_ms, "predict": 1e3 * (self._clock() - started)}
+        timings_ms = {**embedded.timings_ms, "predict": 1e3 * (self._clock() - started)}
         # Before the label is learned: an event that cannot be written must not teach.
         explained, prediction = self._explain(under_way, prediction, timings_ms)
         with self._turns.turn():
@@ -178,7 +150,7 @@ class Processor:
             outputs = [*learned, *deleted, *self._between_batches(owned)]
         self._metrics.batch_events.observe(len(batch.records))
 
-        refused = [*encoded.refused, *under_way.refused]
+        refused = [*embedded.refused, *under_way.refused]
         self._limit.observe(good=len(under_way.events), bad=[error for _, error in refused])
         letters = [dead_letter(record, error) for record, error in refused]
         stages = tuple((record.partition, error.stage) for record, error in refused)

@@ -9,9 +9,10 @@ from itertools import takewhile
 import structlog
 
 from stream_adapter.adapter.anchors.ownership import Ownership
+from stream_adapter.journey.encoded import EncodedBatch
 from stream_adapter.journey.late_outputs import Places
 from stream_adapter.journey.outcome import Outcome
-from stream_adapter.journey.processor import EncodedBatch, Processor
+from stream_adapter.journey.processor import Processor
 from stream_adapter.metrics import Metrics
 from stream_adapter.throttled_log import ThrottledLog
 from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord, Partition, Record, Sink

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from stream_adapter.cli import main
 from stream_adapter.errors import EvaluationError
-from stream_adapter.evaluate.command import parts, share_or_names, whole_numbers
+from stream_adapter.evaluate.command import Request, _evaluation, parts, share_or_names, whole_numbers
 from stream_adapter.evaluate.features import read_features, save_features
+from stream_adapter.evaluate.stream import StreamSettings
 from tests.evaluate.data import make_features
 
 ROWS = {"method", "group", "domain", "accuracy", "ece", "nll", "brier", "before", "per_seed"}
@@ -269,3 +271,10 @@ def test_drawn_pictures_are_embedded_and_kept(monkeypatch: pytest.MonkeyPatch, t
     assert run(monkeypatch, "stream", tmp_path / "pictures", *options) == 0
     features = read_features(kept)
     assert np.bincount(features.labels + 1).tolist() == [8, 8, 8], "the class that the vocabulary lacks is kept as −1"
+
+
+def test_methods_are_told_that_labels_are_asked_for(file: Path) -> None:
+    request = Request(file, None, None, "default", 1, 1, None, None)
+    for select, labels in (("next", "chosen"), ("random", "sampled")):
+        settings = StreamSettings(select=select)  # type: ignore[arg-type]
+        assert _evaluation(request, settings, Console()).adapter.labels == labels

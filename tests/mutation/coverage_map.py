@@ -42,10 +42,12 @@ class CoverageMap:
         for a constant, whose function may be anywhere, the rest of the file's, or where it has none of its folder's.
         """
         lines = self._lines.get(path, {})
-        found = set(lines.get(line, ()))
+        # What a fixture of a module runs counts for its first test alone; those of the module's own file count always.
+        own = {test for test in self.seconds if f"/test_{Path(path).stem}.py" in test}
+        found = own | set(lines.get(line, ()))
         if not within_a_function(path, line) or self._digests.get(path) != _digest(path):
             below = {test for n in range(line, line + _BELOW) for test in lines.get(n, ())}
-            found = {test for tests in lines.values() for test in tests} or self._of_folder(path)
+            found = own | {test for tests in lines.values() for test in tests} or self._of_folder(path)
             return [*self._in_order(path, below), *self._in_order(path, found - below)]
         return self._in_order(path, found)
 

@@ -32,6 +32,7 @@ def test_the_table_of_constants() -> None:
         "v": [given.protection],
     }
     assert c.FEW == c.WORTH / 2  # "of labels half as many do"
+    assert c.PRIOR == c.DIMENSIONS  # "it weighs k pictures"
     untuned = PAGE[PAGE.index("Not tuned:") :].partition("\n\n")[0].replace("twice", "2")
     fixed = [c.DIRECTIONS, c.ROUNDS, c.RATIO_LIMIT, c.OWN_TRAFFIC, c.TAKES_PART, c.LEAST_MASS, c.COPY]
     assert numbers(untuned) == [given.mixture.window, *fixed]
