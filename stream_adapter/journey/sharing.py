@@ -95,7 +95,7 @@ class Sharing:
 
         What this worker's own slot says stays in force here; it says something newer soon.
         """
-        for output in outputs:
+        for output in (output for output in outputs if output.channel == "anchors"):  # a dead letter's key is anybody's
             key = (output.key or b"").decode().removeprefix(PRESENCE_PREFIX)
             if output.value is None or _slot_of(key) is not None or self._records.get(key) != output.value:
                 continue

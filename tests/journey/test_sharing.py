@@ -151,6 +151,7 @@ def test_what_is_never_written_is_taken_back_where_all_share_it() -> None:
         worker.follow(before)
         for record in (lost, news):
             worker.sharing._take_in(record.key, record.value)
-        worker.sharing.undo([news.to_record("one"), lost.to_record("one")])
+        letter = OutRecord("dead_letters", b"\xff of an image", b"no picture")
+        worker.sharing.undo([letter, news.to_record("one"), lost.to_record("one")])
         expected = {"evidence/one": news.value} | ({"directions": shared.value} if before else {})
         assert worker.sharing.state() == worker.in_force == expected
