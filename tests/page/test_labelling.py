@@ -115,7 +115,7 @@ def test_a_broker_that_does_not_answer_is_no_success(one: Served, journey: Journ
 @pytest.fixture(scope="module")
 def live(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWorker]:
     folder = tmp_path_factory.mktemp("labelling")
-    write_photographs(folder, 120)
+    write_photographs(folder, 600)  # more keep coming while the page is looked at
     config = demo_config(folder, f"page: {{token: '{TOKEN}', pictures_per_s: 200}}\n", "groceries")
     config = config.replace("format: recorded", f"format: recorded\n  labels_file: {folder}/labels.jsonl")
     with live_worker(config, rate=50.0) as live:
@@ -128,7 +128,7 @@ def test_a_key_labels_the_picture_in_front(chromium: Any, live: LiveWorker, widt
     tab = Tab(chromium, viewport={"width": width, "height": 844})
     page = tab.open(live.url)
     page.locator("#labelling").scroll_into_view_if_needed()
-    page.wait_for_selector("#label-choices button")
+    page.locator("#to-label button").nth(1).wait_for(timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     first, choice = text(tab, "#label-picture"), page.locator("#label-choices b").nth(1).inner_text()
     assert page.evaluate("document.activeElement === document.body"), "where it is in sight keys need no click"

@@ -66,7 +66,7 @@ def test_the_changelog_restores_first_and_follows_then() -> None:
     assert changelog.poll() == []
     changelog.write(Change("b", None))
     sink.commit(Commit([anchor_tombstone("c", "w")]))
-    assert changelog.poll() == [Change("b", None), Change("c", None, own=True, offset=2)]
+    assert changelog.poll() == [Change("b", None), Change("c", None, own=True, offset=2, writer="w")]
     assert changelog.poll() == [] and changelog.positions == {0: 3}
     assert changelog.go_on_from({0: 2}) and [change.key for change in changelog.poll()] == ["c"]
     assert not changelog.go_on_from({0: 9})

@@ -29,11 +29,11 @@ def test_it_follows_what_is_committed_and_goes_on_where_it_was(tmp_path: Path) -
     own = Record(Partition("anchors", 0), 2, 0, b"2", None, (("writer", b"me"),))
     with (tmp_path / "anchors.jsonl").open("ab") as file:
         file.write(to_line(own))
-    assert changelog.poll() == [Change("2", None, own=True, offset=2)]
+    assert changelog.poll() == [Change("2", None, own=True, offset=2, writer="me")]
     assert changelog.positions == {0: 2}
     later = FileChangelog(FilesConfig(input=tmp_path, output=tmp_path), "other")
     assert later.identity == changelog.identity and later.go_on_from({0: 1})
-    assert list(later.read_to_end()) == [[Change("2", None, offset=2)]]
+    assert list(later.read_to_end()) == [[Change("2", None, offset=2, writer="me")]]
     assert not later.go_on_from({0: 3})
 
 

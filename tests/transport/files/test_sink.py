@@ -57,7 +57,7 @@ def test_outputs_go_to_their_files_and_can_be_read_back(config: FilesConfig) -> 
     assert [(record.offset, record.timestamp_ms) for record in anchors] == [(0, 1500), (1, 1500)]
     (changes,) = FileChangelog(config, "me").read_to_end()
     assert isinstance(changes[0].content, AnchorRecord) and changes[0].content.label == "cat"
-    assert changes[1] == Change(anchor(1).anchor_id, None, offset=1)
+    assert changes[1] == Change(anchor(1).anchor_id, None, offset=1, writer="w")
 
 
 def test_dead_letters_can_be_an_input(config: FilesConfig) -> None:
