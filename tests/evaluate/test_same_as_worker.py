@@ -109,7 +109,7 @@ def test_a_worker_on_files_and_evaluate_predict_the_same(tmp_path: Path, learner
     for shown in written:
         for score in shown["top"]:
             of_worker[int(shown["event"]["id"]), index[score["label"]]] = score["adapted"]
-    # They are written with six digits (5e-7), and a unit in the last place of a logit around 25 is worth as much again.
-    np.testing.assert_allclose(of_worker, probabilities, rtol=0, atol=2e-6)
+    # A unit in the last place of a logit around 25 may move the last of the six digits that are written.
+    np.testing.assert_allclose(of_worker, probabilities.round(6), rtol=0, atol=1.1e-6)
     zero_shot = METHODS["zero-shot"](Task(features.vocabulary)).predict(features.vectors[plan.rows])
     assert np.abs(probabilities - zero_shot).max() > 0.05, "the comparison means something: the adapter has learned"

@@ -112,7 +112,8 @@ def test_evaluate_and_a_worker_on_kafka_predict_the_same_when_labels_are_late(bo
         for name, score in scores.items():
             of_worker[id, index[name]] = score
     assert len(said) == len(plan)
-    np.testing.assert_allclose(of_worker, probabilities, atol=1e-6)
+    # A unit in the last place of a logit around 25 may move the last of the six digits that are written.
+    np.testing.assert_allclose(of_worker, probabilities.round(6), rtol=0, atol=1.1e-6)
     zero_shot = METHODS["zero-shot"](Task(features.vocabulary)).predict(features.vectors[plan.rows])
     assert np.abs(probabilities[600:] - zero_shot[600:]).max() > 0.05, "the comparison means something"
 
