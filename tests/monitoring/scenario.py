@@ -163,14 +163,17 @@ def child(pid: int) -> int:
 
 
 @contextmanager
-def scene(kafka: LocalKafka, folder: Path, *, mode: str = "alarm_only") -> Iterator[Scene]:
+def scene(kafka: LocalKafka, folder: Path, *, mode: str = "alarm_only", unprotected: bool = False) -> Iterator[Scene]:
     """A worker at work.
 
     Args:
         kafka: the broker; it will be stopped for moments.
         folder: for configuration, logs and data.
         mode: of the guard.
+        unprotected: run a method that wrong labels harm; the default is hardly harmed. Right labels harm it, too, now
+            and then, so that nothing else is to be tried with it.
     """
+    method = {"method": "tip-adapter", "protection": 0} if unprotected else {}
     cluster = Cluster(kafka.bootstrap_servers)
     port = free_port()
     config = write_config(
@@ -178,8 +181,7 @@ def scene(kafka: LocalKafka, folder: Path, *, mode: str = "alarm_only") -> Itera
         cluster,
         adapter={
             "canaries": [CANARY],
-            "method": "tip-adapter",  # the default is hardly harmed by wrong labels
-            "protection": 0,
+            **method,
             "shadow": "llu",
             "anchors": {"index": "hnsw", "recall_sample": 1.0},
         },
