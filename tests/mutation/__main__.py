@@ -29,6 +29,7 @@ TESTS = (
     *("tests/adapter/mixture", "tests/adapter/test_protection.py", "tests/adapter/test_taking_back.py"),
     *("tests/drift/test_guard.py", "tests/drift/test_guarded.py", "tests/journey", "tests/adapter/test_classes.py"),
     *(
+        "tests/service/test_moving_partitions.py",
         "tests/service/test_worker.py",
         "tests/service/test_pipeline.py",
         "tests/service/test_saving.py",

@@ -15,7 +15,7 @@ from stream_adapter.transport.base import Commit
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.memory import MemorySink, MemorySource
 from tests.fakes import FakeClock, picture, vectors_of
-from tests.service.test_worker import ZERO, Rig, wait_for
+from tests.service.rig import ZERO, Rig, wait_for
 
 
 def test_it_is_said_at_once_then_once_a_minute_and_when_it_is_over() -> None:

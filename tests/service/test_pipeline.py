@@ -13,7 +13,7 @@ from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge,
 from stream_adapter.transport.dead_letters import size_of
 from stream_adapter.transport.memory import MemorySink, MemorySource
 from tests.fakes import FakeClock, headers, picture
-from tests.service.test_worker import ONE, ZERO, Rig, SlowEncoder, wait_for
+from tests.service.rig import ONE, ZERO, Rig, SlowEncoder, wait_for
 
 
 def test_an_aborted_commit_is_tried_again_and_everything_is_written_once() -> None:

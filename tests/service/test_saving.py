@@ -17,7 +17,7 @@ from stream_adapter.snapshots import SnapshotFolder
 from stream_adapter.transport.memory import MemoryChangelog, MemorySource, MemoryTransport
 from tests.fakes import CLASSES, picture, vectors_of
 from tests.learners import ClassMeans
-from tests.service.test_worker import Rig
+from tests.service.rig import Rig
 
 
 class Saving(Rig):
