@@ -21,7 +21,7 @@ from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.adapter.anchors.results import LearnResult, Removed
 from stream_adapter.events import AnchorRecord, anchor_tombstone
 from stream_adapter.journey.anchor_records import anchor_of, record_of_anchor, same_anchor
-from stream_adapter.journey.set_aside import SetAside
+from stream_adapter.journey.set_aside import KEPT_REMOVED_S, SetAside
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics, value_of
 from stream_adapter.transport.base import OutRecord, Partition
@@ -66,8 +66,9 @@ class Replica:
         writer: str,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        removed_kept_s: float = KEPT_REMOVED_S,
     ) -> None:
-        self.set_aside = SetAside(clock)
+        self.set_aside = SetAside(clock, removed_kept_s)
         self.ask_for: Callable[[str], bool] = lambda _: False
         self._adapter = adapter
         self._class_of: Callable[[str], str] = str

@@ -8,6 +8,10 @@ from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.columns import AnchorColumns
 from stream_adapter.adapter.packing import Arrays
 
+KEPT_REMOVED_S = 10.0
+"""So long anchors of a class that was taken out are kept where several workers write: it may be back before one of them
+hears of it, and have anchors already."""
+
 
 class SetAside:
     """Anchors by id; belongs to the thread that owns the adapter.
@@ -15,18 +19,15 @@ class SetAside:
     What is live and what is set aside are together the anchors of the changelog, so it does not matter whether a worker
     hears first of a class or of its anchors.
 
-    Attributes:
-        kept_s: so long those of a class that was taken out are kept: it may be back before this worker hears of it, and
-            have anchors already.
-
     Args:
         clock: monotonic seconds.
+        kept_s: so long those of a class that was taken out are kept.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], kept_s: float = KEPT_REMOVED_S) -> None:
         self.anchors: dict[str, Anchor] = {}
-        self.kept_s = 10.0
         self._clock = clock
+        self._kept_s = kept_s
         self._removed_s: dict[str, float] = {}
 
     def put(self, anchors: Iterable[Anchor]) -> None:
@@ -53,7 +54,7 @@ class SetAside:
         now_s = self._clock()
         since = {one.anchor_id: now_s for one in self.anchors.values() if class_of(one.label) in removed}
         self._removed_s = {anchor_id: self._removed_s.get(anchor_id, now_s) for anchor_id in since}
-        return [anchor_id for anchor_id, s in self._removed_s.items() if now_s - s >= self.kept_s]
+        return [anchor_id for anchor_id, s in self._removed_s.items() if now_s - s >= self._kept_s]
 
     def arrays(self, but: Mapping[str, object], dimension: int) -> Mapping[str, np.ndarray]:
         """For a snapshot, without those ids."""

@@ -210,10 +210,8 @@ def open_processor(
         encode=encode,
         waiting_partitions=waiting_partitions,
         references=references,
+        alone=config.transport == "files",
     )
-
-    if config.transport == "files":  # nobody else writes anchors there, and a run may be over sooner
-        processor.parts.labels.replica.set_aside.kept_s = 0.0
 
     def show(now: ClassesNow) -> None:
         metrics.build.info({"version": __version__, "encoder": encoder.fingerprint, "vocabulary": now.hash})

@@ -32,6 +32,7 @@ from stream_adapter.journey.processor import Processor
 from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.scoring import Scoring
+from stream_adapter.journey.set_aside import KEPT_REMOVED_S
 from stream_adapter.journey.sharing import Sharing
 from stream_adapter.journey.suggesting import Suggesting
 from stream_adapter.journey.turns import Turns
@@ -90,12 +91,13 @@ def make_processor(
     waiting_partitions: int = 0,
     now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
     references: References | None = None,
+    alone: bool = False,
 ) -> Processor:
     """Everything between records that were read and what is to be written because of them.
 
     `writer` is this process's name in the changelog, `source` that of its drift events. `encode` makes text vectors of
     classes that come later; without it they must bring theirs. `waiting_partitions` are those of the topic of events
-    that wait for labels; 0: labels come with their events alone.
+    that wait for labels; 0: labels come with their events alone. `alone`: no other process ever writes anchors.
     """
     names, fingerprint = vocabulary.class_names, encoder.fingerprint
     live = LiveVocabulary(vocabulary, config.adapter.canaries)
@@ -118,7 +120,14 @@ def make_processor(
         context=replace(context, give_way=turns.give_way),
         guard=lambda learner: Guarded(learner, lambda: watching.guard, lambda: watching.protection),
     )
-    replica = Replica(adapter, fingerprint=fingerprint, writer=writer, metrics=metrics, clock=clock)
+    replica = Replica(
+        adapter,
+        fingerprint=fingerprint,
+        writer=writer,
+        metrics=metrics,
+        clock=clock,
+        removed_kept_s=0.0 if alone else KEPT_REMOVED_S,
+    )
     labels = Labels(replica, names, fingerprint=fingerprint, metrics=metrics)
     scoring = Scoring(canary, metrics)
     slot = context.slot
