@@ -74,8 +74,8 @@ class Adapter:
         self._background = context.background or InlineExecutor()
         self._anchors = Anchors(self.classes, config.canaries, config.anchors, config.seed)
         self._learner = guard(make_learner(config.method, self.classes, self._anchors, config, context))
-        beside = None
         self._unknown = UnknownRule(self.classes, self._anchors, config.unknown_rate)
+        beside = None
         if config.shadow is not None:
             # Its records would be taken for the learner's; it learns from this process's own traffic.
             alone = LearnerContext(context.clock, context.background, context.device, seed=config.seed)

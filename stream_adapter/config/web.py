@@ -46,7 +46,7 @@ class _WithToken(Section):
 
 
 class PageConfig(_WithToken):
-    """The live page at `/`: who sees it and what on it, and who may delete anchors there."""
+    """The live page at `/`: who sees it and what on it, and who may delete anchors and label there."""
 
     mode: Annotated[Literal["auto", "off", "read_only", "full"], BeforeValidator(_words)] = "auto"
     hosts: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class PageConfig(_WithToken):
     @model_validator(mode="after")
     def _token_where_it_protects(self) -> "PageConfig":
         if self.mode == "full" and not self.secret:
-            raise ValueError("`mode: full` lets people delete anchors; set a `token` that they must know")
+            raise ValueError("`mode: full` lets people delete anchors and label; set a `token` that they must know")
         return self
 
 

@@ -75,7 +75,11 @@ class LabelEvent:
         forget: bool = False,
         reference: str | None = None,
     ) -> "LabelEvent":
-        """A label for the image event of this `source` and `id`, by default of now; twice it is the same event."""
+        """A label for the image event of this `source` and `id`, by default of now; twice it is the same event.
+
+        Raises:
+            MalformedEvent: an id, or the label, is empty, or the reference is none.
+        """
         if not source or not id or (label is not None and not canonical_name(label)):
             raise MalformedEvent(f"a label needs source, id and label that are not empty, found {source, id, label!r}")
         time_ms = int(time.time() * 1000) if time_ms is None else time_ms

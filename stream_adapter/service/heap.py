@@ -11,8 +11,9 @@ def return_freed_memory() -> None:
     """From now on, let glibc give back every 20 s what lies free between what is used; elsewhere do nothing.
 
     Pictures, batches and snapshots are buffers of many sizes. Freed ones leave gaps, which glibc keeps for good where
-    anything above them is in use: up to 0.9 GB in a worker that holds 0.4. Giving them back takes 3 to 50 ms
-    (`malloc_trim(3)`); to map large buffers one by one, which needs no giving back, would make the encoder 9 % slower.
+    anything above them is in use: 1.3 GB were seen where 0.4 are held (benchmarks/flat.py). Giving them back takes 3 to
+    50 ms (`malloc_trim(3)`); to map large buffers one by one, which needs no giving back, would make the encoder 9 %
+    slower.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

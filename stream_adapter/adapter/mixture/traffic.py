@@ -18,6 +18,7 @@ class Traffic:
     An event is labelled where there is an anchor of its key: once the anchor is gone, it never was.
 
     Args:
+        window: not empty.
         shift: what the window gives to each class.
     """
 
