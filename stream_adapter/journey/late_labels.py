@@ -106,6 +106,16 @@ class LateLabels:
         mine = [event for event in known if event.fingerprint == self._fingerprint]
         return sorted(mine, key=lambda event: -event.time_ms)[:most]
 
+    def said_of(self, anchor_ids: Iterable[str]) -> dict[str, str]:
+        """What the labels of these events say, by anchor id, of those that came apart from their events to here."""
+        found = {}
+        for key in anchor_ids:
+            part = self._parts.get(self._call.number(key))
+            label = None if part is None else part.label(key)
+            if label is not None and label.event.label is not None:
+                found[key] = label.event.label
+        return found
+
     def take(
         self, arrivals: Arrivals, places: Places, owned: Ownership = EVERYTHING
     ) -> tuple[list[OutRecord], list[tuple[Partition, str]]]:

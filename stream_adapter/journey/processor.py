@@ -5,20 +5,18 @@ Kafka, no files, no clock but the one it is given.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.prediction import Prediction
 from stream_adapter.encode.base import Encoder
-from stream_adapter.events import BY_HAND, PRESENCE_PREFIX, PredictionDocument
-from stream_adapter.events.waiting import WaitingEvent
+from stream_adapter.events import BY_HAND, PRESENCE_PREFIX
 from stream_adapter.journey.encoded import EncodedBatch, encoded
 from stream_adapter.journey.explaining import Explained, Explaining
 from stream_adapter.journey.faults import UnderWay
@@ -28,8 +26,9 @@ from stream_adapter.journey.late_outputs import Places
 from stream_adapter.journey.observing import NullObserver, Observer
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.journey.parts import Parts
+from stream_adapter.journey.questions import Questions
 from stream_adapter.journey.reading import ReadBatch, Reader
-from stream_adapter.journey.suggesting import NEWEST, Suggesting
+from stream_adapter.journey.suggesting import Suggesting
 from stream_adapter.journey.turns import Turns
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import Commit, OutRecord, Record
@@ -57,11 +56,12 @@ def _in_turn(method: "Callable[Concatenate[Processor, P], T]") -> "Callable[Conc
 class Processor:
     """Turns batches of records into predictions, anchors and dead letters.
 
-    `prepare` belongs to the loop's thread, `encode` and `answer` to any, everything else to the one thread that owns
+    `prepare` belongs to the loop's thread, `encode` and `questions` to any, everything else to the one thread that owns
     the adapter.
 
     Attributes:
         parts: adapter, scoring, labels and what else remembers something.
+        questions: what is asked from beside the stream.
         saving: called between batches, to take a snapshot where one is due.
 
     Args:
@@ -108,6 +108,9 @@ class Processor:
         self._observer = observer or NullObserver()
         self._suggesting = suggesting
         self._turns = turns or Turns()
+        self.questions = Questions(
+            parts, explaining, self._turns, check_label=reader.check_label, late=late, suggesting=suggesting
+        )
 
     @property
     def adapter(self) -> Adapter:
@@ -156,43 +159,6 @@ class Processor:
         stages = tuple((record.partition, error.stage) for record, error in refused)
         written = [*(one.record for one in explained), *outputs, *letters]
         return Outcome(Commit(written, batch.next_offsets), stages, durable)
-
-    @_in_turn
-    def answer(self, vectors: NDArray[np.float32]) -> list[PredictionDocument]:
-        """What would be said about events with these vectors now, float32 (B, d), unit: nothing is learned or counted.
-
-        Waits for one step of the stream: while a batch is predicted, or a part of it is learned.
-
-        Raises:
-            AnchorError: a vector is not finite, not unit or of the wrong length.
-        """
-        return self._explaining.describe(self.adapter.predict(vectors))
-
-    @_in_turn
-    def to_label(self, among: Collection[str], number: int) -> list[tuple[WaitingEvent, PredictionDocument]]:
-        """What to label next, best first, and what would be said of it now; see `Suggesting.best_of`.
-
-        Args:
-            among: anchor ids of the events to choose from; where none of them waits for a label, the newest that do.
-            number: events at most.
-        """
-        assert self.late is not None
-        assert self._suggesting is not None
-        waiting = self.late.unlabelled(NEWEST, among) or self.late.unlabelled(NEWEST)
-        chosen = self._suggesting.best_of(waiting, number)
-        if not chosen:
-            return []
-        said = self._explaining.describe(self.adapter.predict(np.stack([event.vector for event in chosen])))
-        return list(zip(chosen, said, strict=True))
-
-    def check_label(self, label: str) -> None:
-        """See `Reader.check_label`; from any thread."""
-        self._reader.check_label(label)
-
-    @_in_turn
-    def look(self, at: Callable[[Parts], T]) -> T:
-        """Look at the parts from any thread, while they rest; `at` is to return at once."""
-        return at(self.parts)
 
     def learn(
         self, under_way: UnderWay, prediction: Prediction, owned: Ownership = EVERYTHING

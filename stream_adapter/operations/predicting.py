@@ -32,5 +32,5 @@ def predict_files(config: Config, paths: Sequence[Path]) -> list[dict[str, Any]]
                 errors[path] = str(error)
         d = follower.encoder.d
         vectors = follower.encoder.encode(prepared) if prepared else np.zeros((0, d), np.float32)
-        said = iter(follower.processor.answer(vectors) if prepared else ())
+        said = iter(follower.processor.questions.answer(vectors) if prepared else ())
         return [{"file": str(path), **({"error": errors[path]} if path in errors else next(said))} for path in paths]

@@ -105,7 +105,7 @@ def _doubts(view: View, moved: Iterable[Moved]) -> list[dict[str, Any]]:
     if view.vectors is not None:
         shares, others = contradictions(view.vectors, listing.classes)
     labels = [names[index] for index in listing.classes.tolist()]
-    harmed, helped = harm_and_help(moved, dict(zip(listing.ids, labels, strict=True)))
+    harmed, helped = harm_and_help(moved, dict(zip(listing.ids, labels, strict=True)) | dict(view.late_labels))
     return [
         {"contradicted": round(share, 3), "others": names[other], "harmed": harmed[id], "helped": helped[id]}
         for id, share, other in zip(listing.ids, shares.tolist(), others.tolist(), strict=True)

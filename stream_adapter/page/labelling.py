@@ -8,7 +8,7 @@ from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.headers import format_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
-from stream_adapter.journey.processor import Processor
+from stream_adapter.journey.questions import Questions
 from stream_adapter.page.pictures import Pictures
 from stream_adapter.transport.base import OutRecord
 
@@ -22,16 +22,16 @@ class Labelling:
     """Labels that come apart from their events, by way of the page; for any thread.
 
     Attributes:
-        processor: chooses, and knows the classes.
+        questions: chooses, and knows the classes.
         write: puts label events where workers read them; waits until they are durable.
     """
 
-    processor: Processor
+    questions: Questions
     write: Callable[[Sequence[OutRecord]], None]
 
     def next(self, pictures: Pictures, number: int) -> list[dict[str, Any]]:
         """What to label next, best first, among the events whose picture is kept; among all where none is: JSON."""
-        found = self.processor.to_label(pictures.kept(), number)
+        found = self.questions.to_label(pictures.kept(), number)
         ids = [anchor_id_of(event.source, event.id) for event, _ in found]
         kept = pictures.of(ids)
         return [
@@ -61,6 +61,6 @@ class Labelling:
         source, id, label, annotator = given.values()
         event = LabelEvent.new(source or "", id or "", label, annotator=annotator or None, sender=SENDER)
         if event.label is not None:
-            self.processor.check_label(event.label)
+            self.questions.check_label(event.label)
         self.write([event.to_output()])
         return event.label

@@ -1,9 +1,10 @@
 """Where the page's requests meet the thread that owns the adapter, between two batches."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class View:
         canaries: those that are never learned.
         anchors: all of them.
         vectors: float32 (n, d), theirs, where they were asked for and are not too many.
+        late_labels: labels that came apart from their events, by anchor id, also of events that are no anchors.
         kinds: C long, what each class is taken for.
         presence: float32 (C,), how far each class is held to be in the traffic.
         damping: float32 (C,), the share of the update that the guard lets through.
@@ -46,6 +48,7 @@ class View:
     canaries: frozenset[str]
     anchors: AnchorListing
     vectors: NDArray[np.float32] | None
+    late_labels: Mapping[str, str]
     kinds: Sequence[ClassKind]
     presence: NDArray[np.float32]
     damping: NDArray[np.float32]
@@ -53,7 +56,9 @@ class View:
     digest: str
 
     @classmethod
-    def of(cls, parts: Parts, *, vectors: bool = False) -> "View":
+    def of(
+        cls, parts: Parts, *, vectors: bool = False, late_labels: Mapping[str, str] = MappingProxyType({})
+    ) -> "View":
         """Copy what is shown; for the adapter's thread."""
         adapter, classes, damping = parts.adapter, parts.classes.now, parts.watching.guard.damping
         return cls(
@@ -62,6 +67,7 @@ class View:
             classes.canaries,
             adapter.listing(),
             adapter.vectors() if vectors and adapter.n_anchors <= MOST_VECTORS else None,
+            late_labels,
             adapter.kinds,
             adapter.presence,
             damping,

@@ -130,9 +130,9 @@ def open_worker(config: Config) -> Iterator[Worker]:
                 tolerance=config.drift.tolerance,
                 min_labels=config.drift.min_labels,
             )
-            page.open(facts, lambda vectors: View.of(processor.parts, vectors=vectors))
+            page.open(facts, partial(_view, page, processor))
             if labels is not None:
-                page.labelling = Labelling(processor, lambda outputs: transport_of(config).write(outputs))
+                page.labelling = Labelling(processor.questions, lambda outputs: transport_of(config).write(outputs))
         if answering is not None:
             answering.open(encoder, processor, decoders, references)
         source, sink = outage.wait_out(lambda: _connect(transport, stack))
@@ -232,6 +232,12 @@ def open_classes(transport: Transport, outage: Outage, stack: contextlib.ExitSta
             "anew with one"
         )
     return classes
+
+
+def _view(page: Page, processor: Processor, vectors: bool) -> View:
+    asked = (one.anchor_id for one in page.moved) if vectors else ()
+    late_labels = {} if processor.late is None else processor.late.said_of(asked)
+    return View.of(processor.parts, vectors=vectors, late_labels=late_labels)
 
 
 def _connect(transport: Transport, stack: contextlib.ExitStack) -> tuple[Source, Sink]:

@@ -13,12 +13,12 @@ def test_a_question_is_answered_while_a_batch_is_learned() -> None:
     processor: Any = make_processor()
     run(processor, *(picture(CLASSES[n % 2], n, CLASSES[n % 2]) for n in range(8)))
     questions = vectors_of(("cat", 100))
-    before = processor.answer(questions)
+    before = processor.questions.answer(questions)
     asked, answers = threading.Event(), []
 
     def ask() -> None:
         asked.set()
-        answers.append(processor.answer(questions))
+        answers.append(processor.questions.answer(questions))
 
     learn, thread = processor.adapter.update, threading.Thread(target=ask)
 

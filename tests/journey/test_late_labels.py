@@ -85,6 +85,10 @@ def test_a_canary_is_scored_and_never_learned() -> None:
     assert not journey.anchors, "what was learned of a canary's picture by mistake is gone"
     assert journey.label_of(1).state == "scored"  # type: ignore[union-attr]
     assert value(journey.metrics, "scored_total", group="canary") == 1
+    late = journey.processor.late
+    assert late is not None
+    key = said(1, CANARY).anchor_id
+    assert late.said_of([key, "of nobody"]) == {key: CANARY}
 
 
 def test_a_withdrawn_label_is_gone_and_may_be_given_anew() -> None:

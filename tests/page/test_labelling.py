@@ -29,7 +29,7 @@ def journey() -> Journey:
 @pytest.fixture
 def one(journey: Journey) -> Iterator[Served]:
     with served(token=TOKEN) as one:
-        one.page.labelling = Labelling(journey.processor, journey.transport.write)
+        one.page.labelling = Labelling(journey.processor.questions, journey.transport.write)
         yield one
 
 
@@ -108,7 +108,7 @@ def test_a_broker_that_does_not_answer_is_no_success(one: Served, journey: Journ
     def fail(outputs: Any) -> None:
         raise Unreachable("no broker answers")
 
-    one.page.labelling = Labelling(journey.processor, fail)
+    one.page.labelling = Labelling(journey.processor.questions, fail)
     assert say(one, {"source": "/test", "id": "3", "label": "cat"}) == (503, {"error": "no broker answers"})
 
 

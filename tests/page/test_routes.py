@@ -2,6 +2,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.drift.confidence_sequence import Interval
 from stream_adapter.events.image import anchor_id_of
+from stream_adapter.page.page import Facts
+from stream_adapter.page.requests import View
 from stream_adapter.page.routes import CUSTOM_HEADER
 from tests.fakes import headers, picture
 from tests.page.seen import prediction
@@ -149,6 +152,11 @@ def test_doubtful_labels_are_shown_by_who_gave_them(monkeypatch: pytest.MonkeyPa
         assert found["annotators"] == [nothing | {"suspicious": 3, "harmed": 3, "helped": 1}]
         one.forget([id_of(0)])
         until(lambda: one.get("/api/anchors?suspicious=1")["annotators"][0]["harmed"] == 2)
+
+        # Event 73, of a canary, got its label apart from it: no anchor says so.
+        take = partial(View.of, one.processor.parts, late_labels={id_of(73): "cat"})
+        one.page.open(Facts("encoder"), lambda vectors: take(vectors=vectors))
+        until(lambda: one.get("/api/anchors?suspicious=1")["annotators"][0]["harmed"] == 3)
 
         monkeypatch.setattr("stream_adapter.page.requests.MOST_VECTORS", 3)
         until(lambda: not one.get("/api/anchors?suspicious=1")["compared"])

@@ -50,7 +50,7 @@ def test_it_follows_and_answers_with_the_threads_that_its_encoder_is_given(encod
         assert torch.get_num_threads() == 1, "all but the encoder has one"
         vectors = follower.encoder.encode([follower.encoder.prepare(b"cat 1", "")])
         assert encoder.threads == 3
-        (said,) = follower.processor.answer(vectors)
+        (said,) = follower.processor.questions.answer(vectors)
         assert said["top"][0]["label"] == "cat"
 
 

@@ -151,7 +151,7 @@ class Answering:
         if self._parts is None:
             raise Busy("the worker is still starting")
         if self._view is None or self._clock() - self._viewed_s >= _FRESH_S:
-            self._view = self._parts[1].look(View.of)
+            self._view = self._parts[1].questions.look(View.of)
             self._viewed_s = self._clock()
         return self._view
 
@@ -193,7 +193,7 @@ class Answering:
             vectors = encoder.encode(usable)
             self._spent(self._clock() - began_s)
             began_s = time.thread_time()  # waiting for a batch that is learned takes nothing from the stream
-            said = iter(processor.answer(vectors))
+            said = iter(processor.questions.answer(vectors))
             self._spent(time.thread_time() - began_s)
         for question, of in zip(questions, pictures, strict=True):
             question.done.set_result([one if isinstance(one, EventError) else next(said) for one in of])

@@ -309,8 +309,8 @@ def test_predictions_are_answered_while_a_batch_is_embedded(served: Served) -> N
     served.encoder.go_on.clear()
     with ThreadPoolExecutor(1) as pool:
         batch = pool.submit(served.stream, picture("cat", 1, "cat"))
-        assert served.processor.answer(vectors)[0]["anchors"] == []
+        assert served.processor.questions.answer(vectors)[0]["anchors"] == []
         assert not batch.done()
         served.encoder.go_on.set()
         batch.result(10)
-    assert len(served.processor.answer(vectors)[0]["anchors"]) == 1
+    assert len(served.processor.questions.answer(vectors)[0]["anchors"]) == 1
