@@ -265,7 +265,7 @@ def test_whoever_looks_or_asks_waits_for_the_batch_that_is_learned() -> None:
     run(processor, picture("cat", 1, "cat"))
     with ThreadPoolExecutor(2) as pool:
         with processor._turns.turn():
-            looking = pool.submit(processor.look, lambda parts: parts.adapter.n_anchors)
-            asking = pool.submit(processor.answer, vectors_of(("cat", 1)))
+            looking = pool.submit(processor.questions.look, lambda parts: parts.adapter.n_anchors)
+            asking = pool.submit(processor.questions.answer, vectors_of(("cat", 1)))
             assert not wait([looking, asking], timeout=0.3).done
         assert looking.result(10) == 1 and len(asking.result(10)) == 1
