@@ -17,8 +17,7 @@ from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
 from stream_adapter.operations.classes_cli import classes_app
 from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app, load_config
-from stream_adapter.operations.forget_cli import forget
-from stream_adapter.operations.labels_cli import labels_app
+from stream_adapter.operations.labels_cli import forget, labels_app
 from stream_adapter.output_file import is_standard_output
 from stream_adapter.terminal_text import escape_controls
 
@@ -165,7 +164,7 @@ def record(
     ] = "images",
 ) -> None:
     """Write a topic as it is now into a file, to be replayed on the file transport."""
-    from stream_adapter.operations.record import record_topic
+    from stream_adapter.operations.produce import record_topic
 
     number = record_topic(load_config(file), topic, output)
     typer.echo(f"{number} records written to {output}", err=is_standard_output(output))

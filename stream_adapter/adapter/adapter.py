@@ -14,10 +14,9 @@ from stream_adapter.adapter.anchors.state import AnchorsCopy
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import Answer, ClassKind, Events, Labels, Learner, LearnerContext, Records
-from stream_adapter.adapter.methods import make_learner
+from stream_adapter.adapter.learners import Learners, make_learner, tell
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.adapter.prediction import Prediction, nearness_of
-from stream_adapter.adapter.shadow import Learners, tell
 from stream_adapter.adapter.unknown import UnknownRule
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError

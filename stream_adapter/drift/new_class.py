@@ -27,13 +27,13 @@ names what they are newly confused with.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.drift.detector import Stateful, moved
 from stream_adapter.drift.strongest import StrongestEvents
-from stream_adapter.drift.tails import binomial_tails
 
 _WINDOWS = (128, 256, 512)
 _LEAST_EVENTS = 1_000  # of history, before anything is named
@@ -229,3 +229,25 @@ class NewClassNamer(Stateful):
     def _testable(self, known: NDArray[np.bool_]) -> int:
         """The m of the module's description, at least 1."""
         return max(int((self._strongest.counts >= _TESTABLE)[~known].sum()), 1)
+
+
+_LARGEST = 64
+_COEFFICIENTS = np.array([[comb(k, j) for j in range(_LARGEST + 1)] for k in range(_LARGEST + 1)], dtype=np.float64)
+
+
+def binomial_tails(counts: NDArray[np.int64], share: float) -> NDArray[np.float64]:
+    """P(Binomial(k, share) ≥ counts[k − 1]) for k = 1 .. K ≤ 64, float64 (K,).
+
+    Args:
+        counts: int (K,).
+        share: success probability, in [0, 1].
+
+    Example:
+        >>> binomial_tails(np.array([1, 2, 2]), 0.5).tolist()
+        [0.5, 0.25, 0.5]
+    """
+    n_trials = np.arange(1, len(counts) + 1)[:, None]  # (K, 1)
+    successes = np.arange(len(counts) + 1)  # (K + 1,)
+    failures = np.maximum(n_trials - successes, 0)  # (K, K + 1); beyond k the coefficient is zero
+    terms = _COEFFICIENTS[1 : len(counts) + 1, : len(counts) + 1] * share**successes * (1.0 - share) ** failures
+    return np.asarray((terms * (successes >= counts[:, None])).sum(axis=1))

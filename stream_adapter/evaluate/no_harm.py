@@ -8,13 +8,53 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.evaluate.cells import settings_of
+from stream_adapter.errors import EvaluationError
+from stream_adapter.evaluate.cameras import CameraSettings
+from stream_adapter.evaluate.features import Features
 from stream_adapter.evaluate.html import Table, page
+from stream_adapter.evaluate.report import legend, style_of
 from stream_adapter.evaluate.results import REFERENCE, Interval, Run, plain
 from stream_adapter.evaluate.running import Evaluation, run_all
 from stream_adapter.evaluate.scores import Answers, calibration_error
+from stream_adapter.evaluate.stream import StreamSettings
 from stream_adapter.evaluate.svg import Axis, Plot, Series
-from stream_adapter.evaluate.tables import legend, style_of
+
+CELLS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "rare": {"canary_rate": 0.1},
+    "ultra-rare": {"canary_rate": 0.03},
+    "burst": {"canaries_after": 0.5},
+    "late": {"delay": 500},
+    "look-alike": {"look_alike": True},
+    "recorded": {"order": "recorded"},
+    "cameras": {"sources": 5, "copies": 40},
+    "no label": {"label_rate": 0.0},
+    "first label": {"canary_rate": 0.1, "canary_labels": 1},
+    "few labels": {"label_rate": 0.05},
+    "all labelled": {"label_rate": 1.0},
+    "least confident": {"select": "least-confident"},
+    "most confident": {"select": "most-confident"},
+    "wrong": {"label_noise": 0.1},
+}
+
+
+def settings_of(features: Features, cell: str) -> StreamSettings | CameraSettings:
+    """The stream of one cell.
+
+    Data with several domains come domain after domain, 1,200 events each (burst: 2,500 events, shuffled; recorded: as
+    they are in the file); others come whole and shuffled. The cameras are of seven classes in ten.
+    """
+    if cell not in CELLS:
+        raise EvaluationError(f"unknown cell {cell!r}; known are {', '.join(CELLS)}")
+    chosen, domains = CELLS[cell], len(features.domain_names)
+    if cell == "cameras":
+        return CameraSettings(camera_classes=max(round(0.7 * len(features.occurring)), 1), **chosen)
+    if domains == 1 or cell == "recorded":
+        return StreamSettings(events=len(features), **chosen)
+    if cell == "burst":
+        return StreamSettings(events=2_500, **chosen)
+    return StreamSettings(events=1_200 * domains, order="by-domain", **chosen)
+
 
 ENOUGH = 200
 """Pooled events from which on a class can be the worst one; where no class has as many, the one with most of them."""

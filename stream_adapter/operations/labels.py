@@ -1,4 +1,4 @@
-"""Labels from a person's side: sending them by the ids of their events, and what became of them."""
+"""Labels from a person's side: sending them by their events' ids, what became of them, and what to label next."""
 
 import contextlib
 import csv
@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stream_adapter import config
 from stream_adapter.config import Config
 from stream_adapter.errors import EventError, MalformedEvent, TransportError
@@ -17,7 +19,8 @@ from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent, PlainLabels, parse_label_event
 from stream_adapter.events.payloads import as_text, json_object
 from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent
-from stream_adapter.operations.anchors import whoever
+from stream_adapter.journey.suggesting import choose
+from stream_adapter.operations.anchors import read_anchors, whoever
 from stream_adapter.transport import dead_letters
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.opening import transport_of
@@ -191,3 +194,30 @@ def _fate(label: LabelEvent, newest: LabelRecord | None, refused: str | None, ke
     if newest is not None and label.stamp < newest.stamp:
         return Fate(label, "replaced", f"by what was said at {format_time(newest.event.time_ms)}")
     return Fate(label, "not read yet", "or so long ago that nobody knows of it any more")
+
+
+# The square of it is what choosing takes: 64 MB, and a second or two.
+_NEWEST = 4_000
+
+
+def what_next(config: Config, number: int) -> list[WaitingEvent]:
+    """The events to label, best first, among the newest 4,000 that wait; see `suggesting.choose`."""
+    if not come_apart(config):
+        raise TransportError(
+            "no event waits for a label: set `files.labels_file` on `transport: files`, and "
+            "`labels.wait_max_events` above 0"
+        )
+    last = last_waiting(transport_of(config))
+    waiting = [
+        event
+        for event in waiting_events(last)
+        if event.vector.size and LABEL_PREFIX + anchor_id_of(event.source, event.id) not in last
+    ]
+    if not waiting:
+        return []
+    newest = sorted(waiting, key=lambda event: event.time_ms)[-_NEWEST:]
+    fingerprint = newest[-1].fingerprint
+    newest = [event for event in newest if event.fingerprint == fingerprint]
+    anchors = [one for one in read_anchors(config).values() if one.fingerprint == fingerprint]
+    labelled = np.array([one.vector for one in anchors], np.float32).reshape(-1, len(newest[0].vector))
+    return choose(newest, labelled, {one.label for one in anchors} | set(config.adapter.canaries), number)

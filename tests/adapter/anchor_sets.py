@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors import offering
-from stream_adapter.adapter.anchors.anchor import Anchor, as_stored
+from stream_adapter.adapter.anchors.anchor import Anchor, as_stored, hash_of
 from stream_adapter.adapter.anchors.offering import Offer
-from stream_adapter.adapter.anchors.records import hash_of
 from stream_adapter.adapter.anchors.store import AnchorStore
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
 from tests.adapter.anchor_sets import around, random_unit, unit

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from stream_adapter.demo.loopback import open_loopback
+from stream_adapter.demo.browser import open_loopback
 
 HERE = Path(__file__).parent
 BINARIES = HERE / "bin"

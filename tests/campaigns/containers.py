@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_adapter.demo.broker import resolve_jars
-from stream_adapter.demo.loopback import open_loopback
+from stream_adapter.demo.browser import open_loopback
 from tests.campaigns.docker import Docker, daemon, make_base
 from tests.ports import free_port
 

@@ -13,7 +13,7 @@ import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from stream_adapter.demo.loopback import open_loopback
+from stream_adapter.demo.browser import open_loopback
 
 _PRELOAD = ["stream_adapter.service.main", "stream_adapter.transport.kafka", "stream_adapter.encode.loading"]
 _PR_SET_PDEATHSIG = 1

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stream_adapter.demo import browser, run
-from stream_adapter.demo.loopback import open_loopback
-from stream_adapter.demo.worker_process import WorkerProcess
+from stream_adapter.demo.browser import open_loopback
+from stream_adapter.demo.child import WorkerProcess
 
 
 class Server(HTTPServer):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.drift.tails import binomial_tails
+from stream_adapter.drift.new_class import binomial_tails
 
 
 @settings(deadline=None)

@@ -9,11 +9,10 @@ from rich.console import Console
 
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import EvaluationError
-from stream_adapter.evaluate.cells import CELLS, settings_of
 from stream_adapter.evaluate.command import Request, evaluate_no_harm
 from stream_adapter.evaluate.draws import draw_look_alikes
 from stream_adapter.evaluate.features import Features, save_features
-from stream_adapter.evaluate.no_harm import ENOUGH, Line, _Draw, _worst, no_harm
+from stream_adapter.evaluate.no_harm import CELLS, ENOUGH, Line, _Draw, _worst, no_harm, settings_of
 from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.stream import StreamSettings
 from tests.evaluate.data import CLASSES, make_features

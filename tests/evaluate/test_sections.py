@@ -1,7 +1,7 @@
 from stream_adapter.config import AdapterConfig
+from stream_adapter.evaluate.page import frontier, kinds
 from stream_adapter.evaluate.results import Interval, Outcome, Row, Run
 from stream_adapter.evaluate.running import Evaluation
-from stream_adapter.evaluate.sections import frontier, kinds
 from stream_adapter.evaluate.stream import StreamSettings
 from tests.evaluate.data import CLASSES, make_features
 

@@ -3,10 +3,10 @@ import pytest
 from stream_adapter.config import AdapterConfig
 from stream_adapter.evaluate.html import Table, page
 from stream_adapter.evaluate.methods import METHODS
+from stream_adapter.evaluate.report import figures_tables, legend, style_of
 from stream_adapter.evaluate.results import Interval, Row
 from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.stream import StreamSettings
-from stream_adapter.evaluate.tables import figures_tables, legend, style_of
 from tests.evaluate.data import make_features
 
 

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Set
 from pathlib import Path
 
-from stream_adapter.demo.loopback import open_loopback
+from stream_adapter.demo.browser import open_loopback
 from tests.campaigns.workers import Workers
 
 _SILENT_S = 30.0

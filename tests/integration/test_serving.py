@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from stream_adapter.demo.loopback import open_loopback
-from stream_adapter.demo.worker_process import WorkerProcess
+from stream_adapter.demo.browser import open_loopback
+from stream_adapter.demo.child import WorkerProcess
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import (
     drawn,

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from stream_adapter.demo import watchdog
-from stream_adapter.demo.loopback import open_loopback
+from stream_adapter.demo.browser import open_loopback
 from tests.monitoring.rules import RULE_FILES
 from tests.ports import free_port
 

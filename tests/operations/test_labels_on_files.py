@@ -18,9 +18,8 @@ from stream_adapter.events.image import anchor_id_of
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
 from stream_adapter.operations.anchors import whoever
-from stream_adapter.operations.asking import what_next
 from stream_adapter.operations.forget import Plan, carry_out
-from stream_adapter.operations.labels import fates_of, read_labels
+from stream_adapter.operations.labels import fates_of, read_labels, what_next
 from stream_adapter.service.health import Health
 from stream_adapter.service.worker import Worker
 from stream_adapter.transport.base import Partition, Record

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream_adapter.demo.loopback import open_loopback
+from stream_adapter.demo.browser import open_loopback
 from stream_adapter.demo.scenes import DEMO_CLASSES
 from tests.page.live import TOKEN, LiveWorker, demo_config, live_worker, write_stream
 from tests.page.seen import prediction

@@ -1,5 +1,6 @@
 """The anchor: a labelled image vector, as the adapter sees it, and the one form in which its vector is kept."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -142,3 +143,27 @@ def checked_vectors(anchors: Sequence[Anchor], dimension: int) -> NDArray[np.flo
     vectors = np.stack([anchor.vector for anchor in anchors]).astype(np.float32, copy=False)
     check_vectors(vectors, dimension, lambda index: f"anchor {anchors[index].anchor_id}")
     return vectors
+
+
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """An anchor that has left the store: its row, all that it was, and what was known about it."""
+
+    row: int
+    anchor: Anchor
+    class_index: int
+    crowding: float
+    placed: NDArray[np.float64]
+
+
+def member_of(anchor_id: str, label: str, shape: bytes, event_time_ms: int) -> int:
+    """One anchor's summand in the digest; sums do not depend on their order and can be taken back."""
+    return int.from_bytes(hash_of(f"{anchor_id}\0{label}\0{event_time_ms}\0".encode() + shape), "big")
+
+
+def hash_of(content: bytes) -> bytes:
+    """What a float16 vector is recognised by."""
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()

@@ -7,14 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, as_stored, checked_vectors
+from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, Displaced, as_stored, checked_vectors, hash_of
 from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, nothing_found
 from stream_adapter.adapter.anchors.nearest.search import NearestAnchors
 from stream_adapter.adapter.anchors.net_changes import NetChanges
 from stream_adapter.adapter.anchors.offering import TakeIn, offer, put
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.adapter.anchors.pruning import Pruner
-from stream_adapter.adapter.anchors.records import Displaced, hash_of
 from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics, LearnResult, Removed
 from stream_adapter.adapter.anchors.state import AnchorsCopy, restored_store, unconfirmed_of
 from stream_adapter.adapter.anchors.store import AnchorStore

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.anchors.anchor import Anchor, Displaced
 from stream_adapter.adapter.anchors.offering import Offer
 from stream_adapter.adapter.anchors.pruning import Victim
-from stream_adapter.adapter.anchors.records import Displaced
 from stream_adapter.adapter.anchors.results import (
     Ignored,
     IgnoredReason,

@@ -18,8 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.records import Displaced
+from stream_adapter.adapter.anchors.anchor import Anchor, Displaced
 from stream_adapter.adapter.anchors.store import AnchorStore
 
 

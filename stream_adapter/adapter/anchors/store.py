@@ -7,10 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, Origin
+from stream_adapter.adapter.anchors.anchor import (
+    DIGEST_BYTES,
+    Anchor,
+    AnchorListing,
+    Displaced,
+    Origin,
+    hash_of,
+    member_of,
+)
 from stream_adapter.adapter.anchors.columns import AnchorColumns
 from stream_adapter.adapter.anchors.ownership import key_of
-from stream_adapter.adapter.anchors.records import DIGEST_BYTES, Displaced, hash_of, member_of
 from stream_adapter.errors import AnchorError
 
 _DIGESTS = 1 << 8 * DIGEST_BYTES

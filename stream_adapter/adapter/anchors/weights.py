@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.records import Displaced
+from stream_adapter.adapter.anchors.anchor import Displaced
 from stream_adapter.adapter.anchors.store import AnchorStore
 
 NEARNESS = 0.3

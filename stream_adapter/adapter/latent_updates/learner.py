@@ -14,7 +14,6 @@ from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.latent_updates.maps import FitSettings, Fitted, Maps, Problem, adapted_texts, gates, solve
 from stream_adapter.adapter.latent_updates.refitting import Refitting
-from stream_adapter.adapter.latent_updates.sampling import take_part
 from stream_adapter.adapter.learner import Answer, Events, Labels, LearnerContext, Records, Standing, standing_of
 from stream_adapter.adapter.packing import Arrays, array_of
 from stream_adapter.config import LatentUpdatesConfig
@@ -181,3 +180,24 @@ def _floats(arrays: Arrays, name: str, shape: tuple[int, ...]) -> NDArray[np.flo
     if array.shape != shape or not np.isfinite(array).all():
         raise ValueError(f"`{name}` has shape {array.shape}, expected {shape} and finite numbers")
     return array.copy()
+
+
+def take_part(classes: NDArray[np.int64], keys: NDArray[np.uint64], most: int) -> NDArray[np.int64]:
+    """An even share of each class, small classes whole; of a class those whose ids hash lowest.
+
+    When one anchor comes or goes, next to all others that took part still do.
+
+    Args:
+        classes: int64 (n,), of the anchors.
+        keys: uint64 (n,), `key_of` their ids.
+        most: how many may enter.
+
+    Returns:
+        int64 (m,), their places in order of their keys: a function of the set of anchors.
+    """
+    order = np.lexsort((keys, classes))  # by class, then by key
+    grouped = classes[order]
+    rank = np.arange(len(order)) - np.searchsorted(grouped, grouped)  # within its class
+    # The first of each class, then the second of each, and so on: smaller classes are through earlier.
+    chosen = order[np.lexsort((grouped, rank))[:most]]
+    return chosen[np.argsort(keys[chosen], kind="stable")]

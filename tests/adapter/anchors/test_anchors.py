@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.anchors import Anchors, Columns
-from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours
 from stream_adapter.adapter.anchors.weights import Directions
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.inline_executor import InlineExecutor

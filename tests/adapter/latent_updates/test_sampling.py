@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.latent_updates.sampling import take_part
+from stream_adapter.adapter.latent_updates.learner import take_part
 
 KEYS = np.random.default_rng(0).permutation(2**63 + np.arange(1_000, dtype=np.uint64))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream_adapter.demo.loopback import open_loopback
+from stream_adapter.demo.browser import open_loopback
 from stream_adapter.errors import TransportError
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health

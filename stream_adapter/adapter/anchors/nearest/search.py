@@ -8,9 +8,8 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
 from stream_adapter.adapter.anchors.nearest.graph import Graph, GraphBuild
-from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, ranked
+from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours, Neighbours, ranked
 from stream_adapter.adapter.anchors.results import IndexStatistics
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.config import AnchorsConfig

@@ -3,8 +3,8 @@ import pytest
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
 from stream_adapter.adapter.anchors.nearest.graph import Graph
+from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours
 from stream_adapter.adapter.anchors.nearest.search import NearestAnchors
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.inline_executor import InlineExecutor

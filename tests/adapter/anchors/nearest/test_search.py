@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.nearest.exact import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours
 from stream_adapter.adapter.anchors.nearest.search import GROW_AT, SHRINK_AT, NearestAnchors
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.inline_executor import InlineExecutor
