@@ -46,7 +46,7 @@ def test_the_same_picture_is_corrected_and_not_counted_twice() -> None:
     model = classifier()
     first = model.learn(TEXTS[:1], ["dog"])
     assert model.learn(TEXTS[:1], ["cow"]) == first
-    assert [(anchor.anchor_id, anchor.label) for anchor in model.adapter.anchors()] == [(first[0], "cow")]
+    assert [(anchor.anchor_id, anchor.label) for anchor in model.adapter.anchors] == [(first[0], "cow")]
     assert model.learn(TEXTS[:1], ["cat"], ids=["mine"]) == ["mine"]
 
 
@@ -71,7 +71,7 @@ def test_it_answers_the_same_after_it_was_saved_and_goes_on_from_there(tmp_path:
     for one in (model, loaded):
         one.learn(vectors[40:], labels[40:])
     np.testing.assert_allclose(loaded.predict_proba(vectors), model.predict_proba(vectors), atol=1e-6)
-    assert not any(anchor.label == "cow" for anchor in loaded.adapter.anchors())
+    assert not any(anchor.label == "cow" for anchor in loaded.adapter.anchors)
 
 
 def test_it_says_why() -> None:

@@ -1,12 +1,12 @@
 """The adapter: a learner and its anchors behind one object. Unit vectors and labels in, probabilities out."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, check_vectors
+from stream_adapter.adapter.anchors.anchor import Anchor, check_vectors
 from stream_adapter.adapter.anchors.anchors import Anchors, Change
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership, key_of
 from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics, LearnResult
@@ -71,14 +71,14 @@ class Adapter:
         context = context or LearnerContext(seed=config.seed)
         self._config = config
         self._background = context.background or InlineExecutor()
-        self._anchors = Anchors(self.classes, config.canaries, config.anchors, config.seed)
-        self._learner = guard(make_learner(config.method, self.classes, self._anchors, config, context))
-        self._unknown = UnknownRule(self.classes, self._anchors, config.unknown_rate)
+        self.anchors = Anchors(self.classes, config.canaries, config.anchors, config.seed)
+        self._learner = guard(make_learner(config.method, self.classes, self.anchors, config, context))
+        self._unknown = UnknownRule(self.classes, self.anchors, config.unknown_rate)
         beside = None
         if config.shadow is not None:
             # Its records would be taken for the learner's; it learns from this process's own traffic.
             alone = LearnerContext(context.clock, context.background, context.device, seed=config.seed)
-            beside = make_learner(config.shadow, self.classes, self._anchors, config, alone)
+            beside = make_learner(config.shadow, self.classes, self.anchors, config, alone)
         self._learners = Learners(self._learner, beside, config.shadow)
 
     def predict(self, vectors: NDArray[np.float32]) -> Prediction:
@@ -94,12 +94,12 @@ class Adapter:
         vectors = np.ascontiguousarray(vectors, np.float32).view()
         check_vectors(vectors, self.dimension, "row {} of the batch".format)
         answer = self._learner.predict(vectors)
-        near = self._anchors.nearest(vectors, self._config.anchors.neighbours)
+        near = self.anchors.nearest(vectors, self._config.anchors.neighbours)
         nearness = nearness_of(near.cosines[:, :1].max(axis=1, initial=-np.inf))  # (B,)
         none_of_these = self._unknown.scores(vectors, answer.zero_shot.argmax(axis=1), nearness)
         threshold = self._unknown.threshold(self._learner.version)
         explained = np.maximum(answer.zero_shot.max(axis=1, initial=0.0), nearness)  # by a text or by an anchor
-        slots = self._anchors.slots_of(near.rows)  # (B, k)
+        slots = self.anchors.slots_of(near.rows)  # (B, k)
         return Prediction(
             zero_shot=answer.zero_shot,
             undamped=answer.undamped,
@@ -109,8 +109,8 @@ class Adapter:
             none_of_these=none_of_these,
             unknown=None if threshold is None else none_of_these > threshold,
             neighbour_rows=near.rows,
-            neighbour_ids=self._anchors.ids_at(slots),
-            neighbour_classes=self._anchors.classes_at(slots),
+            neighbour_ids=self.anchors.ids_at(slots),
+            neighbour_classes=self.anchors.classes_at(slots),
             neighbour_cosines=near.cosines,
             has_anchor=self.has_anchor,
             standing=self._learner.standing(),
@@ -146,7 +146,7 @@ class Adapter:
         if len(event_ids) != len(vectors):
             raise AnchorError(f"{len(event_ids)} event ids for {len(vectors)} vectors")
         check_vectors(vectors, self.dimension, lambda row: f"event {event_ids[row]}")
-        change = self._anchors.take_in(anchors, owned)
+        change = self.anchors.take_in(anchors, owned)
         keys = np.fromiter(map(key_of, event_ids), np.uint64, len(event_ids))
         events, labels = Events(keys, vectors), Labels(*change.new)
         try:
@@ -154,7 +154,7 @@ class Adapter:
         except Exception:
             self._take_back(change)
             raise
-        self._anchors.maintain(self._background)
+        self.anchors.maintain(self._background)
         return change.result
 
     def learn(self, anchors: Sequence[Anchor], owned: Ownership = EVERYTHING) -> LearnResult:
@@ -169,14 +169,14 @@ class Adapter:
         Raises:
             AnchorError: as `update`.
         """
-        change = self._anchors.put(anchors)
+        change = self.anchors.put(anchors)
         self._learners.follow(change.gone, Labels(*change.new), records or {})
-        self._anchors.maintain(self._background)
+        self.anchors.maintain(self._background)
         return change.result
 
     def forget(self, anchor_ids: Sequence[str]) -> ForgetResult:
         """Delete anchors; ids that are not there are reported, not an error."""
-        result, gone = self._anchors.remove(anchor_ids)
+        result, gone = self.anchors.remove(anchor_ids)
         self._learners.forget(gone)
         return result
 
@@ -205,13 +205,13 @@ class Adapter:
         if (d := classes.dimension) != self.dimension:
             raise VocabularyError(f"text vectors have {d} numbers, expected {self.dimension}: another encoder's?")
         renamed = dict(renamed or {})
-        canaries = self._anchors.canaries if canaries is None else canaries
+        canaries = self.anchors.canaries if canaries is None else canaries
         former = classes.former(self.classes, renamed)
-        homeless = self._anchors.homeless(classes, renamed, canaries)
-        forgotten = [anchor for anchor in map(self._anchors.get, homeless) if anchor is not None]
-        _, gone = self._anchors.remove(homeless)
+        homeless = self.anchors.homeless(classes, renamed, canaries)
+        forgotten = [anchor for anchor in map(self.anchors.get, homeless) if anchor is not None]
+        _, gone = self.anchors.remove(homeless)
         self._learners.forget(gone)
-        self._anchors.set_classes(classes, renamed, canaries)
+        self.anchors.set_classes(classes, renamed, canaries)
         self.classes = classes
         self._unknown.set_classes(classes)
         self._learners.each(lambda learner: learner.set_classes(classes, former))
@@ -223,7 +223,7 @@ class Adapter:
 
     def copy(self) -> AnchorsCopy:
         """Begin to copy the anchors, for a snapshot; see `AnchorsCopy`."""
-        return self._anchors.copy()
+        return self.anchors.copy()
 
     def learner_state(self) -> dict[str, NDArray[Any]]:
         """What the learner knows beside the anchors, for a snapshot."""
@@ -235,35 +235,14 @@ class Adapter:
         Raises:
             SnapshotError: the arrays do not fit together, or not to the vocabulary; of the anchors nothing has changed.
         """
-        before = self._anchors.columns
-        self._anchors.restore(arrays)  # into arrays of its own
-        self._unknown = UnknownRule(self.classes, self._anchors, self._config.unknown_rate)
+        before = self.anchors.columns
+        self.anchors.restore(arrays)  # into arrays of its own
+        self._unknown = UnknownRule(self.classes, self.anchors, self._config.unknown_rate)
         self._learners.forget(before)
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}
         self._learner.restore(own)
-        self._learners.each(lambda learner: learner.follow(Labels(*self._anchors.columns), {}))
-        self._anchors.maintain(self._background)
-
-    def anchors(self) -> Iterator[Anchor]:
-        """All live anchors, by id; vectors as stored."""
-        return self._anchors.anchors()
-
-    def anchor(self, anchor_id: str) -> Anchor | None:
-        """One live anchor; None where there is none of this id."""
-        return self._anchors.get(anchor_id)
-
-    def nearest_anchors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Vectors of the anchors that are nearest to one of float32 (n, d) unit vectors: (m, d), m at most n."""
-        rows = self._anchors.nearest(np.ascontiguousarray(vectors), 1).rows[:, 0]
-        return self._anchors.vectors[self._anchors.slots_of(np.unique(rows[rows >= 0]))]
-
-    def listing(self) -> AnchorListing:
-        """All live anchors without their vectors; good for any thread and for ever."""
-        return self._anchors.listing()
-
-    def vectors(self) -> NDArray[np.float32]:
-        """Float32 (n, d), vectors in the order of `listing`; a copy."""
-        return self._anchors.vectors.copy()
+        self._learners.each(lambda learner: learner.follow(Labels(*self.anchors.columns), {}))
+        self.anchors.maintain(self._background)
 
     @property
     def dimension(self) -> int:
@@ -273,17 +252,17 @@ class Adapter:
     @property
     def n_anchors(self) -> int:
         """How many anchors are live."""
-        return len(self._anchors)
+        return len(self.anchors)
 
     @property
     def has_anchor(self) -> NDArray[np.bool_]:
         """Bool (C,): the classes that have anchors now."""
-        return self._anchors.counts > 0
+        return self.anchors.counts > 0
 
     @property
     def anchors_digest(self) -> str:
         """Hex digest of the set of live anchors (id, label, float16 vector, time), whatever order they came in."""
-        return self._anchors.digest
+        return self.anchors.digest
 
     @property
     def version(self) -> str:
@@ -308,12 +287,12 @@ class Adapter:
     @property
     def index_statistics(self) -> IndexStatistics:
         """How the search for nearest anchors is doing."""
-        return self._anchors.index_statistics
+        return self.anchors.index_statistics
 
     def _take_back(self, change: Change) -> None:
         """The learner refused a change, which it had not begun: the anchors are as they were before."""
-        self._anchors.remove(self._anchors.ids_at(self._anchors.slots_of(change.new.rows)).tolist())
-        back = self._anchors.put(list(change.result.before.values()))
+        self.anchors.remove(self.anchors.ids_at(self.anchors.slots_of(change.new.rows)).tolist())
+        back = self.anchors.put(list(change.result.before.values()))
         labels, none = Labels(*back.new), Events.none(self.dimension)
         self._learner.follow(labels, {})
         self._learners.in_shadow(lambda shadow: tell(shadow, change.gone, none, labels))

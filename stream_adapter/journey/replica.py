@@ -125,7 +125,7 @@ class Replica:
 
     def record(self, anchor_id: str) -> AnchorRecord | None:
         """The anchor of this id, as it is written; None where there is none."""
-        anchor = self._adapter.anchor(anchor_id) or self.set_aside.anchors.get(anchor_id)
+        anchor = self._adapter.anchors.get(anchor_id) or self.set_aside.anchors.get(anchor_id)
         return None if anchor is None else record_of_anchor(anchor, self._fingerprint)
 
     @property
@@ -142,7 +142,7 @@ class Replica:
         """Write again what an older record has replaced in the compacted topic, as far as this worker decides."""
         outputs = []
         for anchor_id in sorted(self._overruled):
-            anchor = self._adapter.anchor(anchor_id)
+            anchor = self._adapter.anchors.get(anchor_id)
             if anchor is None or owned.owns_id(anchor_id):
                 self._overruled.discard(anchor_id)
             if anchor is not None and owned.owns_id(anchor_id):
@@ -187,7 +187,7 @@ class Replica:
         """
         outputs = []
         for anchor_id in dict.fromkeys(anchor_ids):
-            before = self._adapter.anchor(anchor_id) or self.set_aside.anchors.get(anchor_id)
+            before = self._adapter.anchors.get(anchor_id) or self.set_aside.anchors.get(anchor_id)
             if before is not None:
                 outputs.append(anchor_tombstone(anchor_id, self._writer, forgotten=forgotten))
                 self._wrote(outputs[-1], before)
@@ -206,7 +206,7 @@ class Replica:
         renamed = {name: now.class_of(name) for name in before.names if name not in names and name in now.aliases}
         if renamed:
             old = np.array([name in renamed for name in before.names])
-            listing = adapter.listing()
+            listing = adapter.anchors.listing()
             self._overruled.update(listing.ids[slot] for slot in np.flatnonzero(old[listing.classes]).tolist())
         forgotten = adapter.set_classes(now.texts, now.names, renamed, now.canaries)
         self._class_of, self._removed = now.class_of, now.removed
@@ -256,7 +256,7 @@ class Replica:
 
     def _settle(self, anchor_id: str, settled: Anchor | None) -> None:
         """The changelog's word on one anchor replaces ours."""
-        ours = self._adapter.anchor(anchor_id)
+        ours = self._adapter.anchors.get(anchor_id)
         if settled is None:
             self.set_aside.drop([anchor_id])
         same = ours is not None and settled is not None and same_anchor(ours, self._in_class(settled))
@@ -288,7 +288,7 @@ class Replica:
 
     def _put_aside(self, anchors: Sequence[Anchor]) -> dict[str, Anchor]:
         """Set aside what has no class, and forget what it replaces: that is returned, by id."""
-        live = {one.anchor_id: self._adapter.anchor(one.anchor_id) for one in anchors}
+        live = {one.anchor_id: self._adapter.anchors.get(one.anchor_id) for one in anchors}
         newer = [one for one in anchors if (ours := live[one.anchor_id]) is None or ours.stamp <= one.stamp]
         replaced = {one.anchor_id: ours for one in newer if (ours := live[one.anchor_id]) is not None}
         if replaced:

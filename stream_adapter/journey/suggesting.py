@@ -115,7 +115,9 @@ class Suggesting:
         names, anchored = self._adapter.classes.names, self._adapter.has_anchor
         settled = {names[index] for index in np.flatnonzero(anchored).tolist()} | set(self._canaries())
         vectors = np.array([event.vector for event in events], np.float32).reshape(-1, d)
-        return choose(events, self._adapter.nearest_anchors(vectors), settled, number)
+        anchors = self._adapter.anchors
+        nearest = np.unique(anchors.nearest(vectors, 1).rows[:, 0])
+        return choose(events, anchors.vectors[anchors.slots_of(nearest[nearest >= 0])], settled, number)
 
 
 def _record(chosen: Sequence[WaitingEvent], source: str, slot: str, now_ms: int, place: Partition) -> OutRecord:

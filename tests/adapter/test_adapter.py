@@ -28,7 +28,7 @@ def test_without_anchors_the_adapted_model_is_the_untouched_one() -> None:
 
 def test_after_forgetting_everything_it_is_untouched_again_even_before_the_refit() -> None:
     adapter = taught()
-    adapter.forget([anchor.anchor_id for anchor in adapter.anchors()])
+    adapter.forget([anchor.anchor_id for anchor in adapter.anchors])
     answer = adapter.predict(pictures()[0])
     assert answer.adapted.tobytes() == answer.zero_shot.tobytes()
     assert not answer.gate.any()
@@ -49,7 +49,7 @@ def test_labels_teach() -> None:
 def test_a_rows_prediction_does_not_depend_on_the_others_in_its_batch() -> None:
     """The trap: one gate for the whole batch. A stranger beside an anchor must not be adapted as if it were one."""
     adapter = taught()
-    anchor = next(adapter.anchors()).vector
+    anchor = next(iter(adapter.anchors)).vector
     strangers = random_unit(3, D, seed=7)
     alone = adapter.predict(strangers)
     beside = adapter.predict(np.concatenate([anchor[None], strangers]))
@@ -96,7 +96,7 @@ def test_the_gate_falls_with_the_distance_to_the_nearest_anchor() -> None:
 
 def test_neighbours_explain_a_prediction() -> None:
     adapter = taught()
-    known = {anchor.anchor_id: anchor for anchor in adapter.anchors()}
+    known = {anchor.anchor_id: anchor for anchor in adapter.anchors}
     vectors = pictures(4)[0]
     answer = adapter.predict(vectors)
     assert answer.neighbour_ids.shape == (12, 16)
@@ -219,10 +219,10 @@ def test_another_vocabulary_changes_the_anchors_and_what_explains() -> None:
     adapter = taught()
     names = ("c", "new", "z")
     adapter.set_classes(TEXTS[[2, 4, 0]], names, {"a": "z"})
-    assert {anchor.label for anchor in adapter.anchors()} == {"c", "z"}
+    assert {anchor.label for anchor in adapter.anchors} == {"c", "z"}
     assert adapter.has_anchor.tolist() == [True, False, True]
     answer = adapter.predict(pictures()[0])
-    known = {anchor.anchor_id: anchor.label for anchor in adapter.anchors()}
+    known = {anchor.anchor_id: anchor.label for anchor in adapter.anchors}
     for ids, classes in zip(answer.neighbour_ids.tolist(), answer.neighbour_classes.tolist(), strict=True):
         assert [known[one] for one in ids if one] == [names[one] for one in classes if one >= 0]
     assert adapter.learn([Anchor("late", pictures()[0][0], "a", 99)]).ignored[0].reason == "unknown label"

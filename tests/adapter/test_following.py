@@ -47,8 +47,8 @@ def test_a_result_has_what_was_there_before() -> None:
     assert list(result.before) == [first.anchor_id]
     before = result.before[first.anchor_id]
     assert (before.label, before.stamp) == (CLASSES[0], first.stamp)
-    assert adapter.anchor(first.anchor_id) is not None
-    assert adapter.anchor("nobody") is None
+    assert adapter.anchors.get(first.anchor_id) is not None
+    assert adapter.anchors.get("nobody") is None
 
 
 def test_an_older_record_of_the_same_anchor_is_outdated() -> None:
@@ -58,5 +58,5 @@ def test_an_older_record_of_the_same_anchor_is_outdated() -> None:
     adapter.follow([newer])
     (ignored,) = adapter.follow([older]).ignored
     assert ignored.reason == "outdated"
-    found = adapter.anchor("a")
+    found = adapter.anchors.get("a")
     assert found is not None and found.label == CLASSES[1]

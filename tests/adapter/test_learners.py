@@ -165,7 +165,7 @@ def test_what_each_class_is_taken_for(method: str) -> None:
 @each_method
 def test_everything_forgotten_is_as_if_no_label_had_come(method: str) -> None:
     adapter, never = after(method, stream()), after(method, stream(), labelled=False)
-    adapter.forget([anchor.anchor_id for anchor in adapter.anchors()])
+    adapter.forget([anchor.anchor_id for anchor in adapter.anchors])
     assert_alike(adapter, never)
     for one in (adapter, never):
         one.learn([])

@@ -40,7 +40,7 @@ def test_every_outcome_of_learning_is_told() -> None:
     )
     assert second.removed == (Removed("three", "corrected"),)
     assert second.written == ("new", "two", "contradiction")
-    assert {a.anchor_id: a.label for a in adapter.anchors()} == {
+    assert {a.anchor_id: a.label for a in adapter.anchors} == {
         "one": "a",
         "two": "c",
         "contradiction": "d",
@@ -88,7 +88,7 @@ def test_a_changelog_that_follows_the_results_holds_what_the_adapter_holds(calls
     )
     changelog: dict[str, tuple[bytes, str, int]] = {}
     for call in calls:
-        before = {anchor.anchor_id: anchor for anchor in adapter.anchors()}
+        before = {anchor.anchor_id: anchor for anchor in adapter.anchors}
         if isinstance(call, str):
             forgotten = adapter.forget([call, call, "never there"])
             assert forgotten.unknown == (("never there",) if call in before else (call, "never there"))
@@ -100,13 +100,13 @@ def test_a_changelog_that_follows_the_results_holds_what_the_adapter_holds(calls
             told = {*result.folded, *(entry.anchor_id for entry in entries)}
             assert given_ids <= told | set(result.written), "an anchor of which nothing is told"
             assert not set(result.written) & {removed.anchor_id for removed in result.removed}
-            live = {anchor.anchor_id: anchor for anchor in adapter.anchors()}
+            live = {anchor.anchor_id: anchor for anchor in adapter.anchors}
             for anchor_id in result.written:
                 changelog[anchor_id] = fields(live[anchor_id])
             gone = result.removed
         for removed in gone:
             changelog.pop(removed.anchor_id, None)
-        assert changelog == {anchor.anchor_id: fields(anchor) for anchor in adapter.anchors()}
+        assert changelog == {anchor.anchor_id: fields(anchor) for anchor in adapter.anchors}
         assert adapter.n_anchors == len(changelog) <= 3
         assert adapter.index_statistics.live == len(changelog)
         assert all(label != "h" for _, label, _ in changelog.values())

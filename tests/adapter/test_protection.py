@@ -154,7 +154,7 @@ def test_a_record_that_says_no_level_is_refused(value: bytes) -> None:
 def test_forgotten_labels_leave_no_limit_behind() -> None:
     taught = adapter(protection=0.2)
     assert limits_in_force(taught)[WALL] > 0.0
-    taught.forget([anchor.anchor_id for anchor in list(taught.anchors())])
+    taught.forget([anchor.anchor_id for anchor in list(taught.anchors)])
     assert limits_in_force(taught).tolist() == [0.0] * 4, "every answer stands, as before any label"
 
 
@@ -173,7 +173,7 @@ def test_classes_that_are_added_one_by_one_were_asked_about_as_if_they_had_alway
         limits_in_force(grown)
         grown.set_classes(texts[:number], names[:number])
     fresh = Adapter(texts, names, 8.0, AdapterConfig(method="knn", protection=0.2))
-    fresh.learn(list(grown.anchors()))
+    fresh.learn(list(grown.anchors))
     np.testing.assert_allclose(limits_in_force(grown), limits_in_force(fresh), atol=1e-6)
     asked = [one._learner._known[1:] for one in (grown, fresh)]  # type: ignore[attr-defined]
     (sure, top, most), (sure_fresh, top_fresh, most_fresh) = asked
@@ -185,7 +185,7 @@ def test_classes_that_are_added_one_by_one_were_asked_about_as_if_they_had_alway
 def test_limits_are_the_same_however_the_anchors_came() -> None:
     one = adapter(protection=0.2)
     other = Adapter(TEXTS, NAMES, 8.0, AdapterConfig(method="knn", protection=0.2))
-    other.learn([replace(anchor) for anchor in reversed(list(one.anchors()))])
+    other.learn([replace(anchor) for anchor in reversed(list(one.anchors))])
     np.testing.assert_allclose(limits_in_force(one), limits_in_force(other), atol=1e-5)
 
 

@@ -97,7 +97,7 @@ def test_it_is_a_function_of_the_anchors_however_they_came(seed: int, steps: lis
             ]
             count = max(count, first + number)
             model.follow(new)
-            live |= {one.anchor_id: one for one in model.anchors()}
+            live |= {one.anchor_id: one for one in model.anchors}
         elif step == "forget" and live:
             ids = random.permutation(sorted(live))[:number].tolist()
             model.forget(ids)
@@ -105,7 +105,7 @@ def test_it_is_a_function_of_the_anchors_however_they_came(seed: int, steps: lis
                 live.pop(id, None)
         model.predict(events(random, 3)[0])
     fresh = adapter(mixture={"window": 1})
-    fresh.follow([replace(one) for one in model.anchors()])
+    fresh.follow([replace(one) for one in model.anchors])
     questions = events(random, 50)[0]
     one, other = model.predict(questions), fresh.predict(questions)
     np.testing.assert_allclose(one.none_of_these, other.none_of_these, atol=1e-6)

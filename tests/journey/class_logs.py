@@ -63,7 +63,7 @@ class Worker:
             "canaries": now.canaries,
             "aliases": dict(now.aliases),
             "texts": now.texts.tobytes(),
-            "anchors": {anchor.anchor_id: anchor.label for anchor in adapter.anchors()},
+            "anchors": {anchor.anchor_id: anchor.label for anchor in adapter.anchors},
             "set aside": {key: one.label for key, one in self.processor.parts.labels.replica.set_aside.anchors.items()},
             "digest": adapter.anchors_digest,
         }

@@ -85,7 +85,7 @@ class Journey(NullObserver):
     @property
     def anchors(self) -> dict[str, tuple[str, int, str]]:
         """Label, time and annotator, by event id."""
-        found = self.processor.adapter.anchors()
+        found = self.processor.adapter.anchors
         return {one.origin.event_id: (one.label, one.event_time_ms, one.origin.annotator) for one in found}
 
     def label_of(self, number: int) -> LabelRecord | None:

@@ -30,7 +30,7 @@ def test_a_class_is_predicted_as_soon_as_it_is_there() -> None:
     assert before["versions"]["vocabulary"] != after["versions"]["vocabulary"]
     assert before["versions"]["adapter"] != after["versions"]["adapter"] or worker.processor.adapter.n_anchors == 0
     worker.feed(picture("dog", 78, "zebra"))
-    assert [anchor.label for anchor in worker.processor.adapter.anchors()] == ["zebra"]
+    assert [anchor.label for anchor in worker.processor.adapter.anchors] == ["zebra"]
 
 
 def test_a_name_that_is_no_class_is_refused_until_it_is_one() -> None:

@@ -47,7 +47,7 @@ def test_records_that_are_not_this_workers_are_set_aside_and_stop_nothing() -> N
     with capture_logs() as said:
         for _ in range(50):
             processor.apply(as_changes(*foreign))
-    assert {anchor.anchor_id.encode() for anchor in processor.adapter.anchors()} == {one.key for one in anchors[4:]}
+    assert {anchor.anchor_id.encode() for anchor in processor.adapter.anchors} == {one.key for one in anchors[4:]}
     sample = metrics.registry.get_sample_value
     counted = {
         reason: sample("stream_adapter_records_set_aside_total", {"reason": reason})

@@ -63,7 +63,7 @@ def test_an_event_that_is_gone_is_learned_from_where_its_picture_is(url: str, re
     assert not journey.anchors, "it may be on its way"
     pass_time(journey, 61.0)
     assert journey.anchors == {"1": ("cat", 50_000, "ann")}
-    (anchor,) = journey.processor.adapter.anchors()
+    (anchor,) = journey.processor.adapter.anchors
     assert anchor.origin.reference == at
     np.testing.assert_allclose(anchor.vector, vectors_of(("cat", 1))[0], atol=1e-3)
     label = journey.label_of(1)
@@ -94,7 +94,7 @@ def test_a_label_needs_the_ids_alone_where_the_event_said_where_its_picture_is(
     journey.say(said(1, "cat"))
     pass_time(journey, 1.0)
     assert journey.anchors == {"1": ("cat", 50_000, "")}
-    (anchor,) = journey.processor.adapter.anchors()
+    (anchor,) = journey.processor.adapter.anchors
     assert anchor.origin.reference == f"{url}/cat-1"
     np.testing.assert_allclose(anchor.vector, vectors_of(("cat", 1))[0], atol=1e-3)
     count = journey.metrics.registry.get_sample_value("stream_adapter_label_delay_seconds_count")

@@ -18,7 +18,7 @@ def test_a_late_label_is_scored_against_the_prediction_that_was_made_and_learned
     label = journey.label_of(1)
     assert label is not None and (label.state, label.worker, label.tested) == ("learned", "test", True)
     assert value(journey.metrics, "label_delay_seconds_sum") == 30.0
-    origin = journey.processor.adapter.anchor(anchor_id_of("/test", "1")).origin  # type: ignore[union-attr]
+    origin = journey.processor.adapter.anchors.get(anchor_id_of("/test", "1")).origin  # type: ignore[union-attr]
     assert (origin.topic, origin.partition, origin.offset) == ("images", 0, 0)
 
 

@@ -31,7 +31,7 @@ def test_a_state_of_another_form_is_refused_and_nothing_has_changed(
     run(taught, *(picture("cat", number, "cat") for number in range(9)))
     set_aside = taught.parts.labels.replica.set_aside
     set_aside.anchors = {
-        f"x{one.anchor_id}": replace(one, anchor_id=f"x{one.anchor_id}") for one in taught.adapter.anchors()
+        f"x{one.anchor_id}": replace(one, anchor_id=f"x{one.anchor_id}") for one in taught.adapter.anchors
     }
     before = fresh.parts.state()
     with pytest.raises(SnapshotError, match="beside its anchors cannot be used"):

@@ -45,7 +45,7 @@ def test_an_event_at_which_the_learner_fails_is_a_dead_letter_and_the_rest_goes_
     assert [one["event"]["id"] for one in observer.batches[0][2]] == ["0", "1", "2", "4", "5"]
     taught = {dict(one.headers)["event_id"] for one in outputs(outcome, "anchors")}
     assert taught == {b"0", b"1", b"2", b"4", b"5"}
-    assert {anchor.origin.event_id for anchor in processor.adapter.anchors()} == {"0", "1", "2", "4", "5"}
+    assert {anchor.origin.event_id for anchor in processor.adapter.anchors} == {"0", "1", "2", "4", "5"}
     assert value(metrics, "unexpected_errors_total", stage=stage) == 1
     assert value(metrics, "stage_failed_total", stage=stage) == 1
     monkeypatch.undo()  # it was mended: the event is sent again
@@ -137,5 +137,5 @@ def test_an_event_that_cannot_be_written_is_a_dead_letter_and_teaches_nothing(mo
     outcome = run(processor, *(picture("cat", number, "cat") for number in range(4)))
     assert outcome.refused == ((Partition("images", 0), "explain"),)
     assert [one["event"]["id"] for one in predictions(outcome)] == ["0", "1", "3"]
-    assert {anchor.origin.event_id for anchor in processor.adapter.anchors()} == {"0", "1", "3"}
+    assert {anchor.origin.event_id for anchor in processor.adapter.anchors} == {"0", "1", "3"}
     assert value(metrics, "unexpected_errors_total", stage="explain") == 1

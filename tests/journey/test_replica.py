@@ -169,10 +169,10 @@ def test_what_somebody_wants_forgotten_is_gone_here_at_once_and_there_with_the_c
     gone, told = here.replica.forget(["a", "nothing", "a"])
     assert gone == ["a"]
     assert [(output.key, output.value, output.source) for output in told] == [(b"a", None, None)]
-    assert here.adapter.anchor("a") is None
+    assert here.adapter.anchors.get("a") is None
     for worker in (here, there):
         worker.replica.follow(changes_of([*log, *told], worker.name))
-        assert [anchor.anchor_id for anchor in worker.adapter.anchors()] == ["b"]
+        assert [anchor.anchor_id for anchor in worker.adapter.anchors] == ["b"]
         assert not worker.replica.unconfirmed
 
 
@@ -212,7 +212,7 @@ def test_deletions_in_a_row_are_one_and_what_comes_between_them_keeps_its_place(
     gone = {name: anchor_tombstone(name, "other") for name in "abc"}
     worker.replica.follow(changes_of([a, b, gone["a"], gone["b"], a, c, gone["c"]], "me"))
     assert forgotten == [["a", "b"], ["c"]]
-    assert [anchor.anchor_id for anchor in worker.adapter.anchors()] == ["a"]
+    assert [anchor.anchor_id for anchor in worker.adapter.anchors] == ["a"]
 
 
 def test_whoever_decides_about_an_anchor_writes_it_again_when_an_older_record_came_later() -> None:
@@ -234,7 +234,7 @@ def test_so_it_does_when_the_older_record_is_its_own() -> None:
     _, ours = learn(worker.replica, [record("a", "dog", time=1)], EVERYTHING)
     newer = record("a", "cat", time=9)
     worker.replica.follow(changes_of([newer.to_record("x"), *ours], "me"))
-    found = worker.adapter.anchor("a")
+    found = worker.adapter.anchors.get("a")
     assert found is not None and found.label == "cat"
     (again,) = worker.replica.reassert(EVERYTHING)
     (change,) = changes_of([again], "me")

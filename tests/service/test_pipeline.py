@@ -46,7 +46,7 @@ def test_what_was_learned_from_a_partition_that_moved_away_is_neither_written_no
     assert [record.key for record in rig.sink.records["predictions"]] == [b"1"]
     assert len(rig.sink.records["anchors"]) == 1
     assert rig.sink.positions == {ZERO: 1}
-    (anchor,) = rig.processor.adapter.anchors()
+    (anchor,) = rig.processor.adapter.anchors
     assert anchor.label == "cat"
 
 

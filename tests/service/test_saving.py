@@ -135,7 +135,7 @@ def test_a_snapshot_stays_valid_whatever_became_of_the_classes(tmp_path: Path, o
     assert learner_of(second).followed == learner_of(first).followed, "what workers publish names its classes"
     adapter = second.processor.adapter
     assert adapter.n_anchors == first.processor.adapter.n_anchors == 20
-    assert {anchor.label for anchor in adapter.anchors()} == {"feline" if other_classes else "cat"}
+    assert {anchor.label for anchor in adapter.anchors} == {"feline" if other_classes else "cat"}
     expected = ("horse", "house", "zebra", "feline") if other_classes else CLASSES
     assert tuple(adapter.classes.names) == expected
     assert second.processor.parts.watching.guard.damping.shape == (len(expected),)

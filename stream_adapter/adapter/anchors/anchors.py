@@ -1,13 +1,13 @@
 """All anchors of a process: kept, weighed, pruned and searched; the one truth for every learner beside it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.anchor import Anchor, AnchorListing, Displaced, as_stored, checked_vectors, hash_of
+from stream_adapter.adapter.anchors.anchor import Anchor, Displaced, as_stored, checked_vectors, hash_of
 from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, nothing_found
 from stream_adapter.adapter.anchors.nearest.search import NearestAnchors
 from stream_adapter.adapter.anchors.net_changes import NetChanges
@@ -48,8 +48,8 @@ class Change(NamedTuple):
     gone: Columns
 
 
-class Anchors:
-    """The live anchors. Owned by one thread.
+class Anchors(AnchorStore):
+    """The live anchors: a store that weighs, prunes and searches what it holds. Owned by one thread.
 
     Args:
         canaries: class names whose anchors are not taken in.
@@ -62,11 +62,8 @@ class Anchors:
         self._canaries: frozenset[str] = frozenset(canaries)
         self._config = config
         self._seed = seed
-        self._asked: tuple[NDArray[np.float32], int, Neighbours] | None = None
-        self._use(AnchorStore(classes.names, classes.dimension, min(config.budget, _MOST_AT_ONCE)))
-
-    def __len__(self) -> int:
-        return len(self._store)
+        super().__init__(classes.names, classes.dimension, min(config.budget, _MOST_AT_ONCE))
+        self._begin()
 
     @property
     def canaries(self) -> frozenset[str]:
@@ -77,41 +74,6 @@ class Anchors:
     def columns(self) -> Columns:
         """All of them, by slot; views, good until the next change."""
         return Columns(self.rows, self.vectors, self.classes)
-
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """Float32 (n, d), unit, by slot; a view, good until the next change."""
-        return self._store.vectors
-
-    @property
-    def classes(self) -> NDArray[np.int64]:
-        """Int64 (n,), class indices by slot; a view."""
-        return self._store.classes
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """Int64 (n,), row ids by slot; a view."""
-        return self._store.rows
-
-    @property
-    def times(self) -> NDArray[np.int64]:
-        """Int64 (n,), event times in milliseconds by slot; a view."""
-        return self._store.times
-
-    @property
-    def keys(self) -> NDArray[np.uint64]:
-        """Uint64 (n,), `key_of` the anchors' ids by slot; a view."""
-        return self._store.keys
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """Int64 (C,), anchors per class."""
-        return self._store.counts
-
-    @property
-    def digest(self) -> str:
-        """Hex digest of the set of anchors (id, label, float16 vector, time), whatever order they came in."""
-        return self._store.digest
 
     def take_in(self, anchors: Sequence[Anchor], owned: Ownership = EVERYTHING) -> Change:
         """Take anchors in, in this order, then prune to the budgets. All are checked before anything changes.
@@ -127,9 +89,9 @@ class Anchors:
         self._take(anchors, offer, changes)
         pruned: list[Displaced] = []
         for victim in self._pruner.victims():
-            slot = self._store.slots_of(np.array([victim.row]))
-            if owned.owns(self._store.keys[slot])[0]:
-                pruned.append(self._store.remove(self._store.id_of(victim.row)))
+            slot = self.slots_of(np.array([victim.row]))
+            if owned.owns(self.keys[slot])[0]:
+                pruned.append(self.take_out(self.id_of(victim.row)))
                 changes.pruned(victim, pruned[-1])
         self._weights.update(pruned, np.zeros(0, np.int64))
         return self._settled(changes)
@@ -147,9 +109,9 @@ class Anchors:
     def remove(self, anchor_ids: Sequence[str]) -> tuple[ForgetResult, Columns]:
         """Delete anchors; ids that are not there are reported, not an error. Returns what is gone, too."""
         asked = tuple(dict.fromkeys(anchor_ids))
-        known = tuple(anchor_id for anchor_id in asked if anchor_id in self._store)
-        unknown = tuple(anchor_id for anchor_id in asked if anchor_id not in self._store)
-        gone = [self._store.remove(anchor_id) for anchor_id in known]
+        known = tuple(anchor_id for anchor_id in asked if anchor_id in self)
+        unknown = tuple(anchor_id for anchor_id in asked if anchor_id not in self)
+        gone = [self.take_out(anchor_id) for anchor_id in known]
         self._weights.update(gone, np.zeros(0, np.int64))
         columns = self._columns_of(gone)
         self._index.remove(columns.rows)
@@ -163,7 +125,7 @@ class Anchors:
         asked, wanted = self._asked, max(k, self._config.neighbours)
         if asked is not None and asked[0] is vectors and asked[1] >= k:
             return Neighbours(asked[2].rows[:, :k], asked[2].cosines[:, :k])
-        found = self._index.query(vectors, wanted) if len(self._store) else nothing_found(len(vectors), wanted)
+        found = self._index.query(vectors, wanted) if len(self) else nothing_found(len(vectors), wanted)
         self._asked = (vectors, wanted, found)
         return Neighbours(found.rows[:, :k], found.cosines[:, :k])
 
@@ -184,7 +146,7 @@ class Anchors:
     @property
     def weights(self) -> NDArray[np.float64]:
         """Float64 (n,) in (0, 1], what each anchor adds to those near it, by slot."""
-        return np.asarray(1.0 / self._store.crowding)
+        return np.asarray(1.0 / self.crowding)
 
     def drain_weight_changes(self) -> WeightChanges | None:
         """All changes of weights since this was last called, for the one learner that sums over anchors.
@@ -201,8 +163,8 @@ class Anchors:
         """Ids of anchors that have no class in another vocabulary; arguments as for `set_classes`."""
         learnable = set(classes.names) - set(canaries)
         known = np.array([renamed.get(name, name) in learnable for name in self._classes.names], np.bool_)
-        lost = np.flatnonzero(~known[self._store.classes])
-        return [self._store.ids[slot] for slot in lost.tolist()]
+        lost = np.flatnonzero(~known[self.classes])
+        return [self.ids[slot] for slot in lost.tolist()]
 
     def set_classes(self, classes: Classes, renamed: Mapping[str, str], canaries: Collection[str]) -> None:
         """Go over to another vocabulary, in which all anchors have a class.
@@ -215,43 +177,19 @@ class Anchors:
         Raises:
             KeyError: an anchor's class is not in it, see `homeless`.
         """
-        used = np.flatnonzero(self._store.counts)
-        to = self._store.set_classes(classes.names, renamed)
+        used = np.flatnonzero(self.counts)
+        to = self.rename(classes.names, renamed)
         self._classes, self._canaries = classes, frozenset(canaries)
-        self._pruner = Pruner(self._store, self._weights, classes, self._config)
-        self._store.doubt[:] = np.nan
+        self._pruner = Pruner(self, self._weights, classes, self._config)
+        self.doubt[:] = np.nan
         if len(np.unique(to[used])) < len(used):  # merged classes crowd each other
             self._weights.set_directions(self._weights.directions)
         else:
             self._weights.set_classes(to)
 
-    def anchors(self) -> Iterator[Anchor]:
-        """All live anchors, by id; vectors as stored."""
-        return self._store.anchors()
-
-    def get(self, anchor_id: str) -> Anchor | None:
-        """One live anchor; None where there is none of this id."""
-        return self._store.get(anchor_id)
-
-    def listing(self) -> AnchorListing:
-        """All live anchors without their vectors; good for any thread and for ever."""
-        return self._store.listing()
-
-    def slots_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Int64, shaped as `rows`: their slots now; −1 where a row id is not live."""
-        return self._store.slots_of(rows)
-
-    def ids_at(self, slots: NDArray[np.int64]) -> NDArray[np.object_]:
-        """Object, shaped as `slots`: their anchor ids; None where a slot is −1."""
-        return self._store.ids_at(slots)
-
-    def classes_at(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Int64, shaped as `slots`: their class indices; −1 where a slot is −1."""
-        return self._store.classes_at(slots)
-
     def copy(self) -> AnchorsCopy:
         """Begin to copy all of them, for a snapshot; see `AnchorsCopy`."""
-        return AnchorsCopy(self._store, self._canaries)
+        return AnchorsCopy(self, self._canaries)
 
     def restore(self, arrays: Arrays) -> None:
         """Take over what a copy packed, in place of what is there.
@@ -262,17 +200,18 @@ class Anchors:
         unconfirmed, settled = unconfirmed_of(arrays, self._classes.dimension)
         directions = self._weights.directions
         of, capacity = self._classes, min(self._config.budget, _MOST_AT_ONCE)
-        self._use(restored_store(arrays, of.names, of.dimension, self._canaries, capacity))
+        # All that the restored one holds, in place of what is here.
+        vars(self).update(vars(restored_store(arrays, of.names, of.dimension, self._canaries, capacity)))
+        self._begin()
         self._weights.set_directions(directions)
         self.remove(unconfirmed)
         self.put(settled)
 
-    def _use(self, store: AnchorStore) -> None:
-        self._store = store
-        self._weights = AnchorWeights(store)
-        self._pruner = Pruner(store, self._weights, self._classes, self._config)
-        self._index = NearestAnchors(store, self._config, self._seed)
-        self._asked = None
+    def _begin(self) -> None:
+        self._weights = AnchorWeights(self)
+        self._pruner = Pruner(self, self._weights, self._classes, self._config)
+        self._index = NearestAnchors(self, self._config, self._seed)
+        self._asked: tuple[NDArray[np.float32], int, Neighbours] | None = None
 
     def _take(self, anchors: Sequence[Anchor], take_in: TakeIn, changes: NetChanges) -> None:
         if not anchors:
@@ -281,18 +220,18 @@ class Anchors:
         learnable = [index for index, anchor in enumerate(anchors) if self._is_learnable(anchor, changes)]
         offered = [anchors[index] for index in learnable]
         shapes = [hash_of(halves[index].tobytes()) for index in learnable]
-        if self._store.is_new(offered, shapes):
-            changes.added(offered, self._store.extend(offered, stored[learnable], shapes))
+        if self.is_new(offered, shapes):
+            changes.added(offered, self.extend(offered, stored[learnable], shapes))
         else:
             for index, anchor, shape in zip(learnable, offered, shapes, strict=True):
-                changes.offered(anchor, take_in(self._store, anchor, stored[index], shape))
+                changes.offered(anchor, take_in(self, anchor, stored[index], shape))
         # Of those that came and went within the call no weight was ever counted.
-        self._weights.update(list(changes.gone), self._store.slots_of(np.array(changes.new, np.int64)))
+        self._weights.update(list(changes.gone), self.slots_of(np.array(changes.new, np.int64)))
 
     def _is_learnable(self, anchor: Anchor, changes: NetChanges) -> bool:
         if anchor.label in self._canaries:
             changes.ignored(anchor.anchor_id, "canary")
-        elif not self._store.knows(anchor.label):
+        elif not self.knows(anchor.label):
             changes.ignored(anchor.anchor_id, "unknown label")
         else:
             return True
@@ -301,8 +240,8 @@ class Anchors:
     def _settled(self, changes: NetChanges) -> Change:
         gone = self._columns_of(changes.gone)
         rows = np.array(changes.new, np.int64)
-        slots = self._store.slots_of(rows)
-        new = Columns(rows, self._store.vectors[slots], self._store.classes[slots])
+        slots = self.slots_of(rows)
+        new = Columns(rows, self.vectors[slots], self.classes[slots])
         self._index.remove(gone.rows)
         self._index.add(rows)
         if gone.rows.size or rows.size:

@@ -59,14 +59,14 @@ def offer(store: AnchorStore, anchor: Anchor, stored: NDArray[np.float32], shape
             return Offer(refused="repeated")
         if anchor.stamp < known.stamp:
             return Offer(refused="outdated")
-        displaced.append(store.remove(anchor.anchor_id))
+        displaced.append(store.take_out(anchor.anchor_id))
 
     twins = store.of_shape(shape)
     if any(twin.label == anchor.label for twin in twins):
         return Offer(folded=True, displaced=tuple(displaced))
     if any((anchor.stamp, anchor.anchor_id) < (twin.stamp, twin.anchor_id) for twin in twins):
         return Offer(refused="outdated", displaced=tuple(displaced))
-    displaced += [store.remove(twin.anchor_id) for twin in twins]
+    displaced += [store.take_out(twin.anchor_id) for twin in twins]
 
     return Offer(row=_append(store, anchor, stored, shape), displaced=tuple(displaced))
 
@@ -84,7 +84,7 @@ def put(store: AnchorStore, anchor: Anchor, stored: NDArray[np.float32], shape: 
     alike = (twin.anchor_id for twin in store.of_shape(shape))
     if (anchor.stamp, anchor.label) == (known.stamp, known.label) and known.anchor_id in alike:
         return Offer(refused="repeated")
-    gone = store.remove(anchor.anchor_id)
+    gone = store.take_out(anchor.anchor_id)
     return Offer(row=_append(store, anchor, stored, shape), displaced=(gone,))
 
 

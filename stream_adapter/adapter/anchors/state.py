@@ -94,7 +94,7 @@ class AnchorsCopy:
             vectors = np.concatenate([vectors, store.vectors[known:]])
         return AnchorsState(
             learnable=_learnable(store.class_names, self._canaries),
-            columns=store.columns(vectors),
+            columns=store.as_columns(vectors),
             rows=store.rows.copy(),
             digest=store.digest,
             unconfirmed=dict(unconfirmed or {}),

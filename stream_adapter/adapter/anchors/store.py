@@ -92,7 +92,7 @@ class AnchorStore:
         """Whether it is a class of the vocabulary."""
         return label in self._class_index
 
-    def set_classes(self, class_names: Sequence[str], renamed: Mapping[str, str]) -> NDArray[np.int64]:
+    def rename(self, class_names: Sequence[str], renamed: Mapping[str, str]) -> NDArray[np.int64]:
         """Go over to another vocabulary that has the classes of all anchors, some of them under another name.
 
         Returns:
@@ -160,7 +160,7 @@ class AnchorStore:
         row = self._row_of_id.get(anchor_id)
         return None if row is None else self.anchor(self._slot_of_row[row])
 
-    def remove(self, anchor_id: str) -> Displaced:
+    def take_out(self, anchor_id: str) -> Displaced:
         """Delete one anchor.
 
         Raises:
@@ -230,12 +230,11 @@ class AnchorStore:
             self.ids[slot], self.vectors[slot].copy(), self._label(slot), int(self.times[slot]), self.origins[slot]
         )
 
-    def anchors(self) -> Iterator[Anchor]:
-        """All anchors, by id."""
+    def __iter__(self) -> Iterator[Anchor]:
         for anchor_id in sorted(self._row_of_id):
             yield self.anchor(self._slot_of_row[self._row_of_id[anchor_id]])
 
-    def columns(self, vectors: NDArray[np.float32]) -> AnchorColumns:
+    def as_columns(self, vectors: NDArray[np.float32]) -> AnchorColumns:
         """All anchors by column, in copies, with these vectors."""
         labels = [self.class_names[index] for index in self.classes.tolist()]
         return AnchorColumns(self.ids.copy(), labels, vectors, self.times.copy(), self.origins.copy())

@@ -127,7 +127,7 @@ def check_like_new(
     """As if the vocabulary had always been this one."""
     fresh = empty(names, canaries)
     fresh.put(list(expected.values()))
-    assert {anchor.anchor_id: anchor.label for anchor in anchors.anchors()} == {
+    assert {anchor.anchor_id: anchor.label for anchor in anchors} == {
         anchor_id: anchor.label for anchor_id, anchor in expected.items()
     }
     assert anchors.digest == fresh.digest

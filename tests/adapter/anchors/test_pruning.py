@@ -84,7 +84,7 @@ def test_the_anchor_of_least_worth_goes_again_and_again(
             assert worth[slot] <= worth[among].min() + 1.1 / 1_024, "but for the steps in which worths are compared"
         else:
             assert counts[store.classes[slot]] > 1 or counts.max() == 1
-        store.remove(store.id_of(victim.row))
+        store.take_out(store.id_of(victim.row))
         weights.set_directions(directions)
     assert len(store) <= budget
 

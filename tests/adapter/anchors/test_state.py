@@ -43,7 +43,7 @@ def some_anchors(count: int, dimension: int = D, seed: int = 0) -> list[Anchor]:
 def everything(store: AnchorStore) -> list[tuple[object, ...]]:
     return [
         (anchor.anchor_id, anchor.vector.tobytes(), anchor.label, anchor.event_time_ms, anchor.origin)
-        for anchor in store.anchors()
+        for anchor in store
     ]
 
 
@@ -54,7 +54,7 @@ def saved(store: AnchorStore) -> Arrays:
 def test_a_store_comes_back_with_rows_and_digest() -> None:
     store = store_of(some_anchors(100))
     for number in range(0, 90, 7):
-        store.remove(f"0-{number}")
+        store.take_out(f"0-{number}")
     arrays = saved(store)
     found = restored_store(arrays, CLASSES, D, ())
     assert arrays["store.vectors"].dtype == np.float16
@@ -76,7 +76,7 @@ def test_a_restored_store_goes_on_as_the_other_does(changes: list[tuple[bool, in
             if is_put:
                 put(one, anchor)
             elif anchor.anchor_id in one:
-                one.remove(anchor.anchor_id)
+                one.take_out(anchor.anchor_id)
     assert everything(found) == everything(store)
     assert found.digest == store.digest
     assert found.rows.tolist() == store.rows.tolist()
@@ -87,7 +87,7 @@ def test_a_copy_shares_nothing_with_the_store() -> None:
     before = everything(store)
     copied = AnchorsCopy(store, ()).finish()
     for number in range(50):
-        store.remove(f"0-{number}")
+        store.take_out(f"0-{number}")
     for anchor in some_anchors(70, seed=1):
         put(store, anchor)
     assert everything(restored_store(copied.arrays(), CLASSES, D, ())) == before
@@ -106,7 +106,7 @@ def test_a_copy_that_is_made_while_the_store_goes_on_is_the_state_at_its_end(
             if is_put:
                 put(store, anchors[number])
             elif anchors[number].anchor_id in store:
-                store.remove(anchors[number].anchor_id)
+                store.take_out(anchors[number].anchor_id)
 
     copying = AnchorsCopy(store, ())
     go_on(before)
@@ -201,7 +201,7 @@ def test_restored_anchors_are_found_and_weighed_as_before() -> None:
 
 def test_what_was_not_confirmed_is_as_the_changelog_has_it() -> None:
     one, other = all_anchors(30), all_anchors()
-    first, second, third, *_ = one.anchors()
+    first, second, third, *_ = one
     corrected = Anchor(second.anchor_id, second.vector, "owl" if second.label != "owl" else "cat", second.event_time_ms)
     unconfirmed = {first.anchor_id: None, second.anchor_id: corrected, "never there": None}
     other.restore(one.copy().finish(unconfirmed).arrays())

@@ -55,11 +55,11 @@ def test_the_store_agrees_with_a_dictionary(operations: list[tuple[str, int, str
         before = set(model.live)
         if isinstance(operation, str):
             if operation in before:
-                assert store.remove(operation).anchor.anchor_id == operation
+                assert store.take_out(operation).anchor.anchor_id == operation
                 del model.live[operation]
             else:
                 with pytest.raises(AnchorError, match=f"no anchor '{operation}'"):
-                    store.remove(operation)
+                    store.take_out(operation)
         else:
             anchor_id, vector, label, time = operation
             expected = model.offer(*operation)
@@ -78,7 +78,7 @@ def test_the_store_agrees_with_a_dictionary(operations: list[tuple[str, int, str
 
 def check_consistent(store: AnchorStore, model: Model) -> None:
     assert len(store) == len(model.live)
-    found = {anchor.anchor_id: anchor for anchor in store.anchors()}
+    found = {anchor.anchor_id: anchor for anchor in store}
     assert list(found) == sorted(model.live)
     for anchor_id, (vector, label, time) in model.live.items():
         anchor = found[anchor_id]
@@ -104,7 +104,7 @@ def test_what_is_stored_does_not_depend_on_the_order_of_arrival(order: list[int]
     one = store_of(anchors, CLASSES, D)
     other = store_of([anchors[index] for index in order], CLASSES, D)
     assert one.digest == other.digest
-    assert [vars_of(anchor) for anchor in one.anchors()] == [vars_of(anchor) for anchor in other.anchors()]
+    assert [vars_of(anchor) for anchor in one] == [vars_of(anchor) for anchor in other]
     assert dict(zip(one.ids, one.keys.tolist(), strict=True)) == dict(zip(other.ids, other.keys.tolist(), strict=True))
 
 
@@ -117,7 +117,7 @@ def vars_of(anchor: Anchor) -> tuple[str, bytes, str, int]:
 def test_of_contradicting_labels_for_one_vector_the_newest_wins_in_any_order(one: list[str], other: list[str]) -> None:
     def last_label(order: list[str]) -> list[tuple[str, str]]:
         anchors = [Anchor(f"id-{label}", VECTORS[0], label, CLASSES.index(label)) for label in order]
-        return [(anchor.anchor_id, anchor.label) for anchor in store_of(anchors, CLASSES, D).anchors()]
+        return [(anchor.anchor_id, anchor.label) for anchor in store_of(anchors, CLASSES, D)]
 
     assert last_label(one) == last_label(other) == [("id-horse", "horse")]
 
@@ -150,7 +150,7 @@ def test_what_is_put_is_the_same_in_any_order_and_the_largest_stamp_stays(
     for anchor in shuffled:
         put(other, anchor)
     assert one.digest == other.digest == store_put(list(expected.values())).digest
-    assert {anchor.anchor_id: anchor.stamp for anchor in one.anchors()} == {
+    assert {anchor.anchor_id: anchor.stamp for anchor in one} == {
         anchor_id: anchor.stamp for anchor_id, anchor in expected.items()
     }
 
@@ -174,9 +174,9 @@ def test_an_anchor_of_a_smaller_stamp_is_outdated_and_the_same_one_again_is_repe
 def test_what_was_put_twice_over_is_found_whichever_of_the_two_goes() -> None:
     store = store_put([Anchor("a", VECTORS[0], "cat", 1), Anchor("b", VECTORS[0], "cat", 2)])
     assert len(store) == 2
-    store.remove("a")
+    store.take_out("a")
     assert offer(store, Anchor("c", VECTORS[0], "cat", 3)).folded
-    store.remove("b")
+    store.take_out("b")
     assert offer(store, Anchor("c", VECTORS[0], "cat", 3)).row is not None
 
 
@@ -196,7 +196,7 @@ def test_a_digest_is_taken_back_by_removal() -> None:
     store = store_of([], CLASSES, D)
     empty = store.digest
     offer(store, Anchor("a", VECTORS[0], "cat", 1))
-    store.remove("a")
+    store.take_out("a")
     assert store.digest == empty
 
 
@@ -211,7 +211,7 @@ def test_the_origin_is_carried_along_and_vectors_given_out_are_copies() -> None:
 
 def test_row_ids_that_are_gone_or_were_never_there_have_no_slot() -> None:
     store = store_of(anchors_of(VECTORS, ["cat"] * 5), CLASSES, D)
-    gone = store.remove(store.ids[1]).row
+    gone = store.take_out(store.ids[1]).row
     slots = store.slots_of(np.array([[gone, 99], [-1, 0]]))
     assert slots.tolist() == [[-1, -1], [-1, 0]]
     assert store.classes_at(slots).tolist() == [[-1, -1], [-1, 0]]
@@ -221,8 +221,8 @@ def test_a_listing_stays_as_it_was() -> None:
     taught = [Anchor(name, VECTORS[at], label, at) for at, (name, label) in enumerate([("a", "cat"), ("b", "dog")])]
     store = store_of(taught, CLASSES, D)
     listing = store.listing()
-    expected = {(anchor.anchor_id, anchor.label, anchor.event_time_ms) for anchor in store.anchors()}
-    store.remove(listing.ids[0])
+    expected = {(anchor.anchor_id, anchor.label, anchor.event_time_ms) for anchor in store}
+    store.take_out(listing.ids[0])
     found = zip(listing.ids, listing.classes.tolist(), listing.times.tolist(), strict=True)
     assert {(anchor_id, CLASSES[index], time) for anchor_id, index, time in found} == expected
     assert listing.origins == (Origin(), Origin())

@@ -179,7 +179,7 @@ def test_a_worker_restored_from_float16_fits_the_same_bits() -> None:
     survivor, fresh = taught(), make()
     wire = [
         Anchor(a.anchor_id, a.vector.astype(np.float16).astype(np.float32), a.label, a.event_time_ms)
-        for a in survivor.anchors()
+        for a in survivor.anchors
     ]
     fresh.learn(wire)
     assert same(survivor.predict(VECTORS), fresh.predict(VECTORS))

@@ -156,7 +156,7 @@ def test_copies_of_one_picture_count_once():
         run(one, seen)
         camera = copies(seen.vectors[0], count, int(seen.truth[0]), seed=5)
         run(one, camera, np.arange(count))
-    weights = often._anchors.weights
+    weights = often.anchors.weights
     assert weights.sum() == pytest.approx(1.0, abs=0.05)
     assert accuracy(often, later) >= accuracy(once, later) - 0.02
     zero_shot = often.predict(later.vectors).zero_shot.argmax(axis=1) == later.truth
@@ -243,8 +243,8 @@ def test_what_others_said_of_their_traffic_is_in_a_replicas_snapshot():
     run(worker, stream(300, 1), np.arange(0, 300, 3))
     said = {**worker.records()}
     first, second, silent = adapter(), adapter(), adapter()
-    first.follow(list(worker.anchors()), said)
-    silent.follow(list(worker.anchors()))
+    first.follow(list(worker.anchors), said)
+    silent.follow(list(worker.anchors))
     run(first, stream(40, 5))  # so that there is a window
     second.restore({**first.copy().finish().arrays(), **first.learner_state()})
     np.testing.assert_allclose(answers(second), answers(first), atol=1e-6)
@@ -254,7 +254,7 @@ def test_what_others_said_of_their_traffic_is_in_a_replicas_snapshot():
 def test_from_the_anchors_alone_it_answers_too():
     first, second = adapter(), adapter()
     run(first, stream(300, 1), np.arange(0, 300, 2))
-    second.follow(list(first.anchors()))
+    second.follow(list(first.anchors))
     later = stream(300, 2)
     assert accuracy(second, later) > (second.predict(later.vectors).zero_shot.argmax(axis=1) == later.truth).mean()
 

@@ -22,7 +22,7 @@ def test_labels_become_anchors_and_canaries_do_not() -> None:
     method = WorkerAdapter(Task(FEATURES.vocabulary, ("house",), 0, CONFIG))
     rows = np.arange(24)
     method.update(batch(rows), lessons(rows))
-    anchors = list(method._processor.adapter.anchors())
+    anchors = list(method._processor.adapter.anchors)
     assert len(anchors) == 20
     assert {anchor.label for anchor in anchors} == {"cat", "dog", "horse", "boat", "tree"}
 
@@ -37,7 +37,7 @@ def test_late_labels_become_the_same_anchors() -> None:
     late.update(batch(second), lessons(first))
 
     def taught(method: WorkerAdapter) -> dict[str, tuple[str, bytes]]:  # not when: a label has a time of its own
-        return {one.anchor_id: (one.label, one.vector.tobytes()) for one in method._processor.adapter.anchors()}
+        return {one.anchor_id: (one.label, one.vector.tobytes()) for one in method._processor.adapter.anchors}
 
     assert taught(late) == taught(at_once) != {}
 
