@@ -13,7 +13,7 @@ from stream_adapter.adapter.anchors.results import ForgetResult, IndexStatistics
 from stream_adapter.adapter.anchors.state import AnchorsCopy
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.inline_executor import InlineExecutor
-from stream_adapter.adapter.learner import Answer, ClassKind, Events, Labels, Learner, LearnerContext, Records
+from stream_adapter.adapter.learner import Answer, ClassKind, Events, Learner, LearnerContext, Records
 from stream_adapter.adapter.learners import Learners, make_learner, tell
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.adapter.prediction import Prediction, nearness_of
@@ -148,7 +148,7 @@ class Adapter:
         check_vectors(vectors, self.dimension, lambda row: f"event {event_ids[row]}")
         change = self.anchors.take_in(anchors, owned)
         keys = np.fromiter(map(key_of, event_ids), np.uint64, len(event_ids))
-        events, labels = Events(keys, vectors), Labels(*change.new)
+        events, labels = Events(keys, vectors), change.new
         try:
             self._learners.update(change.gone, events, labels)
         except Exception:
@@ -170,7 +170,7 @@ class Adapter:
             AnchorError: as `update`.
         """
         change = self.anchors.put(anchors)
-        self._learners.follow(change.gone, Labels(*change.new), records or {})
+        self._learners.follow(change.gone, change.new, records or {})
         self.anchors.maintain(self._background)
         return change.result
 
@@ -241,7 +241,7 @@ class Adapter:
         self._learners.forget(before)
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}
         self._learner.restore(own)
-        self._learners.each(lambda learner: learner.follow(Labels(*self.anchors.columns), {}))
+        self._learners.each(lambda learner: learner.follow(self.anchors.columns, {}))
         self.anchors.maintain(self._background)
 
     @property
@@ -293,6 +293,6 @@ class Adapter:
         """The learner refused a change, which it had not begun: the anchors are as they were before."""
         self.anchors.remove(self.anchors.ids_at(self.anchors.slots_of(change.new.rows)).tolist())
         back = self.anchors.put(list(change.result.before.values()))
-        labels, none = Labels(*back.new), Events.none(self.dimension)
+        labels, none = back.new, Events.none(self.dimension)
         self._learner.follow(labels, {})
         self._learners.in_shadow(lambda shadow: tell(shadow, change.gone, none, labels))

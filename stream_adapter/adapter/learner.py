@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
+from stream_adapter.adapter.anchors.anchors import Labels as Labels
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.packing import Arrays
 
@@ -38,25 +39,6 @@ class Events(NamedTuple):
     def none(cls, dimension: int) -> "Events":
         """No events, of d numbers."""
         return cls(np.zeros(0, np.uint64), np.zeros((0, dimension), np.float32))
-
-
-class Labels(NamedTuple):
-    """Anchors that are new.
-
-    Attributes:
-        rows: int64 (n,), their row ids: never used twice.
-        vectors: float32 (n, d), unit, as stored.
-        classes: int64 (n,), class indices.
-    """
-
-    rows: NDArray[np.int64]
-    vectors: NDArray[np.float32]
-    classes: NDArray[np.int64]
-
-    @classmethod
-    def none(cls, dimension: int) -> "Labels":
-        """No anchors, of d numbers."""
-        return cls(np.zeros(0, np.int64), np.zeros((0, dimension), np.float32), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -118,7 +100,8 @@ class Learner(Protocol):
     """A method that learns from a stream. Belongs to one thread; does no I/O.
 
     For each batch one `predict`, then one `update`. What it has learned is a function of the anchors, of the traffic
-    and of the records that it followed: after `forget` it answers as if the labels had never come.
+    and of the records that it followed: after `forget` it answers as if the labels had never come. What derives
+    from this has no records and no state, and all is in force at once, unless it says otherwise.
     """
 
     def predict(self, vectors: NDArray[np.float32]) -> Answer:
@@ -148,12 +131,14 @@ class Learner(Protocol):
 
     def records(self) -> Mapping[str, bytes]:
         """What other workers should be told and was not yet, by key: small, and most of the time nothing."""
+        return {}
 
     def standing(self) -> Standing:
         """What each class is taken for now."""
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What is known beside the anchors, as arrays that nothing changes any more."""
+        return {}
 
     def restore(self, arrays: Arrays) -> None:
         """Take over what `state` gave; the anchors are there already. Arrays of another form are passed over.
@@ -169,6 +154,7 @@ class Learner(Protocol):
     @property
     def pending(self) -> int:
         """Changes that answers do not know yet: 0 where all are in force."""
+        return 0
 
 
 MakeLearner = Callable[[Classes, Anchors, Any, LearnerContext], Learner]

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from stream_adapter.adapter.anchors.anchors import Anchors, Columns
+from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.learner import Events, Labels, Learner, LearnerContext, MakeLearner, Records
 from stream_adapter.adapter.protection import Protected
@@ -64,15 +64,15 @@ class Learners:
         step(self.answering)
         self.in_shadow(step)
 
-    def forget(self, gone: Columns) -> None:
+    def forget(self, gone: Labels) -> None:
         """Anchors are gone."""
         self.each(lambda learner: _forget(learner, gone))
 
-    def update(self, gone: Columns, events: Events, labels: Labels) -> None:
+    def update(self, gone: Labels, events: Events, labels: Labels) -> None:
         """Anchors are gone; traffic and others have come."""
         self.each(lambda learner: tell(learner, gone, events, labels))
 
-    def follow(self, gone: Columns, labels: Labels, records: Records) -> None:
+    def follow(self, gone: Labels, labels: Labels, records: Records) -> None:
         """Anchors are gone and others have come elsewhere; records are the answering one's alone."""
 
         def follow(learner: Learner) -> None:
@@ -82,12 +82,12 @@ class Learners:
         self.each(follow)
 
 
-def tell(learner: Learner, gone: Columns, events: Events, labels: Labels) -> None:
+def tell(learner: Learner, gone: Labels, events: Events, labels: Labels) -> None:
     """Anchors are gone; traffic and others have come."""
     _forget(learner, gone)
     learner.update(events, labels)
 
 
-def _forget(learner: Learner, gone: Columns) -> None:
+def _forget(learner: Learner, gone: Labels) -> None:
     if gone.rows.size:
         learner.forget(*gone)

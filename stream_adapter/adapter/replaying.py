@@ -1,7 +1,6 @@
 """A base for methods that cannot take a label back: where one is deleted they begin anew and see all anchors again."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -9,12 +8,21 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.learner import Answer, Events, Labels, LearnerContext, Records, Standing, standing_of
+from stream_adapter.adapter.learner import (
+    Answer,
+    Events,
+    Labels,
+    Learner,
+    LearnerContext,
+    Records,
+    Standing,
+    standing_of,
+)
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.errors import PluginError
 
 
-class Replaying(ABC):
+class Replaying(Learner):
     """A learner by three methods: `begin`, `learn`, `answer`. The anchors are its memory, so it saves nothing else."""
 
     def __init__(self, classes: Classes, anchors: Anchors, settings: Any, context: LearnerContext) -> None:
@@ -75,17 +83,9 @@ class Replaying(ABC):
         """See `Learner.set_classes`."""
         self.classes, self._stale = classes, True
 
-    def records(self) -> Mapping[str, bytes]:
-        """None."""
-        return {}
-
     def standing(self) -> Standing:
         """Labelled or not, it knows no more."""
         return standing_of(self.anchors.counts > 0)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Nothing: the anchors are all."""
-        return {}
 
     def restore(self, arrays: Arrays) -> None:
         """See all anchors again."""
@@ -95,11 +95,6 @@ class Replaying(ABC):
     def version(self) -> str:
         """The method's name; what else answers depend on are the anchors."""
         return type(self).__name__
-
-    @property
-    def pending(self) -> int:
-        """0: all is in force at once."""
-        return 0
 
     def _catch_up(self) -> None:
         if not self._stale:

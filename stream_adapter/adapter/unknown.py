@@ -69,11 +69,10 @@ class UnknownRule:
         """
         of = self._anchors.digest, version
         if self._threshold is None or self._threshold[0] != of:
-            self._threshold = of, self._quantile() if self._rate else None
+            self._threshold = of, self._quantile(self._follow()) if self._rate else None
         return self._threshold[1]
 
-    def _quantile(self) -> float | None:
-        slots = self._follow()
+    def _quantile(self, slots: NDArray[np.int64]) -> float | None:
         weights = self._anchors.weights[slots]
         enough = (1.0 - self._rate) * (weights.sum() + 1.0)
         scores = self._by_name * (np.float32(1.0) - nearness_of(self._others[:, 0]))

@@ -3,7 +3,7 @@ import pytest
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest import search as searching
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import AnchorError, VocabularyError
 from tests.adapter.anchor_sets import around, random_unit, unit
@@ -152,8 +152,8 @@ def test_one_search_is_enough_for_the_learner_and_for_what_explains(monkeypatch:
     adapter = taught()
     adapter.predict(pictures()[0])  # what the labels say about events of no class is looked up once for each
     asked: list[int] = []
-    search = ExactNeighbours.query
-    monkeypatch.setattr(ExactNeighbours, "query", lambda self, v, k: asked.append(k) or search(self, v, k))
+    search = searching.exact
+    monkeypatch.setattr(searching, "exact", lambda store, v, k: asked.append(k) or search(store, v, k))
     adapter.predict(pictures()[0])
     assert asked == [16]
 

@@ -26,12 +26,23 @@ from stream_adapter.config import AnchorsConfig
 _MOST_AT_ONCE = 100_000
 
 
-class Columns(NamedTuple):
-    """Anchors by column: int64 (n,) row ids, float32 (n, d) as stored, int64 (n,) class indices."""
+class Labels(NamedTuple):
+    """Anchors, by column.
+
+    Attributes:
+        rows: int64 (n,), their row ids: never used twice.
+        vectors: float32 (n, d), unit, as stored.
+        classes: int64 (n,), class indices.
+    """
 
     rows: NDArray[np.int64]
     vectors: NDArray[np.float32]
     classes: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, dimension: int) -> "Labels":
+        """No anchors, of d numbers."""
+        return cls(np.zeros(0, np.int64), np.zeros((0, dimension), np.float32), np.zeros(0, np.int64))
 
 
 class Change(NamedTuple):
@@ -44,8 +55,8 @@ class Change(NamedTuple):
     """
 
     result: LearnResult
-    new: Columns
-    gone: Columns
+    new: Labels
+    gone: Labels
 
 
 class Anchors(AnchorStore):
@@ -56,6 +67,8 @@ class Anchors(AnchorStore):
         config: budgets and search.
         seed: for the random levels of a graph.
     """
+
+    _asked: tuple[NDArray[np.float32], int, Neighbours] | None
 
     def __init__(self, classes: Classes, canaries: Sequence[str], config: AnchorsConfig, seed: int = 0) -> None:
         self._classes = classes
@@ -71,9 +84,9 @@ class Anchors(AnchorStore):
         return self._canaries
 
     @property
-    def columns(self) -> Columns:
+    def columns(self) -> Labels:
         """All of them, by slot; views, good until the next change."""
-        return Columns(self.rows, self.vectors, self.classes)
+        return Labels(self.rows, self.vectors, self.classes)
 
     def take_in(self, anchors: Sequence[Anchor], owned: Ownership = EVERYTHING) -> Change:
         """Take anchors in, in this order, then prune to the budgets. All are checked before anything changes.
@@ -106,7 +119,7 @@ class Anchors(AnchorStore):
         self._take(anchors, put, changes)
         return self._settled(changes)
 
-    def remove(self, anchor_ids: Sequence[str]) -> tuple[ForgetResult, Columns]:
+    def remove(self, anchor_ids: Sequence[str]) -> tuple[ForgetResult, Labels]:
         """Delete anchors; ids that are not there are reported, not an error. Returns what is gone, too."""
         asked = tuple(dict.fromkeys(anchor_ids))
         known = tuple(anchor_id for anchor_id in asked if anchor_id in self)
@@ -211,16 +224,25 @@ class Anchors(AnchorStore):
         self._weights = AnchorWeights(self)
         self._pruner = Pruner(self, self._weights, self._classes, self._config)
         self._index = NearestAnchors(self, self._config, self._seed)
-        self._asked: tuple[NDArray[np.float32], int, Neighbours] | None = None
+        self._asked = None
 
     def _take(self, anchors: Sequence[Anchor], take_in: TakeIn, changes: NetChanges) -> None:
         if not anchors:
             return
         stored, halves = as_stored(checked_vectors(anchors, self._classes.dimension))
-        learnable = [index for index, anchor in enumerate(anchors) if self._is_learnable(anchor, changes)]
+        learnable = []
+        for index, anchor in enumerate(anchors):
+            if anchor.label in self._canaries:
+                changes.ignored(anchor.anchor_id, "canary")
+            elif anchor.label not in self._class_index:
+                changes.ignored(anchor.anchor_id, "unknown label")
+            else:
+                learnable.append(index)
         offered = [anchors[index] for index in learnable]
         shapes = [hash_of(halves[index].tobytes()) for index in learnable]
-        if self.is_new(offered, shapes):
+        ids = {anchor.anchor_id for anchor in offered}
+        once = len(ids) == len(set(shapes)) == len(offered)
+        if once and ids.isdisjoint(self._row_of_id) and self._rows_of_shape.keys().isdisjoint(shapes):
             changes.added(offered, self.extend(offered, stored[learnable], shapes))
         else:
             for index, anchor, shape in zip(learnable, offered, shapes, strict=True):
@@ -228,29 +250,20 @@ class Anchors(AnchorStore):
         # Of those that came and went within the call no weight was ever counted.
         self._weights.update(list(changes.gone), self.slots_of(np.array(changes.new, np.int64)))
 
-    def _is_learnable(self, anchor: Anchor, changes: NetChanges) -> bool:
-        if anchor.label in self._canaries:
-            changes.ignored(anchor.anchor_id, "canary")
-        elif not self.knows(anchor.label):
-            changes.ignored(anchor.anchor_id, "unknown label")
-        else:
-            return True
-        return False
-
     def _settled(self, changes: NetChanges) -> Change:
         gone = self._columns_of(changes.gone)
         rows = np.array(changes.new, np.int64)
         slots = self.slots_of(rows)
-        new = Columns(rows, self.vectors[slots], self.classes[slots])
+        new = Labels(rows, self.vectors[slots], self.classes[slots])
         self._index.remove(gone.rows)
         self._index.add(rows)
         if gone.rows.size or rows.size:
             self._asked = None
         return Change(changes.result(), new, gone)
 
-    def _columns_of(self, gone: Sequence[Displaced]) -> Columns:
+    def _columns_of(self, gone: Sequence[Displaced]) -> Labels:
         if gone:
             self._asked = None
         vectors = np.array([one.anchor.vector for one in gone], np.float32).reshape(-1, self._classes.dimension)
         rows, classes = [one.row for one in gone], [one.class_index for one in gone]
-        return Columns(np.array(rows, np.int64), vectors, np.array(classes, np.int64))
+        return Labels(np.array(rows, np.int64), vectors, np.array(classes, np.int64))

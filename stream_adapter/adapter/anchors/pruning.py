@@ -60,7 +60,9 @@ class Pruner:
         crowded = counts > self._config.budget_per_class
         if not crowded.any() and counts.sum() < _WARM_UP * self._config.budget:
             return []
-        self._find_doubts()
+        unknown = np.flatnonzero(np.isnan(self._store.doubt))[: max(16, _DOUBT_COST // self._classes.texts.size)]
+        if unknown.size:
+            self._store.doubt[unknown] = doubt(self._store.vectors[unknown], self._classes)
         excess = counts.sum() - self._config.budget
         if not crowded.any() and excess <= 0:
             return []
@@ -82,13 +84,6 @@ class Pruner:
             if counts[class_index] <= spared:
                 ranking.spare(self._store.members(class_index))
         return victims
-
-    def _find_doubts(self) -> None:
-        store = self._store
-        cost = self._classes.texts.size
-        unknown = np.flatnonzero(np.isnan(store.doubt))[: max(16, _DOUBT_COST // cost)]
-        if unknown.size:
-            store.doubt[unknown] = doubt(store.vectors[unknown], self._classes)
 
     def _stalest(self, excess: int, left: NDArray[np.bool_]) -> list[Victim]:
         """The oldest of the anchors that are left, which are one for each class: none has more than it is spared."""

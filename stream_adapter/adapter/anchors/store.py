@@ -88,10 +88,6 @@ class AnchorStore:
     def __contains__(self, anchor_id: object) -> bool:
         return anchor_id in self._row_of_id
 
-    def knows(self, label: str) -> bool:
-        """Whether it is a class of the vocabulary."""
-        return label in self._class_index
-
     def rename(self, class_names: Sequence[str], renamed: Mapping[str, str]) -> NDArray[np.int64]:
         """Go over to another vocabulary that has the classes of all anchors, some of them under another name.
 
@@ -132,15 +128,6 @@ class AnchorStore:
     def digest(self) -> str:
         """Hex digest of the set of (id, label, float16 vector, time); the order of arrival does not matter."""
         return self._digest.to_bytes(DIGEST_BYTES, "big").hex()
-
-    def is_new(self, anchors: Sequence[Anchor], shapes: Sequence[bytes]) -> bool:
-        """Whether all of these are of ids and vectors that are not there and not twice among them."""
-        ids = {anchor.anchor_id for anchor in anchors}
-        return (
-            len(ids) == len(set(shapes)) == len(anchors)
-            and ids.isdisjoint(self._row_of_id)
-            and self._rows_of_shape.keys().isdisjoint(shapes)
-        )
 
     def of_shape(self, shape: bytes) -> list[Anchor]:
         """The anchors with this float16 vector, by its `hash_of`."""

@@ -1,7 +1,7 @@
 """Localized Latent Updates as published, as a learner like any other; the formulas are in `maps.py`."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -14,13 +14,22 @@ from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.latent_updates.maps import FitSettings, Fitted, Maps, Problem, adapted_texts, gates, solve
 from stream_adapter.adapter.latent_updates.refitting import Refitting
-from stream_adapter.adapter.learner import Answer, Events, Labels, LearnerContext, Records, Standing, standing_of
+from stream_adapter.adapter.learner import (
+    Answer,
+    Events,
+    Labels,
+    Learner,
+    LearnerContext,
+    Records,
+    Standing,
+    standing_of,
+)
 from stream_adapter.adapter.packing import Arrays, array_of
 from stream_adapter.config import LatentUpdatesConfig
 from stream_adapter.errors import SnapshotError
 
 
-class LatentUpdates:
+class LatentUpdates(Learner):
     """See `Learner`. What it knows is the anchors and the last fit to them; it learns nothing from unlabelled traffic.
 
     A fit takes a while, so labels are in force when it is done (`RefitConfig`), and until then the maps of the last fit
@@ -82,10 +91,6 @@ class LatentUpdates:
         if self._fitted is not None:
             texts = adapted_texts(self._fitted.maps, self._texts, self._anchors.counts > 0, self._settings)
             self._fitted = replace(self._fitted, texts=texts)
-
-    def records(self) -> Mapping[str, bytes]:
-        """Nothing: all that it learns are anchors."""
-        return {}
 
     def standing(self) -> Standing:
         """See `Learner.standing`."""

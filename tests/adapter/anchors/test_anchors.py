@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.anchors import Anchors, Columns
-from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours
+from stream_adapter.adapter.anchors.anchors import Anchors, Labels
+from stream_adapter.adapter.anchors.nearest import search as searching
 from stream_adapter.adapter.anchors.weights import Directions
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.inline_executor import InlineExecutor
@@ -34,14 +34,14 @@ def empty(names: tuple[str, ...] = NAMES, canaries: tuple[str, ...] = (), **conf
     return anchors
 
 
-def columns(found: Columns) -> dict[int, tuple[bytes, int]]:
+def columns(found: Labels) -> dict[int, tuple[bytes, int]]:
     """By row: what is told of each anchor."""
     vectors = [vector.tobytes() for vector in found.vectors]
     return dict(zip(found.rows.tolist(), zip(vectors, found.classes.tolist(), strict=True), strict=True))
 
 
 def by_row(anchors: Anchors) -> dict[int, tuple[bytes, int]]:
-    return columns(Columns(anchors.rows, anchors.vectors, anchors.classes))
+    return columns(Labels(anchors.rows, anchors.vectors, anchors.classes))
 
 
 # What a change comes to -----------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def test_whoever_applies_the_changes_knows_all_anchors(calls: list[tuple[str, li
     for name, given_anchors in calls:
         if name == "remove":
             _, gone = anchors.remove([anchor.anchor_id for anchor in given_anchors])
-            new = Columns(*(column[:0] for column in gone))
+            new = Labels(*(column[:0] for column in gone))
         else:
             _, new, gone = anchors.take_in(given_anchors) if name == "take in" else anchors.put(given_anchors)
         for row, what in columns(gone).items():
@@ -93,8 +93,8 @@ def test_the_same_array_is_looked_up_once_until_something_changes(monkeypatch: p
     anchors = empty(neighbours=5)
     anchors.put([Anchor(f"{n}", vector, "cat", n) for n, vector in enumerate(POOL[:10])])
     asked: list[int] = []
-    search = ExactNeighbours.query
-    monkeypatch.setattr(ExactNeighbours, "query", lambda self, v, k: asked.append(k) or search(self, v, k))
+    search = searching.exact
+    monkeypatch.setattr(searching, "exact", lambda store, v, k: asked.append(k) or search(store, v, k))
     queries = POOL[:3].copy()
     for k in (1, 5, 3):
         assert anchors.nearest(queries, k).rows.tolist() == search(anchors._index, queries, k).rows.tolist()  # type: ignore[arg-type]

@@ -52,29 +52,18 @@ def ranked(store: AnchorStore, vectors: NDArray[np.float32], slots: NDArray[np.i
 _BLOCK_CELLS = 1 << 24
 
 
-class ExactNeighbours:
-    """Compares every query with every anchor. The store is its index."""
-
-    def __init__(self, store: AnchorStore) -> None:
-        self._store = store
-
-    def query(self, vectors: NDArray[np.float32], k: int) -> Neighbours:
-        """The k nearest anchors of each of float32 (B, d) unit vectors, all of them if there are fewer than k."""
-        anchors = self._store.vectors  # (n, d)
-        found = min(k, len(anchors))
-        if found == 0:
-            return nothing_found(len(vectors), k)
-        slots = np.empty((len(vectors), found), np.int64)
-        block = max(1, _BLOCK_CELLS // len(anchors))
-        for start in range(0, len(vectors), block):
-            part = slice(start, start + block)
-            slots[part] = _largest(vectors[part] @ anchors.T, found)  # (b, d) @ (d, n) -> (b, n) -> (b, found)
-        return ranked(self._store, vectors, slots, k)
-
-
-def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Int64 (b, k), the places of the k largest of each row, in no order."""
-    n = scores.shape[1]
-    if n <= k:
-        return np.tile(np.arange(n), (len(scores), 1))
-    return np.argpartition(scores, n - k, axis=1)[:, n - k :]
+def exact(store: AnchorStore, vectors: NDArray[np.float32], k: int) -> Neighbours:
+    """The k nearest of all anchors of each of float32 (B, d) unit vectors, all of them if there are fewer than k."""
+    anchors = store.vectors  # (n, d)
+    found = min(k, len(anchors))
+    if found == 0:
+        return nothing_found(len(vectors), k)
+    slots = np.empty((len(vectors), found), np.int64)
+    block = max(1, _BLOCK_CELLS // len(anchors))
+    for start in range(0, len(vectors), block):
+        part = slice(start, start + block)
+        scores = vectors[part] @ anchors.T  # (b, d) @ (d, n) -> (b, n)
+        # Of all of them there is nothing to choose, and they stay in their order.
+        largest = scores.argpartition(-found, axis=1)[:, -found:] if found < len(anchors) else np.arange(found)
+        slots[part] = largest  # (b, found)
+    return ranked(store, vectors, slots, k)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.nearest.graph import Graph, GraphBuild
-from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours, Neighbours, ranked
+from stream_adapter.adapter.anchors.nearest.neighbours import Neighbours, exact, ranked
 from stream_adapter.adapter.anchors.results import IndexStatistics
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.config import AnchorsConfig
@@ -53,7 +53,6 @@ class NearestAnchors:
         self._grow_at, self._shrink_at = limits or _LIMITS[config.index]
         if config.index == "auto" and importlib.util.find_spec("hnswlib") is None:
             self._grow_at = math.inf  # an extra, which the library alone does not bring
-        self._exact = ExactNeighbours(store)
         self._build: GraphBuild | None = None
         self._rebuilds = 0
         self._fallbacks = 0
@@ -79,14 +78,14 @@ class NearestAnchors:
         """The k nearest anchors of each of float32 (B, d) unit vectors, all of them if there are fewer than k."""
         graph = self._graph
         if graph is None or not graph.live or not len(vectors) or not len(self._store):
-            return self._exact.query(vectors, k)
+            return exact(self._store, vectors, k)
         try:
             candidates = graph.query(vectors, min(k, graph.live))  # (B, found)
         except RuntimeError:
             # Fewer than k live elements can be reached through the graph from some query.
             self._fallbacks += len(vectors)
             self._sample_recall(vectors, np.empty((len(vectors), 0), np.int64), k)
-            return self._exact.query(vectors, k)
+            return exact(self._store, vectors, k)
         self._sample_recall(vectors, candidates, k)
         return ranked(self._store, vectors, self._store.slots_of(candidates), k)
 
@@ -147,6 +146,6 @@ class NearestAnchors:
         first = -self._queries % every
         self._queries += len(vectors)
         for index in range(first, len(vectors), every):
-            truth = self._exact.query(vectors[index : index + 1], k).rows[0]
+            truth = exact(self._store, vectors[index : index + 1], k).rows[0]
             truth = truth[truth >= 0]
             self._recalls.append(float(np.isin(truth, candidates[index]).mean()))

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.nearest.graph import Graph
-from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.neighbours import exact
 from stream_adapter.adapter.anchors.nearest.search import NearestAnchors
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.inline_executor import InlineExecutor
@@ -39,7 +39,7 @@ class Indexed:
 
     def recall(self, k: int = 16) -> float:
         found = self.index.query(QUERIES, k).rows
-        truth = ExactNeighbours(self.store).query(QUERIES, k).rows
+        truth = exact(self.store, QUERIES, k).rows
         pairs = zip(found, truth, strict=True)
         return float(np.mean([np.isin(one, other).mean() for one, other in pairs]))
 
@@ -130,7 +130,7 @@ def test_a_graph_that_cannot_answer_is_replaced_by_exact_search(monkeypatch: pyt
 
     monkeypatch.setattr(Graph, "query", fail)
     answer = indexed.index.query(QUERIES, 16)
-    assert (answer.rows == ExactNeighbours(indexed.store).query(QUERIES, 16).rows).all()
+    assert (answer.rows == exact(indexed.store, QUERIES, 16).rows).all()
     assert indexed.index.statistics.fallbacks == len(QUERIES)
     assert indexed.index.statistics.recall == 0.0
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.neighbours import exact
 from stream_adapter.adapter.anchors.nearest.search import NearestAnchors
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.inline_executor import InlineExecutor
@@ -104,7 +104,7 @@ def test_exact_search_in_blocks_gives_the_same_answer(monkeypatch: pytest.Monkey
     store = AnchorStore(["cat"], D)
     for i, vector in enumerate(VECTORS):
         offer(store, Anchor(f"{i}", vector, "cat", i))
-    whole = ExactNeighbours(store).query(QUERIES, 7)
+    whole = exact(store, QUERIES, 7)
     monkeypatch.setattr("stream_adapter.adapter.anchors.nearest.neighbours._BLOCK_CELLS", 2 * len(VECTORS))
-    blocks = ExactNeighbours(store).query(QUERIES, 7)
+    blocks = exact(store, QUERIES, 7)
     assert (whole.rows == blocks.rows).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.nearest.neighbours import ExactNeighbours
+from stream_adapter.adapter.anchors.nearest.neighbours import exact
 from stream_adapter.adapter.anchors.nearest.search import GROW_AT, SHRINK_AT, NearestAnchors
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.inline_executor import InlineExecutor
@@ -35,7 +35,7 @@ class Indexed:
 
     def check_answers(self) -> None:
         found = self.index.query(QUERIES, 5)
-        truth = ExactNeighbours(self.store).query(QUERIES, 5)
+        truth = exact(self.store, QUERIES, 5)
         np.testing.assert_allclose(found.cosines, truth.cosines, atol=1e-6)
 
 
