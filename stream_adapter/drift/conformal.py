@@ -73,7 +73,7 @@ class ConformalTest(Stateful):
 
     def winning_score(self, row: int) -> int:
         """For a single stream: the score whose bets held most capital after a row of the last batch."""
-        per_score = self._mixture.capital_after(row).reshape(self._histogram.shape[-2], -1).sum(axis=-1)
+        per_score = self._mixture.path[row].reshape(self._histogram.shape[-2], -1).sum(axis=-1)
         return int(per_score.argmax())
 
     def _ranks(self, bins: NDArray[np.int64], uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -155,7 +155,8 @@ class ReferenceShift(ABC):
                 continue
             piece = np.asarray(values[row : row + self._test.room], dtype=np.float32)
             before = self._test.observed
-            bins = self._bins(self._scores(piece, self._fitted))  # (B, K)
+            # The bin of each score, int (B, K): 0 below the reference's range, the last one above it.
+            bins = (self._scores(piece, self._fitted)[:, :, None] >= self._fitted["edges"]).sum(axis=2, dtype=np.int64)
             path = self._test.advance(bins, self._coins_for(before, bins.shape))
             over = np.flatnonzero(path >= 1.0 / self._alpha)
             used = int(over[0]) + 1 if len(over) else len(piece)
@@ -210,10 +211,6 @@ class ReferenceShift(ABC):
     def _new_test(self) -> ConformalTest:
         n_scores, n_edges = self._fitted["edges"].shape
         return ConformalTest(n_scores, n_edges + 1, both_tails=self._both_tails)
-
-    def _bins(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The bin of each score, int (B, K): 0 below the reference's range, the last one above it."""
-        return np.asarray((scores[:, :, None] >= self._fitted["edges"]).sum(axis=2, dtype=np.int64))
 
     def _coins_for(self, observed: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Coins of the next rows: a function of seed, episode and place, so the split into batches changes none."""

@@ -13,7 +13,7 @@ from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
 from stream_adapter.drift.detector import ALL, Stateful, numbers_now
 from stream_adapter.drift.guard import Guard, GuardAction
 from stream_adapter.drift.harm_groups import HarmByGroup, paired_differences
-from stream_adapter.drift.protecting import ProtectionLevel, ProtectionStep
+from stream_adapter.drift.protecting import ProtectionLevel
 from stream_adapter.drift.settings import DriftSettings
 
 _REMEMBERED = 1_000  # events that the adapter got wrong and zero-shot right
@@ -115,7 +115,10 @@ class LabelMonitor(Stateful):
         # Before what follows from these labels' alarms: their predictions were made under the old dampings.
         unguarded = paired_differences(labels, zero_shot[rows], undamped[rows])
         actions = self.guard.observe(labels, unguarded)
-        alarms += [_protection_alarm(step) for step in self.protection.observe(unguarded)]
+        for step in self.protection.observe(unguarded):
+            evidence = {"before": step.before, "after": step.after, "difference": step.difference}
+            found = DriftAlarm("protection", OVERALL, "ProtectionLevel", step.labels, step.labels, evidence=evidence)
+            alarms.append(replace(found, interval=step.interval, action=step.action))
         for signal in signals:
             faulty = self._harm.classes_at_fault(signal.subject)
             name, harmed, n = self._name(signal.subject), self._ids_of(faulty), signal.since
@@ -180,16 +183,3 @@ class LabelMonitor(Stateful):
 
     def _ids_of(self, classes: Sequence[int]) -> tuple[str, ...]:
         return tuple(event_id for event_id, label in self._harmed_ids if label in classes)[-LISTED:]
-
-
-def _protection_alarm(step: ProtectionStep) -> DriftAlarm:
-    return DriftAlarm(
-        "protection",
-        OVERALL,
-        "ProtectionLevel",
-        observed=step.labels,
-        labels=step.labels,
-        interval=step.interval,
-        evidence={"before": step.before, "after": step.after, "difference": step.difference},
-        action=step.action,
-    )

@@ -17,17 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
-from stream_adapter.drift.at_risk import ENOUGH, ClassesAtRisk, Risk
+from stream_adapter.drift.at_risk import ENOUGH, ClassesAtRisk
 from stream_adapter.drift.detector import State, Stateful
-from stream_adapter.drift.guard import Guard
 from stream_adapter.drift.labelled import LabelMonitor
-from stream_adapter.drift.protecting import ProtectionLevel
 from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.drift.traffic import TrafficMonitor
 
 
 class DriftMonitor(Stateful):
     """Watches one worker's stream.
+
+    Attributes:
+        guard: damps predictions, see `Guard.damp`.
+        protection: how much of the protection should be in force.
 
     Args:
         canary: bool (C,), classes that are never learned.
@@ -49,6 +51,7 @@ class DriftMonitor(Stateful):
         self._canary = canary.astype(np.bool_, copy=True)
         self._traffic = TrafficMonitor(class_names, logit_scale, settings)
         self._labels = LabelMonitor(class_names, self._canary, settings)
+        self.guard, self.protection = self._labels.guard, self._labels.protection
         self._class_names = tuple(class_names)
         self._at_risk = ClassesAtRisk(len(class_names))
         self.observe_labels = self._labels.observe  # of events that were observed without theirs
@@ -73,16 +76,6 @@ class DriftMonitor(Stateful):
         self._labels.set_classes(class_names, self._canary, settings, former)
         self._class_names = tuple(class_names)
         self._at_risk.set_classes(former)
-
-    @property
-    def guard(self) -> Guard:
-        """Damps predictions; see `Guard.damp`."""
-        return self._labels.guard
-
-    @property
-    def protection(self) -> ProtectionLevel:
-        """How much of the protection should be in force."""
-        return self._labels.protection
 
     def observe(
         self,
@@ -122,7 +115,12 @@ class DriftMonitor(Stateful):
         published = self.guard.damp(zero_shot, adapted)
         unlabelled = ~has_anchor & ~self._canary
         risks = self._at_risk.observe(zero_shot, published, presence, has_anchor, unlabelled, event_ids)
-        alarms += [self._risk_alarm(risk) for risk in risks]
+        for risk in risks:
+            kept, after = {"kept": risk.kept}, risk.kept_after
+            evidence = {"lost": risk.lost} | kept if after is None else kept | {"kept_after": after}
+            name, ids = self._class_names[risk.index], risk.event_ids[-LISTED:]
+            found = DriftAlarm("at_risk", name, "ClassesAtRisk", risk.events, evidence=evidence, event_ids=ids)
+            alarms.append(found)
         rows = np.flatnonzero(labelled)
         if len(rows):
             alarms += self._labels.observe(
@@ -164,13 +162,6 @@ class DriftMonitor(Stateful):
             super().restore(state)
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
             raise ValueError(f"the drift monitor's state is broken: {error!r}; begin without it") from error
-
-    def _risk_alarm(self, risk: Risk) -> DriftAlarm:
-        evidence = {"lost": risk.lost, "kept": risk.kept}
-        if risk.kept_after is not None:
-            evidence = {"kept": risk.kept, "kept_after": risk.kept_after}
-        name, ids = self._class_names[risk.index], risk.event_ids[-LISTED:]
-        return DriftAlarm("at_risk", name, "ClassesAtRisk", risk.events, evidence=evidence, event_ids=ids)
 
 
 def _description(class_names: Sequence[str], canary: NDArray[np.bool_], settings: DriftSettings) -> str:

@@ -201,7 +201,8 @@ class NewClassNamer(Stateful):
                 self._unlabelled_before[self._seen % ring] - self._unlabelled_before[(self._seen - window) % ring]
             )
             ratio = (1.0 - share_labelled) * window / n
-            shared = shared or self._alpha / (len(_WINDOWS) * self._testable(known))
+            testable = int((self._strongest.counts >= _TESTABLE)[~known].sum())  # the m of the module's description
+            shared = shared or self._alpha / (len(_WINDOWS) * max(testable, 1))
             level = shared * window / n
             # The least that p can be, at no cost: nothing to see in most cases.
             if witnesses[-1] * np.log(ratio) + len(numbers) * np.log1p(-ratio) > np.log(level):
@@ -225,10 +226,6 @@ class NewClassNamer(Stateful):
                 )
             ]
         return []
-
-    def _testable(self, known: NDArray[np.bool_]) -> int:
-        """The m of the module's description, at least 1."""
-        return max(int((self._strongest.counts >= _TESTABLE)[~known].sum()), 1)
 
 
 _LARGEST = 64

@@ -39,6 +39,9 @@ def weight_left(start: int, block: int) -> float:
 class RestartMixture(Stateful):
     """The e-process above, for one stream or for several at once.
 
+    Attributes:
+        path: float64 (B, ..., L), capital of each bet after each row of the last batch; the largest tells what changed.
+
     Args:
         bet_weights: float64 (L,), v, the bets' weights, which sum to one.
         block: values between two possible starts.
@@ -60,7 +63,7 @@ class RestartMixture(Stateful):
         self._bet_weights = np.asarray(bet_weights, dtype=np.float64)
         self.observed = 0
         self._capital = np.zeros((*streams, len(bet_weights)))
-        self._path = self._capital[None]  # after each row of the last batch
+        self.path = self._capital[None]  # see above
 
     @property
     def room(self) -> int:
@@ -83,21 +86,17 @@ class RestartMixture(Stateful):
             self._capital = self._capital + restart_weight(start, self.block) * self._bet_weights
         # One running product from the old capital on, so that the split into batches changes no bit.
         path = np.cumprod(np.concatenate([self._capital[None], factors]), axis=0)[1:]
-        self._path, self._capital = path, path[-1]
+        self.path, self._capital = path, path[-1]
         self.observed += len(factors)
         return np.asarray(path.sum(axis=-1) + weight_left(start, self.block))
-
-    def capital_after(self, row: int) -> NDArray[np.float64]:
-        """Float64 (..., L): capital of each bet after a row of the last batch; the largest tells what has changed."""
-        return np.asarray(self._path[row]).copy()
 
     def reset(self) -> None:
         """Start anew: what was won is forgotten."""
         self.observed = 0
         self._capital = np.zeros_like(self._capital)
-        self._path = self._capital[None]
+        self.path = self._capital[None]
 
     def restore(self, state: State) -> None:
         """Go on from `state`."""
         super().restore(state)
-        self._path = self._capital[None]
+        self.path = self._capital[None]
