@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.headers import decode_headers, format_time
+from stream_adapter.events.headers import cloud_event, decode_headers
 from stream_adapter.events.names import canonical_name, has_control_characters
 from stream_adapter.events.payloads import as_text, json_object
 from stream_adapter.transport.base import Headers, OutRecord
@@ -63,16 +63,9 @@ class ClassRecord:
 
     def to_record(self) -> OutRecord:
         """The record for the classes topic."""
-        headers = {
-            "ce_specversion": "1.0",
-            "ce_type": EVENT_TYPE,
-            "ce_source": self.source,
-            "ce_id": uuid.uuid4().hex,
-            "ce_time": format_time(int(time.time() * 1000)),
-            "content-type": "application/json",
-        }
+        headers = cloud_event(EVENT_TYPE, self.source, uuid.uuid4().hex, int(time.time() * 1000))
         value = json.dumps(self.to_json(), ensure_ascii=False).encode()
-        return OutRecord("classes", self.name.encode(), value, tuple((k, v.encode()) for k, v in headers.items()))
+        return OutRecord("classes", self.name.encode(), value, headers)
 
     @classmethod
     def from_record(cls, key: bytes | None, value: bytes, headers: Headers) -> "ClassRecord":

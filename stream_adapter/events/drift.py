@@ -13,7 +13,7 @@ from typing import Any, get_args
 from stream_adapter.drift.alarm import Action, AlarmKind, DriftAlarm
 from stream_adapter.drift.confidence_sequence import Interval
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.headers import FORMAT, check_format, decode_headers, format_time, parse_time
+from stream_adapter.events.headers import check_format, cloud_event, decode_headers, format_time, parse_time
 from stream_adapter.events.payloads import json_object
 from stream_adapter.transport.base import Headers, OutRecord
 
@@ -60,19 +60,9 @@ class DriftEvent:
     def to_record(self) -> OutRecord:
         """The record for the drift topic; the same event has the same id, however often it is written."""
         value = json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False).encode()
-        headers = {
-            "ce_specversion": "1.0",
-            "ce_type": EVENT_TYPE,
-            "ce_source": self.source,
-            "ce_id": hashlib.blake2b(self.source.encode() + b"\0" + value, digest_size=16).hexdigest(),
-            "ce_time": format_time(self.time_ms),
-            "ce_subject": self.alarm.group,
-            "content-type": "application/json",
-            FORMAT: str(DRIFT_FORMAT),
-        }
-        # An attribute of CloudEvents may be absent, but not empty.
-        pairs = tuple((name, text.encode()) for name, text in headers.items() if text)
-        return OutRecord("drift", self.alarm.group.encode(), value, pairs, timestamp_ms=self.time_ms)
+        id, group = hashlib.blake2b(self.source.encode() + b"\0" + value, digest_size=16).hexdigest(), self.alarm.group
+        headers = cloud_event(EVENT_TYPE, self.source, id, self.time_ms, group, DRIFT_FORMAT)
+        return OutRecord("drift", group.encode(), value, headers, timestamp_ms=self.time_ms)
 
     @classmethod
     def from_record(cls, value: bytes | None, headers: Headers) -> "DriftEvent":

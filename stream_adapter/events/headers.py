@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from stream_adapter.errors import MalformedEvent, NewerFormat
+from stream_adapter.transport.base import Headers
 
 # The header that says how a record of ours is to be read; raised where an older version could not.
 FORMAT = "format"
@@ -27,6 +28,21 @@ def decode_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
         except UnicodeDecodeError as error:
             raise MalformedEvent(f"header {name!r} is not UTF-8: {value[:40]!r}") from error
     return decoded
+
+
+def cloud_event(type: str, source: str, id: str, time_ms: int, subject: str = "", format: int | None = None) -> Headers:
+    """The headers of a CloudEvent of ours with a JSON value, in binary mode; an attribute may be absent, not empty."""
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_type": type,
+        "ce_source": source,
+        "ce_id": id,
+        "ce_time": format_time(time_ms),
+        "ce_subject": subject,
+        "content-type": "application/json",
+        FORMAT: "" if format is None else str(format),
+    }
+    return tuple((name, text.encode()) for name, text in headers.items() if text)
 
 
 def header_of(headers: Sequence[tuple[str, bytes]], name: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stream_adapter.config import EventsConfig, LabelsConfig
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.cloudevents import STRUCTURED, media_type, refuse_unreadable
-from stream_adapter.events.headers import decode_headers, format_time, parse_time
+from stream_adapter.events.headers import cloud_event, decode_headers, format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object
@@ -113,17 +113,9 @@ class LabelEvent:
             data["forget"] = True
         if self.reference:
             data["reference"] = self.reference
-        headers = {
-            "ce_specversion": "1.0",
-            "ce_type": EVENT_TYPE,
-            "ce_source": self.source,
-            "ce_id": self.id,
-            "ce_time": format_time(self.time_ms),
-            "content-type": "application/json",
-        }
-        pairs = tuple((name, text.encode()) for name, text in headers.items())
+        headers = cloud_event(EVENT_TYPE, self.source, self.id, self.time_ms)
         value = json.dumps(data, ensure_ascii=False).encode()
-        return Record(Partition(topic, 0), 0, -1, self.anchor_id.encode(), value, pairs)
+        return Record(Partition(topic, 0), 0, -1, self.anchor_id.encode(), value, headers)
 
     def to_output(self) -> OutRecord:
         """The same, to be written."""

@@ -44,11 +44,11 @@ class JsonFormat:
             )
         document = json_object(record.value, "the value")
         content_type, data, reference = self._payload(document)
-        label = self._text(document, "label")
+        label, time = self._text(document, "label"), self._found(document, "time")
         return ImageEvent(
             source=self._text(document, "source") or source_of(record),
             id=self._id(document) or place_of(record),
-            time_ms=self._times.of(record, self._time_ms(document)),
+            time_ms=self._times.of(record, None if time is None else time_ms_of(time, self._what("time"), self._unit)),
             content_type=content_type,
             data=data,
             reference=reference,
@@ -103,10 +103,6 @@ class JsonFormat:
     def _text(self, document: dict[str, Any], name: str) -> str | None:
         value = self._found(document, name)
         return None if value is None else as_text(value, self._what(name))
-
-    def _time_ms(self, document: dict[str, Any]) -> int | None:
-        value = self._found(document, "time")
-        return None if value is None else time_ms_of(value, self._what("time"), self._unit)
 
     def _required(self, document: dict[str, Any], name: str) -> Any:
         value = self._found(document, name)

@@ -60,10 +60,6 @@ class WaitingEvent:
     anchored: bytes = field(repr=False)
     vector: NDArray[np.float32] = field(repr=False)
 
-    def without_vector(self) -> "WaitingEvent":
-        """The same without its vector."""
-        return replace(self, vector=self.vector[:0])
-
     def to_value(self) -> bytes:
         """A line of JSON, and after it the vector in float16."""
         document = {name: getattr(self, name) for name in _FIELDS}
@@ -96,18 +92,9 @@ def _top(pair: Sequence[Any]) -> tuple[str, float]:
 
 
 _FIELDS: dict[str, Callable[[Any], Any]] = {
-    "source": str,
-    "id": str,
-    "time_ms": int,
-    "topic": str,
-    "partition": int,
-    "offset": int,
-    "fingerprint": str,
-    "vocabulary": str,
-    "adapted": _top,
-    "zero_shot": _top,
-    "undamped": str,
-    "reference": str,
+    one.name: one.type if one.type in (str, int) else _top
+    for one in fields(WaitingEvent)
+    if one.name not in ("anchored", "vector")
 }
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -33,6 +34,7 @@ Encode = Callable[[Sequence[tuple[str, Sequence[str] | None]]], Vectors]
 """Makes text vectors, float32 (n, d), of n names with their prompts; None: the configured templates."""
 
 
+@dataclass(eq=False, slots=True)
 class ClassesInForce:
     """Takes in class events, and makes all parts of a journey go over to what follows from them.
 
@@ -41,8 +43,6 @@ class ClassesInForce:
     Attributes:
         now: what is in force.
         followers: called with what is in force from then on.
-
-    Args:
         live: the classes, as configuration and topic have them.
         drift: with the groups of the configuration.
         scale: the logit scale.
@@ -52,36 +52,29 @@ class ClassesInForce:
         source: who adds such a class, CloudEvents' `source`.
     """
 
-    def __init__(
-        self,
-        live: LiveVocabulary,
-        *,
-        labels: Labels,
-        scoring: Scoring,
-        watching: Watching,
-        sharing: Sharing,
-        explaining: Explaining,
-        reader: Reader,
-        drift: DriftSettings,
-        scale: float,
-        metrics: Metrics,
-        encode: Encode | None,
-        background: Executor,
-        add_unknown: bool,
-        source: str,
-    ) -> None:
-        self.now = live.now
-        self.followers: list[Callable[[ClassesNow], None]] = []
-        self._live = live
-        self._labels, self._scoring, self._watching = labels, scoring, watching
-        self._sharing, self._explaining, self._reader = sharing, explaining, reader
-        self._drift, self._scale, self._metrics = drift, scale, metrics
-        self._encode, self._background = encode, background
-        self._add_unknown, self._source = add_unknown, source
-        self._asked: dict[str, bool] = {}  # labels that are to be classes: whether that was published
-        self._encoding: tuple[list[str], Future[Vectors]] | None = None
-        if add_unknown:
-            labels.replica.ask_for = self.ask_for
+    live: LiveVocabulary
+    labels: Labels
+    scoring: Scoring
+    watching: Watching
+    sharing: Sharing
+    explaining: Explaining
+    reader: Reader
+    drift: DriftSettings
+    scale: float
+    metrics: Metrics
+    encode: Encode | None
+    background: Executor
+    add_unknown: bool
+    source: str
+    now: ClassesNow = field(init=False)
+    followers: list[Callable[[ClassesNow], None]] = field(default_factory=list, init=False)
+    _asked: dict[str, bool] = field(default_factory=dict, init=False)  # labels to be classes: whether that is published
+    _encoding: tuple[list[str], Future[Vectors]] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.now = self.live.now
+        if self.add_unknown:
+            self.labels.replica.ask_for = self.ask_for
 
     def apply(self, records: Sequence[Record], *, restoring: bool = False) -> None:
         """Take in what the topic says, in its order.
@@ -94,20 +87,20 @@ class ClassesInForce:
         if not restoring:
             for name, record in changes:
                 _log(name, record)
-        self._live.take(changes)
+        self.live.take(changes)
         for name, _ in changes:
             self._asked.pop(name, None)
-        while restoring and self._live.waiting:
+        while restoring and self.live.waiting:
             self._begin()
             if self._encoding is None:
                 break
             self._finish()
-        self.use(self._live.now)
+        self.use(self.live.now)
 
     def poll(self) -> list[OutRecord]:
         """Go on with what is to be encoded; what the classes topic must be told."""
         outputs = self._finish() if self._encoding is not None and self._encoding[1].done() else []
-        if self._encoding is None and (self._asked or self._live.waiting):
+        if self._encoding is None and (self._asked or self.live.waiting):
             self._begin()
         return outputs
 
@@ -115,16 +108,16 @@ class ClassesInForce:
         """Let these classes be in force."""
         if now is self.now:
             return
-        with self._metrics.stage("classes", len(now.names)):
+        with self.metrics.stage("classes", len(now.names)):
             self.now = now
-            former = self._labels.set_classes(now)
-            settings = self._drift.model_copy(update={"groups": self._groups(now)})
-            self._scoring.set_canaries(now.canary)
-            monitor = partial(DriftMonitor, now.names, self._scale, now.canary, settings)
-            self._watching.set_classes(monitor, now, settings, former)
-            self._sharing.vocabulary = now.hash
-            self._explaining.set_classes(now.names, now.hash)
-            self._reader.labels = KnownLabels(now.names, now.aliases)
+            former = self.labels.set_classes(now)
+            settings = self.drift.model_copy(update={"groups": self._groups(now)})
+            self.scoring.set_canaries(now.canary)
+            monitor = partial(DriftMonitor, now.names, self.scale, now.canary, settings)
+            self.watching.set_classes(monitor, now, settings, former)
+            self.sharing.vocabulary = now.hash
+            self.explaining.set_classes(now.names, now.hash)
+            self.reader.labels = KnownLabels(now.names, now.aliases)
             for follower in self.followers:
                 follower(now)
 
@@ -132,8 +125,8 @@ class ClassesInForce:
         """A label that is no class is to be one; whether it will."""
         if label in self._asked:
             return True
-        if self._live.knows(label):  # it was taken out, or it waits for its vector
-            return any(record.name == label for record in self._live.waiting)
+        if self.live.knows(label):  # it was taken out, or it waits for its vector
+            return any(record.name == label for record in self.live.waiting)
         try:
             checked_name(label)
         except MalformedEvent:
@@ -144,16 +137,16 @@ class ClassesInForce:
         return True
 
     def _begin(self) -> None:
-        if self._encode is None:
-            names = [record.name for record in self._live.waiting]
+        if self.encode is None:
+            names = [record.name for record in self.live.waiting]
             log.error("these classes have no vector, and this worker no text tower to make one", names=names)
-            self._live.failed(names)
+            self.live.failed(names)
             self._asked.clear()
             return
-        asked = [(record.name, record.prompts) for record in self._live.waiting]
+        asked = [(record.name, record.prompts) for record in self.live.waiting]
         asked += [(name, None) for name, published in self._asked.items() if not published]
         if asked := asked[:_AT_ONCE]:
-            future = self._background.submit(self._encode, asked)
+            future = self.background.submit(self.encode, asked)
             self._encoding = [name for name, _ in asked], future
 
     def _finish(self) -> list[OutRecord]:
@@ -163,26 +156,26 @@ class ClassesInForce:
             vectors = dict(zip(names, future.result(), strict=True))
         except (StreamAdapterError, RuntimeError) as error:  # of the text tower
             log.exception("classes could not be encoded", names=names, error=str(error))
-            self._live.failed(names)
+            self.live.failed(names)
             for name in names:
                 self._asked.pop(name, None)
             return []
-        waiting = [record.name for record in self._live.waiting if record.name in vectors]
-        self._live.encoded(waiting, [vectors[name] for name in waiting])
-        self.use(self._live.now)
+        waiting = [record.name for record in self.live.waiting if record.name in vectors]
+        self.live.encoded(waiting, [vectors[name] for name in waiting])
+        self.use(self.live.now)
         outputs = []
         for name in names:
             if self._asked.get(name) is False:
                 self._asked[name] = True
                 log.info("a label becomes a class", name=name)
-                outputs.append(ClassRecord(name, vectors[name], source=self._source).to_record())
+                outputs.append(ClassRecord(name, vectors[name], source=self.source).to_record())
         return outputs
 
     def _groups(self, now: ClassesNow) -> dict[str, tuple[str, ...]]:
         """Of the classes that there are; one that was merged is in the first group that names it."""
         free = Counter(now.names)
         groups = {}
-        for group, members in self._drift.groups.items():
+        for group, members in self.drift.groups.items():
             named = dict.fromkeys(map(now.class_of, members))
             groups[group] = tuple(name for name in named if free.pop(name, None))
         return groups

@@ -1,6 +1,7 @@
 """One event at fault must not stop a stream: finding it, when work on a whole batch has raised."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -34,37 +35,25 @@ class Unexpected:
         return UnexpectedFailure(stage, error)
 
 
+@dataclass(eq=False, slots=True)
 class UnderWay:
     """A batch on its way through the stages; events that are found at fault leave it.
 
     Attributes:
         events: B events, as long as they are under way.
-        pictures: what the encoder got of each.
-        vectors: float32 (B, d), unit.
-        refused: the records that left the batch, with the reason.
-
-    Args:
-        events: B events.
         pictures: what the encoder got of each; may be none at all.
         vectors: float32 (B, d), unit.
+        refused: the records that left the batch, with the reason.
         metrics: stages.
-        unexpected: told of the faults; of this batch alone where it is not given.
+        unexpected: told of the faults.
     """
 
-    def __init__(
-        self,
-        events: Sequence[ImageEvent],
-        pictures: Sequence[Prepared],
-        vectors: NDArray[np.float32],
-        metrics: Metrics,
-        unexpected: Unexpected | None = None,
-    ) -> None:
-        self.events = events
-        self.pictures = pictures
-        self.vectors = vectors
-        self.refused: list[tuple[Record, EventError]] = []
-        self._metrics = metrics
-        self._unexpected = unexpected or Unexpected(metrics)
+    events: Sequence[ImageEvent]
+    pictures: Sequence[Prepared]
+    vectors: NDArray[np.float32]
+    metrics: Metrics
+    unexpected: Unexpected
+    refused: list[tuple[Record, EventError]] = field(default_factory=list, init=False)
 
     def through(self, stage: str, work: Callable[[Sequence[int]], T]) -> tuple[list[T], list[int]]:
         """Take the batch through a stage; see `done_apart`.
@@ -72,13 +61,13 @@ class UnderWay:
         Returns:
             What was returned for each part, in order, and which of the events are still under way.
         """
-        with self._metrics.stage(stage, len(self.events)):
+        with self.metrics.stage(stage, len(self.events)):
             done, faults = done_apart(work, range(len(self.events)))
         kept = [row for row in range(len(self.events)) if row not in faults]
         for row, error in faults.items():
             record = self.events[row].record
-            self._metrics.stage_failed.labels(stage=stage).inc()
-            self.refused.append((record, self._unexpected(stage, record, error)))
+            self.metrics.stage_failed.labels(stage=stage).inc()
+            self.refused.append((record, self.unexpected(stage, record, error)))
         if faults:
             self.events = [self.events[row] for row in kept]
             self.pictures = [self.pictures[row] for row in kept] if self.pictures else []

@@ -114,7 +114,7 @@ class Labels:
             Why some of them had no effect, by anchor id, and what the changelog must be told.
         """
         named = [replace(record, label=self._aliases.get(record.label, record.label)) for record in records]
-        return self._learn((), np.zeros((0, self.replica.dimension), np.float32), named, owned)
+        return self._learn((), np.zeros((0, self.replica.adapter.dimension), np.float32), named, owned)
 
     def _learn(
         self,
@@ -141,7 +141,7 @@ class Labels:
 
     def fits(self, vector: NDArray[np.float32]) -> bool:
         """Whether a vector (d,) is as long as the anchors' are."""
-        return vector.shape == (self.replica.dimension,)
+        return vector.shape == (self.replica.adapter.dimension,)
 
     def set_classes(self, now: ClassesNow) -> NDArray[np.int64]:
         """Go over to other classes; see `Replica.set_classes`."""

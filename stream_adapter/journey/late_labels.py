@@ -7,7 +7,7 @@ nor on how often: what is read twice, after a hand-over or a crash, is known alr
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -36,15 +36,13 @@ _Known = WaitingEvent | AnchorRecord
 """What is known of an event: what was predicted, or, of one that came with a label, its anchor."""
 
 
+@dataclass(eq=False, slots=True)
 class LateLabels:
     """Belongs to the thread that owns the adapter.
 
     Attributes:
-        tests: labels as tests.
-
-    Args:
         labels: labels as lessons.
-        tests: see above.
+        tests: labels as tests.
         config: how much waits, and for how long.
         partitions: of the waiting topic.
         pictures: fetches those that labels refer to.
@@ -56,45 +54,33 @@ class LateLabels:
         now_ms: milliseconds since the epoch.
     """
 
-    def __init__(
-        self,
-        labels: Labels,
-        tests: LateTests,
-        *,
-        config: LabelsConfig,
-        partitions: int,
-        pictures: LatePictures,
-        fingerprint: str,
-        check: Callable[[str], None],
-        parse: Callable[[Record], LabelEvent],
-        slot: str,
-        metrics: Metrics,
-        now_ms: Callable[[], int],
-    ) -> None:
-        self._labels = labels
-        self.tests = tests
-        self._config = config
-        self._partitions = partitions
-        self._pictures = pictures
-        self._fingerprint = fingerprint
-        self._check = check
-        self._parse = parse
-        self._slot = slot
-        self._metrics = metrics
-        self._now_ms = now_ms
-        self._parts: dict[int, Waiting] = {}
-        self._call = LateOutputs({}, partitions, now_ms)  # the one under way
+    labels: Labels
+    tests: LateTests
+    config: LabelsConfig
+    partitions: int
+    pictures: LatePictures
+    fingerprint: str
+    check: Callable[[str], None]
+    parse: Callable[[Record], LabelEvent]
+    slot: str
+    metrics: Metrics
+    now_ms: Callable[[], int]
+    _parts: dict[int, Waiting] = field(default_factory=dict, init=False)
+    _call: LateOutputs = field(init=False)  # the one under way
+
+    def __post_init__(self) -> None:
+        self._call = LateOutputs({}, self.partitions, self.now_ms)
 
     def forget(self, anchor_ids: Iterable[str]) -> list[OutRecord]:
         """What tells the owners of these anchors' events that nothing of them may stay, in labels' own words."""
-        anchors = filter(None, map(self._labels.replica.record, anchor_ids))
+        anchors = filter(None, map(self.labels.replica.record, anchor_ids))
         return [
             LabelEvent.new(
                 one.event_source,
                 one.event_id,
                 None,
-                time_ms=max(self._now_ms(), one.event_time_ms + 1),
-                sender=f"stream_adapter/{self._slot}",
+                time_ms=max(self.now_ms(), one.event_time_ms + 1),
+                sender=f"stream_adapter/{self.slot}",
                 forget=True,
             ).to_output()
             for one in anchors
@@ -103,7 +89,7 @@ class LateLabels:
     def unlabelled(self, most: int, among: Collection[str] | None = None) -> list[WaitingEvent]:
         """The newest events of this worker and encoder that nobody has labelled, of all or of these anchor ids."""
         known = (event for part in self._parts.values() if part.restored for event in part.unlabelled(most, among))
-        mine = [event for event in known if event.fingerprint == self._fingerprint]
+        mine = [event for event in known if event.fingerprint == self.fingerprint]
         return sorted(mine, key=lambda event: -event.time_ms)[:most]
 
     def said_of(self, anchor_ids: Iterable[str]) -> dict[str, str]:
@@ -129,13 +115,13 @@ class LateLabels:
         Returns:
             What is to be written, and for each label that was refused whose it was and the stage.
         """
-        call = self._call = LateOutputs(places, self._partitions, self._now_ms)
+        call = self._call = LateOutputs(places, self.partitions, self.now_ms)
         for number in self._parts.keys() - places.keys():
             del self._parts[number]
         for number in arrivals.fresh & places.keys():
-            config = self._config
-            bounds = (-(-most // self._partitions) for most in (config.wait_max_events, config.reference_max_events))
-            ages = self._config.wait_max_age, self._config.early_max_age
+            config = self.config
+            bounds = (-(-most // self.partitions) for most in (config.wait_max_events, config.reference_max_events))
+            ages = self.config.wait_max_age, self.config.early_max_age
             self._parts[number] = Waiting(*bounds, *(int(age * 1e3) for age in ages))
         due: dict[str, None] = {}  # anchor ids whose label may be applied, in order
         for record in arrivals.waiting:
@@ -159,18 +145,18 @@ class LateLabels:
         self._expire(owned)
         self._learn_fetched(owned)
         call.close(self._parts, advanced)
-        self._metrics.waiting_events.set(sum(map(len, self._parts.values())))
-        self._metrics.waiting_labels.set(sum(len(part.early) for part in self._parts.values()))
+        self.metrics.waiting_events.set(sum(map(len, self._parts.values())))
+        self.metrics.waiting_labels.set(sum(len(part.early) for part in self._parts.values()))
         return call.written, call.refused
 
     def _read(self, record: Record) -> tuple[int, LabelEvent | None]:
         """The partition that a label belongs to, and the label; None where it was refused, if it is ours at all."""
         number = self._call.number(f"{record.partition}@{record.offset}")
         try:
-            event = self._parse(record)
+            event = self.parse(record)
             number = self._call.number(event.anchor_id)
             if number in self._parts and event.label is not None:
-                self._check(event.label)
+                self.check(event.label)
         except EventError as error:
             if number in self._parts:
                 self._call.refuse(record, error, number)
@@ -181,7 +167,7 @@ class LateLabels:
         known = part.label(event.anchor_id)
         if known is not None and event.stamp <= known.stamp:
             outcome = "repeated" if event.stamp == known.stamp else "outdated"
-            self._metrics.labels.labels(outcome=outcome).inc()
+            self.metrics.labels.labels(outcome=outcome).inc()
             return False
         assert event.record is not None
         at = event.record.partition
@@ -191,8 +177,8 @@ class LateLabels:
             state="waiting",
             why="",
             tested=known is not None and known.tested,
-            worker=self._slot,
-            at_ms=self._now_ms(),
+            worker=self.slot,
+            at_ms=self.now_ms(),
         )
         self._set(label, part)
         return True
@@ -205,22 +191,21 @@ class LateLabels:
             label = part.label(key) if part is not None and part.restored and key in part.early else None
             if part is None or label is None:
                 continue
-            event = part.event(key) or self._labels.replica.record(key)
+            event = part.event(key) or self.labels.replica.record(key)
             gone = None if event else part.gone(key)
             if event is None:
                 if label.event.label is not None and gone is not None:
-                    self._pictures.ask(label, gone.reference)
+                    self.pictures.ask(label, gone.reference)
                 elif label.event.label is None:  # kept, so that an older label that comes later stays away
                     self._finish(label, "withdrawn", "nothing was known of the event")
-            elif label.event.label is not None and not self._is_ours(event):
-                why = f"the event was embedded by encoder {event.fingerprint}, this worker runs {self._fingerprint}"
+            elif label.event.label is not None and not (
+                event.fingerprint == self.fingerprint and self.labels.fits(event.vector)
+            ):
+                why = f"the event was embedded by encoder {event.fingerprint}, this worker runs {self.fingerprint}"
                 self._dismiss(label, ForeignVector(why))
             else:
                 ready.append((label, event))
         self._learn(ready, owned)
-
-    def _is_ours(self, event: _Known) -> bool:
-        return event.fingerprint == self._fingerprint and self._labels.fits(event.vector)
 
     def _learn(self, known: Sequence[tuple[LabelRecord, _Known]], owned: Ownership) -> None:
         """Score labels that are their events' first, and make the anchors what the labels say.
@@ -230,7 +215,7 @@ class LateLabels:
         ready, stale = list[tuple[LabelRecord, _Known]](), list[str]()
         tests: list[tuple[LabelEvent, WaitingEvent]] = []
         for label, event in known:
-            said, anchor = label.event, self._labels.replica.record(label.event.anchor_id)
+            said, anchor = label.event, self.labels.replica.record(label.event.anchor_id)
             if anchor is not None and said.time_ms < anchor.event_time_ms:
                 self._finish(label, "outdated", "the event came again with a newer label")
                 continue
@@ -242,30 +227,30 @@ class LateLabels:
         if not ready:
             return
         self._call.written += self.tests.score(tests)
-        outputs = self._labels.replica.forget(stale)[1]
+        outputs = self.labels.replica.forget(stale)[1]
         records = [record_of_label(label.event, event) for label, event in ready if label.event.label is not None]
-        ignored, learned = self._labels.learn_late(records, owned)
+        ignored, learned = self.labels.learn_late(records, owned)
         # What was learned wrongly of an event that is a canary's must not stay.
-        more = self._labels.replica.forget([key for key, why in ignored.items() if why != "outdated"])[1]
+        more = self.labels.replica.forget([key for key, why in ignored.items() if why != "outdated"])[1]
         for output in (*outputs, *learned, *more):
             self._call.write_anchor(output)
         for label, _ in ready:
             why = ignored.get(label.event.anchor_id)
             if label.event.label is None:
-                self._metrics.labels.labels(outcome="withdrawn").inc()
+                self.metrics.labels.labels(outcome="withdrawn").inc()
                 self._finish(label, "withdrawn")
             else:
                 self._finish(replace(label, tested=True), "learned" if why is None else "scored", why or "")
 
     def _expire(self, owned: Ownership) -> None:
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         for number, part in self._parts.items():
             if not part.restored:
                 continue
-            for label in part.overdue(now_ms, int(min(_FETCHED_AFTER_S, self._config.early_max_age) * 1e3)):
+            for label in part.overdue(now_ms, int(min(_FETCHED_AFTER_S, self.config.early_max_age) * 1e3)):
                 if label.event.reference:
-                    self._pictures.ask(label, label.event.reference)
-            overdue = [label for label in part.overdue(now_ms) if not self._pictures.awaits(label)]
+                    self.pictures.ask(label, label.event.reference)
+            overdue = [label for label in part.overdue(now_ms) if not self.pictures.awaits(label)]
             # An event that comes with a label of its own is not kept: what is known of it is its anchor.
             self._apply([label.event.anchor_id for label in overdue], owned)
             for label in overdue:
@@ -277,7 +262,7 @@ class LateLabels:
     def _learn_fetched(self, owned: Ownership) -> None:
         """Learn labels whose picture was fetched; a test is what was predicted of it, where that is still known."""
         ready: list[tuple[LabelRecord, _Known]] = []
-        for label, found in self._pictures.found():
+        for label, found in self.pictures.found():
             said, key = label.event, label.event.anchor_id
             part = self._parts.get(self._call.number(key))
             if part is None or key not in part.early or part.label(key) != label:
@@ -285,9 +270,9 @@ class LateLabels:
             if isinstance(found, EventError):
                 self._dismiss(label, found)
             elif (gone := part.gone(key)) is not None:
-                ready.append((label, replace(gone, vector=found, fingerprint=self._fingerprint)))
+                ready.append((label, replace(gone, vector=found, fingerprint=self.fingerprint)))
             else:
-                event = said.event_source, said.event_id, *label.place, self._fingerprint
+                event = said.event_source, said.event_id, *label.place, self.fingerprint
                 ready.append((label, AnchorRecord(key, found, said.label or "", said.time_ms, *event)))
         self._learn(ready, owned)
 
@@ -295,7 +280,7 @@ class LateLabels:
         """Keep what became of a label; of one that asks for it, nothing else."""
         key = label.event.anchor_id
         part = self._parts[self._call.number(key)]
-        self._set(replace(label, state=state, why=why, at_ms=self._now_ms()), part)
+        self._set(replace(label, state=state, why=why, at_ms=self.now_ms()), part)
         if label.event.forget:
             log.info("forgot an event", anchor=key, asked_by=label.event.source)
             if part.drop_event(key):

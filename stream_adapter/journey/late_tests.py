@@ -1,6 +1,7 @@
 """Tests that wait for their label: what was predicted of an event is kept, and scored when the first one comes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -19,44 +20,33 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import OutRecord
 
 
+@dataclass(eq=False, slots=True)
 class LateTests:
     """Belongs to the thread that owns the adapter.
 
-    Args:
+    Attributes:
         labels: know which class a label means, and which classes have anchors.
         scoring: labels as tests.
         watching: the drift monitor.
         partitions: of the waiting topic.
         fingerprint: the encoder's.
-        classes: those that are in force.
+        classes: those that are in force; what waits was predicted under those that it names.
         metrics: label delay.
         now_ms: milliseconds since the epoch.
     """
 
-    def __init__(
-        self,
-        labels: Labels,
-        scoring: Scoring,
-        watching: Watching,
-        *,
-        partitions: int,
-        fingerprint: str,
-        classes: ClassesNow,
-        metrics: Metrics,
-        now_ms: Callable[[], int],
-    ) -> None:
-        self._labels = labels
-        self._scoring = scoring
-        self._watching = watching
-        self._partitions = partitions
-        self._fingerprint = fingerprint
-        self._metrics = metrics
-        self._now_ms = now_ms
-        self.set_classes(classes)
+    labels: Labels
+    scoring: Scoring
+    watching: Watching
+    partitions: int
+    fingerprint: str
+    classes: ClassesNow
+    metrics: Metrics
+    now_ms: Callable[[], int]
 
     def set_classes(self, now: ClassesNow) -> None:
-        """Go over to other classes; what waits was predicted under those that it names."""
-        self._names, self._vocabulary = now.names, now.hash
+        """Go over to other classes."""
+        self.classes = now
 
     def keep(
         self, events: Sequence[ImageEvent], vectors: NDArray[np.float32], prediction: Prediction
@@ -71,9 +61,12 @@ class LateTests:
         rows = [row for row, event in enumerate(events) if event.label is None]
         if not rows:
             return []
-        said = [_best(self._names, of[rows]) for of in (prediction.adapted, prediction.zero_shot, prediction.undamped)]
+        said = [
+            _best(self.classes.names, of[rows])
+            for of in (prediction.adapted, prediction.zero_shot, prediction.undamped)
+        ]
         anchored = np.packbits(prediction.has_anchor).tobytes()
-        now_ms, outputs = self._now_ms(), []
+        now_ms, outputs = self.now_ms(), []
         for row, vector, (adapted, zero_shot, undamped) in zip(
             rows, round_through_float16(vectors[rows]), zip(*said, strict=True), strict=True
         ):
@@ -85,8 +78,8 @@ class LateTests:
                 topic=at.topic,
                 partition=at.number,
                 offset=event.record.offset,
-                fingerprint=self._fingerprint,
-                vocabulary=self._vocabulary,
+                fingerprint=self.fingerprint,
+                vocabulary=self.classes.hash,
                 adapted=adapted,
                 zero_shot=zero_shot,
                 undamped=undamped[0],
@@ -95,7 +88,7 @@ class LateTests:
                 vector=vector,
             )
             key = event.anchor_id
-            outputs.append(waiting_record(key, waiting.to_value(), partition_of(key, self._partitions), now_ms, at))
+            outputs.append(waiting_record(key, waiting.to_value(), partition_of(key, self.partitions), now_ms, at))
         return outputs
 
     def score(self, tests: Sequence[tuple[LabelEvent, WaitingEvent]]) -> list[OutRecord]:
@@ -109,21 +102,21 @@ class LateTests:
         self, tests: Sequence[tuple[LabelEvent, WaitingEvent]], vocabulary: str, anchored: bytes
     ) -> list[OutRecord]:
         """These were predicted under the same classes, of which the same had anchors."""
-        has_anchor = self._labels.replica.has_anchor
-        if vocabulary == self._vocabulary:
+        has_anchor = self.labels.replica.adapter.has_anchor
+        if vocabulary == self.classes.hash:
             bits = np.unpackbits(np.frombuffer(anchored, np.uint8), count=len(has_anchor))
             has_anchor = bits.astype(np.bool_)
         for label, event in tests:
-            self._metrics.label_delay.observe(max(0, label.time_ms - event.time_ms) / 1e3)
+            self.metrics.label_delay.observe(max(0, label.time_ms - event.time_ms) / 1e3)
         names = [(one.label or "", event.zero_shot[0], event.adapted[0], event.undamped) for one, event in tests]
-        classes = np.array([list(map(self._labels.class_of, row)) for row in names], np.int64)  # (T, 4)
+        classes = np.array([list(map(self.labels.class_of, row)) for row in names], np.int64)  # (T, 4)
         known = classes[:, 0] >= 0
         true, zero_shot, adapted, undamped = classes[known].T
         ids = [event.id for (_, event), one in zip(tests, known.tolist(), strict=True) if one]
         if not ids:
             return []
-        self._scoring.count(true, zero_shot, adapted, has_anchor)
-        return self._watching.observe_labels(true, zero_shot, adapted, undamped, has_anchor, ids)
+        self.scoring.count(true, zero_shot, adapted, has_anchor)
+        return self.watching.observe_labels(true, zero_shot, adapted, undamped, has_anchor, ids)
 
 
 def _best(names: Sequence[str], probabilities: NDArray[np.float32]) -> list[tuple[str, float]]:

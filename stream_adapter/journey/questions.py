@@ -1,6 +1,7 @@
 """What anybody may ask between the steps of a stream, from any thread: nothing is learned or counted by it."""
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -17,29 +18,20 @@ from stream_adapter.journey.turns import Turns
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
 class Questions:
     """Each waits for one step of the stream: while a batch is predicted, or a part of it is learned.
 
-    Args:
+    Attributes:
         check_label: raises an `UnknownLabel` for a label that would be refused.
     """
 
-    def __init__(
-        self,
-        parts: Parts,
-        explaining: Explaining,
-        turns: Turns,
-        *,
-        check_label: Callable[[str], None],
-        late: LateLabels | None,
-        suggesting: Suggesting | None,
-    ) -> None:
-        self.check_label = check_label
-        self._parts = parts
-        self._explaining = explaining
-        self._turns = turns
-        self._late = late
-        self._suggesting = suggesting
+    parts: Parts
+    explaining: Explaining
+    turns: Turns
+    check_label: Callable[[str], None]
+    late: LateLabels | None
+    suggesting: Suggesting | None
 
     def answer(self, vectors: NDArray[np.float32]) -> list[PredictionDocument]:
         """What would be said about events with these vectors now, float32 (B, d), unit.
@@ -47,8 +39,8 @@ class Questions:
         Raises:
             AnchorError: a vector is not finite, not unit or of the wrong length.
         """
-        with self._turns.turn():
-            return self._explaining.describe(self._parts.adapter.predict(vectors))
+        with self.turns.turn():
+            return self.explaining.describe(self.parts.adapter.predict(vectors))
 
     def to_label(self, among: Collection[str], number: int) -> list[tuple[WaitingEvent, PredictionDocument]]:
         """What to label next, best first, and what would be said of it now; see `Suggesting.best_of`.
@@ -60,17 +52,17 @@ class Questions:
         Returns:
             Nothing where labels come with their events.
         """
-        if self._late is None or self._suggesting is None:
+        if self.late is None or self.suggesting is None:
             return []
-        with self._turns.turn():
-            waiting = self._late.unlabelled(NEWEST, among) or self._late.unlabelled(NEWEST)
-            chosen = self._suggesting.best_of(waiting, number)
+        with self.turns.turn():
+            waiting = self.late.unlabelled(NEWEST, among) or self.late.unlabelled(NEWEST)
+            chosen = self.suggesting.best_of(waiting, number)
             if not chosen:
                 return []
-            prediction = self._parts.adapter.predict(np.stack([event.vector for event in chosen]))
-            return list(zip(chosen, self._explaining.describe(prediction), strict=True))
+            prediction = self.parts.adapter.predict(np.stack([event.vector for event in chosen]))
+            return list(zip(chosen, self.explaining.describe(prediction), strict=True))
 
     def look(self, at: Callable[[Parts], T]) -> T:
         """Look at the parts while they rest; `at` is to return at once."""
-        with self._turns.turn():
-            return at(self._parts)
+        with self.turns.turn():
+            return at(self.parts)

@@ -47,11 +47,11 @@ class Replica:
     Belongs to the thread that owns the adapter.
 
     Attributes:
+        adapter: holds the anchors that have a class.
         set_aside: anchors that have no class at present.
         ask_for: asks for a class of a name that is none; whether there will be one.
 
     Args:
-        adapter: holds the anchors.
         fingerprint: the encoder whose vectors it holds.
         writer: this process's name in what it writes.
         metrics: removals.
@@ -70,7 +70,7 @@ class Replica:
     ) -> None:
         self.set_aside = SetAside(clock, removed_kept_s)
         self.ask_for: Callable[[str], bool] = lambda _: False
-        self._adapter = adapter
+        self.adapter = adapter
         self._class_of: Callable[[str], str] = str
         self._removed: frozenset[str] = frozenset()
         self._fingerprint = fingerprint
@@ -102,7 +102,7 @@ class Replica:
         """
         by_id = {record.anchor_id: record for record in records}
         anchors = [anchor_of(record, self._class_of(record.label)) for record in by_id.values()]
-        result = self._adapter.update(event_ids, vectors, anchors, owned)
+        result = self.adapter.update(event_ids, vectors, anchors, owned)
         unknown = [one.anchor_id for one in result.ignored if one.reason == "unknown label"]
         new_classes = {anchor_id for anchor_id in unknown if self.ask_for(by_id[anchor_id].label)}
         replaced = self._put_aside([anchor for anchor in anchors if anchor.anchor_id in new_classes])
@@ -121,28 +121,18 @@ class Replica:
 
     def prune(self, owned: Ownership) -> list[OutRecord]:
         """Prune to the budgets, and let the learner do what is due; returns what the changelog must be told."""
-        return self.learn((), np.zeros((0, self.dimension), np.float32), (), owned)[1]
+        return self.learn((), np.zeros((0, self.adapter.dimension), np.float32), (), owned)[1]
 
     def record(self, anchor_id: str) -> AnchorRecord | None:
         """The anchor of this id, as it is written; None where there is none."""
-        anchor = self._adapter.anchors.get(anchor_id) or self.set_aside.anchors.get(anchor_id)
+        anchor = self.adapter.anchors.get(anchor_id) or self.set_aside.anchors.get(anchor_id)
         return None if anchor is None else record_of_anchor(anchor, self._fingerprint)
-
-    @property
-    def dimension(self) -> int:
-        """d, the length of vectors."""
-        return self._adapter.dimension
-
-    @property
-    def has_anchor(self) -> NDArray[np.bool_]:
-        """Bool (C,): the classes that have anchors now."""
-        return self._adapter.has_anchor
 
     def reassert(self, owned: Ownership) -> list[OutRecord]:
         """Write again what an older record has replaced in the compacted topic, as far as this worker decides."""
         outputs = []
         for anchor_id in sorted(self._overruled):
-            anchor = self._adapter.anchors.get(anchor_id)
+            anchor = self.adapter.anchors.get(anchor_id)
             if anchor is None or owned.owns_id(anchor_id):
                 self._overruled.discard(anchor_id)
             if anchor is not None and owned.owns_id(anchor_id):
@@ -187,7 +177,7 @@ class Replica:
         """
         outputs = []
         for anchor_id in dict.fromkeys(anchor_ids):
-            before = self._adapter.anchors.get(anchor_id) or self.set_aside.anchors.get(anchor_id)
+            before = self.adapter.anchors.get(anchor_id) or self.set_aside.anchors.get(anchor_id)
             if before is not None:
                 outputs.append(anchor_tombstone(anchor_id, self._writer, forgotten=forgotten))
                 self._wrote(outputs[-1], before)
@@ -201,7 +191,7 @@ class Replica:
         Returns:
             Int64 (C,), which of the former classes each one is; −1 where it is new.
         """
-        before, adapter = self._adapter.classes, self._adapter
+        before, adapter = self.adapter.classes, self.adapter
         names = frozenset(now.names)
         renamed = {name: now.class_of(name) for name in before.names if name not in names and name in now.aliases}
         if renamed:
@@ -256,12 +246,12 @@ class Replica:
 
     def _settle(self, anchor_id: str, settled: Anchor | None) -> None:
         """The changelog's word on one anchor replaces ours."""
-        ours = self._adapter.anchors.get(anchor_id)
+        ours = self.adapter.anchors.get(anchor_id)
         if settled is None:
             self.set_aside.drop([anchor_id])
         same = ours is not None and settled is not None and same_anchor(ours, self._in_class(settled))
         if ours is not None and not same:
-            self._adapter.forget([anchor_id])
+            self.adapter.forget([anchor_id])
         if settled is not None and not same:
             self._put([settled])
 
@@ -272,7 +262,7 @@ class Replica:
         """
         if anchors:
             known = [self._in_class(one) for one in anchors if not self.set_aside.has_newer(one)]
-            ignored = self._adapter.follow(known).ignored
+            ignored = self.adapter.follow(known).ignored
             homeless = {one.anchor_id for one in ignored if one.reason in ("unknown label", "canary")}
             self.set_aside.drop(one.anchor_id for one in anchors if not self.set_aside.has_newer(one))
             self._put_aside([anchor for anchor in anchors if anchor.anchor_id in homeless])
@@ -283,16 +273,16 @@ class Replica:
         """Forget these at once; empties the list."""
         if anchor_ids:
             self.set_aside.drop(anchor_ids)
-            self._count(self._adapter.forget(anchor_ids).removed)
+            self._count(self.adapter.forget(anchor_ids).removed)
             anchor_ids.clear()
 
     def _put_aside(self, anchors: Sequence[Anchor]) -> dict[str, Anchor]:
         """Set aside what has no class, and forget what it replaces: that is returned, by id."""
-        live = {one.anchor_id: self._adapter.anchors.get(one.anchor_id) for one in anchors}
+        live = {one.anchor_id: self.adapter.anchors.get(one.anchor_id) for one in anchors}
         newer = [one for one in anchors if (ours := live[one.anchor_id]) is None or ours.stamp <= one.stamp]
         replaced = {one.anchor_id: ours for one in newer if (ours := live[one.anchor_id]) is not None}
         if replaced:
-            self._adapter.forget(list(replaced))
+            self.adapter.forget(list(replaced))
         self.set_aside.put(newer)
         return replaced
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.asking import most_telling
 from stream_adapter.drift.at_risk import ENOUGH, expected_losses
-from stream_adapter.events.headers import FORMAT, format_time
+from stream_adapter.events.headers import cloud_event, format_time
 from stream_adapter.events.waiting import WaitingEvent
 from stream_adapter.transport.base import OutRecord, Partition
 
@@ -55,10 +56,11 @@ def _of_classes_at_risk(events: Sequence[WaitingEvent], settled: Collection[str]
     return [int(np.where(taken & (top == index), chance, -1.0).argmax()) for index in classes]
 
 
+@dataclass(eq=False, slots=True)
 class Suggesting:
     """Belongs to the thread that owns the adapter.
 
-    Args:
+    Attributes:
         adapter: says what labels are there for.
         waiting: the newest events without a label that this worker owns, at most so many.
         number: events on a list.
@@ -69,27 +71,16 @@ class Suggesting:
         now_ms: milliseconds since the epoch.
     """
 
-    def __init__(
-        self,
-        adapter: Adapter,
-        waiting: Callable[[int], Iterable[WaitingEvent]],
-        *,
-        number: int,
-        every_s: float,
-        source: str,
-        slot: str,
-        canaries: Callable[[], Collection[str]],
-        now_ms: Callable[[], int],
-    ) -> None:
-        self._adapter = adapter
-        self._waiting = waiting
-        self._number = number
-        self._every_ms = int(every_s * 1e3)
-        self._source, self._slot = source, slot
-        self._canaries = canaries
-        self._now_ms = now_ms
-        self._due_ms = 0
-        self._said: list[tuple[str, str]] | None = None
+    adapter: Adapter
+    waiting: Callable[[int], Iterable[WaitingEvent]]
+    number: int
+    every_s: float
+    source: str
+    slot: str
+    canaries: Callable[[], Collection[str]]
+    now_ms: Callable[[], int]
+    _due_ms: int = field(default=0, init=False)
+    _said: list[tuple[str, str]] | None = field(default=None, init=False)
 
     def poll(self, place: Partition) -> list[OutRecord]:
         """The list where one is due and has changed; mostly nothing.
@@ -97,25 +88,25 @@ class Suggesting:
         Args:
             place: an input partition of this worker: the list is not written once it has moved to another.
         """
-        now_ms = self._now_ms()
-        if not self._number or now_ms < self._due_ms:
+        now_ms = self.now_ms()
+        if not self.number or now_ms < self._due_ms:
             return []
-        self._due_ms = now_ms + self._every_ms
-        chosen = self.best_of(self._waiting(NEWEST), self._number)
+        self._due_ms = now_ms + int(self.every_s * 1e3)
+        chosen = self.best_of(self.waiting(NEWEST), self.number)
         said = [(event.source, event.id) for event in chosen]
         if said == self._said or not (said or self._said):
             return []
         self._said = said
-        return [_record(chosen, self._source, self._slot, now_ms, place)]
+        return [_record(chosen, self.source, self.slot, now_ms, place)]
 
     def best_of(self, waiting: Iterable[WaitingEvent], number: int) -> list[WaitingEvent]:
         """The events to label among these, best first, at most so many; see `choose`."""
-        d = self._adapter.dimension
+        d = self.adapter.dimension
         events = [event for event in waiting if event.vector.shape == (d,)]
-        names, anchored = self._adapter.classes.names, self._adapter.has_anchor
-        settled = {names[index] for index in np.flatnonzero(anchored).tolist()} | set(self._canaries())
+        names, anchored = self.adapter.classes.names, self.adapter.has_anchor
+        settled = {names[index] for index in np.flatnonzero(anchored).tolist()} | set(self.canaries())
         vectors = np.array([event.vector for event in events], np.float32).reshape(-1, d)
-        anchors = self._adapter.anchors
+        anchors = self.adapter.anchors
         nearest = np.unique(anchors.nearest(vectors, 1).rows[:, 0])
         return choose(events, anchors.vectors[anchors.slots_of(nearest[nearest >= 0])], settled, number)
 
@@ -134,15 +125,6 @@ def _record(chosen: Sequence[WaitingEvent], source: str, slot: str, now_ms: int,
         for event in chosen
     ]
     value = json.dumps({"time": format_time(now_ms), "events": events}, ensure_ascii=False, allow_nan=False).encode()
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_type": EVENT_TYPE,
-        "ce_source": source,
-        "ce_id": hashlib.blake2b(source.encode() + b"\0" + value, digest_size=16).hexdigest(),
-        "ce_time": format_time(now_ms),
-        "ce_subject": slot,
-        "content-type": "application/json",
-        FORMAT: str(TO_LABEL_FORMAT),
-    }
-    pairs = tuple((name, text.encode()) for name, text in headers.items() if text)
-    return OutRecord("to_label", slot.encode(), value, pairs, source=place)
+    id = hashlib.blake2b(source.encode() + b"\0" + value, digest_size=16).hexdigest()
+    headers = cloud_event(EVENT_TYPE, source, id, now_ms, slot, TO_LABEL_FORMAT)
+    return OutRecord("to_label", slot.encode(), value, headers, source=place)

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -153,7 +154,7 @@ class Waiting:
             key, kept = self._events.popitem(last=False)
             fetched = self._bound_gone and _NO_REFERENCE not in kept.value
             event = self._read(key, kept) if fetched else None
-            value = event.without_vector().to_value() if event and event.reference else None
+            value = replace(event, vector=event.vector[:0]).to_value() if event and event.reference else None
             if value is not None:
                 self._gone[key] = _Kept(now_ms, value)
             yield key, value

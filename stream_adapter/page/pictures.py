@@ -5,7 +5,6 @@ import io
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,12 +36,6 @@ def thumbnail(picture: Prepared) -> bytes | None:
     return buffer.getvalue()
 
 
-@dataclass(slots=True)
-class _Shown:
-    number: int
-    seen: Seen
-
-
 class Pictures:
     """The newest sampled events, and the thumbnails of as many as are kept. Safe for several threads.
 
@@ -55,7 +48,7 @@ class Pictures:
         self._keep = keep
         self._with_pictures = with_pictures
         self._lock = threading.Lock()
-        self._strip: deque[_Shown] = deque(maxlen=STRIP)
+        self._strip: deque[tuple[int, Seen]] = deque(maxlen=STRIP)  # by number
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()  # anchor id -> JPEG
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         self._number = 0
@@ -66,7 +59,7 @@ class Pictures:
         light = Seen(seen.anchor_id, np.zeros(0, np.float32), seen.prediction, seen.picked)
         with self._lock:
             self._number += 1
-            self._strip.append(_Shown(self._number, light))
+            self._strip.append((self._number, light))
             if made is None or seen.anchor_id in self._forgotten:
                 return
             self._thumbnails[seen.anchor_id] = made
@@ -82,7 +75,7 @@ class Pictures:
                 self._forgotten[anchor_id] = None
             while len(self._forgotten) > self._keep:
                 self._forgotten.popitem(last=False)
-            dropped = [shown for shown in self._strip if shown.seen.anchor_id not in self._forgotten]
+            dropped = [shown for shown in self._strip if shown[1].anchor_id not in self._forgotten]
             self._strip = deque(dropped, maxlen=STRIP)
 
     def kept(self) -> list[str]:
@@ -94,25 +87,22 @@ class Pictures:
         """For each id the thumbnail as a `data:` address, None where there is none."""
         with self._lock:
             found = {anchor_id: self._thumbnails.get(anchor_id) for anchor_id in anchor_ids}
-        return {anchor_id: None if jpeg is None else _address(jpeg) for anchor_id, jpeg in found.items()}
+        address = "data:image/jpeg;base64,"
+        return {id: jpeg if jpeg is None else address + base64.b64encode(jpeg).decode() for id, jpeg in found.items()}
 
     def since(self, number: int, limit: int) -> list[dict[str, Any]]:
         """The events after `number`, at most the `limit` newest, oldest first: JSON."""
         with self._lock:
-            shown = [one for one in self._strip if one.number > number][-limit:]
-        thumbnails = self.of(one.seen.anchor_id for one in shown)
+            shown = [one for one in self._strip if one[0] > number][-limit:]
+        thumbnails = self.of(seen.anchor_id for _, seen in shown)
         return [
             {
-                "number": one.number,
-                "anchor_id": one.seen.anchor_id,
-                "picked": one.seen.picked,
-                "explanation": explain(one.seen.prediction),
-                "picture": thumbnails[one.seen.anchor_id],
-                **one.seen.prediction,
+                "number": place,
+                "anchor_id": seen.anchor_id,
+                "picked": seen.picked,
+                "explanation": explain(seen.prediction),
+                "picture": thumbnails[seen.anchor_id],
+                **seen.prediction,
             }
-            for one in shown
+            for place, seen in shown
         ]
-
-
-def _address(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

@@ -171,7 +171,7 @@ def test_words_are_encoded_in_the_background_and_no_batch_waits() -> None:
             pending.append((Future(), lambda: function(*arguments)))
             return pending[-1][0]
 
-    worker.processor.parts.classes._background = Background()  # type: ignore[assignment]
+    worker.processor.parts.classes.background = Background()  # type: ignore[assignment]
     logs.say(ClassRecord("zebra", prompts=("a striped {}",)), ClassRecord("cat", prompts=("a {}",)))
     worker.settle()
     assert worker.state["names"] == CLASSES, "cat keeps the text that it has"

@@ -154,7 +154,7 @@ def test_what_another_encoder_made_of_an_event_is_forgotten_as_well() -> None:
     journey = Journey()
     journey.send(picture("cat", 1, time_ms=1_000))
     late: Any = journey.processor.late
-    late._fingerprint = "another encoder's"
+    late.fingerprint = "another encoder's"
     journey.say(said(1, "cat"))
     assert len(journey.letters()) == 1, "its vector cannot be learned"
     journey.say(said(1, None, 60_000, forget=True))

@@ -23,7 +23,7 @@ from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.evaluate.methods.base import Batch, Lessons, Probabilities, Task
 from stream_adapter.events import EMBEDDING, ImageEvent
 from stream_adapter.events.label import LabelEvent
-from stream_adapter.journey.faults import UnderWay
+from stream_adapter.journey.faults import UnderWay, Unexpected
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.transport.base import Partition, Record
@@ -105,7 +105,9 @@ class WorkerAdapter:
             prediction = self._predicted[1]
         else:
             prediction = self._processor.adapter.predict(vectors)
-        outputs, _ = self._processor.learn(UnderWay(events, (), vectors, self._metrics), prediction)
+        outputs, _ = self._processor.learn(
+            UnderWay(events, (), vectors, self._metrics, Unexpected(self._metrics)), prediction
+        )
         self._waiting |= {int(event.id) for event in events if event.label is None}
         kept = [output for output in outputs if output.channel == "waiting"]
         self._processor.parts.sharing.publish()
