@@ -148,7 +148,9 @@ class Classifier:
         """
         rows = _rows(vectors)
         labels = [None] * len(rows) if labels is None else list(labels)
-        ids = [_id_of(row) for row in rows] if ids is None else list(ids)
+        if ids is None:  # the same for vectors that are the same where an anchor is kept, in float16
+            ids = [hashlib.blake2b(row.astype(np.float16).tobytes(), digest_size=16).hexdigest() for row in rows]
+        ids = list(ids)
         if not len(rows) == len(labels) == len(ids):
             raise AnchorError(f"{len(rows)} vectors, {len(labels)} labels and {len(ids)} ids; give as many of each")
         strange = sorted({label for label in labels if label is not None} - set(self.classes_))
@@ -222,8 +224,3 @@ class Classifier:
 
 def _rows(vectors: ArrayLike) -> NDArray[np.float32]:
     return np.ascontiguousarray(vectors, np.float32)
-
-
-def _id_of(vector: NDArray[np.float32]) -> str:
-    """The same for vectors that are the same where an anchor is kept, in float16."""
-    return hashlib.blake2b(vector.astype(np.float16).tobytes(), digest_size=16).hexdigest()

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -229,7 +228,7 @@ def main() -> None:
     Exit status: 0 done, 1 a `StreamAdapterError`, 2 wrong usage or configuration, 130 interrupted, 143 terminated.
     """
     # A container's first process has no default action for a signal: without a handler it would ignore SIGTERM.
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except ConfigError as error:
@@ -246,10 +245,6 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _complain(error: StreamAdapterError) -> None:

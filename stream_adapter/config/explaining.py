@@ -60,14 +60,9 @@ def _sentence(problem: Any, model: type[BaseModel], place: Location) -> str:
     elif problem["type"] == "tuple_type":
         message = "must be a list, such as [a, b]"
     shown = f"; found {found!r}" if isinstance(found, str | int | float | bool | None) else ""
-    if _is_secret(whole):
+    if whole[:2] == ("kafka", "security") or any(_SECRET.search(str(part)) for part in whole):
         shown = "; what was found is not shown, because it may be a secret"
     return f"{key}: {message}{shown}"
-
-
-def _is_secret(location: Location) -> bool:
-    """Whether what was found there must not be shown."""
-    return location[:2] == ("kafka", "security") or any(_SECRET.search(str(part)) for part in location)
 
 
 def _known_keys(model: type[BaseModel], location: Location) -> list[str]:

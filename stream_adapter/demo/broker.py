@@ -133,11 +133,6 @@ class LocalKafka:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self.halt()
 
-    def restart(self) -> None:
-        """`halt` and `start`: the same data on the same port, as after an upgrade."""
-        self.halt()
-        self.start()
-
     def __enter__(self) -> Self:
         self.start()
         return self

@@ -102,7 +102,9 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
             browser.open_when_served(page)
         with display.live(events, board):
             if transport == "files":
-                _write_all(stream, feed)
+                for picture in stream:
+                    feed.send(picture)
+                feed.sent_all()
                 worker.start()
             _play(stream, feed, worker, board, events, rate, display, OPENING + WRONG if photographs else None)
         seconds = time.monotonic() - started
@@ -214,12 +216,6 @@ def _noted(stream: Iterator[Shown], canaries: frozenset[str], board: Scoreboard)
         picture = Picture(f"{position:06d}", data, label)
         board.sent(picture.event_id, Sent(position, truth, "canary" if truth in canaries else "labelled", part))
         yield picture
-
-
-def _write_all(stream: Iterator[Picture], feed: Feed) -> None:
-    for picture in stream:
-        feed.send(picture)
-    feed.sent_all()
 
 
 def _play(

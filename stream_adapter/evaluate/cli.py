@@ -100,7 +100,9 @@ def stream(
         "canaries": share_or_names(canaries),
         "camera_classes": classes_with_cameras(camera_classes),
     }
-    given = [name for name in values if _is_given(context, name)]
+    # What was not given has the order's own default.
+    sources = {name: context.get_parameter_source(name) for name in values}
+    given = [name for name, of in sources.items() if of is not None and of.name not in {"DEFAULT", "DEFAULT_MAP"}]
     _evaluate(
         Request(file, config, save_features, methods, seeds, jobs, json, html),
         stream_settings(order, given, values),
@@ -206,12 +208,6 @@ def incremental(
         Request(file, config, save_features, methods, seeds, jobs, json, html),
         IncrementalSettings(by=by, tasks=tasks, train=train, batch=batch),
     )
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    """Whether the user gave this option; what was not given has the order's own default."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name not in {"DEFAULT", "DEFAULT_MAP"}
 
 
 def _evaluate(request: "Request", settings: "Settings") -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.errors import EvaluationError
 from stream_adapter.evaluate.draws import draw_classes, generator
-from stream_adapter.evaluate.features import UNKNOWN, Features
+from stream_adapter.evaluate.features import Features
 from stream_adapter.evaluate.methods import Batch, Lessons, Method, Probabilities
 from stream_adapter.evaluate.methods.base import Advance, Make
 from stream_adapter.evaluate.results import Figures, Outcome, Sample, by_domain, harmonic
@@ -57,7 +57,7 @@ class FewShotSettings:
         samples: list[Sample] = []
         for shots in self.shots:
             method = make(never_taught)
-            method.update(_no_traffic(features), draw.lessons(features, shots))
+            method.update(Batch(features.vectors[:0], np.zeros(0, np.int64)), draw.lessons(features, shots))
             joint, separate = self._test(method, features, draw, advance)
             samples += _samples(joint, separate, draw, features, shots)
         return Outcome(samples, held_out=never_taught)
@@ -70,7 +70,7 @@ class FewShotSettings:
             batch = Batch(features.vectors[rows], rows)
             truth = features.labels[rows]
             probabilities = method.predict(batch.vectors)  # (B, C)
-            method.update(batch, _no_lessons(features))  # the tests are traffic without labels
+            method.update(batch, draw.lessons(features, 0))  # the tests are traffic without labels
             joint.append(judge(probabilities, truth))
             separate.append(judge(_within(probabilities, truth, draw), truth))
             advance(len(rows))
@@ -141,11 +141,3 @@ def _samples(joint: Answers, separate: Answers, draw: ShotDraw, features: Featur
                 Sample(name, domain, figures, shots) for name, figures in zip(names, (first, second, both), strict=True)
             ]
     return samples
-
-
-def _no_traffic(features: Features) -> Batch:
-    return Batch(features.vectors[:0], np.zeros(0, np.int64))
-
-
-def _no_lessons(features: Features) -> Lessons:
-    return Lessons(features.vectors[:0], np.full(0, UNKNOWN, np.int64), np.zeros(0, np.int64))

@@ -10,7 +10,8 @@ import rich.table
 from rich import markup
 from rich.console import Console
 
-_CHANGE = re.compile(r"\(([+-])[\d.]+\)")
+_RISE, _UP = re.compile(r"\(\+[\d.]+\)"), r'<small class="up">\g<0></small>'
+_FALL, _DOWN = re.compile(r"\(-[\d.]+\)"), r'<small class="down">\g<0></small>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Table:
         return "".join(
             [
                 *(f'<{tag} class="text">{escape(text)}</{tag}>' for text in words),
-                *(f"<{tag}>{_CHANGE.sub(_coloured, escape(text))}</{tag}>" for text in numbers),
+                *(f"<{tag}>{_RISE.sub(_UP, _FALL.sub(_DOWN, escape(text)))}</{tag}>" for text in numbers),
             ]
         )
 
@@ -60,7 +61,3 @@ def page(title: str, parts: Iterable[str]) -> str:
         + "\n".join([f"<h1>{escape(title)}</h1>", *filter(None, parts)])
         + "\n</main></body></html>\n"
     )
-
-
-def _coloured(change: re.Match[str]) -> str:
-    return f'<small class="{"up" if change[1] == "+" else "down"}">{change[0]}</small>'

@@ -131,10 +131,10 @@ def table(lines: Sequence[Line]) -> Table:
 def render(lines: Sequence[Line], evaluation: Evaluation) -> str:
     """The page: one picture, one table."""
     methods = list(evaluation.methods)
-    points = {
-        method: [(_mean(of, "gain"), _mean(of, "change"), v) for v, of in _by_protection(lines, method)]
-        for method in methods
-    }
+    points: dict[str, list[tuple[float, float, float | None]]] = {method: [] for method in methods}
+    for method, v in dict.fromkeys((line.method, line.protection) for line in lines):
+        of_both = [line for line in lines if (line.method, line.protection) == (method, v)]
+        points[method].append((_mean(of_both, "gain"), _mean(of_both, "change"), v))
     known = [point for of in points.values() for point in of]
     across = _axis([gain for gain, _, _ in known], "labelled classes, mean gain in points")
     up = _axis([change for _, change, _ in known], "canaries, mean change in points")
@@ -214,12 +214,6 @@ def _worst(draws: list[_Draw], names: Sequence[str]) -> Worst:
         mean = float(of_class.mean())
         found.append(Worst(names[label], len(of_class), mean, mean - half, mean + half))
     return min(found, key=lambda worst: worst.change, default=Worst("", 0, math.nan, math.nan, math.nan))
-
-
-def _by_protection(lines: Sequence[Line], method: str) -> Iterator[tuple[float | None, list[Line]]]:
-    of_method = [line for line in lines if line.method == method]
-    for protection in dict.fromkeys(line.protection for line in of_method):
-        yield protection, [line for line in of_method if line.protection == protection]
 
 
 def _mean(lines: Sequence[Line], name: str) -> float:

@@ -75,14 +75,10 @@ def run_all(evaluation: Evaluation, processes: int, advance: Advance) -> list[Ru
         advance: for a progress bar.
     """
     runs = {}
-    for run in _here(evaluation, advance) if processes == 1 else _in_processes(evaluation, processes, advance):
+    here = (evaluation.run(*job, advance) for job in evaluation.jobs)
+    for run in here if processes == 1 else _in_processes(evaluation, processes, advance):
         runs[run.method, run.seed] = run
     return [runs[job] for job in evaluation.jobs]
-
-
-def _here(evaluation: Evaluation, advance: Advance) -> Iterator[Run]:
-    for method, seed in evaluation.jobs:
-        yield evaluation.run(method, seed, advance)
 
 
 def _in_processes(evaluation: Evaluation, processes: int, advance: Advance) -> Iterator[Run]:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stream_adapter.adapter.anchors.anchor import Origin
 from stream_adapter.adapter.anchors.columns import AnchorColumns
 from stream_adapter.config import Config
 from stream_adapter.encode.loading import load_encoder
 from stream_adapter.errors import FingerprintMismatch, SnapshotError
 from stream_adapter.events import AnchorRecord, anchor_tombstone
+from stream_adapter.journey.anchor_records import anchor_of, record_of_anchor
 from stream_adapter.operations.anchors import writer
 from stream_adapter.operations.history import PastState, Point, anchors_at
 from stream_adapter.snapshots import file
@@ -67,16 +67,8 @@ def export_anchors(config: Config, output: Path, at: str | None = None) -> PastS
         "whole": state.whole,
         "exported_at_ms": int(time.time() * 1000),
     }
-    columns = AnchorColumns(
-        ids=[anchor.anchor_id for anchor in anchors],
-        labels=[anchor.label for anchor in anchors],
-        vectors=np.stack([anchor.vector for anchor in anchors]) if anchors else np.empty((0, 0), np.float16),
-        times=np.array([anchor.event_time_ms for anchor in anchors], np.int64),
-        origins=[
-            Origin(one.event_source, one.event_id, one.topic, one.partition, one.offset, one.annotator, one.reference)
-            for one in anchors
-        ],
-    )
+    vectors = np.stack([anchor.vector for anchor in anchors]) if anchors else np.empty((0, 0), np.float16)
+    columns = AnchorColumns.of([anchor_of(anchor, anchor.label) for anchor in anchors], vectors)
     file.write(output, _KIND, file.Content(facts, columns.arrays("anchors")))
     return state
 
@@ -136,31 +128,13 @@ def write_import(config: Config, plan: Import, progress: Callable[[int], None] =
 
 
 def _read(path: Path) -> dict[str, AnchorRecord]:
-    """The anchors in a file, by id, vectors in float16."""
+    """The anchors in a file, by id."""
     content = file.read(path, _KIND)
     try:
-        columns = AnchorColumns.from_arrays("anchors", content.arrays)
-        fingerprint = content.facts["fingerprint"]
+        anchors = AnchorColumns.from_arrays("anchors", content.arrays).anchors()
+        return {anchor.anchor_id: record_of_anchor(anchor, content.facts["fingerprint"]) for anchor in anchors}
     except (KeyError, ValueError) as error:
         raise SnapshotError(f"{path}: not as this version writes it: {error}") from error
-    rows = zip(columns.ids, columns.vectors, columns.labels, columns.times.tolist(), columns.origins, strict=True)
-    return {
-        anchor_id: AnchorRecord(
-            anchor_id=anchor_id,
-            vector=vector,
-            label=label,
-            event_time_ms=time_ms,
-            event_source=origin.event_source,
-            event_id=origin.event_id,
-            topic=origin.topic,
-            partition=origin.partition,
-            offset=origin.offset,
-            fingerprint=fingerprint,
-            annotator=origin.annotator,
-            reference=origin.reference,
-        )
-        for anchor_id, vector, label, time_ms, origin in rows
-    }
 
 
 def _record(anchor: AnchorRecord) -> OutRecord:
@@ -169,4 +143,5 @@ def _record(anchor: AnchorRecord) -> OutRecord:
 
 
 def _same(one: AnchorRecord, other: AnchorRecord) -> bool:
-    return (one.stamp, one.label, one.vector.tobytes()) == (other.stamp, other.label, other.vector.tobytes())
+    vectors = [record.vector.astype(np.float16).tobytes() for record in (one, other)]
+    return (one.stamp, one.label) == (other.stamp, other.label) and vectors[0] == vectors[1]

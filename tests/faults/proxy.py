@@ -102,6 +102,7 @@ def stand_between(kafka: LocalKafka) -> Proxy:
         "inter.broker.listener.name=PLAINTEXT",
     ]
     properties.write_text("\n".join(dict.fromkeys(lines)) + "\n")
-    kafka.restart()
+    kafka.halt()
+    kafka.start()
     proxy.start()
     return proxy

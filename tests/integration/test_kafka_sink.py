@@ -116,7 +116,8 @@ def test_a_broker_that_restarts_during_commits_is_waited_for(local_kafka: LocalK
         cluster.put(b"%d" % n for n in range(600))
     members = {delivery: Member(clusters[delivery].but(delivery=delivery), copy=True) for delivery in deliveries}
     wait_for(lambda: all(member.records for member in members.values()), what="a first batch each")
-    local_kafka.restart()
+    local_kafka.halt()
+    local_kafka.start()
     for delivery, member in members.items():
         wait_for(lambda m=member: len({record.value for record in m.records}) == 600, timeout_s=60, what=delivery)
         member.stop()
