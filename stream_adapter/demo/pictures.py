@@ -195,10 +195,6 @@ def _regular(corners: int) -> npt.NDArray[np.float64]:
     return np.stack([np.sin(turns), -np.cos(turns)], axis=1)
 
 
-def _star() -> npt.NDArray[np.float64]:
-    return _regular(10) * np.where(np.arange(10) % 2 == 0, 1.05, 0.45)[:, None]
-
-
 def _heart() -> npt.NDArray[np.float64]:
     t = np.linspace(0.0, 2.0 * np.pi, 32, endpoint=False)
     height = 13.0 * np.cos(t) - 5.0 * np.cos(2.0 * t) - 2.0 * np.cos(3.0 * t) - np.cos(4.0 * t)
@@ -227,7 +223,7 @@ _POLYGONS: Final[dict[str, npt.NDArray[np.float64]]] = {
     "diamond": _corners((0.0, -1.1), (0.68, 0.0), (0.0, 1.1), (-0.68, 0.0)),
     "pentagon": _regular(5),
     "hexagon": _regular(6),
-    "star": _star(),
+    "star": _regular(10) * np.where(np.arange(10) % 2 == 0, 1.05, 0.45)[:, None],
     "cross": _corners(
         *((-0.32, -1.0), (0.32, -1.0), (0.32, -0.32), (1.0, -0.32), (1.0, 0.32), (0.32, 0.32)),
         *((0.32, 1.0), (-0.32, 1.0), (-0.32, 0.32), (-1.0, 0.32), (-1.0, -0.32), (-0.32, -0.32)),

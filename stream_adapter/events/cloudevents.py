@@ -18,7 +18,7 @@ from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object, looks_like_json
 from stream_adapter.events.reference import Reference
 from stream_adapter.events.times import EventTimes
-from stream_adapter.transport.base import UNREADABLE, Headers, Record
+from stream_adapter.transport.base import UNREADABLE, Record
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch"
@@ -33,7 +33,8 @@ def parse_image_event(record: Record, times: EventTimes | None = None) -> ImageE
     """Read a CloudEvent, in either mode."""
     times = times or EventTimes()
     refuse_unreadable(record)
-    headers = _headers_of_interest(record.headers)
+    # As text; what else tools attach may be none.
+    headers = decode_headers([(n, value) for name, value in record.headers if (n := _of_interest(name)) is not None])
     content_type = media_type(headers.get("content-type", ""))
     document = _structured_document(record, headers, content_type)
     attributes: Mapping[str, Any]
@@ -114,11 +115,6 @@ def _of_interest(name: str) -> str | None:
     """A header's name in lower case, if it is one of CloudEvents', the content type or the trace."""
     name = name.lower()
     return name if name.startswith(_PREFIX) or name in ("content-type", "traceparent") else None
-
-
-def _headers_of_interest(headers: Headers) -> dict[str, str]:
-    """As text; what else tools attach may be none."""
-    return decode_headers([(known, value) for name, value in headers if (known := _of_interest(name)) is not None])
 
 
 def _structured_document(record: Record, headers: Mapping[str, str], content_type: str) -> dict[str, Any] | None:

@@ -38,11 +38,6 @@ class Criteria:
     since_ms: int | None = None
     until_ms: int | None = None
 
-    @property
-    def about_labels(self) -> bool:
-        """Whether an event without a label cannot be meant."""
-        return any(one is not None for one in (self.label, self.annotator, self.since_ms, self.until_ms))
-
     def mean(self, source: str, id: str) -> bool:
         """Whether this event may be meant."""
         return self.source in (None, source) and (not self.events or id in self.events)
@@ -91,13 +86,16 @@ def plan_forgetting(config: Config, criteria: Criteria) -> Plan:
     transport = transport_of(config)
     waiting = last_waiting(transport)
     plain = PlainLabels(config.labels, config.events)
-    for label in _newest_labels(transport, waiting, plain).values():
+    # The newest label of each event, as far as anybody still knows it.
+    newest = {one.anchor_id: one for one in sorted(_labels(transport, waiting, plain), key=lambda one: one.stamp)}
+    for label in newest.values():
         of = criteria.mean(label.event_source, label.event_id) and not label.forget
         if of and criteria.mean_label(label.label, label.annotator, label.time_ms):
             plan.labels += 1
             plan.add(label.event_source, label.event_id, label.time_ms)
+    about_labels = (criteria.label, criteria.annotator, criteria.since_ms, criteria.until_ms) != (None,) * 4
     for event in waiting_events(waiting):
-        if criteria.mean(event.source, event.id) and not criteria.about_labels:
+        if criteria.mean(event.source, event.id) and not about_labels:
             plan.add(event.source, event.id)
         plan.waiting += (event.source, event.id) in plan.events
     return plan
@@ -126,16 +124,6 @@ def carry_out(config: Config, plan: Plan) -> None:
         times = (max(now_ms, plan.events[event] + 1) for event in events)  # a clock may have been ahead of this one
         said = zip(events, times, strict=True)
         send_labels(config, (LabelEvent.new(*event, None, time_ms=t, sender=sender, forget=True) for event, t in said))
-
-
-def _newest_labels(transport: Transport, waiting: Mapping[str, bytes], plain: PlainLabels) -> dict[str, LabelEvent]:
-    """The newest label of each event, as far as anybody still knows it."""
-    newest: dict[str, LabelEvent] = {}
-    for label in _labels(transport, waiting, plain):
-        known = newest.get(label.anchor_id)
-        if known is None or label.stamp > known.stamp:
-            newest[label.anchor_id] = label
-    return newest
 
 
 def _labels(transport: Transport, waiting: Mapping[str, bytes], plain: PlainLabels) -> Iterator[LabelEvent]:

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from stream_adapter.errors import MalformedEvent, NewerFormat, Unreachable
 from stream_adapter.events import FORGOTTEN, PRESENCE_PREFIX, AnchorRecord, PresenceRecord
+from stream_adapter.events.headers import header_of
 from stream_adapter.transport.base import Record
 
 
@@ -121,23 +122,16 @@ def change_of(record: Record, writer: str = "") -> Change:
         if record.key is None:
             raise MalformedEvent("it has no key")
         key = record.key.decode()
-        content = _content(key, record)
+        if record.value is None:
+            content = None
+        elif key.startswith(PRESENCE_PREFIX):
+            content = PresenceRecord.from_record(key, record.value, record.headers)
+        else:
+            content = AnchorRecord.from_record(record.key, record.value, record.headers)
     except NewerFormat as error:
         content = Unusable("newer_format", f"{record.partition} offset {record.offset}: {error}")
     except (MalformedEvent, UnicodeDecodeError) as error:
         content = Unusable("garbage", f"{record.partition} offset {record.offset}: {error}")
-    wrote, at = _header_of(record, "writer") or "", record.partition.number
-    forgotten = content is None and _header_of(record, FORGOTTEN) is not None
+    wrote, at = header_of(record.headers, "writer") or "", record.partition.number
+    forgotten = content is None and header_of(record.headers, FORGOTTEN) is not None
     return Change(key, content, wrote == writer, at, record.offset, forgotten, wrote)
-
-
-def _content(key: str, record: Record) -> AnchorRecord | PresenceRecord | None:
-    if record.value is None:
-        return None
-    if key.startswith(PRESENCE_PREFIX):
-        return PresenceRecord.from_record(key, record.value, record.headers)
-    return AnchorRecord.from_record(record.key, record.value, record.headers)
-
-
-def _header_of(record: Record, wanted: str) -> str | None:
-    return next((value.decode(errors="replace") for name, value in record.headers if name == wanted), None)

@@ -24,7 +24,6 @@ from stream_adapter.service.health import Health
 from stream_adapter.service.worker import Worker
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files import FileChangelog, FileSink, FileSource
-from stream_adapter.transport.files.labels import file_labels
 from stream_adapter.transport.files.transport import FileTransport
 from stream_adapter.transport.recorded import from_line, to_line
 from tests.fakes import CLASSES, FakeClock, make_processor, picture
@@ -54,7 +53,7 @@ def work(files: FilesConfig) -> Metrics:
     metrics, clock = Metrics(), FakeClock()
     source = FileSource(files)
     sink = FileSink(files, source)
-    feed = file_labels(files)
+    feed = FileTransport(files).open_labels()
     Worker(
         source=source,
         sink=sink,

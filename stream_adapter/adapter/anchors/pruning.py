@@ -76,7 +76,7 @@ class Pruner:
         spared = max(1, self._config.budget // (4 * max(1, int((counts > 0).sum()))))
         ranking.spare(np.flatnonzero((counts <= spared)[self._store.classes]))
         for _ in range(min(int(counts.sum()) - self._config.budget, _AT_ONCE - len(victims))):
-            if ranking.is_empty:
+            if not np.isfinite(ranking.worth.min(initial=np.inf)):  # none is left to take
                 return victims + self._stalest(int(counts.sum()) - self._config.budget, ranking.left)
             victims.append(Victim(ranking.take(), "total budget"))
             class_index = int(self._store.classes[ranking.last])
@@ -108,33 +108,28 @@ class _Ranking:
         self._weights = weights
         self._doubt = np.nan_to_num(store.doubt.astype(np.float64), nan=_UNKNOWN_DOUBT)
         self._crowding = store.crowding.copy()
-        self._worth = self._worth_at(np.arange(len(store)))  # infinite for what is thought away or spared
+        self.worth = self._worth_at(np.arange(len(store)))  # infinite for what is thought away or spared
         self.left = np.ones(len(store), np.bool_)
         self.last = -1
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether none is left to take."""
-        return not np.isfinite(self._worth.min(initial=np.inf))
-
     def spare(self, slots: NDArray[np.int64]) -> None:
         """None of these, int64 (m,), is to be taken."""
-        self._worth[slots] = np.inf
+        self.worth[slots] = np.inf
 
     def take(self, among: NDArray[np.int64] | slice = slice(None)) -> int:
         """The row of the anchor of these slots that is worth least; from here on it is thought away."""
-        store, worth = self._store, self._worth[among]
+        store, worth = self._store, self.worth[among]
         least = np.flatnonzero(worth == worth.min())
         if not isinstance(among, slice):
             least = among[least]
         self.last = int(least[np.lexsort((store.keys[least], store.times[least]))[0]])
-        self.left[self.last], self._worth[self.last] = False, np.inf
+        self.left[self.last], self.worth[self.last] = False, np.inf
         if self._weights.directions is not None:
             members = store.members(int(store.classes[self.last]))
             near = closeness(store.placed[self.last][None], store.placed[members])[0]
-            touched = np.flatnonzero((near > 0.0) & np.isfinite(self._worth[members]))
+            touched = np.flatnonzero((near > 0.0) & np.isfinite(self.worth[members]))
             self._crowding[members[touched]] -= near[touched]
-            self._worth[members[touched]] = self._worth_at(members[touched])
+            self.worth[members[touched]] = self._worth_at(members[touched])
         return int(store.rows[self.last])
 
     def _worth_at(self, slots: NDArray[np.int64]) -> NDArray[np.float64]:

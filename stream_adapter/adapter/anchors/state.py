@@ -92,9 +92,10 @@ class AnchorsCopy:
         vectors[moved] = store.vectors[moved]
         if len(store) > known:
             vectors = np.concatenate([vectors, store.vectors[known:]])
+        labels = [store.class_names[index] for index in store.classes.tolist()]
         return AnchorsState(
             learnable=_learnable(store.class_names, self._canaries),
-            columns=store.as_columns(vectors),
+            columns=AnchorColumns(store.ids.copy(), labels, vectors, store.times.copy(), store.origins.copy()),
             rows=store.rows.copy(),
             digest=store.digest,
             unconfirmed=dict(unconfirmed or {}),

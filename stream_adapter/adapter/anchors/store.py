@@ -221,11 +221,6 @@ class AnchorStore:
         for anchor_id in sorted(self._row_of_id):
             yield self.anchor(self._slot_of_row[self._row_of_id[anchor_id]])
 
-    def as_columns(self, vectors: NDArray[np.float32]) -> AnchorColumns:
-        """All anchors by column, in copies, with these vectors."""
-        labels = [self.class_names[index] for index in self.classes.tolist()]
-        return AnchorColumns(self.ids.copy(), labels, vectors, self.times.copy(), self.origins.copy())
-
     @classmethod
     def of(
         cls,

@@ -3,20 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from stream_adapter.config import FilesConfig
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.payloads import json_object
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.recording import record_in
-from stream_adapter.transport.files.sink import WAITING
-from stream_adapter.transport.labels import SingleLabelFeed
-
-
-def file_labels(config: FilesConfig) -> SingleLabelFeed | None:
-    """The labels in `files.labels_file`, those that are appended while the worker runs included; None without one."""
-    if config.labels_file is None:
-        return None
-    return SingleLabelFeed(_Waiting(config.output / WAITING), LabelLines(config.labels_file))
 
 
 class _Tail:
@@ -42,10 +32,11 @@ class _Tail:
                     yield self._line - 1, line
 
 
-class _Waiting(_Tail):
+class WaitingLines(_Tail):
     """Records as the sink wrote them."""
 
     def __call__(self, start: int) -> Iterator[Record]:
+        """The records from line `start` on (the first one is 0)."""
         at = Partition(self.path.name, 0)
         for number, line in self.lines(start):
             record = record_in(self.path, number + 1, line)

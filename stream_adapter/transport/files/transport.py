@@ -11,9 +11,9 @@ from stream_adapter.config import FilesConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.files.changelog import FileChangelog
-from stream_adapter.transport.files.labels import LabelLines, file_labels
+from stream_adapter.transport.files.labels import LabelLines, WaitingLines
 from stream_adapter.transport.files.recording import RecordedInput
-from stream_adapter.transport.files.sink import CLASSES, FILES, FileSink, append_classes, append_labels
+from stream_adapter.transport.files.sink import CLASSES, FILES, WAITING, FileSink, append_classes, append_labels
 from stream_adapter.transport.files.source import FileSource, open_input
 from stream_adapter.transport.labels import SingleLabelFeed
 from stream_adapter.transport.recorded import to_line
@@ -48,8 +48,11 @@ class FileTransport:
         return FileChangelog(self._settings, writer)
 
     def open_labels(self) -> SingleLabelFeed | None:
-        """The labels file, where there is one."""
-        return file_labels(self._settings)
+        """The labels file, where there is one, those that are appended while the worker runs included."""
+        path = self._settings.labels_file
+        return (
+            None if path is None else SingleLabelFeed(WaitingLines(self._settings.output / WAITING), LabelLines(path))
+        )
 
     def open_log(self, role: Role, reader: str | None = None) -> SingleLog:
         """The input, or an output. No reader's place is kept."""
