@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stream_adapter.drift.confidence_sequence import Interval
-from stream_adapter.drift.detector import Signal
+from stream_adapter.drift.detector import ALL, Signal
 
 AlarmKind = Literal[
     "harm",
@@ -75,6 +75,31 @@ class DriftAlarm:
             evidence=signal.details,
             event_ids=tuple(event_ids[-LISTED:]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was done to a damping or to the protection, and why.
+
+    Attributes:
+        action: lowered, or raised a step.
+        before: the damping, 0..1, or the factor on the protection, before.
+        after: the same after.
+        labels: labels that it rests on.
+        difference: accuracy minus zero-shot's on them, of what is damped or protected; as the alarm saw it, or since.
+        row: row of the batch whose label completed it.
+        subject: the class, or `ALL`.
+        interval: where the difference lies, where that was asked.
+    """
+
+    action: Action
+    before: float
+    after: float
+    labels: int
+    difference: float
+    row: int
+    subject: int = ALL
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

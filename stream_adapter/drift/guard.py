@@ -21,35 +21,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_adapter.drift.alarm import Step
 from stream_adapter.drift.detector import ALL, State, numbers_now
 
 Mode = Literal["act", "alarm_only"]
 Scope = Literal["classes", "overall"]
 _STEP = 0.25  # by how much a release raises a damping
 _LOWEST = 0.2  # below this an overall damping is taken to zero: what is left of the update is not worth its risk
-
-
-@dataclass(frozen=True, slots=True)
-class GuardAction:
-    """What the guard did to one damping, and why.
-
-    Attributes:
-        subject: the class, or `ALL`.
-        action: lowered, or raised a step.
-        before: damping before, 0..1.
-        after: damping after, 0..1.
-        labels: labels that the action rests on.
-        difference: accuracy of the update minus zero-shot on them; what the alarm saw, or the undamped update since.
-        row: row of the batch whose label completed it.
-    """
-
-    subject: int
-    action: Literal["lowered", "raised"]
-    before: float
-    after: float
-    labels: int
-    difference: float
-    row: int
 
 
 @dataclass(slots=True)
@@ -123,7 +101,7 @@ class Guard:
         levels = self.damping[zero_shot.argmax(axis=1)][:, None]
         return np.asarray(zero_shot + levels * (adapted - zero_shot), dtype=np.float32)
 
-    def lower(self, classes: Sequence[int], *, labels: int, difference: float, row: int) -> list[GuardAction]:
+    def lower(self, classes: Sequence[int], *, labels: int, difference: float, row: int) -> list[Step]:
         """Harm was proven.
 
         Args:
@@ -144,10 +122,10 @@ class Guard:
             damping.level = half if subject == ALL and half >= _LOWEST else 0.0
             damping.labels, damping.net, damping.released = 0, 0, False
             if damping.level < before:
-                actions.append(GuardAction(subject, "lowered", before, damping.level, labels, difference, row))
+                actions.append(Step("lowered", before, damping.level, labels, difference, row, subject))
         return actions
 
-    def observe(self, labels: NDArray[np.int64], undamped: NDArray[np.int64]) -> list[GuardAction]:
+    def observe(self, labels: NDArray[np.int64], undamped: NDArray[np.int64]) -> list[Step]:
         """Take in labelled events of unseen classes, and release what has proven harmless.
 
         Args:
@@ -184,11 +162,11 @@ class Guard:
         """Go on from `state`."""
         self._dampings = {int(subject): _Damping(*damping) for subject, damping in state.items()}
 
-    def _release(self, subject: int, damping: _Damping, row: int) -> list[GuardAction]:
+    def _release(self, subject: int, damping: _Damping, row: int) -> list[Step]:
         labels, difference = damping.labels, damping.net / damping.labels
         damping.labels, damping.net = 0, 0
         if damping.level >= 1.0 or difference < -self._tolerance:
             return []
         before, damping.level = damping.level, min(1.0, damping.level + _STEP)
         damping.released = True
-        return [GuardAction(subject, "raised", before, damping.level, labels, difference, row)]
+        return [Step("raised", before, damping.level, labels, difference, row, subject)]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.drift.adwin import Adwin
-from stream_adapter.drift.alarm import LISTED, OVERALL, DriftAlarm, DriftStatus
+from stream_adapter.drift.alarm import LISTED, OVERALL, AlarmKind, DriftAlarm, DriftStatus, Step
 from stream_adapter.drift.detector import ALL, Stateful, numbers_now
-from stream_adapter.drift.guard import Guard, GuardAction
+from stream_adapter.drift.guard import Guard
 from stream_adapter.drift.harm_groups import HarmByGroup, paired_differences
 from stream_adapter.drift.protecting import ProtectionLevel
 from stream_adapter.drift.settings import DriftSettings
@@ -115,10 +115,8 @@ class LabelMonitor(Stateful):
         # Before what follows from these labels' alarms: their predictions were made under the old dampings.
         unguarded = paired_differences(labels, zero_shot[rows], undamped[rows])
         actions = self.guard.observe(labels, unguarded)
-        for step in self.protection.observe(unguarded):
-            evidence = {"before": step.before, "after": step.after, "difference": step.difference}
-            found = DriftAlarm("protection", OVERALL, "ProtectionLevel", step.labels, step.labels, evidence=evidence)
-            alarms.append(replace(found, interval=step.interval, action=step.action))
+        steps = self.protection.observe(unguarded)
+        alarms += [self._done(step, "protection", "ProtectionLevel") for step in steps]
         for signal in signals:
             faulty = self._harm.classes_at_fault(signal.subject)
             name, harmed, n = self._name(signal.subject), self._ids_of(faulty), signal.since
@@ -126,7 +124,7 @@ class LabelMonitor(Stateful):
             if faulty:
                 actions += self.guard.lower(faulty, labels=n, difference=signal.details["difference"], row=signal.row)
                 self._harm.reset(faulty)
-        return alarms + [self._guard_alarm(action) for action in actions]
+        return alarms + [self._done(action, "guard", "Guard") for action in actions]
 
     def status(self) -> list[DriftStatus]:
         """Where every question stands."""
@@ -165,18 +163,13 @@ class LabelMonitor(Stateful):
                 reports.append(replace(found, enough=line.enough, interval=line.interval))
         return reports
 
-    def _guard_alarm(self, action: GuardAction) -> DriftAlarm:
-        overall = action.subject == ALL
-        return DriftAlarm(
-            "guard",
-            OVERALL if overall else self._class_names[action.subject],
-            "Guard",
-            observed=action.labels,
-            labels=action.labels,
-            evidence={"before": action.before, "after": action.after, "difference": action.difference},
-            event_ids=() if overall else self._ids_of([action.subject]),
-            action=action.action,
-        )
+    def _done(self, step: Step, kind: AlarmKind, by: str) -> DriftAlarm:
+        group, ids = OVERALL, tuple[str, ...]()
+        if step.subject != ALL:
+            group, ids = self._class_names[step.subject], self._ids_of([step.subject])
+        evidence = {"before": step.before, "after": step.after, "difference": step.difference}
+        found = DriftAlarm(kind, group, by, step.labels, step.labels, evidence=evidence, event_ids=ids)
+        return replace(found, interval=step.interval, action=step.action)
 
     def _name(self, group: int) -> str:
         return OVERALL if group == ALL else self._group_names[group]

@@ -8,37 +8,12 @@ what is configured. After each step the measure begins anew, because it is anoth
 had to be taken back the next one waits for twice as many labels. Each step is wrong with probability α at most.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_adapter.drift.alarm import Action, Step
 from stream_adapter.drift.confidence_sequence import Interval, interval
 from stream_adapter.drift.detector import Stateful
-
-
-@dataclass(frozen=True, slots=True)
-class ProtectionStep:
-    """One step, and what it rests on.
-
-    Attributes:
-        action: what was done.
-        before: factor on the protection before, a power of two.
-        after: the same after.
-        labels: tests since the last step.
-        difference: accuracy minus zero-shot's on them.
-        interval: where that lies.
-        row: row of the batch whose label completed it.
-    """
-
-    action: Literal["lowered", "raised"]
-    before: float
-    after: float
-    labels: int
-    difference: float
-    interval: Interval
-    row: int
 
 
 class ProtectionLevel(Stateful):
@@ -80,7 +55,7 @@ class ProtectionLevel(Stateful):
         """Tests since the last step."""
         return int(self._counts.sum())
 
-    def observe(self, differences: NDArray[np.int64]) -> list[ProtectionStep]:
+    def observe(self, differences: NDArray[np.int64]) -> list[Step]:
         """Take in tests, int (T,) in {−1, 0, 1}, in the order of their labels."""
         steps = []
         for row, difference in enumerate(differences.tolist() if self._steps else ()):
@@ -102,7 +77,7 @@ class ProtectionLevel(Stateful):
             self.level = level
             self._counts[:] = 0
 
-    def _step(self, by: int, found: Interval, row: int) -> ProtectionStep:
+    def _step(self, by: int, found: Interval, row: int) -> Step:
         labels, before = self.observed, self.factor
         difference = float(self._counts[2] - self._counts[0]) / labels
         if by > 0 and self._halved:
@@ -110,4 +85,5 @@ class ProtectionLevel(Stateful):
         self._halved = by < 0
         self.level += by
         self._counts[:] = 0
-        return ProtectionStep("raised" if by > 0 else "lowered", before, self.factor, labels, difference, found, row)
+        action: Action = "raised" if by > 0 else "lowered"
+        return Step(action, before, self.factor, labels, difference, row, interval=found)
