@@ -58,8 +58,6 @@ class References:
             self._close.append(http.close)
         buckets = {(entry.scheme, entry.host) for entry in allow if entry.scheme in STORES}
         if buckets:
-            from stream_adapter.references.fetching import StoredPictures
-
             stores = StoredPictures(buckets, timeout_s=config.timeout_s, max_bytes=max_bytes)
             self._fetch |= dict.fromkeys(STORES, stores.fetch)
         self._folders = [Path(entry.path).resolve() for entry in allow if entry.scheme == "file"]
