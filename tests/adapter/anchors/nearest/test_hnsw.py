@@ -35,7 +35,7 @@ class Indexed:
 
     def remove_oldest(self, count: int) -> None:
         oldest = sorted(self.store.ids)[:count]
-        self.index.remove(np.array([self.store.remove(anchor_id).row for anchor_id in oldest], np.int64))
+        self.index.remove(np.array([self.store.take_out(anchor_id).row for anchor_id in oldest], np.int64))
 
     def recall(self, k: int = 16) -> float:
         found = self.index.query(QUERIES, k).rows
@@ -65,7 +65,7 @@ def test_half_tombstones_lead_to_a_rebuild_that_catches_up_with_what_came_meanwh
     # Meanwhile: anchors come, old ones go, and some come and go again.
     indexed.add(300)
     indexed.remove_oldest(100)
-    came_and_went = [indexed.store.remove(f"{1_299 - i:05d}").row for i in range(50)]
+    came_and_went = [indexed.store.take_out(f"{1_299 - i:05d}").row for i in range(50)]
     indexed.index.remove(np.array(came_and_went))
     assert indexed.index.statistics.tombstones == 650  # the old graph still answers
     assert indexed.recall() > 0.95

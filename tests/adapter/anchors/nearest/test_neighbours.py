@@ -66,7 +66,7 @@ def test_the_k_nearest_live_anchors_are_found(
             index.add(np.array(rows, np.int64))
         else:
             oldest = sorted(store.ids)[:-operation]
-            index.remove(np.array([store.remove(anchor_id).row for anchor_id in oldest], np.int64))
+            index.remove(np.array([store.take_out(anchor_id).row for anchor_id in oldest], np.int64))
         index.maintain(executor)
         assert index.statistics.live == len(store)
         check_answer(store, index, k)
@@ -90,13 +90,13 @@ def test_what_has_left_the_store_is_not_found_even_before_the_index_is_told(
     rows = [offer(store, Anchor(f"{i}", vector, "cat", i)).row for i, vector in enumerate(VECTORS[:20])]
     index.add(np.array(rows))
     index.maintain(InlineExecutor())
-    gone = [store.remove(f"{i}").row for i in range(10)]
+    gone = [store.take_out(f"{i}").row for i in range(10)]
     found, cosines = index.query(QUERIES, 20)
     assert not np.isin(found, gone).any()
     assert ((found == -1) == np.isneginf(cosines)).all()
     assert (np.diff(np.maximum(cosines, -2.0), axis=1) <= 0).all()
     for anchor_id in list(store.ids):
-        store.remove(anchor_id)
+        store.take_out(anchor_id)
     assert (index.query(QUERIES, 20).rows == -1).all()
 
 

@@ -29,7 +29,7 @@ class Indexed:
             rows.append(offer(self.store, Anchor(f"{self.used:04d}", VECTORS[self.used], "cat", self.used)).row)
             self.used += 1
         self.index.add(np.array(rows, np.int64))
-        gone = [self.store.remove(anchor_id).row for anchor_id in sorted(self.store.ids)[: len(self.store) - count]]
+        gone = [self.store.take_out(anchor_id).row for anchor_id in sorted(self.store.ids)[: len(self.store) - count]]
         self.index.remove(np.array(gone, np.int64))
         self.index.maintain(self.executor)
 
