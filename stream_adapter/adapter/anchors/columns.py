@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,8 @@ class AnchorColumns:
     origins: Sequence[Origin]
 
     @classmethod
-    def of(cls, anchors: Sequence[Anchor], vectors: NDArray[np.float32]) -> "AnchorColumns":
-        """The columns of these anchors, with vectors float32 (n, d)."""
+    def of(cls, anchors: Sequence[Anchor], vectors: NDArray[Any]) -> "AnchorColumns":
+        """The columns of these anchors, with vectors float32 or float16 (n, d)."""
         return cls(
             ids=[anchor.anchor_id for anchor in anchors],
             labels=[anchor.label for anchor in anchors],
