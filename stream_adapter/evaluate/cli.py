@@ -101,8 +101,8 @@ def stream(
         "camera_classes": classes_with_cameras(camera_classes),
     }
     # What was not given has the order's own default.
-    sources = {name: context.get_parameter_source(name) for name in values}
-    given = [name for name, of in sources.items() if of is not None and of.name not in {"DEFAULT", "DEFAULT_MAP"}]
+    said = {name: context.get_parameter_source(name) for name in values}
+    given = [name for name, of in said.items() if of is not None and of.name not in {"DEFAULT", "DEFAULT_MAP"}]
     _evaluate(
         Request(file, config, save_features, methods, seeds, jobs, json, html),
         stream_settings(order, given, values),
