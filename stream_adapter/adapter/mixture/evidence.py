@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 
 from stream_adapter.adapter.confidence import BINS
 
-_FORMAT = 2
+_FORMAT = 3
 # On the wire, classes that are below this in everything are left out: a fiftieth of an event changes nothing.
 _LEAST = 0.02
 # Means of traffic are a byte a number; of so many bytes at most, those of the classes with most mass. A record must fit
@@ -37,6 +37,7 @@ class Evidence:
         classes: int64 (m,), the classes that have a mean.
         sums: float64 (m, d), T: Σ w z by belief, of these.
         sure: float64 (BINS,), how sure zero-shot is of the events of labelled classes, by belief; see `confidence.py`.
+        moves: float64 (BINS,), right answers that labelled events would lose, net; see `Traffic.moves`.
     """
 
     events: int
@@ -51,6 +52,7 @@ class Evidence:
     classes: NDArray[np.int64]
     sums: NDArray[np.float64]
     sure: NDArray[np.float64] = field(default_factory=lambda: np.zeros(BINS))
+    moves: NDArray[np.float64] = field(default_factory=lambda: np.zeros(BINS))
 
     @classmethod
     def none(cls, n_classes: int, dimension: int) -> "Evidence":
@@ -78,6 +80,7 @@ class Evidence:
             classes,
             sums,
             self.sure + other.sure,
+            self.moves + other.moves,
         )
 
     @property
@@ -116,6 +119,7 @@ class Evidence:
                 "means": np.rint(means / scale[:, None]).astype(np.int8),
                 "scale": scale.astype(np.float32),
                 "sure": self.sure.astype(np.float32),
+                "moves": self.moves.astype(np.float32),
             }
         )
 
@@ -153,6 +157,7 @@ class Evidence:
             classes,
             sums,
             arrays["sure"].astype(np.float64),
+            arrays["moves"].astype(np.float64),
         )
 
 
@@ -177,13 +182,13 @@ def _checked(value: bytes, dimension: int) -> tuple[dict[str, Any], dict[str, ND
             and arrays["means"].shape == (m, dimension)
             and arrays["means"].dtype == np.int8
             and arrays["scale"].shape == (m,)
-            and arrays["sure"].shape == (BINS,)
+            and arrays["sure"].shape == arrays["moves"].shape == (BINS,)
             and arrays["with_mean"].dtype == np.int32
             and len(np.unique(arrays["with_mean"])) == m
             and (not m or 0 <= arrays["with_mean"].min() <= arrays["with_mean"].max() < n)
         )
         numbers = [facts["events"], facts["weight"], facts["labelled"], *facts["spread"]]
-        finite = all(np.isfinite(arrays[name]).all() for name in ("columns", "total", "scale", "sure"))
+        finite = all(np.isfinite(arrays[name]).all() for name in ("columns", "total", "scale", "sure", "moves"))
         if not fits or not finite or len(facts["spread"]) != 2 or not all(0 <= float(x) < 1e15 for x in numbers):
             raise ValueError("its parts do not fit each other")
         if not all(
