@@ -98,7 +98,7 @@ class Estimate:
         give_way()
         evidence = traffic.evidence(belief, shifted, None)
         give_way()
-        moves = self._moves(window, shift, traffic)
+        moves = self._moves(window, shift, traffic, give_way)
         give_way()
         model = ClassMeans(self._sums, evidence, prior, self._whitening(evidence.spread), self._backend)
         if model.active:
@@ -132,7 +132,9 @@ class Estimate:
             prior, self._standing = self._prior(self.evidence)
             self._model = ClassMeans(self._sums, self.evidence, prior, before.root, self._backend, (before, former))
 
-    def _moves(self, window: Window, shift: Shift, traffic: Traffic) -> NDArray[np.float64]:
+    def _moves(
+        self, window: Window, shift: Shift, traffic: Traffic, give_way: Callable[[], None]
+    ) -> NDArray[np.float64]:
         """See `Traffic.moves`: asked of the traffic alone, as it would be read if nothing was labelled."""
         if not traffic.any_labelled:
             return np.zeros(BINS)
@@ -145,9 +147,12 @@ class Estimate:
         presence, _ = presence_of(replace(beside, explained=np.zeros(len(nobody))), nobody)
         belief = window.zero_shot * self._backend.put(presence)
         belief /= self._backend.xp.sum(belief, axis=1, keepdims=True)
+        give_way()
         evidence = alone.evidence(belief, shifted, None)
+        give_way()
         prior = Prior(presence, nobody)
         model = ClassMeans(sums, evidence, prior, whitening(sums, evidence.spread), self._backend)
+        give_way()
         return traffic.moves(model) if model.active else np.zeros(BINS)
 
     def _prior(self, evidence: Evidence) -> tuple[Prior, Standing]:
