@@ -96,15 +96,16 @@ class Limits:
 def _doubt(counts: NDArray[np.float64], moves: NDArray[np.float64] | None) -> float:
     """What zero-shot's class may have left at most where an event leaves it for another name, and no label speaks.
 
-    The most at which labelled events, answered as if nothing was labelled, would have lost no more right answers than
-    they would have won. `DOUBT` before any label, and all of it, ½, once many have checked.
+    The most at which labelled events, answered as if nothing was labelled, would not have lost more right answers than
+    they would have won, by more than the standard error of that. Nor more than `DOUBT` before any label, and than ½,
+    which is everything, once many have checked.
     """
     if moves is None:
         return DOUBT
     checked = float(np.maximum(counts - 1.0, 0.0).sum())  # as h in formula (2) of docs/method.md
     most = DOUBT + (0.5 - DOUBT) * checked / (checked + WORTH)
-    lost = np.cumsum(moves[::-1])[::-1]  # in this stratum and all surer ones
-    harmless = np.flatnonzero(lost <= _NOTHING)
+    lost, squares = np.cumsum(moves[:, ::-1], axis=1)[:, ::-1]  # in this stratum and all surer ones
+    harmless = np.flatnonzero(lost <= np.sqrt(squares) + _NOTHING)
     return min(most, 1.0 - least_sure(int(harmless[0]))) if len(harmless) else 0.0
 
 

@@ -137,7 +137,7 @@ class Estimate:
     ) -> NDArray[np.float64]:
         """See `Traffic.moves`: asked of the traffic alone, as it would be read if nothing was labelled."""
         if not traffic.any_labelled:
-            return np.zeros(BINS)
+            return np.zeros((2, BINS))
         none = Anchors(self._classes, (), AnchorsConfig(index="exact"))
         sums = AnchorSums(none, *self._sums.sums.shape)
         alone = Traffic(window, none, shift, self._backend)
@@ -153,7 +153,7 @@ class Estimate:
         prior = Prior(presence, nobody)
         model = ClassMeans(sums, evidence, prior, whitening(sums, evidence.spread), self._backend)
         give_way()
-        return traffic.moves(model) if model.active else np.zeros(BINS)
+        return traffic.moves(model) if model.active else np.zeros((2, BINS))
 
     def _prior(self, evidence: Evidence) -> tuple[Prior, Standing]:
         labelled = self._anchors.counts > 0

@@ -57,7 +57,8 @@ class Traffic:
         """Right answers that labelled events would lose to a model that knows no label, less those that they would win.
 
         Returns:
-            float64 (BINS,), events' worth by how sure the model is that zero-shot's class is not theirs.
+            float64 (2, BINS), Σ w and Σ w² over them (a win's w being negative), by how sure the model is that
+            zero-shot's class is not theirs.
         """
         slots, classes = self._labelled_slots, self._classes
         if len(slots) > _MOST_ASKED:
@@ -67,8 +68,9 @@ class Traffic:
         answer = self._backend.get(model.product(self._window.vectors[slots], zero_shot))
         top, named = self._backend.get(zero_shot).argmax(axis=1), answer.argmax(axis=1)
         moved = np.flatnonzero(named != top)
-        lost = (top == classes).astype(np.float64) - (named == classes)
-        return histogram(1.0 - answer[moved, top[moved]], (self._weights[slots] * lost)[moved])
+        lost = (self._weights[slots] * ((top == classes).astype(np.float64) - (named == classes)))[moved]
+        sure = 1.0 - answer[moved, top[moved]]
+        return np.stack([histogram(sure, lost), histogram(sure, np.square(lost))])
 
     def evidence(
         self,

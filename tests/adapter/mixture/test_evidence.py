@@ -137,6 +137,7 @@ def _facts(**more: Any) -> Any:
         ),
         pytest.param(_first_is("columns", -0.5), "out of range", id="less than nothing"),
         pytest.param(_first_is("columns", 2e15), "out of range", id="too much"),
+        pytest.param(lambda arrays: {**arrays, "moves": arrays["moves"] - 1.0}, "out of range", id="a square below 0"),
         pytest.param(_facts(classes=[*NAMES[:-1], NAMES[0]]), "do not fit", id="a name twice"),
         pytest.param(_facts(classes=[*NAMES[:-1], 7]), "do not fit", id="no name"),
         pytest.param(_facts(spread=[1.0, 1.0, 1.0]), "do not fit", id="spread"),
