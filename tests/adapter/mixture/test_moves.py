@@ -58,7 +58,7 @@ def test_without_labels_nothing_is_measured_and_what_is_forgotten_leaves_nothing
     evidence = taught._learner._labelled.evidence  # type: ignore[attr-defined]
     assert np.abs(evidence.moves).sum() > 0
     np.testing.assert_array_equal(taught._learner.standing().moves, evidence.moves)
-    taught.forget([anchor.anchor_id for anchor in list(taught.anchors())])
+    taught.forget([anchor.anchor_id for anchor in list(taught.anchors)])
     taught.learn(())
     assert not taught._learner._labelled.evidence.moves.any()  # type: ignore[attr-defined]
 
