@@ -129,7 +129,7 @@ def unit_vector(given: Any, what: str) -> NDArray[np.float32]:
     """Numbers as a unit vector, float32 (d,): given within 0.5 %, renormalised."""
     try:
         vector = np.asarray(given, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise MalformedEvent(f"{what} is no list of numbers: {error}") from error
     norm = float(np.linalg.norm(vector)) if vector.ndim == 1 else float("nan")
     if not abs(norm - 1.0) <= _UNIT_TOLERANCE:

@@ -171,6 +171,7 @@ def parse_label_event(record: Record, times: EventTimes | None = None, plain: Pl
     for name in _ATTRIBUTES:
         if not attributes.get(name):
             raise MalformedEvent(f"CloudEvents attribute `{name}` is missing or empty")
+        _check_length(f"attribute `{name}`", attributes[name])
     if attributes["specversion"] != "1.0" or attributes["type"] != EVENT_TYPE:
         raise MalformedEvent(
             f"a label has specversion '1.0' and type {EVENT_TYPE!r}, found {attributes['specversion']!r:.20} and "
@@ -178,8 +179,7 @@ def parse_label_event(record: Record, times: EventTimes | None = None, plain: Pl
         )
     texts = {name: as_text(data[name], f"`{name}`") for name in _TEXTS if data.get(name) is not None}
     for name, text in texts.items():
-        if len(text.encode()) > _LONGEST:
-            raise MalformedEvent(f"the label's `{name}` has {len(text.encode())} bytes, more than {_LONGEST}")
+        _check_length(f"`{name}`", text)
     for name in ("source", "id"):
         if not texts.get(name):
             raise MalformedEvent(f"`{name}` of the image event is missing or empty in the label's data")
@@ -201,6 +201,11 @@ def parse_label_event(record: Record, times: EventTimes | None = None, plain: Pl
         reference=str(Reference.parse(texts["reference"])) if texts.get("reference") else "",
         record=record,
     )
+
+
+def _check_length(what: str, text: str) -> None:
+    if len(text.encode()) > _LONGEST:
+        raise MalformedEvent(f"the label's {what} has {len(text.encode())} bytes, more than {_LONGEST}")
 
 
 def _parts(record: Record, plain: PlainLabels | None) -> tuple[dict[str, str], dict[str, Any]]:

@@ -18,6 +18,8 @@ from stream_adapter.events import AnchorRecord
 from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.waiting import LabelRecord, LabelState, WaitingEvent
 from stream_adapter.journey.anchor_records import record_of_label
+from stream_adapter.journey.faults import Unexpected
+from stream_adapter.journey.foreign import LeftAlone
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.late_outputs import LateOutputs, Places
 from stream_adapter.journey.late_pictures import LatePictures
@@ -51,6 +53,8 @@ class LateLabels:
         fingerprint: the encoder's.
         check: raises an `UnknownLabel` for a label that is to be refused.
         parse: reads a label; raises an `EventError` for what is none.
+        unexpected: told of errors that nobody foresaw.
+        left_alone: told of records of the waiting topic that cannot be read.
         slot: this worker's, for whoever asks what became of a label.
         metrics: labels by outcome, what waits.
         now_ms: milliseconds since the epoch.
@@ -67,6 +71,8 @@ class LateLabels:
         fingerprint: str,
         check: Callable[[str], None],
         parse: Callable[[Record], LabelEvent],
+        unexpected: Unexpected,
+        left_alone: LeftAlone,
         slot: str,
         metrics: Metrics,
         now_ms: Callable[[], int],
@@ -79,6 +85,8 @@ class LateLabels:
         self._fingerprint = fingerprint
         self._check = check
         self._parse = parse
+        self._unexpected = unexpected
+        self._left_alone = left_alone
         self._slot = slot
         self._metrics = metrics
         self._now_ms = now_ms
@@ -136,7 +144,7 @@ class LateLabels:
             config = self._config
             bounds = (-(-most // self._partitions) for most in (config.wait_max_events, config.reference_max_events))
             ages = self._config.wait_max_age, self._config.early_max_age
-            self._parts[number] = Waiting(*bounds, *(int(age * 1e3) for age in ages))
+            self._parts[number] = Waiting(*bounds, *(int(age * 1e3) for age in ages), self._left_alone)
         due: dict[str, None] = {}  # anchor ids whose label may be applied, in order
         for record in arrivals.waiting:
             part = self._parts.get(record.partition.number)
@@ -171,9 +179,10 @@ class LateLabels:
             number = self._call.number(event.anchor_id)
             if number in self._parts and event.label is not None:
                 self._check(event.label)
-        except EventError as error:
+        except Exception as error:  # noqa: BLE001 - one label must not stop a worker, whatever it brings to light
             if number in self._parts:
-                self._call.refuse(record, error, number)
+                known = error if isinstance(error, EventError) else self._unexpected("parse", record, error)
+                self._call.refuse(record, known, number)
             return number, None
         return number, event
 
