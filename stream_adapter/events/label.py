@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stream_adapter.config import EventsConfig, LabelsConfig
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.cloudevents import STRUCTURED, media_type, refuse_unreadable
-from stream_adapter.events.headers import decode_headers, format_time, parse_time
+from stream_adapter.events.headers import FORMAT, check_format, decode_headers, format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object
@@ -21,6 +21,7 @@ from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import OutRecord, Partition, Record
 
 EVENT_TYPE = "stream_adapter.label"
+LABEL_FORMAT = 1
 _TEXTS = ("source", "id", "label", "annotator", "time", "reference")
 _LONGEST = 8_192  # bytes: more makes no event's id, and records that their topic does not take
 _ATTRIBUTES = ("specversion", "type", "source", "id")
@@ -120,6 +121,7 @@ class LabelEvent:
             "ce_id": self.id,
             "ce_time": format_time(self.time_ms),
             "content-type": "application/json",
+            FORMAT: str(LABEL_FORMAT),
         }
         pairs = tuple((name, text.encode()) for name, text in headers.items())
         value = json.dumps(data, ensure_ascii=False).encode()
@@ -211,8 +213,9 @@ def _check_length(what: str, text: str) -> None:
 def _parts(record: Record, plain: PlainLabels | None) -> tuple[dict[str, str], dict[str, Any]]:
     """CloudEvents attributes, and the data."""
     headers = decode_headers(
-        tuple((n, v) for n, v in record.headers if n.lower() == "content-type" or n.lower().startswith("ce_"))
+        tuple((n, v) for n, v in record.headers if n.lower() in ("content-type", FORMAT) or n.lower().startswith("ce_"))
     )
+    check_format(headers, LABEL_FORMAT, "a label")
     attributes = {name.removeprefix("ce_"): value for name, value in headers.items() if name.startswith("ce_")}
     document = json_object(record.value, "a label")
     if media_type(headers.get("content-type", "")) != STRUCTURED:

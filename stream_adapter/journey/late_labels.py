@@ -253,12 +253,15 @@ class LateLabels:
         self._call.written += self.tests.score(tests)
         outputs = self._labels.replica.forget(stale)[1]
         records = [record_of_label(label.event, event) for label, event in ready if label.event.label is not None]
-        ignored, learned = self._labels.learn_late(records, owned)
+        ignored, learned, failed = self._labels.learn_late(records, owned)
         # What was learned wrongly of an event that is a canary's must not stay.
         more = self._labels.replica.forget([key for key, why in ignored.items() if why != "outdated"])[1]
         for output in (*outputs, *learned, *more):
             self._call.write_anchor(output)
         for label, _ in ready:
+            if (error := failed.get(label.event.anchor_id)) is not None:
+                self._dismiss(label, self._unexpected("learn", label.to_record(), error))
+                continue
             why = ignored.get(label.event.anchor_id)
             if label.event.label is None:
                 self._metrics.labels.labels(outcome="withdrawn").inc()

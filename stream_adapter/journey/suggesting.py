@@ -106,7 +106,7 @@ class Suggesting:
         if said == self._said or not (said or self._said):
             return []
         self._said = said
-        return [_record(chosen, self._source, self._slot, now_ms, place)]
+        return [to_label_record(chosen, self._source, self._slot, now_ms, place)]
 
     def best_of(self, waiting: Iterable[WaitingEvent], number: int) -> list[WaitingEvent]:
         """The events to label among these, best first, at most so many; see `choose`."""
@@ -118,7 +118,8 @@ class Suggesting:
         return choose(events, self._adapter.nearest_anchors(vectors), settled, number)
 
 
-def _record(chosen: Sequence[WaitingEvent], source: str, slot: str, now_ms: int, place: Partition) -> OutRecord:
+def to_label_record(chosen: Sequence[WaitingEvent], source: str, slot: str, now_ms: int, place: Partition) -> OutRecord:
+    """The record that names these events, best first, of the worker in this slot, for the owner of this partition."""
     events = [
         {
             "source": event.source,

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from stream_adapter.adapter.anchors.ownership import EVERYTHING
+from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
 from stream_adapter.errors import LabelWithoutEvent
-from stream_adapter.events import BY_HAND, anchor_tombstone
+from stream_adapter.events import BY_HAND, AnchorRecord, anchor_tombstone
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.waiting import LABEL_PREFIX
@@ -117,6 +117,27 @@ def test_a_label_at_which_something_unforeseen_fails_is_a_dead_letter(monkeypatc
     assert dict(letter.headers)["__connect.errors.exception.class.name"] == b"builtins.ZeroDivisionError"
     failed = journey.metrics.registry.get_sample_value("stream_adapter_unexpected_errors_total", {"stage": "parse"})
     assert failed == 1
+
+
+def test_a_label_that_cannot_be_learned_is_a_dead_letter_and_the_others_are_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journey = Journey()
+    replica = journey.processor.parts.labels.replica
+    learn = replica.learn
+
+    def fails_at_two(ids: Any, vectors: Any, records: Sequence[AnchorRecord], owned: Ownership) -> Any:
+        if any(record.event_id == "2" for record in records):
+            raise ZeroDivisionError("two")
+        return learn(ids, vectors, records, owned)
+
+    monkeypatch.setattr(replica, "learn", fails_at_two)
+    journey.send(*(picture("cat", number) for number in (1, 2, 3)))
+    journey.say(*(said(number, "cat") for number in (1, 2, 3)))
+    assert journey.anchors.keys() == {"1", "3"}
+    (letter,) = journey.letters()
+    assert reason(letter) == "learn: unexpected ZeroDivisionError: two"
+    assert journey.label_of(2) is None and journey.label_of(3).state == "learned"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("name", ["ce_id", "ce_source"])
