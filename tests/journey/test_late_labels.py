@@ -12,16 +12,18 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
+from stream_adapter.config import LabelsConfig
 from stream_adapter.errors import LabelWithoutEvent
 from stream_adapter.events import BY_HAND, AnchorRecord, anchor_tombstone
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.waiting import LABEL_PREFIX
 from stream_adapter.journey.observing import DeletionRequest
+from stream_adapter.journey.waiting import partition_of
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import reason, undo
 from stream_adapter.transport.labels import Arrivals
-from tests.fakes import CANARY, CLASSES, picture, vectors_of
+from tests.fakes import CANARY, CLASSES, make_processor, picture, vectors_of
 from tests.journey.late_journey import IMAGES, Journey, said
 from tests.journey.running import value
 
@@ -340,6 +342,17 @@ def test_any_order_of_labels_and_pictures_comes_to_the_same(labels: Sequence[Lab
     np.testing.assert_allclose(
         journey.processor.adapter.predict(probe).adapted, alone.processor.adapter.predict(probe).adapted, atol=1e-6
     )
+
+
+def test_partitions_share_the_bound() -> None:
+    """Of ten that may wait, four in each of three partitions: nobody knows how full those of others are."""
+    late = make_processor(waiting_partitions=3, labels=LabelsConfig(wait_max_events=10)).late
+    assert late is not None
+    events = [said(number, "cat") for number in range(60)]
+    ours = [event.to_record() for event in events if partition_of(event.anchor_id, 3) == 1][:6]
+    one = frozenset({1})
+    records, refused = late.take(Arrivals(one, (), one, ours), {1: IMAGES})
+    assert len(refused) == 2 == sum(record.channel == "dead_letters" for record in records)
 
 
 def test_what_nobody_owns_is_passed_over() -> None:
