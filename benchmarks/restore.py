@@ -29,6 +29,7 @@ from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig, KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord, PresenceRecord, round_through_float16
+from stream_adapter.journey.foreign import LeftAlone
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.sharing import Sharing
 from stream_adapter.metrics import Metrics
@@ -78,6 +79,7 @@ class Worker:
             writer="benchmark",
             fingerprint=FINGERPRINT,
             vocabulary=VOCABULARY,
+            left_alone=LeftAlone(Metrics()),
         )
         self.changelog = KafkaChangelog(kafka, writer="benchmark")
 

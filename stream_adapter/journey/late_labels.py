@@ -144,7 +144,7 @@ class LateLabels:
             config = self._config
             bounds = (-(-most // self._partitions) for most in (config.wait_max_events, config.reference_max_events))
             ages = self._config.wait_max_age, self._config.early_max_age
-            self._parts[number] = Waiting(*bounds, *(int(age * 1e3) for age in ages), self._left_alone)
+            self._parts[number] = Waiting(*bounds, *(int(age * 1e3) for age in ages), left_alone=self._left_alone)
         due: dict[str, None] = {}  # anchor ids whose label may be applied, in order
         for record in arrivals.waiting:
             part = self._parts.get(record.partition.number)
