@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 
 from stream_adapter.adapter.confidence import BINS
 
-_FORMAT = 2
+_FORMAT = 3
 # On the wire, classes that are below this in everything are left out: a fiftieth of an event changes nothing.
 _LEAST = 0.02
 # Means of traffic are a byte a number; of so many bytes at most, those of the classes with most mass. A record must fit
@@ -37,6 +37,7 @@ class Evidence:
         classes: int64 (m,), the classes that have a mean.
         sums: float64 (m, d), T: Σ w z by belief, of these.
         sure: float64 (BINS,), how sure zero-shot is of the events of labelled classes, by belief; see `confidence.py`.
+        moves: float64 (2, BINS), right answers that labelled events would lose, net; see `Traffic.moves`.
     """
 
     events: int
@@ -51,6 +52,7 @@ class Evidence:
     classes: NDArray[np.int64]
     sums: NDArray[np.float64]
     sure: NDArray[np.float64] = field(default_factory=lambda: np.zeros(BINS))
+    moves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, BINS)))
 
     @classmethod
     def none(cls, n_classes: int, dimension: int) -> "Evidence":
@@ -78,6 +80,7 @@ class Evidence:
             classes,
             sums,
             self.sure + other.sure,
+            self.moves + other.moves,
         )
 
     @property
@@ -116,6 +119,7 @@ class Evidence:
                 "means": np.rint(means / scale[:, None]).astype(np.int8),
                 "scale": scale.astype(np.float32),
                 "sure": self.sure.astype(np.float32),
+                "moves": self.moves.astype(np.float32),
             }
         )
 
@@ -153,6 +157,7 @@ class Evidence:
             classes,
             sums,
             arrays["sure"].astype(np.float64),
+            arrays["moves"].astype(np.float64),
         )
 
 
@@ -178,20 +183,19 @@ def _checked(value: bytes, dimension: int) -> tuple[dict[str, Any], dict[str, ND
             and arrays["means"].dtype == np.int8
             and arrays["scale"].shape == (m,)
             and arrays["sure"].shape == (BINS,)
+            and arrays["moves"].shape == (2, BINS)
             and arrays["with_mean"].dtype == np.int32
             and len(np.unique(arrays["with_mean"])) == m
             and (not m or 0 <= arrays["with_mean"].min() <= arrays["with_mean"].max() < n)
         )
         numbers = [facts["events"], facts["weight"], facts["labelled"], *facts["spread"]]
-        finite = all(np.isfinite(arrays[name]).all() for name in ("columns", "total", "scale", "sure"))
+        finite = all(np.isfinite(arrays[name]).all() for name in ("columns", "total", "scale", "sure", "moves"))
         if not fits or not finite or len(facts["spread"]) != 2 or not all(0 <= float(x) < 1e15 for x in numbers):
             raise ValueError("its parts do not fit each other")
         # Of unit vectors' means no number is above 1; whatever is larger would make answers that are none.
-        bounds = {"columns": 1e15, "sure": 1e15, "scale": 1.0}
-        positive = all(
-            arrays[of].min(initial=0) >= 0 and arrays[of].max(initial=0) <= most for of, most in bounds.items()
-        )
-        if not positive or np.abs(arrays["total"]).max(initial=0) > 1e15:
+        amounts = (arrays["columns"], 1e15), (arrays["sure"], 1e15), (arrays["moves"][1], 1e15), (arrays["scale"], 1.0)
+        fits = all(of.min(initial=0) >= 0 and of.max(initial=0) <= most for of, most in amounts)
+        if not fits or any(np.abs(of).max(initial=0) > 1e15 for of in (arrays["total"], arrays["moves"][0])):
             raise ValueError("its figures are out of range")
     except (SafetensorError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"it cannot be read: {error!r}") from error
