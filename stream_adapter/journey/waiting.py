@@ -46,7 +46,7 @@ class Waiting:
     """
 
     def __init__(
-        self, bound: int, bound_gone: int, max_age_ms: int, early_ms: int, left_alone: Callable[..., object]
+        self, bound: int, bound_gone: int, max_age_ms: int, early_ms: int, *, left_alone: Callable[..., object]
     ) -> None:
         self._bound, self._bound_gone = bound, bound_gone
         self._max_age_ms = max_age_ms
