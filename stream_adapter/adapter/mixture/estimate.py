@@ -95,7 +95,9 @@ class Estimate:
         give_way()
         evidence = traffic.evidence(belief, shifted, None)
         give_way()
-        model = ClassMeans(self._sums, evidence, prior, self._whitening(evidence.spread), self._backend)
+        root = self._whitening(evidence.spread)
+        give_way()
+        model = ClassMeans(self._sums, evidence, prior, root, self._backend)
         if model.active:
             give_way()
             parts = []
@@ -104,6 +106,7 @@ class Estimate:
                 give_way()
             belief = self._backend.xp.concat(parts)
             evidence = traffic.evidence(belief, shifted, evidence.spread)
+        give_way()
         self.shared.found(evidence)
 
     def rebuild(self) -> None:
