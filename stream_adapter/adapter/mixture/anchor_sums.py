@@ -6,9 +6,8 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.anchors.weights import WeightChanges
 
+# Vectors whose products are worked out together: of all that change between two refreshes it would be a long step.
 _ROWS_AT_ONCE = 1_024
-# So many changes wait for the moment at most: all since the last refresh at once would be its longest step by far.
-_WAIT = 256
 
 
 class AnchorSums:
@@ -40,7 +39,7 @@ class AnchorSums:
         if changes is None:
             return self._begin_anew()
         self._waiting.append(changes)
-        if sum(len(waiting.classes) for waiting in self._waiting) >= _WAIT:
+        if sum(len(waiting.classes) for waiting in self._waiting) >= _ROWS_AT_ONCE:
             self._take_in()
         touched = self._add(changes)
         gone = touched[self._anchors.counts[touched] == 0]

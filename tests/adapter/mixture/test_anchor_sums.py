@@ -37,14 +37,14 @@ def updated(sums: AnchorSums) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(calls=st.lists(CALLS, max_size=15), waiting=st.sampled_from([1, 4, 256]))
+@given(calls=st.lists(CALLS, max_size=15), waiting=st.sampled_from([1, 4, 1_024]))
 def test_after_any_calls_sums_and_scatter_are_those_of_the_anchors(
     calls: list[tuple[str, object]], waiting: int
 ) -> None:
     anchors = Anchors(Classes(NAMES, random_unit(3, D, seed=9), 10.0), (), AnchorsConfig(index="exact"))
     sums = AnchorSums(anchors, len(NAMES), D)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(anchor_sums, "_WAIT", waiting)
+        patch.setattr(anchor_sums, "_ROWS_AT_ONCE", waiting)
         for name, argument in calls:
             if name == "put":
                 anchors.put(argument)  # type: ignore[arg-type]
