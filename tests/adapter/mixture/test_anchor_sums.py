@@ -37,7 +37,7 @@ def updated(sums: AnchorSums) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(calls=st.lists(CALLS, max_size=15), waiting=st.sampled_from([1, 4, 1_024]))
+@given(calls=st.lists(CALLS, max_size=15), waiting=st.sampled_from([1, 4, 512]))
 def test_after_any_calls_sums_and_scatter_are_those_of_the_anchors(
     calls: list[tuple[str, object]], waiting: int
 ) -> None:
