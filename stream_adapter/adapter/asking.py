@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 _DECAY = 8.0
 
 
-def doubt_of(top: NDArray[np.floating]) -> NDArray[np.floating]:
+def doubt_of(top: NDArray[np.floating]) -> NDArray[np.float32]:
     """1 − p² of the probability of what was answered, (n,): how likely two draws from the answer are not both that.
 
     So far as only the best class is known it is the answer's Gini impurity. With 1 − p hardly anybody asks about a
     crowd that is half sure, where labels still teach.
     """
-    return 1.0 - np.square(top)
+    return np.asarray(1.0 - np.square(top), np.float32)
 
 
 def most_telling(
