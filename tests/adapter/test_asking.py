@@ -20,7 +20,8 @@ def crowds(*sizes: int) -> np.ndarray:
 
 
 def crowd_of(rows: np.ndarray, *sizes: int) -> list[int]:
-    return np.searchsorted(np.cumsum(sizes), rows, side="right").tolist()
+    crowd: list[int] = np.searchsorted(np.cumsum(sizes), rows, side="right").tolist()
+    return crowd
 
 
 def test_the_largest_crowd_comes_first_and_each_once() -> None:
