@@ -278,9 +278,9 @@ class Processor:
     def _between_batches(self, owned: Ownership) -> list[OutRecord]:
         """What is due by the clock; returns what changelog and drift topic must hold of it."""
         now_s, parts = self._clock(), self.parts
-        outputs = [
-            *parts.classes.poll(),
-            *parts.sharing.publish(),
+        outputs = [*parts.classes.poll(), *parts.sharing.publish()]
+        self._turns.give_way()
+        outputs += [
             *parts.sharing.withdraw_silent(now_s, owned),
             *parts.watching.report(now_s),
         ]

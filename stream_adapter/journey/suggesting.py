@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.asking import most_telling
+from stream_adapter.adapter.asking import doubt_of, most_telling
 from stream_adapter.drift.at_risk import ENOUGH, expected_losses
 from stream_adapter.events.headers import FORMAT, format_time
 from stream_adapter.events.waiting import WaitingEvent
@@ -38,7 +38,7 @@ def choose(
     if not events:
         return []
     vectors = np.stack([event.vector for event in events])
-    doubt = np.array([1.0 - event.adapted[1] for event in events], np.float32)
+    doubt = doubt_of(np.array([event.adapted[1] for event in events], np.float32))
     first = _of_classes_at_risk(events, settled)[: number // 2]
     known = np.concatenate([labelled.reshape(-1, vectors.shape[1]), vectors[first]])
     rest = most_telling(vectors, doubt, known, number - len(first)).tolist()

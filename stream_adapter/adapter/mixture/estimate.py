@@ -100,7 +100,9 @@ class Estimate:
         give_way()
         moves = self._moves(window, shift, traffic, give_way)
         give_way()
-        model = ClassMeans(self._sums, evidence, prior, self._whitening(evidence.spread), self._backend)
+        root = self._whitening(evidence.spread)
+        give_way()
+        model = ClassMeans(self._sums, evidence, prior, root, self._backend)
         if model.active:
             give_way()
             parts = []
@@ -109,6 +111,7 @@ class Estimate:
                 give_way()
             belief = self._backend.xp.concat(parts)
             evidence = traffic.evidence(belief, shifted, evidence.spread)
+        give_way()
         self.shared.found(replace(evidence, moves=moves))
 
     def rebuild(self) -> None:

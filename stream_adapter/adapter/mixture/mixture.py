@@ -241,6 +241,7 @@ class Mixture:
     def _refresh(self) -> None:
         """Ask the window anew, and make the models of what it says now."""
         if len(self._window):
+            self._give_way()
             shift = label_shift(self._window.zero_shot, self._window.weights, self._backend)
             for estimate in self._estimates:
                 estimate.ask(self._window, shift, self._give_way)
