@@ -155,6 +155,9 @@ def main() -> None:
     name, kind, servers, topics, events, warm_up = sys.argv[1:]
     meter = Meter(int(events), int(warm_up))
     if name == "stream-adapter":
+        from stream_adapter.cores import share_cores
+
+        share_cores()  # as `stream-adapter run` does
         from peer_worker import worker  # here, because it fills the memory of whoever imports it
 
         worker(kind, servers, topics, meter)

@@ -20,6 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+from stream_adapter.cores import share_cores
+
+share_cores()  # as `stream-adapter run` does, before what it is about is loaded
+# ruff: noqa: E402
 import numpy as np
 from PIL import Image
 from rich.console import Console

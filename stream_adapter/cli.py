@@ -1,6 +1,5 @@
 """The commands, thin: each reads its arguments, calls one function of the package and shows the result."""
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from stream_adapter import __version__
+from stream_adapter.cores import share_cores
 from stream_adapter.demo.cli import demo, produce_samples
 from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
 from stream_adapter.evaluate.cli import app as evaluate_app
@@ -46,16 +46,6 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(drift_app, name="drift")
 
 
-def _share_cores() -> None:
-    """Let no thread that waits for others take a core from them; to be called before NumPy and torch are loaded.
-
-    The encoder, the learner and what runs in the background share the cores. OpenMP's threads spin while they wait, and
-    so do OpenBLAS's, which NumPy brings, between products that are too small for two of them anyway.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -78,7 +68,7 @@ def _root(
 @app.command()
 def run(file: ConfigFile) -> None:
     """Run a worker until SIGTERM, SIGINT or the end of its input; then drain and commit."""
-    _share_cores()
+    share_cores()
     from stream_adapter.service.main import run_worker
 
     run_worker(load_config(file))
@@ -87,7 +77,7 @@ def run(file: ConfigFile) -> None:
 @app.command()
 def serve(file: ConfigFile) -> None:
     """Answer `POST /predict` with what workers have learned, without reading images, until SIGTERM or SIGINT."""
-    _share_cores()
+    share_cores()
     from stream_adapter.service.serving import serve as serve_replica
 
     serve_replica(load_config(file))

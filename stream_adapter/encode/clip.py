@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from stream_adapter.config import EncoderConfig
 from stream_adapter.encode.base import Pixels, Prepared, Vectors, check_vector
 from stream_adapter.encode.fingerprint import fingerprint
+from stream_adapter.encode.fusing import fused
 from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.encode.precision import choose
 from stream_adapter.encode.text import class_vectors
@@ -50,7 +51,8 @@ class ClipEncoder:
         self._size = self._decoder.size
         self._device = pick_device(config.device)
         # Convolutional towers are about 1.4 times as fast with the channels last; for transformers it is all one.
-        self._visual = towers.visual.to(self._device).to(memory_format=torch.channels_last)
+        visual = fused(towers.visual, self._size)
+        self._visual = visual.to(self._device).to(memory_format=torch.channels_last)
         self._dtype = choose(config.precision, self._device, self._visual)
         if self._device.type == "cpu":
             self._visual.to(self._dtype)

@@ -64,7 +64,14 @@ _CONSUMER = {
     # So often it is asked which partitions there are: new ones wait for that, and 5 minutes are long.
     "metadata_max_age_ms": 10_000,
 }
-_PRODUCER = {"batch_size": 262_144, "linger_ms": 5, "max_request_size": 21 * 2**20}
+_PRODUCER = {
+    "batch_size": 262_144,
+    "linger_ms": 5,
+    "max_request_size": 21 * 2**20,
+    # A transaction's first request is refused until the one before it has its marks, a few milliseconds later; as soon
+    # as Java's clients ask again in that case.
+    "retry_backoff_ms": 20,
+}
 _RETRY_AFTER_S = 0.2
 
 # What an authorization error is about, and the operation that is missing where it does not depend on what was done.

@@ -1,7 +1,9 @@
 """Reading a topic as a whole, outside of any group: a restore, a recording, a list for people."""
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from kafka import OffsetAndMetadata, TopicPartition
@@ -36,6 +38,7 @@ class TopicReader:
         self._consumer.assign(self._partitions)
         self._beyond_the_end: list[Record] = []
         self._look_at = time.monotonic() + _LOOK_EVERY_S
+        self._looking: Future[object] | None = None
 
     @property
     def whole_for_ms(self) -> int:
@@ -120,11 +123,15 @@ class TopicReader:
         waiting, self._beyond_the_end = self._beyond_the_end, []
         records = waiting or self._poll(0)
         if records:
+            self._look_at, self._looking = time.monotonic() + _LOOK_EVERY_S, None
+        elif self._looking is None:
+            if time.monotonic() >= self._look_at:
+                self._looking = self._look()
+        elif self._looking.done():
+            found, self._looking = self._looking, None
             self._look_at = time.monotonic() + _LOOK_EVERY_S
-        elif time.monotonic() >= self._look_at:  # the client says nothing of a topic that is gone: it would wait for it
             with self._connection.errors_of(f"cannot read topic {self.name!r}"):
-                self._ends(_LOOK_MS)
-            self._look_at = time.monotonic() + _LOOK_EVERY_S
+                found.result()
         return records
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -139,6 +146,23 @@ class TopicReader:
         """Release the consumer."""
         with self._connection.errors_of(f"cannot close the reader of topic {self.name!r}"):
             self._consumer.close(timeout_ms=1_000)
+
+    def _look(self) -> Future[object]:
+        """Ask for the end: the client says nothing of a topic that is gone, it would wait for it.
+
+        Not in the caller's thread: on the same connection a fetch waits half a second for records, and the broker
+        answers one after the other.
+        """
+        looking: Future[object] = Future()
+
+        def ask() -> None:
+            try:
+                looking.set_result(self._ends(_LOOK_MS))
+            except BaseException as error:  # noqa: BLE001 - raised again where the outcome is asked for
+                looking.set_exception(error)
+
+        threading.Thread(target=ask, name="kafka-look", daemon=True).start()
+        return looking
 
     def _poll(self, timeout_ms: int) -> list[Record]:
         polled = self._connection.retried(
