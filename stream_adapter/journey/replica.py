@@ -156,7 +156,7 @@ class Replica:
     def follow(self, changes: Iterable[Change]) -> int:
         """Take in what the changelog says about anchors, in its order; returns how many changes were not our own."""
         foreign = 0
-        learned: dict[str, list[Anchor]] = {}  # by id, since it was deleted: one anchor's records say nothing of others
+        learned: dict[str, Anchor] = {}  # by id, what counts since it was deleted: no record says anything of others
         deleted: dict[str, None] = {}
         for change in changes:
             anchor = None
@@ -169,12 +169,15 @@ class Replica:
             if change.key in self._in_flight:
                 self._follow_in_flight(change.key, anchor, own=change.own)
             elif anchor is not None:
-                learned.setdefault(change.key, []).append(anchor)
+                if change.key in learned and anchor.stamp < learned[change.key].stamp:
+                    self._overruled.add(change.key)
+                else:
+                    learned[change.key] = anchor
             else:
                 learned.pop(change.key, None)
                 deleted[change.key] = None
         self._delete(list(deleted))
-        self._put([anchor for of_one in learned.values() for anchor in of_one])
+        self._put(list(learned.values()))
         return foreign
 
     def forget(self, anchor_ids: Iterable[str], *, forgotten: bool = False) -> tuple[list[str], list[OutRecord]]:
