@@ -41,6 +41,11 @@ def as_traffic(
     return np.asarray(weights * (share / np.maximum(labelled, 1e-12))[stratum] * weights.sum())
 
 
+def least_sure(stratum: int) -> float:
+    """The probability from which on `histogram` counts in this stratum; 0 for the first."""
+    return 1.0 / (1.0 + float(np.exp(-(_LEAST + _WIDTH * stratum)))) if stratum else 0.0
+
+
 def _strata(sure: NDArray[np.floating]) -> NDArray[np.int64]:
     p = np.clip(sure.astype(np.float64), 1e-6, 1.0 - 1e-6)
     return np.clip((np.log(p / (1.0 - p)) - _LEAST) / _WIDTH, 0, BINS - 1).astype(np.int64)

@@ -18,18 +18,20 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.confidence import as_traffic
+from stream_adapter.adapter.confidence import as_traffic, least_sure
 from stream_adapter.adapter.learner import Answer, Labels, Learner, Records
-from stream_adapter.adapter.mixture.constants import UNCHECKED, WORTH
+from stream_adapter.adapter.mixture.constants import WORTH
 from stream_adapter.adapter.wrapped import Wrapped
 
 # Labels, copies counted once, from which on a class looks after itself.
 FEW = 5.0
-DOUBT = 0.2
+DOUBT = 0.05
+"""What zero-shot's class may have left where an event leaves it between names without labels, before any label."""
 LEVEL_KEY = "protection"
 """Key of the record that says how often the configured protection is doubled now; of all workers the newest counts."""
 # Anchors that are asked, those whose ids hash lowest: the same on all workers.
 _MOST_ANCHORS = 2_048
+_NOTHING = 1e-3  # events' worth below which a net loss is rounding
 
 Asked = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]
 """Row ids of anchors, and zero-shot's top probability and its class, of each."""
@@ -57,8 +59,8 @@ class Limits:
         top: int64 (n,), its class.
         classes: int64 (n,), the class that their label names.
         weights: float64 (n,), by how much each counts.
-        doubt: where no label speaks, an event leaves zero-shot's class only if that is held to be so unlikely, once
-            labels have checked the learner; a quarter of it before the first.
+        moves: what moves between names without labels cost labelled events (see `Standing`); None: nobody can tell.
+        level: how often the protection is doubled.
     """
 
     def __init__(
@@ -69,10 +71,10 @@ class Limits:
         top: NDArray[np.int64],
         classes: NDArray[np.int64],
         weights: NDArray[np.float64],
-        doubt: float = DOUBT,
+        moves: NDArray[np.float64] | None = None,
+        level: int = 0,
     ) -> None:
-        checked = float(np.maximum(counts - 1.0, 0.0).sum())  # as h in formula (2) of docs/method.md
-        self._doubt = doubt * (UNCHECKED + (1.0 - UNCHECKED) * checked / (checked + WORTH))
+        self._doubt = _doubt(counts, moves) * 2.0**-level
         self._counts = counts
         self._protected = (counts < FEW) & (protection > 0.0)
         wrong = (counts[top] < FEW) & (top != classes)
@@ -89,6 +91,22 @@ class Limits:
         by_labels = zero_shot[rows, top] > self.limits[top]
         doubtful = np.where(self._counts[named] > 0.0, by_labels, answer[rows, top] > self._doubt)
         return np.asarray((named != top) & self._protected[top] & doubtful)
+
+
+def _doubt(counts: NDArray[np.float64], moves: NDArray[np.float64] | None) -> float:
+    """What zero-shot's class may have left at most where an event leaves it for another name, and no label speaks.
+
+    The most at which labelled events, answered as if nothing was labelled, would not have lost more right answers than
+    they would have won, by more than the standard error of that. Nor more than `DOUBT` before any label, and than ½,
+    which is everything, once many have checked.
+    """
+    if moves is None:
+        return DOUBT
+    checked = float(np.maximum(counts - 1.0, 0.0).sum())  # as h in formula (2) of docs/method.md
+    most = DOUBT + (0.5 - DOUBT) * checked / (checked + WORTH)
+    lost, squares = np.cumsum(moves[:, ::-1], axis=1)[:, ::-1]  # in this stratum and all surer ones
+    harmless = np.flatnonzero(lost <= np.sqrt(squares) + _NOTHING)
+    return min(most, 1.0 - least_sure(int(harmless[0]))) if len(harmless) else 0.0
 
 
 class Protected(Wrapped):
@@ -132,11 +150,11 @@ class Protected(Wrapped):
                 slots = np.argpartition(keys, _MOST_ANCHORS)[:_MOST_ANCHORS]
             sure, top = self._asked(slots)
             counts = np.bincount(anchors.classes, weights, minlength=n_classes).astype(np.float64)
-            of_class, doubt = self._of_class * 2.0**self._level, DOUBT * 2.0**-self._level
-            weights = weights[slots]
-            if self._chosen and (traffic := self._learner.standing().sure) is not None:
-                weights = as_traffic(sure, weights, traffic)
-            limits = Limits(of_class, counts, sure, top, anchors.classes[slots], weights, doubt)
+            of_class, weights, standing = self._of_class * 2.0**self._level, weights[slots], self._learner.standing()
+            if self._chosen and standing.sure is not None:
+                weights = as_traffic(sure, weights, standing.sure)
+            classes = anchors.classes[slots]
+            limits = Limits(of_class, counts, sure, top, classes, weights, standing.moves, self._level)
             self._limits = of, limits
         return self._limits[1]
 

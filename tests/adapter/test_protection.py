@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.anchor import Anchor
+from stream_adapter.adapter.confidence import BINS, histogram
 from stream_adapter.adapter.protection import DOUBT, LEVEL_KEY, Limits, Protected, level_of
 from stream_adapter.config import AdapterConfig
 from stream_adapter.errors import VocabularyError
@@ -77,11 +78,52 @@ def test_copies_count_once() -> None:
 
 
 def test_without_labels_an_event_leaves_only_what_it_hardly_is() -> None:
-    for counts, doubt in (((0, 0, 0, 0), DOUBT / 4), ((1, 0, 0, 0), DOUBT / 4), ((1_000, 1_000, 0, 0), DOUBT)):
-        limits = limits_of(0.5, [0.5], counts)
-        for left, held in ((doubt + 0.02, True), (doubt - 0.02, False)):
-            answer = np.array([[0.0, 0.0, 1.0 - left, left]], np.float32)
-            assert limits.held(probabilities(WALL, 0.3), answer).tolist() == [held]
+    nothing = np.zeros((2, BINS))
+    for counts, moves in (((0, 0, 0, 0), nothing), ((1, 0, 0, 0), nothing), ((1_000, 1_000, 0, 0), None)):
+        assert most_left(counts, moves) == pytest.approx(DOUBT, abs=0.01)
+    assert most_left((6, 0, 0, 0), nothing) == pytest.approx((DOUBT + 0.5) / 2, abs=0.01), "W/2 labels half check it"
+    assert most_left((1_000, 1_000, 0, 0), nothing) > 0.48, "wherever labels have lost nothing"
+
+
+def most_left(counts: tuple[float, ...], moves: NDArray[np.float64] | None, level: int = 0) -> float:
+    """What a wall has left at most where it becomes a giraffe, neither having labels."""
+    one = np.ones(0)
+    limits = Limits(np.full(4, 0.5), np.array(counts), one, one.astype(int), one.astype(int), one, moves, level)
+    left = np.arange(0.001, 0.5, 0.002, dtype=np.float32)
+    answer = np.stack([0 * left, 0 * left, 1 - left, left], axis=1)
+    held = limits.held(np.repeat(probabilities(WALL, 0.3), len(left), axis=0), answer)
+    assert (np.diff(held.astype(int)) >= 0).all(), "the surer the move, the sooner it is let through"
+    return float(left[~held].max(initial=0.0))
+
+
+MANY = (1_000.0, 1_000.0, 0.0, 0.0)
+
+
+def moves_of(left: list[float], lost: list[float]) -> NDArray[np.float64]:
+    """Of labelled events what their own class would have left, and the right answers lost by that."""
+    sure, weights = 1.0 - np.array(left), np.array(lost)
+    return np.stack([histogram(sure, weights), histogram(sure, np.square(weights))])
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from([-1.0, 0.25, 1.0])), max_size=12))
+def test_moves_between_names_go_as_far_as_labelled_events_do_not_lose(asked: list[tuple[int, float]]) -> None:
+    left = np.array([1.0 / (1.0 + np.exp(one / 3 + 1 / 6)) for one, _ in asked])  # in the middle of a stratum each
+    lost = np.array([one for _, one in asked])
+    most = most_left(MANY, moves_of(left.tolist(), lost.tolist()))
+    through = lost[left < most]
+    assert through.sum() <= np.sqrt(np.square(through).sum()) + 1e-3 or most < 0.004
+    if lost.sum() <= 0.0:
+        assert most > 0.48, "what they lose in one place they may win in another"
+
+
+def test_two_right_answers_lost_stop_moves_that_are_no_surer_and_one_that_is_won_lets_them_go_again() -> None:
+    assert most_left(MANY, moves_of([0.3], [1.0])) > 0.48, "one may be chance"
+    assert most_left(MANY, moves_of([0.3], [0.01])) > 0.48
+    two = moves_of([0.3, 0.3], [1.0, 1.0])
+    assert 0.2 < most_left(MANY, two) < 0.3
+    assert most_left(MANY, two + moves_of([0.4], [-1.0])) > 0.48
+    assert most_left(MANY, two, level=1) == pytest.approx(most_left(MANY, two) / 2, abs=0.003)
+    assert most_left(MANY, moves_of([0.0, 0.0], [1.0, 1.0])) == 0.0, "the surest ones were lost"
 
 
 def test_a_class_with_few_labels_is_protected_and_says_itself_how_sure_it_must_be() -> None:

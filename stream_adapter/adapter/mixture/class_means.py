@@ -122,6 +122,16 @@ class ClassMeans:
         if not self.active:
             plain /= xp.sum(plain, axis=1, keepdims=True)
             return plain
+        full = self.product(vectors, zero_shot)
+        overruled = xp.nonzero(xp.argmax(full, axis=1) != xp.argmax(plain, axis=1))[0]
+        if len(overruled):
+            plain = plain[overruled]
+            plain *= (1.0 - self._say) / xp.sum(plain, axis=1, keepdims=True)
+            full[overruled] = self._say * full[overruled] + plain
+        return full
+
+    def product(self, vectors: Array, zero_shot: Array) -> Array:
+        """Float32 (n, C), the product of formula (2), as if labels had checked it; some class must take part."""
         full = zero_shot * self._faded
         ratio = self._ratio(vectors)  # (n, P)
         ratio *= self._g
@@ -130,12 +140,7 @@ class ClassMeans:
             full *= ratio
         else:
             full[:, self._part] *= ratio
-        full /= xp.sum(full, axis=1, keepdims=True)
-        overruled = xp.nonzero(xp.argmax(full, axis=1) != xp.argmax(plain, axis=1))[0]
-        if len(overruled):
-            plain = plain[overruled]
-            plain *= (1.0 - self._say) / xp.sum(plain, axis=1, keepdims=True)
-            full[overruled] = self._say * full[overruled] + plain
+        full /= self._backend.xp.sum(full, axis=1, keepdims=True)
         return full
 
     def _ratio(self, vectors: Array) -> Array:

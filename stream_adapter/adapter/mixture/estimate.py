@@ -1,12 +1,14 @@
 """One reading of anchors and traffic: the model in force, and what the own window says under it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
+from stream_adapter.adapter.confidence import BINS
 from stream_adapter.adapter.learner import LearnerContext, Standing
 from stream_adapter.adapter.mixture.anchor_sums import AnchorSums
 from stream_adapter.adapter.mixture.backend import Backend
@@ -18,7 +20,7 @@ from stream_adapter.adapter.mixture.standing import presence_of
 from stream_adapter.adapter.mixture.traffic import Traffic
 from stream_adapter.adapter.mixture.whitening import whitening
 from stream_adapter.adapter.mixture.window import Window
-from stream_adapter.config import MixtureConfig
+from stream_adapter.config import AnchorsConfig, MixtureConfig
 
 _PART = 512  # events of the window between two moments at which others are let in
 
@@ -40,6 +42,7 @@ class Estimate:
         context: LearnerContext,
         backend: Backend,
     ) -> None:
+        self._classes = classes
         self._anchors = anchors
         self._backend = backend
         self._sums = AnchorSums(anchors, len(classes), classes.dimension)
@@ -97,6 +100,8 @@ class Estimate:
         give_way()
         evidence = traffic.evidence(belief, shifted, None)
         give_way()
+        moves = self._moves(window, shift, traffic, give_way)
+        give_way()
         model = ClassMeans(self._sums, evidence, prior, self._whitening(evidence.spread), self._backend)
         if model.active:
             give_way()
@@ -106,7 +111,7 @@ class Estimate:
                 give_way()
             belief = self._backend.xp.concat(parts)
             evidence = traffic.evidence(belief, shifted, evidence.spread)
-        self.shared.found(evidence)
+        self.shared.found(replace(evidence, moves=moves))
 
     def rebuild(self) -> None:
         """Make the model anew, of the anchors and of the evidence in force, when it is asked next."""
@@ -118,6 +123,7 @@ class Estimate:
 
         The covariance stays as it is: what is known of the other classes is not worked out again.
         """
+        self._classes = classes
         self._sums.set_classes(former)
         self.shared.set_classes(classes)
         self._sums.update()
@@ -126,6 +132,29 @@ class Estimate:
             before = self._model
             prior, self._standing = self._prior(self.evidence)
             self._model = ClassMeans(self._sums, self.evidence, prior, before.root, self._backend, (before, former))
+
+    def _moves(
+        self, window: Window, shift: Shift, traffic: Traffic, give_way: Callable[[], None]
+    ) -> NDArray[np.float64]:
+        """See `Traffic.moves`: asked of the traffic alone, as it would be read if nothing was labelled."""
+        if not traffic.any_labelled:
+            return np.zeros((2, BINS))
+        none = Anchors(self._classes, (), AnchorsConfig(index="exact"))
+        sums = AnchorSums(none, *self._sums.sums.shape)
+        alone = Traffic(window, none, shift, self._backend)
+        shifted = alone.shifted()
+        beside = self.shared.beside(*shifted, float(window.weights.sum()))
+        nobody = np.zeros(len(beside.given), np.bool_)
+        presence, _ = presence_of(replace(beside, explained=np.zeros(len(nobody))), nobody)
+        belief = window.zero_shot * self._backend.put(presence)
+        belief /= self._backend.xp.sum(belief, axis=1, keepdims=True)
+        give_way()
+        evidence = alone.evidence(belief, shifted, None)
+        give_way()
+        prior = Prior(presence, nobody)
+        model = ClassMeans(sums, evidence, prior, whitening(sums, evidence.spread), self._backend)
+        give_way()
+        return traffic.moves(model) if model.active else np.zeros((2, BINS))
 
     def _prior(self, evidence: Evidence) -> tuple[Prior, Standing]:
         labelled = self._anchors.counts > 0

@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 
 from stream_adapter.adapter.confidence import BINS
 
-_FORMAT = 2
+_FORMAT = 3
 # On the wire, classes that are below this in everything are left out: a fiftieth of an event changes nothing.
 _LEAST = 0.02
 # Means of traffic are a byte a number; of so many bytes at most, those of the classes with most mass. A record must fit
@@ -37,6 +37,7 @@ class Evidence:
         classes: int64 (m,), the classes that have a mean.
         sums: float64 (m, d), T: Σ w z by belief, of these.
         sure: float64 (BINS,), how sure zero-shot is of the events of labelled classes, by belief; see `confidence.py`.
+        moves: float64 (2, BINS), right answers that labelled events would lose, net; see `Traffic.moves`.
     """
 
     events: int
@@ -51,6 +52,7 @@ class Evidence:
     classes: NDArray[np.int64]
     sums: NDArray[np.float64]
     sure: NDArray[np.float64] = field(default_factory=lambda: np.zeros(BINS))
+    moves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, BINS)))
 
     @classmethod
     def none(cls, n_classes: int, dimension: int) -> "Evidence":
@@ -78,6 +80,7 @@ class Evidence:
             classes,
             sums,
             self.sure + other.sure,
+            self.moves + other.moves,
         )
 
     @property
@@ -116,6 +119,7 @@ class Evidence:
                 "means": np.rint(means / scale[:, None]).astype(np.int8),
                 "scale": scale.astype(np.float32),
                 "sure": self.sure.astype(np.float32),
+                "moves": self.moves.astype(np.float32),
             }
         )
 
@@ -153,6 +157,7 @@ class Evidence:
             classes,
             sums,
             arrays["sure"].astype(np.float64),
+            arrays["moves"].astype(np.float64),
         )
 
 
@@ -178,17 +183,17 @@ def _checked(value: bytes, dimension: int) -> tuple[dict[str, Any], dict[str, ND
             and arrays["means"].dtype == np.int8
             and arrays["scale"].shape == (m,)
             and arrays["sure"].shape == (BINS,)
+            and arrays["moves"].shape == (2, BINS)
             and arrays["with_mean"].dtype == np.int32
             and len(np.unique(arrays["with_mean"])) == m
             and (not m or 0 <= arrays["with_mean"].min() <= arrays["with_mean"].max() < n)
         )
         numbers = [facts["events"], facts["weight"], facts["labelled"], *facts["spread"]]
-        finite = all(np.isfinite(arrays[name]).all() for name in ("columns", "total", "scale", "sure"))
+        finite = all(np.isfinite(arrays[name]).all() for name in ("columns", "total", "scale", "sure", "moves"))
         if not fits or not finite or len(facts["spread"]) != 2 or not all(0 <= float(x) < 1e15 for x in numbers):
             raise ValueError("its parts do not fit each other")
-        if not all(
-            0 <= arrays[name].min(initial=0) <= arrays[name].max(initial=0) <= 1e15 for name in ("columns", "sure")
-        ):
+        amounts = arrays["columns"], arrays["sure"], arrays["moves"][1]
+        if not all(0 <= of.min(initial=0) <= of.max(initial=0) <= 1e15 for of in amounts):
             raise ValueError("its figures are out of range")
     except (SafetensorError, KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"it cannot be read: {error!r}") from error

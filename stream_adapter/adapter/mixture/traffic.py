@@ -6,10 +6,13 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.confidence import histogram
 from stream_adapter.adapter.mixture.backend import Array, Backend
+from stream_adapter.adapter.mixture.class_means import ClassMeans
 from stream_adapter.adapter.mixture.constants import FEW, LEAST_MASS, OWN_TRAFFIC, WORTH
 from stream_adapter.adapter.mixture.evidence import Evidence
 from stream_adapter.adapter.mixture.label_shift import Shift, responsibilities
 from stream_adapter.adapter.mixture.window import Window
+
+_MOST_ASKED = 512  # labelled events that `moves` asks, those whose keys are lowest: the same wherever they are asked
 
 
 class Traffic:
@@ -35,7 +38,8 @@ class Traffic:
         classes = anchors.classes[order[place[self._labelled]]] if len(keys) else np.zeros(0, np.int64)
         # Labelled events by class, for sums over each class's.
         self._by_class = np.argsort(classes, kind="stable")
-        self._known, self._starts = np.unique(classes[self._by_class], return_index=True)
+        self._classes = classes[self._by_class]
+        self._known, self._starts = np.unique(self._classes, return_index=True)
         self._labelled_slots = np.flatnonzero(self._labelled)[self._by_class]
 
     def shifted(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -43,6 +47,30 @@ class Traffic:
         belief = responsibilities(self._backend.get(self._window.zero_shot)[self._labelled_slots], self._shift)
         given = self._shift.events
         return given, self._explained(belief, given, float(self._weights.sum()))
+
+    @property
+    def any_labelled(self) -> bool:
+        """Whether any event of the window is labelled."""
+        return len(self._known) > 0
+
+    def moves(self, model: ClassMeans) -> NDArray[np.float64]:
+        """Right answers that labelled events would lose to a model that knows no label, less those that they would win.
+
+        Returns:
+            float64 (2, BINS), Σ w and Σ w² over them (a win's w being negative), by how sure the model is that
+            zero-shot's class is not theirs.
+        """
+        slots, classes = self._labelled_slots, self._classes
+        if len(slots) > _MOST_ASKED:
+            some = np.argpartition(self._window.keys[slots], _MOST_ASKED)[:_MOST_ASKED]
+            slots, classes = slots[some], classes[some]
+        zero_shot = self._window.zero_shot[slots]
+        answer = self._backend.get(model.product(self._window.vectors[slots], zero_shot))
+        top, named = self._backend.get(zero_shot).argmax(axis=1), answer.argmax(axis=1)
+        moved = np.flatnonzero(named != top)
+        lost = (self._weights[slots] * ((top == classes).astype(np.float64) - (named == classes)))[moved]
+        sure = 1.0 - answer[moved, top[moved]]
+        return np.stack([histogram(sure, lost), histogram(sure, np.square(lost))])
 
     def evidence(
         self,

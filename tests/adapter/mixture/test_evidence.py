@@ -29,7 +29,7 @@ def test_it_survives_the_wire_and_what_survived_is_exact():
     value = evidence.to_bytes(NAMES)
     again = Evidence.from_bytes(value, NAMES, D)
     assert again.to_bytes(NAMES) == value
-    for name in ("given", "explained", "mass", "mass_explained", "total", "sure"):
+    for name in ("given", "explained", "mass", "mass_explained", "total", "sure", "moves"):
         np.testing.assert_allclose(getattr(again, name), getattr(evidence, name), atol=0.02)
     np.testing.assert_allclose(again.sums, evidence.sums, atol=0.01 * evidence.mass.max())
 
@@ -50,9 +50,9 @@ def test_it_adds_up_in_any_order():
     assert left.events == right.events
     np.testing.assert_allclose(left.sums, right.sums)
     np.testing.assert_allclose(left.unexplained, right.unexplained)
-    assert found().sure.sum() > 0
-    names = ("events", "weight", "labelled", "total", "given", "explained", "mass", "mass_explained", "spread", "sure")
-    for name in names:
+    assert found().sure.sum() > 0 and np.abs(found().moves).sum() > 0
+    names = ("events", "weight", "labelled", "total", "given", "explained", "mass", "mass_explained", "spread")
+    for name in (*names, "sure", "moves"):
         parts = [np.asarray(getattr(each, name)) for each in (one, two, three)]
         np.testing.assert_allclose(getattr(left, name), sum(parts))
 
@@ -126,14 +126,18 @@ def _facts(**more: Any) -> Any:
             pytest.param(
                 lambda arrays, name=name: {**arrays, name: arrays[name][:-1]}, "do not fit", id=f"short {name}"
             )
-            for name in ("columns", "total", "means", "scale", "with_mean", "sure")
+            for name in ("columns", "total", "means", "scale", "with_mean", "sure", "moves")
         ),
         pytest.param(_first_is("with_mean", 1), "do not fit", id="a class twice"),
         pytest.param(_first_is("with_mean", C), "do not fit", id="a class too many"),
         pytest.param(_first_is("with_mean", -1), "do not fit", id="a class below"),
-        *(pytest.param(_first_is(name, np.nan), "do not fit", id=name) for name in ("columns", "total", "scale")),
+        *(
+            pytest.param(_first_is(name, np.nan), "do not fit", id=name)
+            for name in ("columns", "total", "scale", "moves")
+        ),
         pytest.param(_first_is("columns", -0.5), "out of range", id="less than nothing"),
         pytest.param(_first_is("columns", 2e15), "out of range", id="too much"),
+        pytest.param(lambda arrays: {**arrays, "moves": arrays["moves"] - 1.0}, "out of range", id="a square below 0"),
         pytest.param(_facts(classes=[*NAMES[:-1], NAMES[0]]), "do not fit", id="a name twice"),
         pytest.param(_facts(classes=[*NAMES[:-1], 7]), "do not fit", id="no name"),
         pytest.param(_facts(spread=[1.0, 1.0, 1.0]), "do not fit", id="spread"),
