@@ -172,7 +172,6 @@ class Adapter:
         """
         change = self._anchors.put(anchors)
         self._learners.follow(change.gone, Labels(*change.new), records or {})
-        self._anchors.maintain(self._background)
         return change.result
 
     def forget(self, anchor_ids: Sequence[str]) -> ForgetResult:
@@ -243,7 +242,6 @@ class Adapter:
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}
         self._learner.restore(own)
         self._learners.each(lambda learner: learner.follow(Labels(*self._anchors.columns), {}))
-        self._anchors.maintain(self._background)
 
     def anchors(self) -> Iterator[Anchor]:
         """All live anchors, by id; vectors as stored."""

@@ -247,13 +247,14 @@ class Processor:
         self.parts.sharing.undo(outputs)
 
     def warm_up(self) -> None:
-        """All anchors are read back: run the model once, so that the first event is not the slow one.
+        """All anchors are read back: run model and learner once, so that the first event is not the slow one.
 
         Raises:
             FingerprintMismatch: most anchors are another encoder's.
         """
         self._foreign.start_is_over(self.adapter.n_anchors)
         self._encoder.warm_up()
+        self.adapter.predict(self.adapter.classes.texts[:1])
 
     def _predict(self, under_way: UnderWay) -> Prediction:
         vectors = under_way.vectors

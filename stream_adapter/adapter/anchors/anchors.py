@@ -185,6 +185,7 @@ class Anchors:
     @property
     def weights(self) -> NDArray[np.float64]:
         """Float64 (n,) in (0, 1], what each anchor adds to those near it, by slot."""
+        self._weights.level()
         return np.asarray(1.0 / self._store.crowding)
 
     def drain_weight_changes(self) -> WeightChanges | None:
@@ -282,11 +283,8 @@ class Anchors:
         learnable = [index for index, anchor in enumerate(anchors) if self._is_learnable(anchor, changes)]
         offered = [anchors[index] for index in learnable]
         shapes = [hash_of(halves[index].tobytes()) for index in learnable]
-        if self._store.is_new(offered, shapes):
-            changes.added(offered, self._store.extend(offered, stored[learnable], shapes))
-        else:
-            for index, anchor, shape in zip(learnable, offered, shapes, strict=True):
-                changes.offered(anchor, take_in(self._store, anchor, stored[index], shape))
+        for anchor, became in take_in(self._store, offered, stored[learnable], shapes):
+            changes.offered(anchor, became)
         # Of those that came and went within the call no weight was ever counted.
         self._weights.update(list(changes.gone), self._store.slots_of(np.array(changes.new, np.int64)))
 

@@ -62,12 +62,16 @@ class AnchorSums:
     def _begin_anew(self) -> NDArray[np.int64]:
         touched = np.flatnonzero((self.count > 0) | (self._anchors.counts > 0))
         self.count[:], self.sums[:], self._moment[:], self._waiting = 0.0, 0.0, 0.0, []
-        weights = self._anchors.weights
-        for start in range(0, len(self._anchors), _ROWS_AT_ONCE):
+        weights, vectors, classes = self._anchors.weights, self._anchors.vectors, self._anchors.classes
+        for start in range(0, len(weights), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            vectors = self._anchors.vectors[part]
-            self._add(WeightChanges(vectors, self._anchors.classes[part], weights[part]))
-            self._moment += _products(vectors, weights[part])
+            self._moment += _products(vectors[part], weights[part])
+        order = np.argsort(classes, kind="stable")
+        ends = np.union1d(np.flatnonzero(np.diff(classes[order])) + 1, np.arange(0, len(order) + 1, _ROWS_AT_ONCE))
+        for slots in np.split(order, ends):
+            if len(slots):
+                self.count[classes[slots[0]]] += weights[slots].sum()
+                self.sums[classes[slots[0]]] += weights[slots] @ vectors[slots].astype(np.float64)
         return touched
 
     def _take_in(self) -> None:
