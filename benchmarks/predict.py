@@ -19,6 +19,10 @@ import urllib.request
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+from stream_adapter.cores import share_cores
+
+share_cores()  # as `stream-adapter run` and `serve` do, before NumPy is loaded
+# ruff: noqa: E402
 import numpy as np
 from numpy.typing import NDArray
 

@@ -219,6 +219,7 @@ class Classifier:
         except (KeyError, TypeError, ValueError, ValidationError, VocabularyError) as error:
             raise SnapshotError(f"{path}: not as this version writes it: {error}") from error
         loaded.adapter.restore(arrays)
+        loaded.adapter.learn(())  # a graph, where that many want one
         return loaded
 
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from stream_adapter import __version__
 from stream_adapter.cores import share_cores
 from stream_adapter.demo.cli import demo, produce_samples
-from stream_adapter.errors import ConfigError, NotInstalled, StreamAdapterError
+from stream_adapter.errors import ConfigError, StreamAdapterError, naming_extras
 from stream_adapter.evaluate.cli import app as evaluate_app
 from stream_adapter.operations.classes_cli import classes_app
 from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app, load_config
@@ -220,18 +220,13 @@ def main() -> None:
     # A container's first process has no default action for a signal: without a handler it would ignore SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        app()
+        with naming_extras():
+            app()
     except ConfigError as error:
         _complain(error)
         sys.exit(2)
     except StreamAdapterError as error:
         _complain(error)
-        sys.exit(1)
-    except ModuleNotFoundError as error:
-        missing = NotInstalled.of(error)
-        if missing is None:
-            raise
-        _complain(missing)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

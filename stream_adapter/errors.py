@@ -28,6 +28,9 @@ An `EventError` is somebody's data and never stops the worker; all others do, wi
 failed, the value, and what to do.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 
 class StreamAdapterError(Exception):
     """Base of every error that the package raises on purpose."""
@@ -71,6 +74,17 @@ class NotInstalled(StreamAdapterError):
         if name not in _EXTRAS:
             return None
         return cls(f"{name} is not installed; it comes with `pip install 'stream-adapter[{_EXTRAS[name]}]'`")
+
+
+@contextlib.contextmanager
+def naming_extras() -> Iterator[None]:
+    """What is missing and an extra brings is a `NotInstalled` here."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (missing := NotInstalled.of(error)) is None:
+            raise
+        raise missing from error
 
 
 class VocabularyError(StreamAdapterError):

@@ -157,7 +157,7 @@ class Metrics:
         )
         self.anchors_followed = Counter("anchors_followed", "Changes of anchors that others wrote.", **made)
         self.set_aside = Counter(
-            "records_set_aside", "Records of the anchors topic that are not this worker's.", ["reason"], **made
+            "records_set_aside", "Records of its own topics that this worker cannot use.", ["reason"], **made
         )
         self.anchors_removed = Counter("anchors_removed", "Anchors removed, by reason.", ["reason"], **made)
         self.seen_classes = Gauge("seen_classes", "Classes that have anchors.", **made)

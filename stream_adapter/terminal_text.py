@@ -2,9 +2,9 @@
 
 import re
 
-# Controls of both sets, and what turns or breaks lines.
-_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_HARMFUL_BUT_LINES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# Controls of both sets, what turns or breaks lines, and halves of characters, which no terminal takes.
+_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_HARMFUL_BUT_LINES = re.compile(_HARMFUL.pattern.replace("\x1f", "\x09\x0b-\x1f", 1))
 
 
 def escape_controls(text: str, *, lines: bool = False) -> str:

@@ -19,17 +19,20 @@ from stream_adapter.operations.showing import (
     show_anchors,
     show_answers,
     show_fates,
+    show_findings,
     show_letters,
     show_reasons,
     show_waiting,
 )
+from stream_adapter.operations.trying import Reading, show_readings
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.terminal_text import escape_controls
 from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.kafka.topic_check import Finding
 from tests.faults.hostile_records import ESCAPES
 
-NAME = f"dog{ESCAPES}犬"
-HARMFUL = set("\x1b\x07\x00\x9b\u202e\u2066\r")
+NAME = f"dog{ESCAPES}\u061c犬"
+HARMFUL = set("\x1b\x07\x00\x9b\u202e\u2066\u061c\ud800\r")
 ANCHOR = AnchorRecord("a" * 32, np.ones(1, np.float32), NAME, 0, NAME, NAME, "images", 0, 0, "f")
 SAID = LabelEvent(NAME, NAME, NAME, NAME, 0, NAME, NAME)
 EVENT = WaitingEvent(
@@ -46,11 +49,17 @@ def test_commands_show_it_harmlessly(capsys: pytest.CaptureFixture[str], as_json
     show_fates(EVENT, [Fate(SAID, "waiting", NAME)], as_json=as_json)
     show_waiting([EVENT], as_json=as_json)
     show_answers([{"file": NAME, "error": NAME}], as_json=as_json)
+    readings = [
+        Reading("images-0@1", "event", id=NAME, source=NAME, label=NAME, content_type=NAME, bytes=3),
+        Reading("", "refused", "label", NAME),
+    ]
+    show_readings(iter(readings), as_json=as_json)
+    show_findings([Finding("error", "anchors", NAME, NAME, NAME)], as_json=as_json)
     said = capsys.readouterr().out
     assert not HARMFUL & set(said)
     assert "\\u001b" in said and "犬" in said
     if as_json:
-        assert [json.loads(line).get("label", NAME) for line in said.splitlines()] == [NAME] * 6
+        assert [json.loads(line).get("label") or NAME for line in said.splitlines()] == [NAME] * 9
 
 
 def test_reasons_and_errors_do(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +78,10 @@ def test_logs_do(capsys: pytest.CaptureFixture[str], form: Literal["human", "jso
     structlog.reset_defaults()
     assert not HARMFUL & set(said)
     assert said.count("\\u001b") == 1 == said.count("\\u202e")
+
+
+def test_half_a_character_ends_no_command() -> None:
+    assert escape_controls("a\ud800b").encode() == rb"a\ud800b"
 
 
 def test_plain_text_stays_as_it_is() -> None:

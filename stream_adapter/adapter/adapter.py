@@ -171,7 +171,6 @@ class Adapter:
         """
         change = self.anchors.put(anchors)
         self._learners.follow(change.gone, change.new, records or {})
-        self.anchors.maintain(self._background)
         return change.result
 
     def forget(self, anchor_ids: Sequence[str]) -> ForgetResult:
@@ -242,7 +241,6 @@ class Adapter:
         own = {name.removeprefix("learner."): array for name, array in arrays.items() if name.startswith("learner.")}
         self._learner.restore(own)
         self._learners.each(lambda learner: learner.follow(self.anchors.columns, {}))
-        self.anchors.maintain(self._background)
 
     @property
     def dimension(self) -> int:

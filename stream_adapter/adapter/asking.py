@@ -7,6 +7,15 @@ from numpy.typing import NDArray
 _DECAY = 8.0
 
 
+def doubt_of(top: NDArray[np.floating]) -> NDArray[np.float32]:
+    """1 − p² of the probability of what was answered, (n,): how likely two draws from the answer are not both that.
+
+    So far as only the best class is known it is the answer's Gini impurity. With 1 − p hardly anybody asks about a
+    crowd that is half sure, where labels still teach.
+    """
+    return np.asarray(1.0 - np.square(top), np.float32)
+
+
 def most_telling(
     vectors: NDArray[np.float32],
     doubt: NDArray[np.floating],
@@ -25,7 +34,7 @@ def most_telling(
 
     Args:
         vectors: float32 (n, d), unit: recent events, labelled or not.
-        doubt: float (n,), 0..1: how likely their answers are wrong.
+        doubt: float (n,), 0..1, of their answers; see `doubt_of`.
         labelled: float32 (m, d), unit: what labels are there for; m may be 0.
         number: how many to ask about.
         may: bool (n,), which may be asked about; None: all.

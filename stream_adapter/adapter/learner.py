@@ -118,7 +118,11 @@ class Learner(Protocol):
         """
 
     def follow(self, labels: Labels, records: Records) -> None:
-        """Take in what other workers learned, and what they and this one published."""
+        """Take in what other workers learned, and what they and this one published.
+
+        Raises:
+            ValueError: a record cannot be read.
+        """
 
     def forget(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """Anchors that are gone: int64 (n,) row ids, float32 (n, d) as they were stored, int64 (n,) classes."""

@@ -7,9 +7,11 @@ from stream_adapter.encode.base import Encoder, Model, Vectors
 from stream_adapter.encode.prompts import class_prompts
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.encode.vocabulary_file import VocabularyFile
+from stream_adapter.errors import naming_extras
 from stream_adapter.plugins import ENCODERS
 
 
+@naming_extras()
 def load_models(encoder: EncoderConfig, vocabulary: VocabularyConfig) -> tuple[Encoder, Vocabulary]:
     """Load the model and the classes.
 
@@ -21,6 +23,7 @@ def load_models(encoder: EncoderConfig, vocabulary: VocabularyConfig) -> tuple[E
         PluginError: the encoder that is plugged in cannot be loaded.
         VocabularyError: the classes, prompts or class vectors do not fit together.
         FingerprintMismatch: the class vectors were made for another encoder.
+        NotInstalled: what it needs comes with an extra.
     """
     if vocabulary.vectors is not None:
         file = VocabularyFile.read(vocabulary.vectors)

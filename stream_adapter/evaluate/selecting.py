@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.asking import most_telling
+from stream_adapter.adapter.asking import doubt_of, most_telling
 from stream_adapter.evaluate.methods import Batch
 
 _POOL = 1_000
@@ -39,7 +39,7 @@ class Asking:
         earlier = self._vectors.reshape(-1, batch.vectors.shape[1])
         self._vectors = np.concatenate([earlier, batch.vectors])[-_POOL:]
         self._ids = np.concatenate([self._ids, batch.ids])[-_POOL:]
-        self._doubt = np.concatenate([self._doubt, 1.0 - probabilities.max(axis=1)])[-_POOL:]
+        self._doubt = np.concatenate([self._doubt, doubt_of(probabilities.max(axis=1))])[-_POOL:]
         self._open = np.concatenate([self._open, np.ones(len(batch.ids), np.bool_)])[-_POOL:]
         for _ in batch.ids.tolist():
             self._may_ask += (int(self._rate * self._seen) + 1) / (self._seen + 1) if self._rate else 0.0

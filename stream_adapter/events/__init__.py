@@ -3,7 +3,14 @@
 What is not as it must be is a `MalformedEvent`, of a newer format a `NewerFormat`; the message says what and the value.
 """
 
-from stream_adapter.events.anchor import BY_HAND, FORGOTTEN, AnchorRecord, anchor_tombstone, round_through_float16
+from stream_adapter.events.anchor import (
+    BY_HAND,
+    FORGOTTEN,
+    AnchorRecord,
+    anchor_tombstone,
+    round_through_float16,
+    unit_vectors,
+)
 from stream_adapter.events.cloudevents import STRUCTURED, parse_image_event
 from stream_adapter.events.drift import DriftEvent
 from stream_adapter.events.image import (
@@ -34,4 +41,5 @@ __all__ = [
     "parse_image_event",
     "prediction_record",
     "round_through_float16",
+    "unit_vectors",
 ]

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.headers import cloud_event, decode_headers
+from stream_adapter.events.headers import FORMAT, check_format, cloud_event, decode_headers
 from stream_adapter.events.names import canonical_name, has_control_characters
 from stream_adapter.events.payloads import as_text, json_object
 from stream_adapter.transport.base import Headers, OutRecord
 
 EVENT_TYPE = "stream_adapter.class"
+CLASS_FORMAT = 1
 LONGEST_NAME = 200
 _UNIT_TOLERANCE = 5e-3  # of a float16 vector; the mean of several prompts that nobody renormalised is off by far more
 _TEXTS = ("vector", "prompts", "text_of")
@@ -63,7 +64,7 @@ class ClassRecord:
 
     def to_record(self) -> OutRecord:
         """The record for the classes topic."""
-        headers = cloud_event(EVENT_TYPE, self.source, uuid.uuid4().hex, int(time.time() * 1000))
+        headers = cloud_event(EVENT_TYPE, self.source, uuid.uuid4().hex, int(time.time() * 1000), format=CLASS_FORMAT)
         value = json.dumps(self.to_json(), ensure_ascii=False).encode()
         return OutRecord("classes", self.name.encode(), value, headers)
 
@@ -71,7 +72,8 @@ class ClassRecord:
     def from_record(cls, key: bytes | None, value: bytes, headers: Headers) -> "ClassRecord":
         """Read a class event, in binary or structured mode; members that are not known are passed over."""
         document = json_object(value, "a class event")
-        wanted = tuple((name, text) for name, text in headers if name.lower() in ("ce_type", "ce_source"))
+        wanted = tuple((name, text) for name, text in headers if name.lower() in ("ce_type", "ce_source", FORMAT))
+        check_format(decode_headers(wanted), CLASS_FORMAT, "a class event")
         attributes: Mapping[str, Any] = {f"ce_{k}": document.get(k) for k in ("type", "source")}
         if "specversion" in document:
             data = document.get("data")
@@ -122,7 +124,7 @@ def unit_vector(given: Any, what: str) -> NDArray[np.float32]:
     """Numbers as a unit vector, float32 (d,): given within 0.5 %, renormalised."""
     try:
         vector = np.asarray(given, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise MalformedEvent(f"{what} is no list of numbers: {error}") from error
     norm = float(np.linalg.norm(vector)) if vector.ndim == 1 else float("nan")
     if not abs(norm - 1.0) <= _UNIT_TOLERANCE:

@@ -6,6 +6,7 @@ one group stays in order.
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -108,7 +109,7 @@ def _typed(document: Mapping[str, Any], name: str, kind: type) -> Any:
 
 def _number(document: Mapping[str, Any], name: str) -> float:
     found = document.get(name)
-    if not isinstance(found, int | float) or isinstance(found, bool):
+    if not isinstance(found, int | float) or isinstance(found, bool) or not abs(found) <= sys.float_info.max:
         raise MalformedEvent(f"drift event: `{name}` must be a number, found {found!r:.80}")
     return float(found)
 

@@ -22,11 +22,11 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 def decode_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     """Headers as text, names in lower case; the last one of a name wins."""
     decoded = {}
-    for name, value in headers:
-        try:
+    try:
+        for name, value in headers:
             decoded[name.lower()] = value.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise MalformedEvent(f"header {name!r} is not UTF-8: {value[:40]!r}") from error
+    except UnicodeDecodeError as error:
+        raise MalformedEvent(f"header {name!r} is not UTF-8: {value[:40]!r}") from error
     return decoded
 
 

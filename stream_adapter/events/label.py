@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stream_adapter.config import EventsConfig, LabelsConfig
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.cloudevents import STRUCTURED, media_type, refuse_unreadable
-from stream_adapter.events.headers import cloud_event, decode_headers, format_time, parse_time
+from stream_adapter.events.headers import FORMAT, check_format, cloud_event, decode_headers, format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.names import canonical_name
 from stream_adapter.events.payloads import as_text, from_base64, json_object
@@ -21,6 +21,7 @@ from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import OutRecord, Partition, Record
 
 EVENT_TYPE = "stream_adapter.label"
+LABEL_FORMAT = 1
 _TEXTS = ("source", "id", "label", "annotator", "time", "reference")
 _LONGEST = 8_192  # bytes: more makes no event's id, and records that their topic does not take
 _ATTRIBUTES = ("specversion", "type", "source", "id")
@@ -113,7 +114,7 @@ class LabelEvent:
             data["forget"] = True
         if self.reference:
             data["reference"] = self.reference
-        headers = cloud_event(EVENT_TYPE, self.source, self.id, self.time_ms)
+        headers = cloud_event(EVENT_TYPE, self.source, self.id, self.time_ms, format=LABEL_FORMAT)
         value = json.dumps(data, ensure_ascii=False).encode()
         return Record(Partition(topic, 0), 0, -1, self.anchor_id.encode(), value, headers)
 
@@ -163,6 +164,7 @@ def parse_label_event(record: Record, times: EventTimes | None = None, plain: Pl
     for name in _ATTRIBUTES:
         if not attributes.get(name):
             raise MalformedEvent(f"CloudEvents attribute `{name}` is missing or empty")
+        _check_length(f"attribute `{name}`", attributes[name])
     if attributes["specversion"] != "1.0" or attributes["type"] != EVENT_TYPE:
         raise MalformedEvent(
             f"a label has specversion '1.0' and type {EVENT_TYPE!r}, found {attributes['specversion']!r:.20} and "
@@ -170,8 +172,7 @@ def parse_label_event(record: Record, times: EventTimes | None = None, plain: Pl
         )
     texts = {name: as_text(data[name], f"`{name}`") for name in _TEXTS if data.get(name) is not None}
     for name, text in texts.items():
-        if len(text.encode()) > _LONGEST:
-            raise MalformedEvent(f"the label's `{name}` has {len(text.encode())} bytes, more than {_LONGEST}")
+        _check_length(f"`{name}`", text)
     for name in ("source", "id"):
         if not texts.get(name):
             raise MalformedEvent(f"`{name}` of the image event is missing or empty in the label's data")
@@ -195,11 +196,17 @@ def parse_label_event(record: Record, times: EventTimes | None = None, plain: Pl
     )
 
 
+def _check_length(what: str, text: str) -> None:
+    if len(text.encode()) > _LONGEST:
+        raise MalformedEvent(f"the label's {what} has {len(text.encode())} bytes, more than {_LONGEST}")
+
+
 def _parts(record: Record, plain: PlainLabels | None) -> tuple[dict[str, str], dict[str, Any]]:
     """CloudEvents attributes, and the data."""
     headers = decode_headers(
-        tuple((n, v) for n, v in record.headers if n.lower() == "content-type" or n.lower().startswith("ce_"))
+        tuple((n, v) for n, v in record.headers if n.lower() in ("content-type", FORMAT) or n.lower().startswith("ce_"))
     )
+    check_format(headers, LABEL_FORMAT, "a label")
     attributes = {name.removeprefix("ce_"): value for name, value in headers.items() if name.startswith("ce_")}
     document = json_object(record.value, "a label")
     if media_type(headers.get("content-type", "")) != STRUCTURED:

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.headers import FORMAT
 from stream_adapter.events.label import LabelEvent, LabelStamp
-from stream_adapter.events.payloads import json_object
 from stream_adapter.transport.base import OutRecord, Partition, Record
 
 LABEL_PREFIX = "label/"
@@ -60,6 +60,10 @@ class WaitingEvent:
     anchored: bytes = field(repr=False)
     vector: NDArray[np.float32] = field(repr=False)
 
+    def without_vector(self) -> "WaitingEvent":
+        """The same without its vector."""
+        return replace(self, vector=self.vector[:0])
+
     def to_value(self) -> bytes:
         """A line of JSON, and after it the vector in float16."""
         document = {name: getattr(self, name) for name in _FIELDS}
@@ -70,10 +74,9 @@ class WaitingEvent:
     def from_value(cls, value: bytes) -> "WaitingEvent":
         """Read it back."""
         line, _, vector = value.partition(b"\n")
-        document = json_object(line, "a waiting event")
         try:
-            document.setdefault("reference", "")
-            known = {name: kind(document[name]) for name, kind in _FIELDS.items()}
+            document = {"reference": "", **orjson.loads(line)}
+            known = {name: read(document[name]) for name, read in _FIELDS.items()}
             known["anchored"] = base64.b64decode(document["anchored"])
             halves = np.frombuffer(vector, "<f2").astype(np.float32)  # (d,)
             if not len(halves) and known["reference"]:
@@ -87,14 +90,26 @@ class WaitingEvent:
             raise MalformedEvent(f"not a waiting event: {error!r}") from error
 
 
+def _text(given: Any) -> str:
+    if not isinstance(given, str):
+        raise TypeError(f"{given!r:.80} is no text")
+    return given
+
+
+def _number(given: Any) -> int:
+    if type(given) is not int or abs(given) >= 2**63:  # no broker wrote it, and no anchor could hold it
+        raise TypeError(f"{given!r:.80} is no number of 64 bits")
+    return given
+
+
 def _top(pair: Sequence[Any]) -> tuple[str, float]:
-    return str(pair[0]), float(pair[1])
+    return _text(pair[0]), float(pair[1])
 
 
 _FIELDS: dict[str, Callable[[Any], Any]] = {
-    one.name: one.type if one.type in (str, int) else _top
-    for one in fields(WaitingEvent)
-    if one.name not in ("anchored", "vector")
+    **dict.fromkeys(("source", "id", "topic", "fingerprint", "vocabulary", "undamped", "reference"), _text),
+    **dict.fromkeys(("time_ms", "partition", "offset"), _number),
+    **dict.fromkeys(("adapted", "zero_shot"), _top),
 }
 
 
@@ -139,14 +154,16 @@ class LabelRecord:
     @classmethod
     def from_value(cls, value: bytes) -> "LabelRecord":
         """Read it back."""
-        document = json_object(value, "a label's state")
         try:
-            event = LabelEvent(**document.pop("event"))
-            return cls(event=event, place=tuple(document.pop("place")), **document)
-        except (KeyError, ValueError, TypeError) as error:
-            raise MalformedEvent(f"not a label's state: {error!r}") from error
+            one = _LABEL_RECORDS.validate_json(value)
+            for number in (one.event.time_ms, one.at_ms, *one.place[1:]):
+                _number(number)
+        except (ValueError, TypeError) as error:
+            raise MalformedEvent(f"not a label's state: {error}") from error
+        return one
 
 
+_LABEL_RECORDS = TypeAdapter(LabelRecord)
 _LABEL_FIELDS = [one.name for one in fields(LabelRecord)]
 _LABEL_EVENT_FIELDS = [one.name for one in fields(LabelEvent) if one.name != "record"]
 

@@ -1,7 +1,7 @@
 """Classes that come, go and change their names while a stream runs: in force everywhere between two batches."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +14,7 @@ from stream_adapter.encode.base import Vectors
 from stream_adapter.errors import MalformedEvent, StreamAdapterError
 from stream_adapter.events.class_record import ClassRecord, checked_name
 from stream_adapter.journey.explaining import Explaining
+from stream_adapter.journey.foreign import LeftAlone
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.reading import KnownLabels, Reader
 from stream_adapter.journey.scoring import Scoring
@@ -21,6 +22,7 @@ from stream_adapter.journey.sharing import Sharing
 from stream_adapter.journey.vocabulary import ClassesNow, LiveVocabulary
 from stream_adapter.journey.watching import Watching
 from stream_adapter.metrics import Metrics
+from stream_adapter.throttled_log import ThrottledLog
 from stream_adapter.transport.base import OutRecord, Record
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,7 @@ class ClassesInForce:
         background: where it does so.
         add_unknown: whether a label that is no class becomes one.
         source: who adds such a class, CloudEvents' `source`.
+        left_alone: told of records that are no class events.
     """
 
     live: LiveVocabulary
@@ -66,6 +69,7 @@ class ClassesInForce:
     background: Executor
     add_unknown: bool
     source: str
+    left_alone: LeftAlone
     now: ClassesNow = field(init=False)
     followers: list[Callable[[ClassesNow], None]] = field(default_factory=list, init=False)
     _asked: dict[str, bool] = field(default_factory=dict, init=False)  # labels to be classes: whether that is published
@@ -80,10 +84,15 @@ class ClassesInForce:
         """Take in what the topic says, in its order.
 
         Args:
-            records: as they were read; what cannot be used is passed over, and logged.
+            records: as they were read; what cannot be used is left alone.
             restoring: also wait for what is to be encoded.
         """
-        changes = [change for change in map(_change_of, records) if change is not None]
+        changes = list(_changes_of(records, self.left_alone))
+        for name, record in changes:
+            if record is not None and record.vector is not None and len(record.vector) != self.now.texts.shape[1]:
+                self.left_alone(
+                    f"{len(record.vector)} numbers, expected {self.now.texts.shape[1]}", "other_length", name=name
+                )
         if not restoring:
             for name, record in changes:
                 _log(name, record)
@@ -181,17 +190,19 @@ class ClassesInForce:
         return groups
 
 
-def _change_of(record: Record) -> tuple[str, ClassRecord | None] | None:
-    """The name that a record is about, and what it says; None for one that cannot be used."""
-    try:
-        if record.value is None and record.key is not None:
-            return checked_name(record.key.decode()), None
-        one = ClassRecord.from_record(record.key, record.value or b"", record.headers)
-    except (MalformedEvent, UnicodeDecodeError) as error:
-        at = f"{record.partition}@{record.offset}"
-        log.warning("passed over a record that is no class event", at=at, error=str(error))
-        return None
-    return one.name, one
+def _changes_of(
+    records: Iterable[Record], left_alone: Callable[..., object]
+) -> Iterator[tuple[str, ClassRecord | None]]:
+    """The name that each record is about, and what it says, of those that can be used."""
+    for record in records:
+        try:
+            if record.value is None and record.key is not None:
+                yield checked_name(record.key.decode()), None
+            else:
+                one = ClassRecord.from_record(record.key, record.value or b"", record.headers)
+                yield one.name, one
+        except (MalformedEvent, UnicodeDecodeError) as error:
+            left_alone(error, at=f"{record.partition}@{record.offset}")
 
 
 def _log(name: str, record: ClassRecord | None) -> None:
@@ -209,7 +220,8 @@ def _log(name: str, record: ClassRecord | None) -> None:
 def changes_of(records: Iterable[Record]) -> dict[str, ClassRecord]:
     """The newest usable record of each name, in the topic's order, for whoever only looks."""
     newest: dict[str, ClassRecord] = {}
-    for name, record in filter(None, map(_change_of, records)):
+    say = ThrottledLog(log.warning)
+    for name, record in _changes_of(records, lambda error, **at: say("passed over a record", error=str(error), **at)):
         newest.pop(name, None)
         if record is not None:
             newest[name] = record

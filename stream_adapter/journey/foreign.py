@@ -1,11 +1,11 @@
-"""Records of the changelog that this worker cannot use: whoever wrote them, they must not stop it."""
+"""Records that this worker cannot use, of topics that it goes by: whoever wrote them, they must not stop it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import structlog
 
-from stream_adapter.errors import FingerprintMismatch
+from stream_adapter.errors import FingerprintMismatch, NewerFormat
 from stream_adapter.events import PRESENCE_PREFIX, AnchorRecord
 from stream_adapter.metrics import Metrics
 from stream_adapter.throttled_log import ThrottledLog
@@ -14,20 +14,37 @@ from stream_adapter.transport.changelog import Change, Unusable
 log = structlog.get_logger(__name__)
 
 
+class LeftAlone:
+    """Counts such records by reason, and says so once a minute.
+
+    Args:
+        metrics: records that were set aside, by reason.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._say = ThrottledLog(log.warning)
+
+    def __call__(self, error: Exception | str, reason: str = "garbage", **facts: object) -> None:
+        """One more; a `NewerFormat` is a reason of its own."""
+        reason = "newer_format" if isinstance(error, NewerFormat) else reason
+        self._metrics.set_aside.labels(reason=reason).inc()
+        self._say("set aside a record that is not this worker's", reason=reason, error=str(error), **facts)
+
+
 class Foreign:
-    """Sets such records aside, counts them and says so.
+    """Sets such records of the changelog aside.
 
     Args:
         fingerprint: the encoder whose vectors are used.
         dimension: d of its vectors.
-        metrics: records that were set aside, by reason.
+        left_alone: told of them.
     """
 
-    def __init__(self, *, fingerprint: str, dimension: int, metrics: Metrics) -> None:
+    def __init__(self, *, fingerprint: str, dimension: int, left_alone: LeftAlone) -> None:
         self._fingerprint = fingerprint
         self._dimension = dimension
-        self._metrics = metrics
-        self._say = ThrottledLog(log.warning)
+        self._left_alone = left_alone
         self._starting = True
         self._anchors: dict[str, str] = {}  # of other encoders, while it starts: why, by key
 
@@ -41,8 +58,7 @@ class Foreign:
             why = self._why(change)
             if why is not None:
                 reason, error = why
-                self._metrics.set_aside.labels(reason=reason).inc()
-                self._say("set aside a record that is not this worker's", reason=reason, key=change.key, error=error)
+                self._left_alone(error, reason, key=change.key)
             if self._starting:
                 self._anchors.pop(change.key, None)
                 if why is not None and isinstance(change.content, AnchorRecord):

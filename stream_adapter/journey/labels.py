@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, NOTHING, Ownership
 from stream_adapter.events import AnchorRecord, ImageEvent
 from stream_adapter.journey.anchor_records import record_of_event
+from stream_adapter.journey.faults import done_apart
 from stream_adapter.journey.replica import Replica
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics, value_of
@@ -107,14 +108,22 @@ class Labels:
         ids = [event.anchor_id for event in events]
         return self._learn(ids, vectors, records, owned)[1]
 
-    def learn_late(self, records: Sequence[AnchorRecord], owned: Ownership) -> tuple[dict[str, str], list[OutRecord]]:
-        """Learn anchors of events that were traffic before; all of them or, if this raises, none.
+    def learn_late(
+        self, records: Sequence[AnchorRecord], owned: Ownership
+    ) -> tuple[dict[str, str], list[OutRecord], dict[str, Exception]]:
+        """Learn anchors of events that were traffic before; those at which something fails are left out.
 
         Returns:
-            Why some of them had no effect, by anchor id, and what the changelog must be told.
+            Why some of them had no effect, by anchor id, what the changelog must be told, and what failed.
         """
         named = [replace(record, label=self._aliases.get(record.label, record.label)) for record in records]
-        return self._learn((), np.zeros((0, self.replica.adapter.dimension), np.float32), named, owned)
+        none = np.zeros((0, self.replica.adapter.dimension), np.float32)
+        done, faults = done_apart(
+            lambda rows: self._learn((), none, [named[row] for row in rows], owned), range(len(named))
+        )
+        ignored = {key: why for part, _ in done for key, why in part.items()}
+        failed = {named[row].anchor_id: error for row, error in faults.items()}
+        return ignored, [output for _, outputs in done for output in outputs], failed
 
     def _learn(
         self,

@@ -18,6 +18,8 @@ from stream_adapter.events import AnchorRecord
 from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.waiting import LabelRecord, LabelState, WaitingEvent
 from stream_adapter.journey.anchor_records import record_of_label
+from stream_adapter.journey.faults import Unexpected
+from stream_adapter.journey.foreign import LeftAlone
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.late_outputs import LateOutputs, Places
 from stream_adapter.journey.late_pictures import LatePictures
@@ -49,6 +51,8 @@ class LateLabels:
         fingerprint: the encoder's.
         check: raises an `UnknownLabel` for a label that is to be refused.
         parse: reads a label; raises an `EventError` for what is none.
+        unexpected: told of errors that nobody foresaw.
+        left_alone: told of records of the waiting topic that cannot be read.
         slot: this worker's, for whoever asks what became of a label.
         metrics: labels by outcome, what waits.
         now_ms: milliseconds since the epoch.
@@ -62,6 +66,8 @@ class LateLabels:
     fingerprint: str
     check: Callable[[str], None]
     parse: Callable[[Record], LabelEvent]
+    unexpected: Unexpected
+    left_alone: LeftAlone
     slot: str
     metrics: Metrics
     now_ms: Callable[[], int]
@@ -122,7 +128,7 @@ class LateLabels:
             config = self.config
             bounds = (-(-most // self.partitions) for most in (config.wait_max_events, config.reference_max_events))
             ages = self.config.wait_max_age, self.config.early_max_age
-            self._parts[number] = Waiting(*bounds, *(int(age * 1e3) for age in ages))
+            self._parts[number] = Waiting(*bounds, *(int(age * 1e3) for age in ages), left_alone=self.left_alone)
         due: dict[str, None] = {}  # anchor ids whose label may be applied, in order
         for record in arrivals.waiting:
             part = self._parts.get(record.partition.number)
@@ -157,9 +163,10 @@ class LateLabels:
             number = self._call.number(event.anchor_id)
             if number in self._parts and event.label is not None:
                 self.check(event.label)
-        except EventError as error:
+        except Exception as error:  # noqa: BLE001 - one label must not stop a worker, whatever it brings to light
             if number in self._parts:
-                self._call.refuse(record, error, number)
+                known = error if isinstance(error, EventError) else self.unexpected("parse", record, error)
+                self._call.refuse(record, known, number)
             return number, None
         return number, event
 
@@ -229,12 +236,15 @@ class LateLabels:
         self._call.written += self.tests.score(tests)
         outputs = self.labels.replica.forget(stale)[1]
         records = [record_of_label(label.event, event) for label, event in ready if label.event.label is not None]
-        ignored, learned = self.labels.learn_late(records, owned)
+        ignored, learned, failed = self.labels.learn_late(records, owned)
         # What was learned wrongly of an event that is a canary's must not stay.
         more = self.labels.replica.forget([key for key, why in ignored.items() if why != "outdated"])[1]
         for output in (*outputs, *learned, *more):
             self._call.write_anchor(output)
         for label, _ in ready:
+            if (error := failed.get(label.event.anchor_id)) is not None:
+                self._dismiss(label, self.unexpected("learn", label.to_record(), error))
+                continue
             why = ignored.get(label.event.anchor_id)
             if label.event.label is None:
                 self.metrics.labels.labels(outcome="withdrawn").inc()

@@ -247,13 +247,14 @@ class Processor:
         self.parts.sharing.undo(outputs)
 
     def warm_up(self) -> None:
-        """All anchors are read back: run the model once, so that the first event is not the slow one.
+        """All anchors are read back: run model and learner once, so that the first event is not the slow one.
 
         Raises:
             FingerprintMismatch: most anchors are another encoder's.
         """
         self._foreign.start_is_over(self.adapter.n_anchors)
         self._encoder.warm_up()
+        self.adapter.predict(self.adapter.classes.texts[:1])
 
     def _predict(self, under_way: UnderWay) -> Prediction:
         vectors = under_way.vectors
@@ -278,9 +279,9 @@ class Processor:
     def _between_batches(self, owned: Ownership) -> list[OutRecord]:
         """What is due by the clock; returns what changelog and drift topic must hold of it."""
         now_s, parts = self._clock(), self.parts
-        outputs = [
-            *parts.classes.poll(),
-            *parts.sharing.publish(),
+        outputs = [*parts.classes.poll(), *parts.sharing.publish()]
+        self._turns.give_way()
+        outputs += [
             *parts.sharing.withdraw_silent(now_s, owned),
             *parts.watching.report(now_s),
         ]

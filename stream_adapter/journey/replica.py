@@ -146,8 +146,8 @@ class Replica:
     def follow(self, changes: Iterable[Change]) -> int:
         """Take in what the changelog says about anchors, in its order; returns how many changes were not our own."""
         foreign = 0
-        learned: list[Anchor] = []
-        deleted: list[str] = []
+        learned: dict[str, Anchor] = {}  # by id, what counts since it was deleted: no record says anything of others
+        deleted: dict[str, None] = {}
         for change in changes:
             anchor = None
             if isinstance(change.content, AnchorRecord):
@@ -159,14 +159,15 @@ class Replica:
             if change.key in self._in_flight:
                 self._follow_in_flight(change.key, anchor, own=change.own)
             elif anchor is not None:
-                self._delete(deleted)
-                learned.append(anchor)
+                if change.key in learned and anchor.stamp < learned[change.key].stamp:
+                    self._overruled.add(change.key)
+                else:
+                    learned[change.key] = anchor
             else:
-                # What came before the deletion must be there to be deleted.
-                self._put(learned)
-                deleted.append(change.key)
-        self._put(learned)
-        self._delete(deleted)
+                learned.pop(change.key, None)
+                deleted[change.key] = None
+        self._delete(list(deleted))
+        self._put(list(learned.values()))
         return foreign
 
     def forget(self, anchor_ids: Iterable[str], *, forgotten: bool = False) -> tuple[list[str], list[OutRecord]]:
@@ -182,7 +183,7 @@ class Replica:
                 outputs.append(anchor_tombstone(anchor_id, self._writer, forgotten=forgotten))
                 self._wrote(outputs[-1], before)
         gone = [_id(output) for output in outputs]
-        self._delete(list(gone))
+        self._delete(gone)
         return gone, outputs
 
     def set_classes(self, now: ClassesNow) -> NDArray[np.int64]:
@@ -255,8 +256,8 @@ class Replica:
         if settled is not None and not same:
             self._put([settled])
 
-    def _put(self, anchors: list[Anchor]) -> None:
-        """Take these in, under the names that their classes have by now; empties the list.
+    def _put(self, anchors: Sequence[Anchor]) -> None:
+        """Take these in, under the names that their classes have by now.
 
         What has no class stays under the name that it was written with: an alias may be taken back.
         """
@@ -267,14 +268,12 @@ class Replica:
             self.set_aside.drop(one.anchor_id for one in anchors if not self.set_aside.has_newer(one))
             self._put_aside([anchor for anchor in anchors if anchor.anchor_id in homeless])
             self._overruled.update(one.anchor_id for one in ignored if one.reason == "outdated")
-            anchors.clear()
 
-    def _delete(self, anchor_ids: list[str]) -> None:
-        """Forget these at once; empties the list."""
+    def _delete(self, anchor_ids: Sequence[str]) -> None:
+        """Forget these at once."""
         if anchor_ids:
             self.set_aside.drop(anchor_ids)
             self._count(self.adapter.forget(anchor_ids).removed)
-            anchor_ids.clear()
 
     def _put_aside(self, anchors: Sequence[Anchor]) -> dict[str, Anchor]:
         """Set aside what has no class, and forget what it replaces: that is returned, by id."""
@@ -287,7 +286,8 @@ class Replica:
         return replaced
 
     def _in_class(self, anchor: Anchor) -> Anchor:
-        return replace(anchor, label=self._class_of(anchor.label))
+        label = self._class_of(anchor.label)
+        return anchor if label == anchor.label else replace(anchor, label=label)
 
     def _count(self, removed: Iterable[Removed]) -> None:
         for anchor in removed:

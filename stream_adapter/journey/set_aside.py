@@ -1,6 +1,7 @@
 """Anchors of the changelog that have no class at present: kept, so that they are there when they have one."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,7 +35,8 @@ class SetAside:
         """Set these aside; of one id the newest stamp counts."""
         for anchor in anchors:
             if not self.has_newer(anchor):
-                self.anchors[anchor.anchor_id] = anchor
+                # On its own: what was read with it shares its memory.
+                self.anchors[anchor.anchor_id] = replace(anchor, vector=anchor.vector.copy())
 
     def has_newer(self, anchor: Anchor) -> bool:
         """Whether another label of the same event is set aside that is newer."""

@@ -12,7 +12,7 @@ from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import Ownership
 from stream_adapter.errors import StreamAdapterError
 from stream_adapter.events import PRESENCE_PREFIX, PresenceRecord, anchor_tombstone
-from stream_adapter.throttled_log import ThrottledLog
+from stream_adapter.journey.foreign import LeftAlone
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.changelog import Change
 
@@ -34,15 +34,18 @@ class Sharing:
         writer: this process's name in what it writes.
         fingerprint: of the encoder.
         vocabulary: hash of the vocabulary.
+        left_alone: told of records that the learner cannot read.
     """
 
-    def __init__(self, adapter: Adapter, *, slot: str, writer: str, fingerprint: str, vocabulary: str) -> None:
+    def __init__(
+        self, adapter: Adapter, *, slot: str, writer: str, fingerprint: str, vocabulary: str, left_alone: LeftAlone
+    ) -> None:
         self._adapter = adapter
         self._slot = slot
         self._writer = writer
         self._fingerprint = fingerprint
         self.vocabulary = vocabulary
-        self._say = ThrottledLog(log.warning)
+        self._left_alone = left_alone
         self._records: dict[str, bytes] = {}
         self._written: dict[str, bytes] = {}  # of keys that all workers share: what the changelog has
         self._followed_s: dict[str, float | None] = {}  # slots' keys; None: since the last look at the clock
@@ -121,7 +124,7 @@ class Sharing:
         try:
             self._adapter.follow((), {key: value})
         except (StreamAdapterError, ValueError) as error:
-            self._say("passed over a record that cannot be read", key=key, error=str(error))
+            self._left_alone(error, key=key)
             return
         self._records[key] = value
 

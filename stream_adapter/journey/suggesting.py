@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.asking import most_telling
+from stream_adapter.adapter.asking import doubt_of, most_telling
 from stream_adapter.drift.at_risk import ENOUGH, expected_losses
 from stream_adapter.events.headers import cloud_event, format_time
 from stream_adapter.events.waiting import WaitingEvent
@@ -39,7 +39,7 @@ def choose(
     if not events:
         return []
     vectors = np.stack([event.vector for event in events])
-    doubt = np.array([1.0 - event.adapted[1] for event in events], np.float32)
+    doubt = doubt_of(np.array([event.adapted[1] for event in events], np.float32))
     first = _of_classes_at_risk(events, settled)[: number // 2]
     known = np.concatenate([labelled.reshape(-1, vectors.shape[1]), vectors[first]])
     rest = most_telling(vectors, doubt, known, number - len(first)).tolist()
@@ -97,7 +97,7 @@ class Suggesting:
         if said == self._said or not (said or self._said):
             return []
         self._said = said
-        return [_record(chosen, self.source, self.slot, now_ms, place)]
+        return [to_label_record(chosen, self.source, self.slot, now_ms, place)]
 
     def best_of(self, waiting: Iterable[WaitingEvent], number: int) -> list[WaitingEvent]:
         """The events to label among these, best first, at most so many; see `choose`."""
@@ -111,7 +111,8 @@ class Suggesting:
         return choose(events, anchors.vectors[anchors.slots_of(nearest[nearest >= 0])], settled, number)
 
 
-def _record(chosen: Sequence[WaitingEvent], source: str, slot: str, now_ms: int, place: Partition) -> OutRecord:
+def to_label_record(chosen: Sequence[WaitingEvent], source: str, slot: str, now_ms: int, place: Partition) -> OutRecord:
+    """The record that names these events, best first, of the worker in this slot, for the owner of this partition."""
     events = [
         {
             "source": event.source,

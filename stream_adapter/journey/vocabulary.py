@@ -99,10 +99,7 @@ class LiveVocabulary:
             if before is None or record is None or before.prompts != record.prompts:
                 self._encoded.pop(name, None)
                 self._failed.discard(name)
-            if record is not None and record.vector is not None and len(record.vector) != self._dimension:
-                d = len(record.vector)
-                log.warning("passed over a class of another encoder", name=name, numbers=d, expected=self._dimension)
-            elif record is not None:
+            if record is not None and (record.vector is None or len(record.vector) == self._dimension):
                 self._records[name] = record
         self.now = self._work_out()
 

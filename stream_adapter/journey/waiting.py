@@ -1,12 +1,10 @@
 """What is known of the events of one partition of the waiting topic: what was predicted, and the newest label."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
-
-import structlog
 
 from stream_adapter.adapter.anchors.ownership import key_of
 from stream_adapter.errors import EventError, MalformedEvent
@@ -14,8 +12,6 @@ from stream_adapter.events.headers import check_format, decode_headers
 from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, WAITING_FORMAT, LabelRecord, WaitingEvent
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.labels import read_positions
-
-log = structlog.get_logger(__name__)
 
 _NO_REFERENCE = b'"reference":""'  # as it is written; inside of a text its quotation marks would be escaped
 
@@ -47,12 +43,16 @@ class Waiting:
         bound_gone: most events of which only the vector was let go, because their pictures can be fetched.
         max_age_ms: after which an event, or a label, is let go of.
         early_ms: after which a label whose event is not known is.
+        left_alone: told of records that cannot be read.
     """
 
-    def __init__(self, bound: int, bound_gone: int, max_age_ms: int, early_ms: int) -> None:
+    def __init__(
+        self, bound: int, bound_gone: int, max_age_ms: int, early_ms: int, *, left_alone: Callable[..., object]
+    ) -> None:
         self._bound, self._bound_gone = bound, bound_gone
         self._max_age_ms = max_age_ms
         self._early_ms = early_ms
+        self._left_alone = left_alone
         self._events: OrderedDict[str, _Kept] = OrderedDict()
         self._gone: OrderedDict[str, _Kept] = OrderedDict()
         self._labels: OrderedDict[str, LabelRecord] = OrderedDict()
@@ -69,7 +69,7 @@ class Waiting:
         try:
             check_format(decode_headers(record.headers), WAITING_FORMAT, "a waiting event")
         except EventError as error:
-            log.warning("passed over a waiting event", at=record.offset, error=str(error))
+            self._left_alone(error, at=f"{record.partition}@{record.offset}")
             return None
         if key == POSITION_KEY:
             if not self.restored:
@@ -93,7 +93,7 @@ class Waiting:
         try:
             self.set_label(key, LabelRecord.from_value(value))
         except MalformedEvent as error:
-            log.warning("passed over a label's state that cannot be read", at=record.offset, error=str(error))
+            self._left_alone(error, at=f"{record.partition}@{record.offset}")
         return None
 
     def event(self, key: str) -> WaitingEvent | None:
@@ -103,7 +103,7 @@ class Waiting:
     def unlabelled(self, most: int, among: Iterable[str] | None = None) -> Iterator[WaitingEvent]:
         """The newest events that nobody has labelled, newest first; or, in their order, those of these anchor ids."""
         keys = reversed(self._events) if among is None else (key for key in among if key in self._events)
-        return filter(None, map(self.event, islice((key for key in keys if key not in self._labels), most)))
+        return filter(None, map(self.event, list(islice((key for key in keys if key not in self._labels), most))))
 
     def gone(self, key: str) -> WaitingEvent | None:
         """What was predicted of an event whose vector was let go; None where there is none."""
@@ -113,7 +113,8 @@ class Waiting:
         try:
             return None if kept is None else WaitingEvent.from_value(kept.value)
         except MalformedEvent as error:
-            log.warning("passed over a waiting event that cannot be read", anchor=key, error=str(error))
+            self._left_alone(error, anchor=key)
+            self.drop_event(key)
             return None
 
     def label(self, key: str) -> LabelRecord | None:

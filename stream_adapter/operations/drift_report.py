@@ -52,7 +52,7 @@ def write_drift_report(config: Config, output: Path, *, hours: float) -> int:
         events = [event for event in events if event.time_ms >= since]
     try:
         with open_output(output) as file:
-            file.write(_page(events, hours=hours, unreadable=unreadable).encode())
+            file.write(_page(events, hours=hours, unreadable=unreadable).encode(errors="replace"))
     except OSError as error:
         raise TransportError(f"cannot write {output}: {error.strerror}") from error
     return len(events)

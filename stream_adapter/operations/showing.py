@@ -248,7 +248,8 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
         return
     console = Console(highlight=False, soft_wrap=True, markup=False)
     for finding in worst_first:
-        console.print(f"{finding.severity}: topic {finding.topic}: {finding.what} is {finding.found}: {finding.why}")
+        what = f"{finding.severity}: topic {finding.topic}: {finding.what} is {finding.found}: {finding.why}"
+        console.print(escape_controls(what, lines=True))
         if finding.repair:
             console.print(f"    {finding.repair}")
     errors = sum(finding.severity == "error" for finding in findings)

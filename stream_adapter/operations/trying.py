@@ -20,6 +20,7 @@ from stream_adapter.events.wire_format import event_format
 from stream_adapter.journey.reading import KnownLabels, is_tombstone
 from stream_adapter.metrics import Metrics
 from stream_adapter.references import References
+from stream_adapter.terminal_text import escape_controls
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.files.recording import record_in, whole_lines
 from stream_adapter.transport.opening import transport_of
@@ -95,7 +96,8 @@ def show_readings(readings: Iterator[Reading], *, as_json: bool) -> int:
     counts = dict.fromkeys(("event", "refused", "tombstone"), 0)
     for reading in readings:
         counts[reading.outcome] += 1
-        console.print(json.dumps(asdict(reading), ensure_ascii=False) if as_json else _in_words(reading))
+        said = json.dumps(asdict(reading), ensure_ascii=False) if as_json else _in_words(reading)
+        console.print(escape_controls(said))
     if not as_json:
         console.print(f"{counts['event']} events, {counts['refused']} refused, {counts['tombstone']} tombstones")
     return counts["event"]

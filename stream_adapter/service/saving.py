@@ -11,6 +11,7 @@ from stream_adapter.errors import SnapshotError, VocabularyError
 from stream_adapter.journey.parts import Parts
 from stream_adapter.journey.state import JourneyState
 from stream_adapter.metrics import Metrics
+from stream_adapter.service.heap import uncollected
 from stream_adapter.snapshots import Snapshot, SnapshotFolder, Snapshotter, Written
 from stream_adapter.transport.changelog import Changelog
 
@@ -46,6 +47,7 @@ class Snapshots:
             folder, config.every_s, executor, clock(), written=self._written, failed=self._failed
         )
 
+    @uncollected()
     def restore(self) -> bool:
         """Take over the newest state that can be trusted, and set the changelog to go on from there.
 

@@ -65,7 +65,9 @@ class Follower:
             return
         if said:
             self.processor.apply_classes(said)
-        self.processor.apply(changes, positions=self.changelog.positions)
+        if changes:
+            self.processor.apply(changes, positions=self.changelog.positions)
+        self.processor.apply(())
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.events.label import PlainLabels, parse_label_event
 from stream_adapter.journey.classes import ClassesInForce, Encode
 from stream_adapter.journey.explaining import Explain, Explaining
-from stream_adapter.journey.foreign import Foreign
+from stream_adapter.journey.foreign import Foreign, LeftAlone
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.late_labels import LateLabels
 from stream_adapter.journey.late_pictures import LatePictures
@@ -131,7 +131,15 @@ def make_processor(
     labels = Labels(replica, names, fingerprint=fingerprint, metrics=metrics)
     scoring = Scoring(canary, metrics)
     slot = context.slot
-    sharing = Sharing(adapter, slot=slot, writer=writer, fingerprint=fingerprint, vocabulary=vocabulary.hash)
+    left_alone = LeftAlone(metrics)
+    sharing = Sharing(
+        adapter,
+        slot=slot,
+        writer=writer,
+        fingerprint=fingerprint,
+        vocabulary=vocabulary.hash,
+        left_alone=left_alone,
+    )
     explaining = Explaining(vocabulary, fingerprint, config.top_k, config.explain)
     reader = Reader(
         encoder,
@@ -157,6 +165,7 @@ def make_processor(
         background=context.background or InlineExecutor(),
         add_unknown=config.unknown_labels == "add",
         source=source,
+        left_alone=left_alone,
     )
     late = suggesting = None
     if waiting_partitions:
@@ -180,6 +189,8 @@ def make_processor(
             fingerprint=fingerprint,
             check=reader.check_label,
             parse=partial(parse_label_event, times=reader.times, plain=PlainLabels(config.labels, config.events)),
+            unexpected=reader.unexpected,
+            left_alone=left_alone,
             slot=slot,
             metrics=metrics,
             now_ms=now_ms,
@@ -200,7 +211,7 @@ def make_processor(
         encoder=encoder,
         explaining=explaining,
         limit=DeadLetterLimit(config.dead_letters, flood=metrics.flood.set),
-        foreign=Foreign(fingerprint=fingerprint, dimension=adapter.dimension, metrics=metrics),
+        foreign=Foreign(fingerprint=fingerprint, dimension=adapter.dimension, left_alone=left_alone),
         metrics=metrics,
         clock=clock,
         observer=observer,

@@ -4,10 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stream_adapter.errors import MalformedEvent, NewerFormat, Unreachable
-from stream_adapter.events import FORGOTTEN, PRESENCE_PREFIX, AnchorRecord, PresenceRecord
-from stream_adapter.events.headers import header_of
+from stream_adapter.events import FORGOTTEN, PRESENCE_PREFIX, AnchorRecord, PresenceRecord, unit_vectors
 from stream_adapter.transport.base import Record
+
+_PRESENCE = PRESENCE_PREFIX.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +114,52 @@ def in_larger_portions(portions: Iterable[Sequence[Change]], least: int) -> Iter
 
 
 def change_of(record: Record, writer: str = "") -> Change:
-    """The change that a record of the anchors topic is; what is neither anchor nor presence nor deletion is `Unusable`.
+    """The change that one record is; see `changes_of`."""
+    return changes_of([record], writer)[0]
+
+
+def changes_of(records: Sequence[Record], writer: str = "") -> list[Change]:
+    """The changes that records of the anchors topic are; what is no anchor, presence or deletion is `Unusable`.
 
     Args:
-        record: as it was read.
+        records: as they were read; many at once cost far less each.
         writer: who reads; what has this writer's name is its own.
     """
+    vectors = unit_vectors([b"" if _is_presence(record) else record.value or b"" for record in records])
+    return [_change_of(record, vector, writer) for record, vector in zip(records, vectors, strict=True)]
+
+
+def _is_presence(record: Record) -> bool:
+    return record.key is not None and record.key.startswith(_PRESENCE)
+
+
+def _change_of(record: Record, vector: NDArray[np.float32] | None, writer: str) -> Change:
     content: AnchorRecord | PresenceRecord | Unusable | None
     key = ""
     try:
         if record.key is None:
             raise MalformedEvent("it has no key")
         key = record.key.decode()
-        if record.value is None:
-            content = None
-        elif key.startswith(PRESENCE_PREFIX):
-            content = PresenceRecord.from_record(key, record.value, record.headers)
-        else:
-            content = AnchorRecord.from_record(record.key, record.value, record.headers)
+        content = _content(key, record, vector)
     except NewerFormat as error:
         content = Unusable("newer_format", f"{record.partition} offset {record.offset}: {error}")
     except (MalformedEvent, UnicodeDecodeError) as error:
         content = Unusable("garbage", f"{record.partition} offset {record.offset}: {error}")
-    wrote, at = header_of(record.headers, "writer") or "", record.partition.number
-    forgotten = content is None and header_of(record.headers, FORGOTTEN) is not None
+    wrote, at = _header_of(record, "writer") or "", record.partition.number
+    forgotten = content is None and _header_of(record, FORGOTTEN) is not None
     return Change(key, content, wrote == writer, at, record.offset, forgotten, wrote)
+
+
+def _content(key: str, record: Record, vector: NDArray[np.float32] | None) -> AnchorRecord | PresenceRecord | None:
+    if record.value is None:
+        return None
+    if _is_presence(record):
+        return PresenceRecord.from_record(key, record.value, record.headers)
+    return AnchorRecord.from_record(record.key, record.value, record.headers, vector)
+
+
+def _header_of(record: Record, wanted: str) -> str | None:
+    for name, value in record.headers:
+        if name == wanted:
+            return value.decode(errors="replace")
+    return None

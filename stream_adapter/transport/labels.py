@@ -117,9 +117,10 @@ def position_in(record: Record) -> dict[int, int]:
 def read_positions(value: bytes) -> dict[int, int]:
     """Positions as `write_positions` wrote them; none where they are not."""
     try:
-        return {int(number): int(offset) for number, offset in json_object(value, "positions").items()}
-    except (MalformedEvent, ValueError, TypeError):
+        positions = {int(number): offset for number, offset in json_object(value, "positions").items()}
+    except (MalformedEvent, ValueError):
         return {}
+    return positions if all(type(one) is int and 0 <= one < 2**63 for one in positions.values()) else {}
 
 
 def merged_positions(several: Iterable[Mapping[int, int]]) -> dict[int, int]:

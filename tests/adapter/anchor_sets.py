@@ -40,12 +40,12 @@ def anchors_of(
 
 def offer(store: AnchorStore, anchor: Anchor) -> Offer:
     stored, halves = as_stored(anchor.vector[None])
-    return offering.offer(store, anchor, stored[0], hash_of(halves[0].tobytes()))
+    return offering.offer(store, [anchor], stored, [hash_of(halves[0].tobytes())])[0][1]
 
 
 def put(store: AnchorStore, anchor: Anchor) -> Offer:
     stored, halves = as_stored(anchor.vector[None])
-    return offering.put(store, anchor, stored[0], hash_of(halves[0].tobytes()))
+    return offering.put(store, [anchor], stored, [hash_of(halves[0].tobytes())])[0][1]
 
 
 def store_of(anchors: Sequence[Anchor], class_names: Sequence[str], dimension: int) -> AnchorStore:

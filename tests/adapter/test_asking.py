@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.asking import most_telling
+from stream_adapter.adapter.asking import doubt_of, most_telling
 from tests.adapter.anchor_sets import around, random_unit
 
 CENTRES = random_unit(3, 32, seed=1)
@@ -20,7 +20,8 @@ def crowds(*sizes: int) -> np.ndarray:
 
 
 def crowd_of(rows: np.ndarray, *sizes: int) -> list[int]:
-    return np.searchsorted(np.cumsum(sizes), rows, side="right").tolist()
+    crowd: list[int] = np.searchsorted(np.cumsum(sizes), rows, side="right").tolist()
+    return crowd
 
 
 def test_the_largest_crowd_comes_first_and_each_once() -> None:
@@ -31,6 +32,11 @@ def test_the_largest_crowd_comes_first_and_each_once() -> None:
 def test_who_is_sure_is_not_asked() -> None:
     doubt = np.concatenate([np.full(5, 0.9), np.full(30, 0.01), np.full(15, 0.5)])
     assert crowd_of(most_telling(crowds(5, 30, 15), doubt, NONE, 2), 5, 30, 15) == [2, 0]
+
+
+def test_a_crowd_that_is_nearly_sure_comes_before_few_that_are_not() -> None:
+    doubt = doubt_of(np.concatenate([np.full(4, 0.2), np.full(26, 0.9), np.full(26, 1.0)]))
+    assert crowd_of(most_telling(crowds(4, 26, 26), doubt, NONE, 1), 4, 26, 26) == [1]
 
 
 def test_beside_a_label_nothing_is_asked_before_the_rest() -> None:

@@ -224,6 +224,19 @@ def test_classes_that_are_added_one_by_one_were_asked_about_as_if_they_had_alway
     assert sorted(top) == sorted(top_fresh) and len(set(top)) > 1
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_a_class_that_is_described_otherwise_is_asked_about_anew(number: int) -> None:
+    changed = adapter(protection=0.2)
+    before = limits_in_force(changed)
+    texts = TEXTS.copy()
+    texts[number] = around(0.6 * TEXTS[number] + 0.8 * TEXTS[(number + 1) % 4], 1, 500)[0]
+    changed.set_classes(texts, NAMES)
+    fresh = Adapter(texts, NAMES, 8.0, AdapterConfig(method="knn", protection=0.2))
+    fresh.learn(list(changed.anchors()))
+    np.testing.assert_allclose(limits_in_force(changed), limits_in_force(fresh), atol=1e-6)
+    assert not np.allclose(limits_in_force(changed), before, atol=1e-4)
+
+
 def test_limits_are_the_same_however_the_anchors_came() -> None:
     one = adapter(protection=0.2)
     other = Adapter(TEXTS, NAMES, 8.0, AdapterConfig(method="knn", protection=0.2))

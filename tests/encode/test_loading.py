@@ -1,6 +1,7 @@
 """The way from configuration to encoder and classes, with the texts against open_clip's own classifier."""
 
 import gc
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from stream_adapter.config import EncoderConfig, VocabularyConfig
 from stream_adapter.encode.loading import load_encoder, load_models
 from stream_adapter.encode.vocabulary_file import save_vocabulary
-from stream_adapter.errors import EncoderError, FingerprintMismatch, VocabularyError
+from stream_adapter.errors import EncoderError, FingerprintMismatch, NotInstalled, VocabularyError
 from tests.tiny_clip import write_tiny_clip
 
 CLASSES = ("cat", "hot dog", "fire engine", "house")
@@ -96,3 +97,9 @@ def test_a_slip_in_the_classes_is_found_before_the_model_is_loaded(tmp_path: Pat
         load_models(absent, VocabularyConfig(classes=("cat", "cat")))
     with pytest.raises(VocabularyError, match="cannot be read"):
         load_models(absent, VocabularyConfig(vectors=tmp_path / "missing.npz"))
+
+
+def test_without_open_clip_the_extra_is_named(config: EncoderConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(NotInstalled, match=r"stream-adapter\[worker\]"):
+        load_models(config, VocabularyConfig(classes=CLASSES))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events import AnchorRecord, anchor_tombstone, round_through_float16
+from stream_adapter.events import AnchorRecord, anchor_tombstone, round_through_float16, unit_vectors
 
 
 def anchor(seed: int = 0, **changes: object) -> AnchorRecord:
@@ -35,6 +35,16 @@ def test_a_record_comes_back_bit_for_bit(seed: int, label: str) -> None:
     assert (read.anchor_id, read.label, read.event_time_ms) == (sent.anchor_id, label, sent.event_time_ms)
     assert (read.topic, read.partition, read.offset) == ("images", 3, 99)
     assert (read.event_source, read.event_id, read.fingerprint) == ("/camera/1", "42", "f00d")
+
+
+@given(st.lists(st.one_of(st.binary(max_size=9), st.integers(0, 99).map(lambda seed: anchor(seed).vector)), max_size=9))
+def test_vectors_read_many_at_once_are_those_read_one_by_one_to_the_bit(given: list[bytes | np.ndarray]) -> None:
+    values = [one if isinstance(one, bytes) else one.astype("<f2").tobytes() for one in given]
+    for one, value, read in zip(given, values, unit_vectors(values), strict=True):
+        (alone,) = unit_vectors([value])
+        assert (read is None) == (alone is None)
+        assert read is None or np.array_equal(read, alone)
+        assert isinstance(one, bytes) or (read is not None and np.array_equal(read, one))
 
 
 # Of few numbers one may move by more than half a float16 step when they are normalised again; encoders have hundreds.

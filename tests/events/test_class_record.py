@@ -80,6 +80,7 @@ def test_whatever_comes_is_read_or_refused(value: bytes | str) -> None:
         ({"name": "zebra", "vector": [True]}, b"zebra", "a list of numbers"),
         ({"name": "zebra", "vector": [float("nan")]}, b"zebra", "its length nan"),
         ({"name": "zebra", "vector": [[1.0]]}, b"zebra", "a list of numbers"),
+        ({"name": "zebra", "vector": [10**400]}, b"zebra", "no list of numbers"),
         ({"name": "zebra", "prompts": []}, b"zebra", "`prompts` must be a list"),
         ({"name": "zebra", "prompts": [" "]}, b"zebra", "a prompt is empty"),
         ({"name": "zebra", "canary": "yes"}, b"zebra", "true or false"),

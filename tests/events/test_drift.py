@@ -52,6 +52,16 @@ alarms = st.builds(
 )
 
 
+@pytest.mark.parametrize("wrong", ["9" * 400, "1e400", "NaN", "-Infinity"])
+@pytest.mark.parametrize("place", ['"e_value": 151.0', '"difference": -0.07', '"low": -0.12'])
+def test_a_number_that_is_none_is_refused(place: str, wrong: str) -> None:
+    record = EVENT.to_record()
+    value = (record.value or b"").decode()
+    assert place in value
+    with pytest.raises(MalformedEvent, match="must be a number, found"):
+        DriftEvent.from_record(value.replace(place, f"{place.partition(':')[0]}: {wrong}").encode(), record.headers)
+
+
 @settings(deadline=None)
 @given(alarms, st.integers(0, 4_000_000_000_000), st.text(max_size=10))
 def test_comes_back_as_it_went(alarm: DriftAlarm, time_ms: int, source: str) -> None:

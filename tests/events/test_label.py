@@ -200,5 +200,26 @@ def test_whatever_is_in_its_place_is_refused(value: bytes) -> None:
             assert str(error)
 
 
+@pytest.mark.parametrize("name", ["time_ms", "partition", "offset", "source", "adapted", "reference"])
+@pytest.mark.parametrize("wrong", ["Infinity", "9" * 20, "9" * 400, "[1]", '"\\ud800"', "null"])
+def test_a_waiting_event_holds_what_can_be_written_again(name: str, wrong: str) -> None:
+    line, _, vector = waiting_event().to_value().partition(b"\n")
+    given = json.loads(line) | {name: "?"}
+    with pytest.raises(MalformedEvent, match="not a waiting event"):
+        WaitingEvent.from_value(json.dumps(given).replace('"?"', wrong).encode() + b"\n" + vector)
+
+
+@pytest.mark.parametrize("wrong", ["1e400", "9" * 20, "[1]", '"\\ud800"', "null"])
+@pytest.mark.parametrize("path", ["at_ms", "place", "state", "event", "event.time_ms", "event.event_source", "worker"])
+def test_a_label_s_state_holds_what_can_be_written_again(path: str, wrong: str) -> None:
+    given = json.loads(
+        LabelRecord(LabelEvent.new("/s", "1", "cat"), ("t", 0, 1), "waiting", "", False, "w", 9).to_value()
+    )
+    inner = given["event"] if path.startswith("event.") else given
+    inner[path.rpartition(".")[2]] = "?"
+    with pytest.raises(MalformedEvent, match="not a label's state"):
+        LabelRecord.from_value(json.dumps(given).replace('"?"', wrong).encode())
+
+
 def test_a_place_is_a_partition() -> None:
     assert LabelEvent.new("/camera", "1", "cat", time_ms=5).to_record("mine").partition == Partition("mine", 0)

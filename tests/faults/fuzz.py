@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import random
+import re
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ import structlog
 from tests.faults.parsers import PARSERS, Parser
 
 _LONGEST = 20_000
+_JSON_VALUE = re.compile(rb'(?<=[:\[,])\s*("(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null|\[[^\[\]]*\])')
 
 
 def mutated(draw: random.Random, seeds: list[bytes]) -> bytes:
@@ -29,7 +31,7 @@ def mutated(draw: random.Random, seeds: list[bytes]) -> bytes:
     data = bytearray(draw.choice(seeds))
     for _ in range(draw.choice([1, 1, 2, 3, 5, 9])):
         at = draw.randrange(len(data) + 1)
-        match draw.randrange(8):
+        match draw.randrange(10):
             case 0:
                 data[at : at + 1] = bytes([draw.randrange(256)])
             case 1:
@@ -48,12 +50,18 @@ def mutated(draw: random.Random, seeds: list[bytes]) -> bytes:
             case 6:
                 end = min(len(data), at + draw.randrange(1, 60))
                 data[at:at] = data[at:end] * draw.choice([1, 2, 20])
-            case _:
+            case 7:
                 del data[at:]
+            case _:
+                values = list(_JSON_VALUE.finditer(data))
+                if values:
+                    start, end = draw.choice(values).span(1)
+                    data[start:end] = draw.choice(_TOKENS)
     return bytes(data[:_LONGEST])
 
 
 _TOKENS = [
+    *(b"9" * 400, b"-" + b"9" * 19, b"1e400", b"[[]]", b'"\\ud800"', b'"x"', b"7", b"0.5", b"-1e30", b'{"a": 1}'),
     *(b"\x00", b"\xff", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"-1", b"0", b"1e999", b"NaN", b"Infinity", b"null"),
     *(
         b"true",

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from open_clip.transform import PreprocessCfg
 
 from stream_adapter import config
 from stream_adapter.adapter.adapter import Adapter
+from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import EventsConfig, FieldsConfig
 from stream_adapter.encode.class_list import read_class_list
@@ -19,19 +21,25 @@ from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.errors import EventError, StreamAdapterError, UnexpectedFailure
 from stream_adapter.evaluate.features import Features, read_features, save_features
 from stream_adapter.events import EMBEDDING, AnchorRecord, DriftEvent, PresenceRecord, image_event_headers
+from stream_adapter.events.class_record import ClassRecord
 from stream_adapter.events.headers import parse_time
+from stream_adapter.events.label import LabelEvent
+from stream_adapter.journey.foreign import LeftAlone
 from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.sharing import Sharing
 from stream_adapter.journey.state import JourneyState
 from stream_adapter.journey.vocabulary import ClassesNow
-from stream_adapter.metrics import Metrics
+from stream_adapter.metrics import STAGES, Metrics
 from stream_adapter.snapshots import Snapshot
 from stream_adapter.transport.base import Headers, Partition, Record
 from stream_adapter.transport.changelog import change_of
 from stream_adapter.transport.dead_letters import dead_letter, reason, undo
 from stream_adapter.transport.files.manifest import ManifestInput
 from stream_adapter.transport.files.recording import RecordedInput
-from tests.fakes import CLASSES, TEXT_VECTORS, D, FakeEncoder, unit
+from stream_adapter.transport.labels import Arrivals
+from tests.fakes import CLASSES, TEXT_VECTORS, D, FakeEncoder, picture, unit
+from tests.journey.late_journey import IMAGES, Journey, said
+from tests.journey.running import run
 from tests.odd_pictures import odd_picture
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
@@ -54,32 +62,26 @@ class Parser:
     promised: tuple[type[Exception], ...] = (StreamAdapterError,)
 
 
-# Records: a length and the bytes for the key, the value, and every header's name and value.
+# Records as bytes: key, value, and every header's name and value. What is between them seldom comes about by chance:
+# what is done to one of them leaves the others where they are.
+_BETWEEN, _NOTHING = b"\xfa\xfb\xfc\xfd", b"\xfc\xfb\xfa"
 
 
 def packed(key: bytes | None, value: bytes | None, headers: Headers) -> bytes:
     """A record as bytes that can be mutated."""
     fields = [key, value, *(field for name, text in headers for field in (name.encode(), text))]
-    return b"".join(
-        b"\xff\xff" if field is None else len(field).to_bytes(2, "big") + field[:65_000] for field in fields
-    )
+    return _BETWEEN.join(_NOTHING if field is None else field for field in fields)
 
 
-def unpacked(data: bytes) -> Record:
+def unpacked(data: bytes, topic: str = "images") -> Record:
     """The record in any bytes."""
-    fields: list[bytes | None] = []
-    at = 0
-    while at < len(data) and len(fields) < 60:
-        length = int.from_bytes(data[at : at + 2], "big")
-        at += 2
-        fields.append(None if length == 0xFFFF else data[at : at + length])
-        at += 0 if length == 0xFFFF else length
+    fields = [None if field == _NOTHING else field for field in data.split(_BETWEEN)][:60]
     fields += [None] * (2 - len(fields))
     names = fields[2::2]
     headers = tuple(
         ((name or b"").decode(errors="replace"), value or b"") for name, value in zip(names, fields[3::2], strict=False)
     )
-    return Record(Partition("images", 0), 7, 1_700_000_000_000, fields[0], fields[1], headers)
+    return Record(Partition(topic, 0), 7, 1_700_000_000_000, fields[0], fields[1], headers)
 
 
 _VECTOR = np.full(D, D**-0.5, np.float32)
@@ -135,14 +137,17 @@ _PRESENCE = PresenceRecord("evidence/other", b'{"events": 20}', "fake-encoder", 
 
 def _presence_values() -> Callable[[bytes], object]:
     adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, config.AdapterConfig())
-    sharing = Sharing(adapter, slot="me", writer="me", fingerprint="fake-encoder", vocabulary="v")
+    alone = LeftAlone(_METRICS)
+    sharing = Sharing(adapter, slot="me", writer="me", fingerprint="fake-encoder", vocabulary="v", left_alone=alone)
 
     def parse(data: bytes) -> None:
         for key in ("evidence/other", "directions"):
             record = PresenceRecord(key, data, "fake-encoder", "v").to_record("w")
             change = change_of(Record(Partition("anchors", 0), 0, 0, record.key, record.value, record.headers))
             sharing.follow([change])
-        adapter.predict(_VECTOR[None])
+        said = adapter.predict(_VECTOR[None]).adapted
+        if not abs(float(said.sum()) - 1.0) < 1e-3:
+            raise AssertionError(f"after it the worker answers {said}")
 
     return parse
 
@@ -158,6 +163,64 @@ def _presence_seeds() -> list[bytes]:
         adapter.predict(vectors)
         adapter.update([f"{batch}-{n}" for n in range(16)], vectors)
     return [value for _ in range(3) for value in dict(adapter.records()).values()] or [b"{}"]
+
+
+# What a worker reads beside images and anchors, through its own hands: nothing may come out, and it goes on answering.
+
+_LABEL = LabelEvent.new("/test", "1", "cat", time_ms=50_000, annotator="a", reference="https://h/a.png").to_record()
+_CLASS = ClassRecord("newt", vector=_VECTOR, canary=True).to_record()
+_CLASSES = [_CLASS, ClassRecord("newt", prompts=("a {}",)).to_record(), ClassRecord("tom", alias_of="cat").to_record()]
+
+
+_ONE = frozenset({0})
+
+
+@cache
+def _journey() -> tuple[Journey, list[Record]]:
+    """One that has answered, and what its waiting topic holds: an event, and two labels of which one came too early."""
+    journey = Journey()
+    journey.send(picture("cat", 1))
+    journey.say(said(1, "cat"), said(2, "dog"))
+    kept = journey.transport.sink.records["waiting"]
+    return journey, [
+        Record(Partition("waiting", 0), n, 0, one.key, one.value, one.headers) for n, one in enumerate(kept)
+    ]
+
+
+def _read(*arrivals: Arrivals) -> None:
+    """Nothing may come out, also when what was read is looked at, grows old, and other events come."""
+    journey, _ = _journey()
+    assert journey.processor.late is not None
+    for some in arrivals:
+        journey.processor.apply_labels(some, {0: IMAGES}, EVERYTHING)
+        journey.processor.late.unlabelled(9)
+    journey.now_ms += 10**9
+    journey.processor.apply_labels(Arrivals(), {0: IMAGES}, EVERYTHING)
+    run(journey.processor, picture("dog", journey.now_ms))
+    for stage in STAGES:
+        if journey.metrics.registry.get_sample_value("stream_adapter_unexpected_errors_total", {"stage": stage}):
+            _journey.cache_clear()
+            raise AssertionError(f"an unexpected error in {stage}")
+
+
+def _labels(data: bytes) -> None:
+    _read(Arrivals(_ONE, _journey()[1][:1], _ONE, [unpacked(data, "labels")]))
+
+
+def _waiting(data: bytes) -> None:
+    record = unpacked(data, "waiting")
+    _read(
+        Arrivals(_ONE, [record], _ONE),
+        Arrivals(waiting=[record]),
+        Arrivals(labels=[_LABEL, said(2, "cat").to_record()]),
+    )
+
+
+def _classes(data: bytes) -> None:
+    record = unpacked(data, "classes")
+    _journey()[0].processor.apply_classes([record], restoring=True)
+    _journey()[0].processor.apply_classes([record])
+    _read()
 
 
 def _in_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
@@ -254,6 +317,9 @@ PARSERS = [
         promised=(),
     ),
     Parser("presence records", _presence_values(), _presence_seeds(), promised=()),
+    Parser("label events", _labels, [packed(_LABEL.key, _LABEL.value, _LABEL.headers)], promised=()),
+    Parser("waiting events", _waiting, [packed(one.key, one.value, one.headers) for one in _journey()[1]], promised=()),
+    Parser("class events", _classes, [packed(one.key, one.value, one.headers) for one in _CLASSES], promised=()),
     Parser("drift events", _drift, [packed(b"unseen", _DRIFT, _DRIFT_HEADERS)]),
     Parser("dead letters", _reads_letters, [packed(_LETTER.key, _LETTER.value, _LETTER.headers)]),
     Parser("snapshots", _in_file("snapshot.bin", _restores), [_snapshot_seed()]),

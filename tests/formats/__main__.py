@@ -18,11 +18,16 @@ from stream_adapter.events import (
     prediction_record,
     round_through_float16,
 )
+from stream_adapter.events.class_record import ClassRecord
+from stream_adapter.events.label import LabelEvent
+from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent, waiting_record
 from stream_adapter.journey.state import JourneyState
+from stream_adapter.journey.suggesting import to_label_record
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.snapshots import Snapshot
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.dead_letters import dead_letter
+from stream_adapter.transport.labels import write_positions
 from stream_adapter.transport.recorded import to_line
 
 HERE = Path(__file__).parent
@@ -39,6 +44,13 @@ ORIGINAL = Record(
     image_event_headers(source="/cameras/1", id="42", content_type="image/jpeg", label="dog", time_ms=TIME_MS),
 )  # fmt: skip
 
+LABEL = LabelEvent.new("/cameras/1", "42", "dog", time_ms=TIME_MS, annotator="ann", reference="s3://shelves/1.jpg")
+LABEL_STATE = LabelRecord(LABEL, ("labels", 2, 8), "scored", "canary", True, "worker-0", TIME_MS)
+WAITING = WaitingEvent(
+    "/cameras/1", "42", TIME_MS, "images", 3, 7, "f00d", "beef", ("dog", 0.75), ("cat", 0.5), "dog", "s3://shelves/1.jpg",
+    b"\x80", VECTOR,
+)  # fmt: skip
+
 
 def written() -> list[OutRecord]:
     """One record of every kind."""
@@ -51,6 +63,12 @@ def written() -> list[OutRecord]:
         prediction_record(event, document),
         DriftEvent(ALARM, TIME_MS, "/worker-0").to_record(),
         dead_letter(ORIGINAL, UndecodableImage("truncated")),
+        ClassRecord("dog", vector=VECTOR, canary=True).to_record(),
+        LABEL.to_output(),
+        waiting_record(ANCHOR.anchor_id, WAITING.to_value(), 0, TIME_MS),
+        waiting_record(LABEL_PREFIX + ANCHOR.anchor_id, LABEL_STATE.to_value(), 0, TIME_MS),
+        waiting_record(POSITION_KEY, write_positions({2: 9}), 0, TIME_MS),
+        to_label_record([WAITING], "/worker-0", "worker-0", TIME_MS, Partition("images", 3)),
     ]
 
 

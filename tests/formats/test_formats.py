@@ -10,13 +10,28 @@ from structlog.testing import capture_logs
 
 from stream_adapter.errors import NewerFormat, SnapshotError
 from stream_adapter.events import AnchorRecord, DriftEvent, PresenceRecord
+from stream_adapter.events.class_record import ClassRecord
+from stream_adapter.events.label import parse_label_event
+from stream_adapter.events.waiting import LabelRecord, WaitingEvent
 from stream_adapter.journey.state import JourneyState
 from stream_adapter.snapshots import Snapshot, SnapshotFolder, file
-from stream_adapter.transport.base import Record
+from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.changelog import change_of
 from stream_adapter.transport.dead_letters import undo
+from stream_adapter.transport.labels import read_positions
 from stream_adapter.transport.recorded import from_line
-from tests.formats.__main__ import ALARM, ANCHOR, HERE, ORIGINAL, PRESENCE, snapshot, written
+from tests.formats.__main__ import (
+    ALARM,
+    ANCHOR,
+    HERE,
+    LABEL,
+    LABEL_STATE,
+    ORIGINAL,
+    PRESENCE,
+    WAITING,
+    snapshot,
+    written,
+)
 
 VERSIONS = sorted(path.name for path in HERE.iterdir() if (path / "records.jsonl").exists())
 
@@ -47,6 +62,13 @@ def test_its_records_are_read(version: str) -> None:
     assert undo(letter) == ORIGINAL
     (prediction,) = found["predictions"]
     assert json.loads(prediction.value or b"")["event"]["id"] == "42"
+    (kind,) = (ClassRecord.from_record(record.key, record.value or b"", record.headers) for record in found["classes"])
+    assert (kind.name, kind.canary, kind.vector is not None) == ("dog", True, True)
+    assert [parse_label_event(record) for record in found["labels"]] == [LABEL]
+    event, state, position = (record.value or b"" for record in found["waiting"])
+    assert WaitingEvent.from_value(event).to_value() == WAITING.to_value()
+    assert LabelRecord.from_value(state) == LABEL_STATE and read_positions(position) == {2: 9}
+    assert json.loads(found["to_label"][0].value or b"")["events"][0]["id"] == "42"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -67,6 +89,16 @@ def test_a_later_record_is_named() -> None:
     later = tuple((name, b"2" if name == "format" else value) for name, value in record.headers)
     with pytest.raises(NewerFormat, match="drift event of format 2, this version reads up to 1: upgrade"):
         DriftEvent.from_record(record.value, later)
+
+
+@pytest.mark.parametrize("one", [one for one in written() if one.channel in ("classes", "labels")])
+def test_a_later_class_event_or_label_is_named(one: OutRecord) -> None:
+    headers = tuple((name, b"2" if name == "format" else value) for name, value in one.headers)
+    with pytest.raises(NewerFormat, match="of format 2, this version reads up to 1: upgrade"):
+        if one.channel == "classes":
+            ClassRecord.from_record(one.key, one.value or b"", headers)
+        else:
+            parse_label_event(Record(Partition("labels", 0), 0, 0, one.key, one.value, headers))
 
 
 def test_a_later_snapshot_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

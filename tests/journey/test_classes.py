@@ -14,7 +14,7 @@ from stream_adapter.drift.settings import DriftSettings
 from stream_adapter.encode.base import Vectors
 from stream_adapter.errors import EncoderError, UnknownLabel
 from stream_adapter.events.class_record import ClassRecord
-from stream_adapter.transport.base import OutRecord, Record
+from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.memory import IMAGES
 from tests.fakes import CANARY, CLASSES, D, picture, unit, vectors_of
 from tests.journey.class_logs import ZEBRA, Logs, Worker, alone
@@ -190,6 +190,24 @@ def test_who_said_what_of_a_class_is_logged_while_it_runs_and_not_when_it_starts
         assert not said
         worker.take("classes")
     assert [(entry["event"], entry["name"], entry["by"]) for entry in said] == [("class", "zebra", "/me")]
+
+
+def test_what_is_no_class_event_is_counted_and_said_once_and_stops_nobody() -> None:
+    """One number of 400 digits once ended every worker, at each start."""
+    _, worker = alone()
+    at = Partition("classes", 0)
+    values = [b'{"name": "zebra", "vector": [%s]}' % (b"9" * 400), b'{"order": 7}', b"\xff", b"[" * 9_000]
+    garbage = [Record(at, number, 0, b"zebra", value, ()) for number, value in enumerate(values)]
+    other = Record(at, 9, 0, b"zebra", b'{"name": "zebra", "vector": [1.0, 0.0]}', ())
+    with capture_logs() as said:
+        for restoring in (True, False):
+            worker.processor.apply_classes([*garbage, Record(at, 8, 0, b"\xff", None, ())], restoring=restoring)
+        worker.processor.apply_classes([other])
+    assert worker.state["names"] == CLASSES
+    sample = worker.processor._metrics.registry.get_sample_value
+    counted = [sample("stream_adapter_records_set_aside_total", {"reason": r}) for r in ("garbage", "other_length")]
+    assert counted == [10, 1]
+    assert [line["event"] for line in said].count("set aside a record that is not this worker's") == 1
 
 
 def test_words_that_nobody_can_encode_are_said_once() -> None:

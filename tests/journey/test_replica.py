@@ -196,7 +196,7 @@ def test_a_deletion_by_an_operator_counts_when_it_comes_after_our_own_record() -
     assert worker.adapter.n_anchors == 0
 
 
-def test_deletions_in_a_row_are_one_and_what_comes_between_them_keeps_its_place(
+def test_all_deletions_of_a_block_are_one_and_what_comes_after_its_own_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     worker = Worker("me", adapter_of(10))
@@ -211,7 +211,7 @@ def test_deletions_in_a_row_are_one_and_what_comes_between_them_keeps_its_place(
     a, b, c = (record(name, "cat", vector=n).to_record("other") for n, name in enumerate("abc"))
     gone = {name: anchor_tombstone(name, "other") for name in "abc"}
     worker.replica.follow(changes_of([a, b, gone["a"], gone["b"], a, c, gone["c"]], "me"))
-    assert forgotten == [["a", "b"], ["c"]]
+    assert forgotten == [["a", "b", "c"]]
     assert [anchor.anchor_id for anchor in worker.adapter.anchors] == ["a"]
 
 

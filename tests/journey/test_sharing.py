@@ -10,7 +10,9 @@ from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, NOTHING
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.events import PresenceRecord
+from stream_adapter.journey.foreign import LeftAlone
 from stream_adapter.journey.sharing import Sharing
+from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.changelog import Change, change_of
 from tests.fakes import CLASSES, TEXT_VECTORS, D, adapter_config, unit
@@ -21,7 +23,8 @@ class Worker:
     def __init__(self, slot: str, *, fingerprint: str = "encoder") -> None:
         context = LearnerContext(slot=slot, publishes=True)
         self.adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, adapter_config(), context=context)
-        self.sharing = Sharing(self.adapter, slot=slot, writer=slot, fingerprint=fingerprint, vocabulary="v")
+        names = {"slot": slot, "writer": slot, "fingerprint": fingerprint, "vocabulary": "v"}
+        self.sharing = Sharing(self.adapter, **names, left_alone=LeftAlone(Metrics()))
         self.slot = slot
         self.seen = 0
 

@@ -36,6 +36,28 @@ def test_nobody_waits_and_nothing_happens() -> None:
         assert turns._owner == threading.get_ident()
 
 
+def test_who_has_no_turn_gives_none_away() -> None:
+    turns, entered = Turns(), threading.Event()
+
+    def other() -> None:
+        with turns.turn():
+            entered.set()
+
+    def without_a_turn() -> None:
+        turns.give_way()
+
+    waiting, bystander = threading.Thread(target=other), threading.Thread(target=without_a_turn)
+    with turns.turn():
+        waiting.start()
+        while not turns._gate.locked():  # until it is at the door
+            time.sleep(0.001)
+        bystander.start()
+        bystander.join(10)
+        assert not entered.wait(0.05)
+    waiting.join(10)
+    assert entered.is_set()
+
+
 def test_never_two_at_a_time() -> None:
     turns, inside, most = Turns(), [0], [0]
 

@@ -21,12 +21,15 @@ from tests.mutation.trying import Attempt, Outcome, attempt, attempts
 FILES = (
     "stream_adapter/journey/*.py",
     "stream_adapter/adapter/mixture/*.py",
+    "stream_adapter/adapter/anchors/*.py",
+    "stream_adapter/adapter/confidence.py",
     "stream_adapter/adapter/protection.py",
     "stream_adapter/drift/guard.py",
     "stream_adapter/drift/guarded.py",
 )
 TESTS = (
-    *("tests/adapter/mixture", "tests/adapter/test_protection.py", "tests/adapter/test_taking_back.py"),
+    *("tests/adapter/mixture", "tests/adapter/anchors", "tests/adapter/test_confidence.py"),
+    *("tests/adapter/test_protection.py", "tests/adapter/test_taking_back.py", "tests/adapter/test_adapter.py"),
     *("tests/drift/test_guard.py", "tests/drift/test_guarded.py", "tests/journey", "tests/adapter/test_classes.py"),
     *(
         "tests/service/test_moving_partitions.py",

@@ -160,6 +160,17 @@ def test_what_is_no_drift_event_is_counted(tmp_path: Path, events: list[DriftEve
     assert "1 records that could not be read" in (tmp_path / "drift.html").read_text()
 
 
+def test_half_a_character_from_outside_ends_no_report(tmp_path: Path) -> None:
+    """JSON's escapes can make one."""
+    _write(tmp_path / "drift.jsonl", [])
+    record = DriftEvent(DriftAlarm("label_mix", "half", "d", observed=3, labels=3), START_MS, "w").to_record()
+    value = (record.value or b"").replace(b'"half"', rb'"\ud800"')
+    with (tmp_path / "drift.jsonl").open("ab") as lines:
+        lines.write(to_line(Record(Partition("drift", 0), 0, 0, record.key, value, record.headers)))
+    assert write_drift_report(_config(tmp_path), tmp_path / "drift.html", hours=24) == 1
+    assert "label mix" in (tmp_path / "drift.html").read_text()
+
+
 def test_workers_have_lines_of_their_own(tmp_path: Path, events: list[DriftEvent]) -> None:
     others = [DriftEvent(event.alarm, event.time_ms, "worker-1") for event in events]
     assert "published, worker-1" in _page(tmp_path, events + others)

@@ -36,6 +36,7 @@ def show(chromium: Any, live: LiveWorker, output: Path) -> None:
     page = chromium.new_page(viewport={"width": 1280, "height": 1330})
     page.goto(live.url)
     page.wait_for_selector("#strip .tile")
+    page.wait_for_selector("#label-choices button")
     page.wait_for_timeout(1_500)
     save(page, output / "page-light.png")
     page.emulate_media(color_scheme="dark")
@@ -48,6 +49,8 @@ def show(chromium: Any, live: LiveWorker, output: Path) -> None:
     phone = chromium.new_page(viewport={"width": 390, "height": 844}, device_scale_factor=2, is_mobile=True)
     phone.goto(live.url)
     phone.wait_for_selector("#strip .tile")
+    phone.locator("#labelling").evaluate("(labelling) => labelling.scrollIntoView()")
+    phone.wait_for_selector("#label-choices button")
     phone.wait_for_timeout(1_500)
     save(phone, output / "page-phone.png")
 
@@ -65,6 +68,8 @@ def main() -> None:
         config = demo_config(
             folder, f"page: {{token: '{TOKEN}', pictures_per_s: 40, keep_pictures: 2000}}\n", "groceries"
         )
+        # Labels that may come apart from their pictures: what to label next is shown, too.
+        config = config.replace("format: recorded", f"format: recorded\n  labels_file: {folder}/labels.jsonl")
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         with live_worker(config, arguments.rate) as live:
             looking = chromium.new_page()

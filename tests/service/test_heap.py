@@ -1,5 +1,6 @@
 """What a worker freed does not stay with it."""
 
+import gc
 import time
 from pathlib import Path
 
@@ -27,3 +28,15 @@ def test_gaps_between_what_is_used_are_given_back(monkeypatch: pytest.MonkeyPatc
         time.sleep(0.1)
     assert resident_bytes() <= full - SIZE * NUMBER / 2
     assert len(kept) == NUMBER / 40
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_no_cycles_are_looked_for_meanwhile_and_afterwards_as_before(collects: bool) -> None:
+    (gc.enable if collects else gc.disable)()
+    try:
+        with pytest.raises(ValueError, match="whatever"), heap.uncollected():
+            assert not gc.isenabled()
+            raise ValueError("whatever")
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()

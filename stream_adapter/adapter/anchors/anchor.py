@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from stream_adapter.errors import AnchorError
 
 UNIT_TOLERANCE = 1e-3
+# Rows that are converted at a time: their float64 form (2 MB at d = 512) should stay in the cache.
+_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +117,24 @@ def as_stored(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArra
         float32 (n, d), unit, and float16 (n, d), its form on the wire.
     """
     halves = vectors.astype(np.float16)  # (n, d)
-    # In float64, so that a row's last bits do not depend on what it is batched with.
-    wide = halves.astype(np.float64)
-    wide /= np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
-    stored = wide.astype(np.float32)
-    moved = (stored.astype(np.float16) != halves).any(axis=1)
-    stored[moved] = halves[moved]
-    return stored, halves
+    return stored_form(halves), halves
+
+
+def stored_form(halves: NDArray[np.float16]) -> NDArray[np.float32]:
+    """The stored vectors of float16 (n, d), see `as_stored`: float32 (n, d)."""
+    stored = np.empty(halves.shape, np.float32)
+    for start in range(0, len(halves), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        # In float64, so that a row's last bits do not depend on what it is batched with.
+        wide = halves[part].astype(np.float64)
+        norms = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+        wide /= norms[:, None]
+        stored[part] = wide
+        # Nearer to 1, no number moves by half a step: that is 2⁻¹² of it at least.
+        far = start + np.flatnonzero(~(np.abs(norms - 1.0) < 2.0**-13))
+        moved = far[(stored[far].astype(np.float16) != halves[far]).any(axis=1)]
+        stored[moved] = halves[moved]
+    return stored
 
 
 def checked_vectors(anchors: Sequence[Anchor], dimension: int) -> NDArray[np.float32]:

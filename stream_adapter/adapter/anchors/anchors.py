@@ -159,6 +159,7 @@ class Anchors(AnchorStore):
     @property
     def weights(self) -> NDArray[np.float64]:
         """Float64 (n,) in (0, 1], what each anchor adds to those near it, by slot."""
+        self._weights.level()
         return np.asarray(1.0 / self.crowding)
 
     def drain_weight_changes(self) -> WeightChanges | None:
@@ -240,13 +241,8 @@ class Anchors(AnchorStore):
                 learnable.append(index)
         offered = [anchors[index] for index in learnable]
         shapes = [hash_of(halves[index].tobytes()) for index in learnable]
-        ids = {anchor.anchor_id for anchor in offered}
-        once = len(ids) == len(set(shapes)) == len(offered)
-        if once and ids.isdisjoint(self._row_of_id) and self._rows_of_shape.keys().isdisjoint(shapes):
-            changes.added(offered, self.extend(offered, stored[learnable], shapes))
-        else:
-            for index, anchor, shape in zip(learnable, offered, shapes, strict=True):
-                changes.offered(anchor, take_in(self, anchor, stored[index], shape))
+        for anchor, became in take_in(self, offered, stored[learnable], shapes):
+            changes.offered(anchor, became)
         # Of those that came and went within the call no weight was ever counted.
         self._weights.update(list(changes.gone), self.slots_of(np.array(changes.new, np.int64)))
 

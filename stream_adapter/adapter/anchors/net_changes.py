@@ -1,7 +1,5 @@
 """What one call of `learn` comes to, when anchors may replace each other and be pruned again within it."""
 
-from collections.abc import Sequence
-
 from stream_adapter.adapter.anchors.anchor import Anchor, Displaced
 from stream_adapter.adapter.anchors.offering import Offer
 from stream_adapter.adapter.anchors.pruning import Victim
@@ -38,10 +36,6 @@ class NetChanges:
     def ignored(self, anchor_id: str, reason: IgnoredReason) -> None:
         """An anchor was not even offered to the store."""
         self._ignored.append(Ignored(anchor_id, reason))
-
-    def added(self, anchors: Sequence[Anchor], rows: Sequence[int]) -> None:
-        """The store has taken anchors in that were not there."""
-        self._new.update(zip((anchor.anchor_id for anchor in anchors), rows, strict=True))
 
     def offered(self, anchor: Anchor, offer: Offer) -> None:
         """The store has decided on an anchor."""

@@ -8,10 +8,10 @@ What is taught here comes by `offer`, so that an event teaches once and the newe
   differ the one with the larger stamp, then id, stays.
 
 What was decided elsewhere comes by `put`: of one id the largest stamp stays, and nothing is folded. So what is stored
-is the same wherever the same records were put, in whatever order.
+is the same wherever the same records were put, in whatever order and however many at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,18 +40,59 @@ class Offer:
 
 
 # `offer` and `put`.
-TakeIn = Callable[[AnchorStore, Anchor, NDArray[np.float32], bytes], Offer]
+TakeIn = Callable[[AnchorStore, Sequence[Anchor], NDArray[np.float32], Sequence[bytes]], Sequence[tuple[Anchor, Offer]]]
 
 
-def offer(store: AnchorStore, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> Offer:
-    """Take an anchor in that was taught here.
+def offer(
+    store: AnchorStore, anchors: Sequence[Anchor], stored: NDArray[np.float32], shapes: Sequence[bytes]
+) -> list[tuple[Anchor, Offer]]:
+    """Take anchors in that were taught here, in this order.
 
     Args:
         store: where to.
-        anchor: its label must be in the vocabulary.
-        stored: float32 (d,), from `as_stored`.
-        shape: `hash_of` its float16 form.
+        anchors: n; their labels must be in the vocabulary.
+        stored: float32 (n, d), from `as_stored`.
+        shapes: `hash_of` their float16 forms.
     """
+    if store.is_new(anchors, shapes):
+        return _appended(store, anchors, stored, shapes, {})
+    columns = zip(anchors, stored, shapes, strict=True)
+    return [(anchor, _offer(store, anchor, vector, shape)) for anchor, vector, shape in columns]
+
+
+def put(
+    store: AnchorStore, anchors: Sequence[Anchor], stored: NDArray[np.float32], shapes: Sequence[bytes]
+) -> list[tuple[Anchor, Offer]]:
+    """Take anchors in that were decided on elsewhere; arguments as for `offer`.
+
+    At equal stamps the later arrival wins: stamps repeat only where the input topic was made anew.
+
+    Returns:
+        Of each id what became of the last one that changed anything, and of one that was refused after it.
+    """
+    best: dict[str, int] = {}  # by id, which one stays
+    refused: dict[str, tuple[Anchor, Offer]] = {}
+    for place, anchor in enumerate(anchors):
+        anchor_id = anchor.anchor_id
+        at = best.get(anchor_id)
+        known = store.get(anchor_id) if at is None else anchors[at]
+        if known is not None:
+            if anchor.stamp < known.stamp:
+                refused[anchor_id] = anchor, Offer(refused="outdated")
+                continue
+            same = (anchor.stamp, anchor.label) == (known.stamp, known.label)
+            if same and shapes[place] == (store.shape_of(anchor_id) if at is None else shapes[at]):
+                refused[anchor_id] = anchor, Offer(refused="repeated")
+                continue
+        best[anchor_id] = place
+        refused.pop(anchor_id, None)
+    places = list(best.values())
+    gone = {anchor_id: store.take_out(anchor_id) for anchor_id in best if anchor_id in store}
+    new = _appended(store, [anchors[at] for at in places], stored[places], [shapes[at] for at in places], gone)
+    return [*new, *refused.values()]
+
+
+def _offer(store: AnchorStore, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> Offer:
     displaced: list[Displaced] = []
     known = store.get(anchor.anchor_id)
     if known is not None:
@@ -68,25 +109,16 @@ def offer(store: AnchorStore, anchor: Anchor, stored: NDArray[np.float32], shape
         return Offer(refused="outdated", displaced=tuple(displaced))
     displaced += [store.take_out(twin.anchor_id) for twin in twins]
 
-    return Offer(row=_append(store, anchor, stored, shape), displaced=tuple(displaced))
+    return Offer(store.extend([anchor], stored[None], [shape]).start, displaced=tuple(displaced))
 
 
-def put(store: AnchorStore, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> Offer:
-    """Take an anchor in that was decided on elsewhere; arguments as for `offer`.
-
-    At equal stamps the later arrival wins: stamps repeat only where the input topic was made anew.
-    """
-    known = store.get(anchor.anchor_id)
-    if known is None:
-        return Offer(row=_append(store, anchor, stored, shape))
-    if anchor.stamp < known.stamp:
-        return Offer(refused="outdated")
-    alike = (twin.anchor_id for twin in store.of_shape(shape))
-    if (anchor.stamp, anchor.label) == (known.stamp, known.label) and known.anchor_id in alike:
-        return Offer(refused="repeated")
-    gone = store.take_out(anchor.anchor_id)
-    return Offer(row=_append(store, anchor, stored, shape), displaced=(gone,))
-
-
-def _append(store: AnchorStore, anchor: Anchor, stored: NDArray[np.float32], shape: bytes) -> int:
-    return store.extend([anchor], stored[None], [shape]).start
+def _appended(
+    store: AnchorStore,
+    anchors: Sequence[Anchor],
+    stored: NDArray[np.float32],
+    shapes: Sequence[bytes],
+    gone: Mapping[str, Displaced],
+) -> list[tuple[Anchor, Offer]]:
+    rows = store.extend(anchors, stored, shapes)
+    displaced = [(gone[anchor.anchor_id],) if anchor.anchor_id in gone else () for anchor in anchors]
+    return [(anchor, Offer(row, displaced=left)) for anchor, row, left in zip(anchors, rows, displaced, strict=True)]

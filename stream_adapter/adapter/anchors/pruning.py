@@ -106,6 +106,7 @@ class _Ranking:
     def __init__(self, store: AnchorStore, weights: AnchorWeights) -> None:
         self._store = store
         self._weights = weights
+        weights.level()
         self._doubt = np.nan_to_num(store.doubt.astype(np.float64), nan=_UNKNOWN_DOUBT)
         self._crowding = store.crowding.copy()
         self.worth = self._worth_at(np.arange(len(store)))  # infinite for what is thought away or spared

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_adapter.adapter.anchors.anchor import Anchor, as_stored, check_vectors
+from stream_adapter.adapter.anchors.anchor import Anchor, check_vectors, stored_form
 from stream_adapter.adapter.anchors.columns import AnchorColumns
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.packing import Arrays, array_of, pack_strings, unpack_strings
 from stream_adapter.errors import AnchorError, SnapshotError
-
-# Rows that are converted at a time: their float64 form (2 MB at d = 512) should stay in the cache.
-_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -125,7 +122,8 @@ def restored_store(
         digest = array_of(arrays, "store.digest", np.uint8).tobytes().hex()
         if len(rows) != len(columns.ids) or len(np.unique(rows)) < len(rows) or rows.min(initial=0) < 0:
             raise ValueError("row ids are not one for each anchor")
-        store = AnchorStore.of(class_names, columns, _stored(columns.vectors, dimension), rows, capacity)
+        check_vectors(columns.vectors.astype(np.float32), dimension, "saved anchor {}".format)
+        store = AnchorStore.of(class_names, columns, stored_form(columns.vectors.astype(np.float16)), rows, capacity)
     except (ValueError, KeyError, AnchorError) as error:
         raise SnapshotError(f"the saved anchors cannot be used: {error}") from error
     if store.digest != digest:
@@ -145,16 +143,6 @@ def unconfirmed_of(arrays: Arrays, dimension: int) -> tuple[list[str], list[Anch
         return unpack_strings("unconfirmed", arrays), columns.anchors()
     except (ValueError, AnchorError) as error:
         raise SnapshotError(f"the saved anchors cannot be used: {error}") from error
-
-
-def _stored(halves: NDArray[np.floating], dimension: int) -> NDArray[np.float32]:
-    """The vectors as they were stored: float32 (n, d)."""
-    stored = halves.astype(np.float32)
-    check_vectors(stored, dimension, "saved anchor {}".format)
-    for start in range(0, len(halves), _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
-        stored[part] = as_stored(stored[part])[0]
-    return stored
 
 
 def _learnable(class_names: Sequence[str], canaries: Collection[str]) -> list[str]:

@@ -133,6 +133,10 @@ class AnchorStore:
         """The anchors with this float16 vector, by its `hash_of`."""
         return [self.anchor(self._slot_of_row[row]) for row in self._rows_of_shape.get(shape, ())]
 
+    def shape_of(self, anchor_id: str) -> bytes:
+        """`hash_of` a live anchor's float16 vector."""
+        return self._shapes[self._slot_of_row[self._row_of_id[anchor_id]]]
+
     def extend(self, anchors: Sequence[Anchor], stored: NDArray[np.float32], shapes: Sequence[bytes]) -> range:
         """Take in n anchors of ids that are not there; returns their row ids. `offering.py` has the rules.
 

@@ -80,7 +80,8 @@ def closeness(one: NDArray[F], others: NDArray[F]) -> NDArray[F]:
 class AnchorWeights:
     """Keeps the weights level with the store, by what each change of the store changes.
 
-    The store's column `crowding` holds the sum in the formula above, `placed` what P makes of the vectors.
+    The store's column `crowding` holds the sum in the formula above, `placed` what P makes of the vectors. Where most
+    are new, or all are to be weighed anew, both wait until somebody asks for them: many anchors come in many portions.
     """
 
     def __init__(self, store: AnchorStore) -> None:
@@ -88,16 +89,23 @@ class AnchorWeights:
         self.directions: Directions | None = None
         self._log: list[WeightChanges] | None = None
         self._logged = 0
+        self._is_level = True
 
     def set_directions(self, directions: Directions | None) -> None:
         """Weigh all anchors anew."""
-        self.directions = directions
-        store, self._log = self._store, None
+        self.directions, self._log, self._is_level = directions, None, False
+
+    def level(self) -> None:
+        """Weigh all anchors, where that waits: for whoever reads the store's columns."""
+        if self._is_level:
+            return
+        store, self._is_level = self._store, True
         store.crowding[:] = 1.0
-        if directions is None:
+        if self.directions is None:
             store.set_placed(np.zeros((len(store), 0)))
             return
-        store.set_placed(self._placed(store.vectors))
+        starts = range(0, max(1, len(store)), _ROWS_AT_ONCE)
+        store.set_placed(np.concatenate([self._placed(store.vectors[at : at + _ROWS_AT_ONCE]) for at in starts]))
         for class_index in np.flatnonzero(store.counts).tolist():
             slots = store.members(class_index)
             of_class = store.placed[slots]
@@ -114,6 +122,9 @@ class AnchorWeights:
     def update(self, gone: list[Displaced], new: NDArray[np.int64]) -> None:
         """Anchors have left the store and others, in slots int64 (n,), have come since weights were last level."""
         store = self._store
+        if not self._is_level or 2 * len(new) > len(store):
+            self._log, self._is_level = None, False
+            return
         if gone:
             crowding = np.array([one.crowding for one in gone])
             self._note(np.stack([one.anchor.vector for one in gone]), _classes_of(gone), -1.0 / crowding)
@@ -129,6 +140,7 @@ class AnchorWeights:
 
     def drain(self) -> WeightChanges | None:
         """All changes since this was last called; None where there are too many: whoever sums begins anew."""
+        self.level()
         log, self._log, self._logged = self._log, [], 0
         if log is None:
             return None

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.anchors.weights import WeightChanges
 
-_ROWS_AT_ONCE = 1_024
+# Vectors whose products are worked out together: of all that change between two refreshes it would be a long step.
+_ROWS_AT_ONCE = 512
 
 
 class AnchorSums:
@@ -38,6 +39,8 @@ class AnchorSums:
         if changes is None:
             return self._begin_anew()
         self._waiting.append(changes)
+        if sum(len(waiting.classes) for waiting in self._waiting) >= _ROWS_AT_ONCE:
+            self._take_in()
         touched = self._add(changes)
         gone = touched[self._anchors.counts[touched] == 0]
         self.count[gone], self.sums[gone] = 0.0, 0.0
@@ -46,12 +49,7 @@ class AnchorSums:
     def scatter(self) -> NDArray[np.float64]:
         """Σ w z zᵀ − Σ_c S_c S_cᵀ / n_c: float64 (d, d), the anchors' scatter within classes."""
         if self._waiting:
-            vectors = np.concatenate([waiting.vectors for waiting in self._waiting])
-            changes = np.concatenate([waiting.changes for waiting in self._waiting])
-            more, less = changes > 0, changes < 0
-            self._moment += _products(vectors[more], changes[more])
-            self._moment -= _products(vectors[less], -changes[less])
-            self._waiting = []
+            self._take_in()
         labelled = self.count > 0
         return np.asarray(self._moment - _products(self.sums[labelled], 1.0 / self.count[labelled]))
 
@@ -64,13 +62,25 @@ class AnchorSums:
     def _begin_anew(self) -> NDArray[np.int64]:
         touched = np.flatnonzero((self.count > 0) | (self._anchors.counts > 0))
         self.count[:], self.sums[:], self._moment[:], self._waiting = 0.0, 0.0, 0.0, []
-        weights = self._anchors.weights
-        for start in range(0, len(self._anchors), _ROWS_AT_ONCE):
+        weights, vectors, classes = self._anchors.weights, self._anchors.vectors, self._anchors.classes
+        for start in range(0, len(weights), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            vectors = self._anchors.vectors[part]
-            self._add(WeightChanges(vectors, self._anchors.classes[part], weights[part]))
-            self._moment += _products(vectors, weights[part])
+            self._moment += _products(vectors[part], weights[part])
+        order = np.argsort(classes, kind="stable")
+        ends = np.union1d(np.flatnonzero(np.diff(classes[order])) + 1, np.arange(0, len(order) + 1, _ROWS_AT_ONCE))
+        for slots in np.split(order, ends):
+            if len(slots):
+                self.count[classes[slots[0]]] += weights[slots].sum()
+                self.sums[classes[slots[0]]] += weights[slots] @ vectors[slots].astype(np.float64)
         return touched
+
+    def _take_in(self) -> None:
+        vectors = np.concatenate([waiting.vectors for waiting in self._waiting])
+        changes = np.concatenate([waiting.changes for waiting in self._waiting])
+        more, less = changes > 0, changes < 0
+        self._moment += _products(vectors[more], changes[more])
+        self._moment -= _products(vectors[less], -changes[less])
+        self._waiting = []
 
     def _add(self, changes: WeightChanges) -> NDArray[np.int64]:
         """Add up; int64 (m,), the classes."""

@@ -5,7 +5,6 @@ They are found again whenever twice as many events have been seen, so ever more 
 """
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -14,8 +13,6 @@ from stream_adapter.adapter.anchors.weights import Directions
 from stream_adapter.adapter.learner import Records
 from stream_adapter.adapter.mixture.constants import DIRECTIONS, PRIOR, SPREAD
 from stream_adapter.adapter.mixture.window import Window
-
-log = structlog.get_logger(__name__)
 
 KEY = "directions"
 # Share of the variance within classes that lies in the leading directions, before any traffic.
@@ -92,15 +89,15 @@ class SharedDirections:
         return {} if self._offered is None else {KEY: bytes_of(self._offered)}
 
     def hear(self, records: Records) -> bool:
-        """Take the newest record; whether it changes what is in force. What cannot be read is passed over."""
+        """Take the newest record; whether it changes what is in force.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
         value = records.get(KEY)
         if value is None or value == self._value:
             return False
-        try:
-            directions = directions_of(value, self._dimension)
-        except ValueError as error:
-            log.warning("passed over directions that cannot be read", error=str(error))
-            return False
+        directions = directions_of(value, self._dimension)
         if self._offered is not None and directions.version >= self._offered.version:
             self._offered = None
         self._value, self.in_force = value, directions
@@ -129,8 +126,10 @@ def directions_of(value: bytes, dimension: int) -> Directions:
         matrix, facts = arrays["matrix"], arrays["variance_and_version"]
         if matrix.ndim != 2 or matrix.shape[0] != dimension or facts.shape != (2,):
             raise ValueError(f"directions of shape {matrix.shape}, expected ({dimension}, k)")
-        if not np.isfinite(matrix).all() or not np.isfinite(facts).all() or facts[0] <= 0 or facts[1] < 0:
-            raise ValueError("directions that are not finite")
+        # Columns are unit vectors, and so no variance is above 1; whatever is larger would make answers that are none.
+        sound = (np.abs(matrix) <= 1.01).all() and 1e-9 <= facts[0] <= 1.0 and 0 <= facts[1] < 2**53
+        if not sound or matrix.shape[1] > dimension:
+            raise ValueError("directions that are not finite, or out of range")
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"it cannot be read: {error!r}") from error
     return Directions(matrix.astype(np.float32), float(facts[0]), int(facts[1]))

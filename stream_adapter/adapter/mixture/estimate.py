@@ -62,6 +62,7 @@ class Estimate:
     def model(self) -> ClassMeans:
         """The model in force."""
         if self._model is None:
+            self._sums.update()
             prior, self._standing = self._prior(self.evidence)
             root = self._whitening(self.evidence.spread)
             self._model = ClassMeans(self._sums, self.evidence, prior, root, self._backend)
@@ -73,15 +74,16 @@ class Estimate:
         assert self.model is not None  # made anew, it decides about them
         return self._standing
 
-    def learned(self) -> bool:
-        """Let what has changed among the anchors be in force: their sums, and who is labelled. Whether anything has."""
+    def learned(self) -> None:
+        """Let what has changed among the anchors be in force: their sums, and who is labelled."""
+        if self._model is None:
+            return  # it is made of all when it is asked for: until then many may come
         touched = self._sums.update()
-        if len(touched) and self._model is not None:
+        if len(touched):
             prior = self._model.prior
             if not np.array_equal(prior.labelled, self._anchors.counts > 0):
                 prior, self._standing = self._prior(self.evidence)
             self._model.learned(touched, prior)
-        return len(touched) > 0
 
     def ask(self, window: Window, shift: Shift, give_way: Callable[[], None]) -> None:
         """What the own window says, given the anchors: beliefs first without any mean, then once with them.
@@ -100,7 +102,9 @@ class Estimate:
         give_way()
         moves = self._moves(window, shift, traffic, give_way)
         give_way()
-        model = ClassMeans(self._sums, evidence, prior, self._whitening(evidence.spread), self._backend)
+        root = self._whitening(evidence.spread)
+        give_way()
+        model = ClassMeans(self._sums, evidence, prior, root, self._backend)
         if model.active:
             give_way()
             parts = []
@@ -109,11 +113,11 @@ class Estimate:
                 give_way()
             belief = self._backend.xp.concat(parts)
             evidence = traffic.evidence(belief, shifted, evidence.spread)
+        give_way()
         self.shared.found(replace(evidence, moves=moves))
 
     def rebuild(self) -> None:
         """Make the model anew, of the anchors and of the evidence in force, when it is asked next."""
-        self._sums.update()
         self.evidence = self.shared.in_force()
         self._model = None
 

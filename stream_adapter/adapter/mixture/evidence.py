@@ -1,11 +1,11 @@
 """What a window of traffic says about the classes, as sums that add up over workers, and how it travels."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -112,7 +112,7 @@ class Evidence:
         }
         return save(
             {
-                "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8),
+                "facts": np.frombuffer(orjson.dumps(facts), np.uint8),
                 "columns": np.ascontiguousarray(columns[:, named]),
                 "total": self.total.astype(np.float32),
                 "with_mean": np.searchsorted(named, self.classes[kept]).astype(np.int32),
@@ -169,7 +169,7 @@ def _checked(value: bytes, dimension: int) -> tuple[dict[str, Any], dict[str, ND
     """
     try:
         arrays = load(value)
-        facts = json.loads(arrays["facts"].tobytes())
+        facts = orjson.loads(arrays["facts"].tobytes())  # refuses what no writer of ours can mean: NaN, infinity
         if facts["format"] != _FORMAT:
             raise ValueError(f"it has the format {facts['format']!r}, this version reads {_FORMAT}")
         names, n = facts["classes"], len(facts["classes"])
@@ -192,9 +192,11 @@ def _checked(value: bytes, dimension: int) -> tuple[dict[str, Any], dict[str, ND
         finite = all(np.isfinite(arrays[name]).all() for name in ("columns", "total", "scale", "sure", "moves"))
         if not fits or not finite or len(facts["spread"]) != 2 or not all(0 <= float(x) < 1e15 for x in numbers):
             raise ValueError("its parts do not fit each other")
-        amounts = arrays["columns"], arrays["sure"], arrays["moves"][1]
-        if not all(0 <= of.min(initial=0) <= of.max(initial=0) <= 1e15 for of in amounts):
+        # Of unit vectors' means no number is above 1; whatever is larger would make answers that are none.
+        amounts = (arrays["columns"], 1e15), (arrays["sure"], 1e15), (arrays["moves"][1], 1e15), (arrays["scale"], 1.0)
+        fits = all(of.min(initial=0) >= 0 and of.max(initial=0) <= most for of, most in amounts)
+        if not fits or any(np.abs(of).max(initial=0) > 1e15 for of in (arrays["total"], arrays["moves"][0])):
             raise ValueError("its figures are out of range")
-    except (SafetensorError, KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError) as error:
+    except (SafetensorError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"it cannot be read: {error!r}") from error
     return facts, arrays

@@ -102,12 +102,12 @@ class Mixture:
             else:
                 self._stale = True
         self._learned(len(labels.rows))
-        self._refresh_if_due(came=len(labels.rows) > 0)
+        self._heard(came=len(labels.rows) > 0)
 
     def forget(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """See `Learner.forget`."""
         self._learned(len(rows))
-        self._refresh_if_due()
+        self._heard()
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner.set_classes`."""
@@ -123,7 +123,7 @@ class Mixture:
         # The window is asked when that is due: a thousand classes may come one by one.
         self._stale = True
         self._name_version()
-        self._refresh_if_due()
+        self._heard()
 
     def records(self) -> Mapping[str, bytes]:
         """See `Learner.records`."""
@@ -156,8 +156,10 @@ class Mixture:
             part = _part(arrays, kind)
             if part:  # none where `reach` was not set then
                 estimate.shared.restore(part)
+            estimate.rebuild()
         self._window.restore(window, self._classes)
-        self._refresh()
+        self._stale = True
+        self._name_version()
 
     @property
     def version(self) -> str:
@@ -212,9 +214,17 @@ class Mixture:
         self._stale = True
 
     def _learned(self, labels: int) -> None:
-        if self._labelled.learned():
+        self._labelled.learned()
+        if labels:
             self._pending += labels
             self._stale = True
+
+    def _heard(self, *, came: bool = False) -> None:
+        """Something has changed apart from a batch: what is due by the clock waits for `update`, as much may follow."""
+        if self._clock is None:
+            self._refresh_if_due()
+        elif came:
+            self._came_s = self._clock()
 
     def _refresh_if_due(self, *, came: bool = False) -> None:
         if not self._stale:
@@ -241,6 +251,7 @@ class Mixture:
     def _refresh(self) -> None:
         """Ask the window anew, and make the models of what it says now."""
         if len(self._window):
+            self._give_way()
             shift = label_shift(self._window.zero_shot, self._window.weights, self._backend)
             for estimate in self._estimates:
                 estimate.ask(self._window, shift, self._give_way)

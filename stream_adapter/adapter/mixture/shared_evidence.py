@@ -12,7 +12,6 @@ from operator import add
 from typing import Any
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.classes import Classes
@@ -20,8 +19,6 @@ from stream_adapter.adapter.learner import LearnerContext, Records
 from stream_adapter.adapter.mixture.evidence import Evidence
 from stream_adapter.adapter.packing import Arrays, array_of, pack_strings, unpack_strings
 from stream_adapter.errors import SnapshotError
-
-log = structlog.get_logger(__name__)
 
 # By so much the evidence about a class, or the number of events that it rests on, must have changed to be news.
 _NEWS = 0.1
@@ -88,8 +85,12 @@ class SharedEvidence:
         return {self.key: self._own[0]}
 
     def hear(self, records: Records) -> bool:
-        """Take the newest records of this kind; whether they change anything. What cannot be read is passed over."""
-        changed = False
+        """Take the newest records of this kind; whether they change anything.
+
+        Raises:
+            ValueError: one cannot be read; the others are heard.
+        """
+        changed, unreadable = False, list[ValueError]()
         for key, value in records.items():
             if not key.startswith(self._kind):
                 continue
@@ -100,10 +101,12 @@ class SharedEvidence:
             try:
                 self._evidence[key] = self._read(value)
             except ValueError as error:
-                log.warning("passed over a record of another worker that cannot be read", key=key, error=str(error))
+                unreadable.append(error)
                 continue
             changed |= self._records.get(key) != value
             self._records[key] = value
+        if unreadable:
+            raise unreadable[0]
         return changed
 
     def beside(self, given: NDArray[np.float64], explained: NDArray[np.float64], weight: float) -> Evidence:

@@ -93,7 +93,7 @@ class LabelStudio:
             label = self._label(given.get("task"), given.get("annotation"))
             labels, passed = ([label], 0) if label is not None else ([], 1)
         elif action == "ANNOTATIONS_DELETED":
-            for annotation in given.get("annotations") or ():
+            for annotation in _list(given.get("annotations")):
                 number = annotation.get("id") if isinstance(annotation, dict) else None
                 known = self._labelled.pop(number, None) if isinstance(number, int) else None
                 if known is None:
@@ -117,16 +117,17 @@ class LabelStudio:
     def _label(self, task: Any, annotation: Any) -> LabelEvent | None:
         """What an annotation says about the event of its task; without a choice it says nothing any more."""
         data = task.get("data") if isinstance(task, dict) else None
-        if not isinstance(data, dict) or not isinstance(annotation, dict):
+        result = (annotation.get("result") or []) if isinstance(annotation, dict) else None
+        if not isinstance(data, dict) or not isinstance(result, list):
             return None
         source, id = data.get("ce_source"), data.get("ce_id")
         if not (isinstance(source, str) and isinstance(id, str) and source and id):
             return None
         picked = [
             choice
-            for one in annotation.get("result") or ()
+            for one in result
             if isinstance(one, dict) and isinstance(one.get("value"), dict)
-            for choice in one["value"].get("choices") or ()
+            for choice in _list(one["value"].get("choices"))
         ]
         label = str(picked[0]) if picked and not annotation.get("was_cancelled") else None
         by = annotation.get("completed_by")
@@ -151,6 +152,10 @@ async def _json(request: Request) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise HTTPException(400, "the body is no JSON object")
     return given
+
+
+def _list(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else []
 
 
 def _tags(config: str) -> tuple[str, str]:

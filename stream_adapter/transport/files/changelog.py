@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from stream_adapter.config import FilesConfig
-from stream_adapter.transport.changelog import Change, change_of
+from stream_adapter.transport.changelog import Change, changes_of
 from stream_adapter.transport.files.recording import record_in, whole_lines
 from stream_adapter.transport.files.sink import ANCHORS
 
@@ -65,12 +65,10 @@ class FileChangelog:
         """Nothing is held open."""
 
     def _changes(self, lines: Sequence[bytes]) -> list[Change]:
-        changes = []
-        for line in lines:
-            self._lines += 1
-            self._bytes += len(line)
-            changes.append(change_of(record_in(self._path, self._lines, line), self._writer))
-        return changes
+        records = [record_in(self._path, number, line) for number, line in enumerate(lines, self._lines + 1)]
+        self._lines += len(lines)
+        self._bytes += sum(map(len, lines))
+        return changes_of(records, self._writer)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

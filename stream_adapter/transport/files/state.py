@@ -65,23 +65,26 @@ class State:
         """The state that the last run left in its output folder; an empty one where there was none."""
         path = folder / POSITIONS
         try:
-            document: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            document: Mapping[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return cls(str(input))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise TransportError(f"cannot read {path}: {error}; delete it to start from the beginning") from error
         if document.get("version") != _VERSION:
             raise TransportError(
                 f"{path} has version {document.get('version')!r}, not {_VERSION}; use a new output folder"
             )
-        if document["input"] != str(input):
+        if (known := document.get("input")) != str(input):
             raise TransportError(
-                f"{path} belongs to the input {document['input']!r}, not to {str(input)!r}; use a new output folder, "
+                f"{path} belongs to the input {known!r}, not to {str(input)!r}; use a new output folder, "
                 "or delete the file to read the new input from its beginning"
             )
-        places = {
-            Partition(entry["topic"], entry["partition"]): Place(entry["offset"], entry["after"])
-            for entry in document["positions"]
-        }
-        extents = {channel: Extent(*numbers) for channel, numbers in document["outputs"].items()}
+        try:
+            places = {
+                Partition(entry["topic"], entry["partition"]): Place(entry["offset"], entry["after"])
+                for entry in document["positions"]
+            }
+            extents = {channel: Extent(*numbers) for channel, numbers in document["outputs"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise TransportError(f"cannot read {path}: {error!r}; delete it to start from the beginning") from error
         return cls(str(input), places, extents)

@@ -1,10 +1,10 @@
 """`KafkaChangelog`: the compacted anchors topic, read by every worker as a whole."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from stream_adapter.config import KafkaConfig
 from stream_adapter.transport.base import Record
-from stream_adapter.transport.changelog import Change, change_of
+from stream_adapter.transport.changelog import Change, changes_of
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.reading import TopicReader
 from stream_adapter.transport.kafka.topics import topic_identity, topic_setting
@@ -62,9 +62,6 @@ class KafkaChangelog:
         """Release the consumer."""
         self._reader.close()
 
-    def _changes(self, records: Iterable[Record]) -> list[Change]:
-        changes = []
-        for record in records:
-            self._positions[record.partition.number] = record.offset + 1
-            changes.append(change_of(record, self._writer))
-        return changes
+    def _changes(self, records: Sequence[Record]) -> list[Change]:
+        self._positions.update((record.partition.number, record.offset + 1) for record in records)
+        return changes_of(records, self._writer)

@@ -71,6 +71,7 @@ def test_the_anchor_of_least_worth_goes_again_and_again(
     spared = max(1, budget // (4 * int((store.counts > 0).sum())))
     for victim in Pruner(store, weights, CLASSES, config).victims():
         slot = int(store.slots_of(np.array([victim.row]))[0])
+        weights.level()
         worth = doubt(store.vectors, CLASSES) / store.crowding
         counts = store.counts
         if victim.reason == "class budget":

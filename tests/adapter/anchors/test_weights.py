@@ -143,7 +143,8 @@ def test_closeness_falls_from_one_to_zero_at_the_reach() -> None:
 def test_where_too_much_has_changed_whoever_sums_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights_module, "_MOST_CHANGES", 5)
     anchors = anchors_with(directions())
-    assert anchors.drain_weight_changes() is None, "nobody has summed yet"
+    anchors.put([Anchor(f"before {n}", vector, "owl", n) for n, vector in enumerate(POOL[:8])])
+    assert anchors.drain_weight_changes() is None, "most are new"
     anchors.put(copies(3))
     changes = anchors.drain_weight_changes()
     assert changes is not None and len(changes.changes) == 3

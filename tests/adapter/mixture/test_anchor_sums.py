@@ -9,6 +9,7 @@ from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.anchors.weights import Directions
 from stream_adapter.adapter.classes import Classes
+from stream_adapter.adapter.mixture import anchor_sums
 from stream_adapter.adapter.mixture.anchor_sums import AnchorSums
 from stream_adapter.config import AnchorsConfig
 from tests.adapter.anchor_sets import around, random_unit
@@ -36,23 +37,27 @@ def updated(sums: AnchorSums) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(calls=st.lists(CALLS, max_size=15))
-def test_after_any_calls_sums_and_scatter_are_those_of_the_anchors(calls: list[tuple[str, object]]) -> None:
+@given(calls=st.lists(CALLS, max_size=15), waiting=st.sampled_from([1, 4, 512]))
+def test_after_any_calls_sums_and_scatter_are_those_of_the_anchors(
+    calls: list[tuple[str, object]], waiting: int
+) -> None:
     anchors = Anchors(Classes(NAMES, random_unit(3, D, seed=9), 10.0), (), AnchorsConfig(index="exact"))
     sums = AnchorSums(anchors, len(NAMES), D)
-    for name, argument in calls:
-        if name == "put":
-            anchors.put(argument)  # type: ignore[arg-type]
-        elif name == "remove":
-            anchors.remove(argument)  # type: ignore[arg-type]
-        elif name == "directions":
-            matrix, _ = np.linalg.qr(np.random.default_rng(argument).normal(size=(D, 4)))  # type: ignore[call-overload]
-            anchors.set_directions(Directions(matrix.astype(np.float32), 0.3, 1))
-        else:
-            updated(sums)
-            if name == "scatter":
-                sums.scatter()
-    updated(sums)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(anchor_sums, "_ROWS_AT_ONCE", waiting)
+        for name, argument in calls:
+            if name == "put":
+                anchors.put(argument)  # type: ignore[arg-type]
+            elif name == "remove":
+                anchors.remove(argument)  # type: ignore[arg-type]
+            elif name == "directions":
+                matrix, _ = np.linalg.qr(np.random.default_rng(argument).normal(size=(D, 4)))  # type: ignore[call-overload]
+                anchors.set_directions(Directions(matrix.astype(np.float32), 0.3, 1))
+            else:
+                updated(sums)
+                if name == "scatter":
+                    sums.scatter()
+        updated(sums)
     weights, vectors = anchors.weights, anchors.vectors.astype(np.float64)
     scatter = np.zeros((D, D))
     for index in range(len(NAMES)):

@@ -83,10 +83,15 @@ def test_their_record_is_read_back(found: tuple[Any, ...]) -> None:
         ("variance_and_version", lambda facts: np.array([0.0, 1.0]), "not finite"),
         ("variance_and_version", lambda facts: np.array([0.1, -1.0]), "not finite"),
         ("variance_and_version", lambda facts: np.array([np.inf, 1.0]), "not finite"),
+        ("matrix", lambda matrix: matrix * np.float16(100.0), "out of range"),
+        ("matrix", lambda matrix: np.zeros((D, D + 1), np.float16), "out of range"),
+        ("variance_and_version", lambda facts: np.array([1e-300, 1.0]), "out of range"),
+        ("variance_and_version", lambda facts: np.array([1e300, 1.0]), "out of range"),
+        ("variance_and_version", lambda facts: np.array([0.1, 1e300]), "out of range"),
         ("variance_and_version", None, "cannot be read"),
     ],
 )
-def test_a_record_that_does_not_fit_is_refused_and_passed_over(
+def test_a_record_that_does_not_fit_is_refused_and_changes_nothing(
     found: tuple[Any, ...], part: str, change: Any, reason: str
 ) -> None:
     arrays = load(bytes_of(found[0]))
@@ -95,7 +100,9 @@ def test_a_record_that_does_not_fit_is_refused_and_passed_over(
     with pytest.raises(ValueError, match=reason):
         directions_of(value, D)
     shared = SharedDirections(D, publishes=True)
-    assert not shared.hear({"directions": value}) and shared.in_force is None and shared.value == b""
+    with pytest.raises(ValueError, match=reason):
+        shared.hear({"directions": value})
+    assert shared.in_force is None and shared.value == b""
 
 
 def test_what_was_found_is_in_force_when_it_is_heard(found: tuple[Any, ...]) -> None:

@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -143,6 +144,11 @@ def _facts(**more: Any) -> Any:
         pytest.param(_facts(spread=[1.0, 1.0, 1.0]), "do not fit", id="spread"),
         *(pytest.param(_facts(**{name: -1}), "do not fit", id=name) for name in ("events", "weight", "labelled")),
         pytest.param(_facts(weight=1e15), "do not fit", id="weight too large"),
+        pytest.param(_facts(events=10**400), "cannot be read|inf", id="400 digits"),
+        pytest.param(
+            lambda arrays: {**arrays, "total": np.full(D, 1e300)}, "out of range", id="more than all unit vectors"
+        ),
+        pytest.param(lambda arrays: {**arrays, "scale": arrays["scale"] * 1e9}, "out of range", id="scale"),
         pytest.param(_facts(format=99), "has the format 99, this version reads", id="format"),
     ],
 )
@@ -171,17 +177,21 @@ def test_one_record_keeps_no_other_from_being_heard():
     value = found(1).to_bytes(NAMES)
     for first in ({"directions": b"{}"}, {"evidence/gone": None}, {"evidence/damaged": b"no safetensors"}):
         shared = SharedEvidence("evidence/", Classes(tuple(NAMES), TEXTS, 20.0), LearnerContext(slot="a"), 1.0)
-        assert shared.hear({**first, "evidence/b": value})
+        with pytest.raises(ValueError, match="cannot be read") if "evidence/damaged" in first else nullcontext():
+            assert shared.hear({**first, "evidence/b": value})
         assert shared.in_force().events == found(1).events
         assert not shared.hear({"evidence/b": value}), "it was heard before"
         assert shared.hear({"evidence/b": None}) and not shared.hear({"evidence/b": None})
 
 
-def test_records_of_workers_that_cannot_be_read_are_passed_over():
+def test_records_of_workers_that_cannot_be_read_change_nothing():
     worker = adapter(LearnerContext(publishes=True))
     run(worker, stream(100, 1))
     before = worker.predict(stream(50, 2).vectors).adapted
-    worker.follow((), {"evidence/other": b"no safetensors", "directions": b"{}", "unheard of": b""})
+    worker.follow((), {"unheard of": b""})
+    for key in ("evidence/other", "directions"):
+        with pytest.raises(ValueError, match="cannot be read"):
+            worker.follow((), {key: b"no safetensors"})
     np.testing.assert_array_equal(worker.predict(stream(50, 2).vectors).adapted, before)
 
 

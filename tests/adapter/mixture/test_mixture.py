@@ -103,8 +103,10 @@ def test_while_nothing_arrives_a_refresh_does_not_wait_for_its_tenth_of_the_time
         return now[0]
 
     taught, busy = adapter(LearnerContext(clock=clock), every_s=1.0), stream(420, 3)
-    taught.follow(busy.anchors(np.arange(400)))  # a refresh, and the next in five seconds
+    taught.follow(busy.anchors(np.arange(400)))
+    taught.learn(())  # a refresh, and the next in five seconds
     taught.follow(busy.anchors(np.arange(400, 420)))  # not a tenth more
+    taught.learn(())
     assert taught.pending == 20
     started = now[0]
     while taught.pending:

@@ -102,6 +102,8 @@ def test_what_a_real_one_sent(studio: Studio) -> None:
         {"action": "ANNOTATION_CREATED", "task": {"data": {"image": "x"}}, "annotation": annotation(1, "cat")},
         {"action": "ANNOTATION_CREATED", "task": None, "annotation": [1]},
         {"action": "ANNOTATIONS_DELETED", "annotations": [1, {"id": None}]},
+        {"action": "ANNOTATIONS_DELETED", "annotations": 7},
+        {"action": "ANNOTATION_CREATED", "task": task(1, "cat"), "annotation": annotation(1, None, result=7)},
         {"action": "TASKS_CREATED", "tasks": []},
     ],
 )

@@ -67,9 +67,17 @@ def test_positions_of_another_input_are_refused(config: FilesConfig, tmp_path: P
         FileSource(FilesConfig(input=moved, output=config.output))
 
 
-@pytest.mark.parametrize(("text", "complaint"), [("{", "cannot read"), ('{"version": 9}', "has version 9, not 1")])
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        *(("{", "cannot read"), ("[7]", "cannot read"), ("[" * 9_999, "cannot read"), ("7", "cannot read")),
+        *(('{"version": 9}', "has version 9, not 1"), ('{"version": 1}', "belongs to the input None")),
+        *((f'{{"version": 1, "input": "INPUT"{more}}}', "cannot read.*delete it") for more in ("", ', "positions": 7')),
+        ('{"version": 1, "input": "INPUT", "positions": [], "outputs": {"anchors": 7}}', "cannot read.*delete it"),
+    ],
+)
 def test_broken_positions_are_refused(config: FilesConfig, text: str, complaint: str) -> None:
     config.output.mkdir()
-    (config.output / "positions.json").write_text(text)
+    (config.output / "positions.json").write_text(text.replace("INPUT", str(config.input)))
     with pytest.raises(TransportError, match=complaint):
         FileSource(config)

@@ -22,6 +22,9 @@ GROW_AT = 30_000
 # Far enough below that a store at its budget does not build graphs back and forth.
 SHRINK_AT = GROW_AT // 2
 _LIMITS: dict[str, tuple[float, float]] = {"exact": (math.inf, 0), "hnsw": (0, 0), "auto": (GROW_AT, SHRINK_AT)}
+# Anchors that come at once are put into a graph one by one, in the thread that answers (0.3 ms each). As many as there
+# are, and at least these, are left to a new one.
+_BUILT_ANEW = 2_000
 # Below this, tombstones cost nothing worth a rebuild.
 _FEW_TOMBSTONES = 128
 # Recall is judged on means of this many sampled queries (standard error about half a point at recall 0.95, k = 16).
@@ -62,6 +65,8 @@ class NearestAnchors:
 
     def add(self, rows: NDArray[np.int64]) -> None:
         """Anchors that are new in the store; int64 (n,) row ids that were never given before."""
+        if self._graph is not None and len(rows) >= max(_BUILT_ANEW, self._graph.live):
+            self._use(None)
         if self._graph is not None:
             self._graph.add(rows, self._store.vectors[self._store.slots_of(rows)])
         if self._build is not None:

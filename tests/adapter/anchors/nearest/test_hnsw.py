@@ -52,6 +52,14 @@ def test_nearly_all_true_neighbours_are_found_as_the_graph_grows_beyond_its_firs
     assert indexed.recall() > 0.95
 
 
+def test_as_many_at_once_as_a_restore_brings_are_left_to_a_graph_built_in_the_background() -> None:
+    indexed = Indexed(100)
+    indexed.add(2_000)
+    assert indexed.index.statistics.kind == "exact" and indexed.recall() == 1.0
+    indexed.index.maintain(InlineExecutor())
+    assert indexed.index.statistics.kind == "hnsw" and indexed.index.statistics.live == 2_100
+
+
 def test_half_tombstones_lead_to_a_rebuild_that_catches_up_with_what_came_meanwhile() -> None:
     indexed = Indexed(1_000)
     executor = HeldExecutor()
