@@ -129,6 +129,15 @@ class AnchorStore:
         """Hex digest of the set of (id, label, float16 vector, time); the order of arrival does not matter."""
         return self._digest.to_bytes(DIGEST_BYTES, "big").hex()
 
+    def is_new(self, anchors: Sequence[Anchor], shapes: Sequence[bytes]) -> bool:
+        """Whether all of these are of ids and vectors that are not there and not twice among them."""
+        ids = {anchor.anchor_id for anchor in anchors}
+        return (
+            len(ids) == len(set(shapes)) == len(anchors)
+            and ids.isdisjoint(self._row_of_id)
+            and self._rows_of_shape.keys().isdisjoint(shapes)
+        )
+
     def of_shape(self, shape: bytes) -> list[Anchor]:
         """The anchors with this float16 vector, by its `hash_of`."""
         return [self.anchor(self._slot_of_row[row]) for row in self._rows_of_shape.get(shape, ())]
