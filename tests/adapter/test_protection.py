@@ -232,7 +232,7 @@ def test_a_class_that_is_described_otherwise_is_asked_about_anew(number: int) ->
     texts[number] = around(0.6 * TEXTS[number] + 0.8 * TEXTS[(number + 1) % 4], 1, 500)[0]
     changed.set_classes(texts, NAMES)
     fresh = Adapter(texts, NAMES, 8.0, AdapterConfig(method="knn", protection=0.2))
-    fresh.learn(list(changed.anchors()))
+    fresh.learn(list(changed.anchors))
     np.testing.assert_allclose(limits_in_force(changed), limits_in_force(fresh), atol=1e-6)
     assert not np.allclose(limits_in_force(changed), before, atol=1e-4)
 

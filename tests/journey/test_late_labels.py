@@ -103,7 +103,9 @@ def test_a_newer_version_s_records_are_left_alone_under_that_reason() -> None:
 
 def test_a_label_at_which_something_unforeseen_fails_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     journey = Journey()
-    late, parse = journey.processor.late, journey.processor.late._parse  # type: ignore[union-attr]
+    late = journey.processor.late
+    assert late is not None
+    parse = late.parse
 
     def fails_at_two(record: Record) -> LabelEvent:
         label = parse(record)
@@ -111,7 +113,7 @@ def test_a_label_at_which_something_unforeseen_fails_is_a_dead_letter(monkeypatc
             raise ZeroDivisionError("two")
         return label
 
-    monkeypatch.setattr(late, "_parse", fails_at_two)
+    monkeypatch.setattr(late, "parse", fails_at_two)
     journey.send(*(picture("cat", number) for number in (1, 2, 3)))
     journey.say(*(said(number, "cat") for number in (1, 2, 3)))
     assert journey.anchors.keys() == {"1", "3"}

@@ -14,7 +14,7 @@ from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.adapter.mixture.directions import bytes_of
 from stream_adapter.config import AdapterConfig, AnchorsConfig
 from stream_adapter.events import anchor_tombstone
-from stream_adapter.journey.foreign import Foreign
+from stream_adapter.journey.foreign import Foreign, LeftAlone
 from stream_adapter.journey.replica import Replica
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import OutRecord, Partition, Record
@@ -50,7 +50,7 @@ class Reader:
         config = AdapterConfig(canaries=[CLASSES[-1]], anchors=AnchorsConfig(index="exact", neighbours=2))
         self.adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, config, context=LearnerContext(clock=lambda: 0.0))
         self.replica = Replica(self.adapter, fingerprint="fake-encoder", writer="me", metrics=Metrics())
-        self.foreign = Foreign(fingerprint="fake-encoder", dimension=D, metrics=Metrics())
+        self.foreign = Foreign(fingerprint="fake-encoder", dimension=D, left_alone=LeftAlone(Metrics()))
 
     def follow(self, records: list[OutRecord], start: int) -> None:
         read = [

@@ -97,7 +97,7 @@ def test_the_same_array_is_looked_up_once_until_something_changes(monkeypatch: p
     monkeypatch.setattr(searching, "exact", lambda store, v, k: asked.append(k) or search(store, v, k))
     queries = POOL[:3].copy()
     for k in (1, 5, 3):
-        assert anchors.nearest(queries, k).rows.tolist() == search(anchors._index, queries, k).rows.tolist()  # type: ignore[arg-type]
+        assert anchors.nearest(queries, k).rows.tolist() == search(anchors, queries, k).rows.tolist()
     assert asked == [5], "as many as are told, whatever the first one asks for"
     assert anchors.nearest(queries, 7).rows.shape == (3, 7)
     assert asked == [5, 7]
