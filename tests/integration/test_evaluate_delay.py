@@ -97,7 +97,7 @@ def test_evaluate_and_a_worker_on_kafka_predict_the_same_when_labels_are_late(bo
                 records = [label.to_record() for label in labels]
                 transport.write([OutRecord("labels", one.key, one.value, one.headers) for one in records])
                 keys = {anchor_id_of("evaluate", str(id)) for id in lessons.ids.tolist()}
-                wait_for(lambda: all(map(processor.adapter.anchor, keys)), what="the labels to be learned")  # noqa: B023
+                wait_for(lambda: all(map(processor.adapter.anchors.get, keys)), what="the labels to be learned")  # noqa: B023
         finally:
             worker.stop()
             thread.join(30)

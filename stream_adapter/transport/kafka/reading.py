@@ -128,10 +128,10 @@ class TopicReader:
             if time.monotonic() >= self._look_at:
                 self._looking = self._look()
         elif self._looking.done():
-            found, self._looking = self._looking, None
-            self._look_at = time.monotonic() + _LOOK_EVERY_S
-            with self._connection.errors_of(f"cannot read topic {self.name!r}"):
-                found.result()
+            if self._looking.exception() is not None:  # where nothing is read there is nothing to be kept from
+                with self._connection.errors_of(f"cannot read topic {self.name!r}"):
+                    self._ends(_LOOK_MS)
+            self._look_at, self._looking = time.monotonic() + _LOOK_EVERY_S, None
         return records
 
     def commit(self, records: Iterable[Record]) -> None:

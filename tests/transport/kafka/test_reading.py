@@ -70,3 +70,7 @@ def test_a_topic_that_is_gone_is_said_once_the_answer_is_there(consumer: Consume
     consumer.answering.set()
     with pytest.raises(TransportError, match="cannot read topic 'topic'"):
         wait_for(one.new)
+    with pytest.raises(TransportError, match="cannot read topic 'topic'"):
+        one.new()
+    consumer.error = None
+    assert one.new() == []
