@@ -153,7 +153,7 @@ def record(
     ] = "images",
 ) -> None:
     """Write a topic as it is now into a file, to be replayed on the file transport."""
-    from stream_adapter.operations.produce import record_topic
+    from stream_adapter.operations.record import record_topic
 
     number = record_topic(load_config(file), topic, output)
     typer.echo(f"{number} records written to {output}", err=is_standard_output(output))

@@ -141,7 +141,7 @@ def demo(environment: Environment, folder: Path) -> None:
 
 
 def s3(environment: Environment, folder: Path) -> None:
-    environment("python", "-c", "from stream_adapter.references.fetching import StoredPictures")
+    environment("python", "-c", "from stream_adapter.references.stores import StoredPictures")
 
 
 def heic(environment: Environment, folder: Path) -> None:

@@ -20,12 +20,12 @@ from stream_adapter import config as configuration
 from stream_adapter.demo import browser
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.browser import open_loopback
-from stream_adapter.demo.child import WorkerProcess
 from stream_adapter.demo.display import Display
 from stream_adapter.demo.feeds import Feed, FilesFeed, KafkaFeed, Picture
 from stream_adapter.demo.groceries import AFTER, OPENING, WRONG, groceries, opening_part
 from stream_adapter.demo.scenes import DEMO_CLASSES
 from stream_adapter.demo.scoreboard import Scoreboard, Sent, save_plot
+from stream_adapter.demo.worker_process import WorkerProcess
 from stream_adapter.errors import NotInstalled, StreamAdapterError, TransportError
 
 Transport = Literal["kafka", "files"]

@@ -1,8 +1,7 @@
-"""Between files and topics: pictures into the images, with progress for a person, and a topic into a recording."""
+"""Pictures from files into the images, with progress for a person."""
 
-import contextlib
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stream_adapter.config import Config, FilesConfig
 from stream_adapter.errors import TransportError
-from stream_adapter.output_file import open_output
 from stream_adapter.transport.base import UNREADABLE, Record
 from stream_adapter.transport.files.source import open_input
 from stream_adapter.transport.opening import transport_of
-from stream_adapter.transport.recorded import to_line
-from stream_adapter.transport.transport import Role
 
 
 def produce_all(
@@ -70,19 +66,3 @@ def _watched(records: Iterator[Record], unreadable: list[str]) -> Iterator[Recor
         if reason is not None and not unreadable:
             unreadable.append(reason.decode(errors="replace"))
         yield record
-
-
-def record_topic(config: Config, role: Role, output: Path) -> int:
-    """Write all records of a topic, as of now; returns how many."""
-    number = 0
-    with contextlib.closing(transport_of(config).open_log(role)) as log:
-        portions = log.portions()
-        first = next(portions, ())  # before the output is opened: where the role cannot be read it stays as it is
-        try:
-            with open_output(output) as lines:
-                for record in chain(first, chain.from_iterable(portions)):
-                    lines.write(to_line(record))
-                    number += 1
-        except OSError as error:
-            raise TransportError(f"cannot write {output}: {error.strerror}") from error
-    return number

@@ -10,8 +10,8 @@ from stream_adapter.adapter.anchors.contradictions import contradictions
 from stream_adapter.config import Config
 from stream_adapter.errors import MalformedEvent
 from stream_adapter.events import AnchorRecord
+from stream_adapter.events.moved import Moved, harm_and_help
 from stream_adapter.events.payloads import json_object
-from stream_adapter.events.prediction import Moved, harm_and_help
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
 from stream_adapter.operations.anchors import read_anchors
 from stream_adapter.operations.labels import come_apart, last_waiting

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.contradictions import contradictions
 from stream_adapter.events.headers import format_time
-from stream_adapter.events.prediction import Moved, harm_and_help
+from stream_adapter.events.moved import Moved, harm_and_help
 from stream_adapter.page.pictures import Pictures
 from stream_adapter.page.requests import View
 

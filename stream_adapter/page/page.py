@@ -14,7 +14,7 @@ from stream_adapter.config import PageConfig
 from stream_adapter.drift.alarm import DriftAlarm
 from stream_adapter.encode.base import Prepared
 from stream_adapter.events import DriftEvent, ImageEvent, PredictionDocument
-from stream_adapter.events.prediction import Moved
+from stream_adapter.events.moved import Moved
 from stream_adapter.journey.observing import DeletionRequest
 from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics

@@ -9,7 +9,7 @@ import pytest
 
 from stream_adapter.demo import browser, run
 from stream_adapter.demo.browser import open_loopback
-from stream_adapter.demo.child import WorkerProcess
+from stream_adapter.demo.worker_process import WorkerProcess
 
 
 class Server(HTTPServer):

@@ -15,10 +15,10 @@ import yaml
 from kafka import KafkaProducer
 
 from stream_adapter.demo.browser import open_loopback
-from stream_adapter.demo.child import WorkerProcess
 from stream_adapter.demo.pictures import draw
 from stream_adapter.demo.scenes import class_scene
 from stream_adapter.demo.small_clip import CONFIG, MODEL_NAME, WEIGHTS
+from stream_adapter.demo.worker_process import WorkerProcess
 from stream_adapter.events import image_event_headers
 from stream_adapter.transport.base import Headers
 from tests.integration.cluster import Cluster, wait_for

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_adapter.cli import app
-from stream_adapter.demo.child import WorkerProcess
+from stream_adapter.demo.worker_process import WorkerProcess
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import (
     anchor_records,

@@ -8,7 +8,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from stream_adapter.demo.broker import LocalKafka
-from stream_adapter.demo.child import WorkerProcess
+from stream_adapter.demo.worker_process import WorkerProcess
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import (
     anchor_records,

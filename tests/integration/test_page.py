@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stream_adapter.demo.browser import open_loopback
-from stream_adapter.demo.child import WorkerProcess
+from stream_adapter.demo.worker_process import WorkerProcess
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import anchor_records, drawn, event, get, http_port, metric, running, send, write_config
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from stream_adapter.demo.browser import open_loopback
-from stream_adapter.demo.child import WorkerProcess
+from stream_adapter.demo.worker_process import WorkerProcess
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import (
     drawn,

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from stream_adapter.demo.child import WorkerProcess
+from stream_adapter.demo.worker_process import WorkerProcess
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.dead_letters import undo
 from tests.events.test_prediction import VALIDATOR

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stream_adapter import config
-from stream_adapter.demo.child import WorkerProcess
+from stream_adapter.demo.worker_process import WorkerProcess
 from stream_adapter.encode.loading import load_encoder
 from stream_adapter.events import EMBEDDING
 from tests.integration.cluster import Cluster, wait_for

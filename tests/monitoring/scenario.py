@@ -14,7 +14,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from stream_adapter.demo.broker import LocalKafka
-from stream_adapter.demo.child import WorkerProcess
+from stream_adapter.demo.worker_process import WorkerProcess
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import CANARY, CLASSES, drawn, event, metric, running, write_config
 from tests.monitoring.server import Prometheus
