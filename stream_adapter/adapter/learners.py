@@ -12,6 +12,10 @@ from stream_adapter.adapter.protection import Protected
 from stream_adapter.config import AdapterConfig
 from stream_adapter.plugins import LEARNERS
 
+_T = TypeVar("_T")
+
+log = structlog.get_logger(__name__)
+
 
 def make_learner(
     name: str, classes: Classes, anchors: Anchors, config: AdapterConfig, context: LearnerContext
@@ -29,11 +33,6 @@ def make_learner(
     if not config.protection and not any(config.protect.values()):
         return learner
     return Protected(learner, classes, anchors, config.protection, config.protect, chosen=config.labels == "chosen")
-
-
-log = structlog.get_logger(__name__)
-
-_T = TypeVar("_T")
 
 
 class Learners:

@@ -8,6 +8,8 @@ import numpy as np
 
 from stream_adapter.evaluate.scores import windowed
 
+_TITLES = {"labelled": "classes that get labels", "canary": "classes that are never taught"}
+
 GROUPS = ("labelled", "canary")
 PARTS = ("wrong", "after")
 WINDOW = 200
@@ -80,9 +82,6 @@ class Scoreboard:
             for group, score in self.groups.items()
             for zero_shot, adapted in (score.accuracy(),)
         }
-
-
-_TITLES = {"labelled": "classes that get labels", "canary": "classes that are never taught"}
 
 
 def save_plot(board: Scoreboard, shift_at: int | None, path: Path) -> None:

@@ -35,6 +35,9 @@ from numpy.typing import NDArray
 from stream_adapter.drift.detector import Stateful, moved
 from stream_adapter.drift.strongest import StrongestEvents
 
+_LARGEST = 64
+_COEFFICIENTS = np.array([[comb(k, j) for j in range(_LARGEST + 1)] for k in range(_LARGEST + 1)], dtype=np.float64)
+
 _WINDOWS = (128, 256, 512)
 _LEAST_EVENTS = 1_000  # of history, before anything is named
 _TESTABLE = 4  # events, without which a class is not tested and takes no part of α
@@ -226,10 +229,6 @@ class NewClassNamer(Stateful):
                 )
             ]
         return []
-
-
-_LARGEST = 64
-_COEFFICIENTS = np.array([[comb(k, j) for j in range(_LARGEST + 1)] for k in range(_LARGEST + 1)], dtype=np.float64)
 
 
 def binomial_tails(counts: NDArray[np.int64], share: float) -> NDArray[np.float64]:

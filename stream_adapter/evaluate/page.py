@@ -15,6 +15,8 @@ from stream_adapter.evaluate.running import Evaluation
 from stream_adapter.evaluate.scores import joined, reliability
 from stream_adapter.evaluate.svg import Axis, Plot, Series, padded
 
+_GROUPS = {"labelled": "classes that are taught", "canary": "canaries, held out"}
+
 
 def render(evaluation: Evaluation, runs: list[Run], report: dict[str, Any]) -> str:
     """The page."""
@@ -79,9 +81,6 @@ def _settings(report: dict[str, Any]) -> Table:
 
 def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-_GROUPS = {"labelled": "classes that are taught", "canary": "canaries, held out"}
 
 
 def frontier(evaluation: Evaluation, found: Sequence[Row], across: str, up: str) -> str:

@@ -116,9 +116,6 @@ def _kinds(runs: list[Run]) -> dict[str, dict[str, float]]:
     return counts
 
 
-_FIGURES = {"ece": "ECE", "nll": "NLL", "brier": "Brier"}
-
-
 def style_of(method: str, methods: Sequence[str], focus: str | None = None) -> str:
     """A method's CSS classes: the reference is grey, and dashed beside a method in focus, which is strong."""
     if method == REFERENCE:

@@ -8,8 +8,8 @@ from stream_adapter.events.anchor import (
     FORGOTTEN,
     AnchorRecord,
     anchor_tombstone,
+    anchor_vectors,
     round_through_float16,
-    unit_vectors,
 )
 from stream_adapter.events.cloudevents import STRUCTURED, parse_image_event
 from stream_adapter.events.drift import DriftEvent
@@ -36,10 +36,10 @@ __all__ = [
     "PredictionDocument",
     "PresenceRecord",
     "anchor_tombstone",
+    "anchor_vectors",
     "canonical_name",
     "image_event_headers",
     "parse_image_event",
     "prediction_record",
     "round_through_float16",
-    "unit_vectors",
 ]

@@ -82,11 +82,11 @@ class AnchorRecord:
     def from_record(
         cls, key: bytes | None, value: bytes, headers: Headers, vector: np.ndarray | None = None
     ) -> "AnchorRecord":
-        """Read an anchor back; `vector` is what `unit_vectors` made of the value, where that was done already."""
+        """Read an anchor back; `vector` is what `anchor_vectors` made of the value, where that was done already."""
         fields = decode_headers(headers)
         check_format(fields, ANCHOR_FORMAT, "an anchor record")
         try:
-            vector = unit_vectors([value])[0] if vector is None else vector
+            vector = anchor_vectors([value])[0] if vector is None else vector
             if key is None or vector is None:
                 raise ValueError(f"key {key!r} with {len(value)} bytes that are no unit vector in float16")
             partition, offset = int(fields["source_partition"]), int(fields["source_offset"])
@@ -112,7 +112,7 @@ class AnchorRecord:
             ) from error
 
 
-def unit_vectors(values: Sequence[bytes]) -> list[np.ndarray | None]:
+def anchor_vectors(values: Sequence[bytes]) -> list[np.ndarray | None]:
     """What the values of anchor records hold: float32 (d,) each, as `round_through_float16` has it; None: no vector.
 
     Many at once cost a tenth of one by one; they share memory with each other.

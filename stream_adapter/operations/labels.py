@@ -26,6 +26,9 @@ from stream_adapter.transport.base import Record
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import Transport, read_all
 
+# The square of it is what choosing takes: 64 MB, and a second or two.
+_NEWEST = 4_000
+
 COLUMNS = ("source", "id", "label", "annotator", "time", "reference")
 _SEPARATORS = ",;\t|"
 _PORTION = 10_000
@@ -194,10 +197,6 @@ def _fate(label: LabelEvent, newest: LabelRecord | None, refused: str | None, ke
     if newest is not None and label.stamp < newest.stamp:
         return Fate(label, "replaced", f"by what was said at {format_time(newest.event.time_ms)}")
     return Fate(label, "not read yet", "or so long ago that nobody knows of it any more")
-
-
-# The square of it is what choosing takes: 64 MB, and a second or two.
-_NEWEST = 4_000
 
 
 def what_next(config: Config, number: int) -> list[WaitingEvent]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.errors import MalformedEvent, NewerFormat, Unreachable
-from stream_adapter.events import FORGOTTEN, PRESENCE_PREFIX, AnchorRecord, PresenceRecord, unit_vectors
+from stream_adapter.events import FORGOTTEN, PRESENCE_PREFIX, AnchorRecord, PresenceRecord, anchor_vectors
 from stream_adapter.transport.base import Record
 
 _PRESENCE = PRESENCE_PREFIX.encode()
@@ -125,7 +125,7 @@ def changes_of(records: Sequence[Record], writer: str = "") -> list[Change]:
         records: as they were read; many at once cost far less each.
         writer: who reads; what has this writer's name is its own.
     """
-    vectors = unit_vectors([b"" if _is_presence(record) else record.value or b"" for record in records])
+    vectors = anchor_vectors([b"" if _is_presence(record) else record.value or b"" for record in records])
     return [_change_of(record, vector, writer) for record, vector in zip(records, vectors, strict=True)]
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events import AnchorRecord, anchor_tombstone, round_through_float16, unit_vectors
+from stream_adapter.events import AnchorRecord, anchor_tombstone, anchor_vectors, round_through_float16
 
 
 def anchor(seed: int = 0, **changes: object) -> AnchorRecord:
@@ -40,8 +40,8 @@ def test_a_record_comes_back_bit_for_bit(seed: int, label: str) -> None:
 @given(st.lists(st.one_of(st.binary(max_size=9), st.integers(0, 99).map(lambda seed: anchor(seed).vector)), max_size=9))
 def test_vectors_read_many_at_once_are_those_read_one_by_one_to_the_bit(given: list[bytes | np.ndarray]) -> None:
     values = [one if isinstance(one, bytes) else one.astype("<f2").tobytes() for one in given]
-    for one, value, read in zip(given, values, unit_vectors(values), strict=True):
-        (alone,) = unit_vectors([value])
+    for one, value, read in zip(given, values, anchor_vectors(values), strict=True):
+        (alone,) = anchor_vectors([value])
         assert (read is None) == (alone is None)
         assert read is None or np.array_equal(read, alone)
         assert isinstance(one, bytes) or (read is not None and np.array_equal(read, one))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stream_adapter.errors import AnchorError
 
 UNIT_TOLERANCE = 1e-3
+DIGEST_BYTES = 16
 # Rows that are converted at a time: their float64 form (2 MB at d = 512) should stay in the cache.
 _ROWS_AT_ONCE = 512
 
@@ -156,9 +157,6 @@ def checked_vectors(anchors: Sequence[Anchor], dimension: int) -> NDArray[np.flo
     vectors = np.stack([anchor.vector for anchor in anchors]).astype(np.float32, copy=False)
     check_vectors(vectors, dimension, lambda index: f"anchor {anchors[index].anchor_id}")
     return vectors
-
-
-DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,8 +214,7 @@ class Anchors(AnchorStore):
         unconfirmed, settled = unconfirmed_of(arrays, self._classes.dimension)
         directions = self._weights.directions
         of, capacity = self._classes, min(self._config.budget, _MOST_AT_ONCE)
-        # All that the restored one holds, in place of what is here.
-        vars(self).update(vars(restored_store(arrays, of.names, of.dimension, self._canaries, capacity)))
+        self.take_over(restored_store(arrays, of.names, of.dimension, self._canaries, capacity))
         self._begin()
         self._weights.set_directions(directions)
         self.remove(unconfirmed)

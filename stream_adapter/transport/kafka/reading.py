@@ -158,7 +158,7 @@ class TopicReader:
         def ask() -> None:
             try:
                 looking.set_result(self._ends(_LOOK_MS))
-            except BaseException as error:  # noqa: BLE001 - raised again where the outcome is asked for
+            except BaseException as error:  # noqa: BLE001 - the caller asks again, in its own thread
                 looking.set_exception(error)
 
         threading.Thread(target=ask, name="kafka-look", daemon=True).start()

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.store import AnchorStore
 
+# Cosines held at a time: 64 MiB of float32, whatever the size of the store.
+_BLOCK_CELLS = 1 << 24
+
 
 class Neighbours(NamedTuple):
     """The nearest anchors of B query vectors, nearest first.
@@ -46,10 +49,6 @@ def ranked(store: AnchorStore, vectors: NDArray[np.float32], slots: NDArray[np.i
     found.rows[:, : slots.shape[1]] = np.take_along_axis(rows, order, axis=1)
     found.cosines[:, : slots.shape[1]] = np.take_along_axis(cosines, order, axis=1)
     return found
-
-
-# Cosines held at a time: 64 MiB of float32, whatever the size of the store.
-_BLOCK_CELLS = 1 << 24
 
 
 def exact(store: AnchorStore, vectors: NDArray[np.float32], k: int) -> Neighbours:
