@@ -17,7 +17,7 @@ from stream_adapter.encode.vocabulary_file import VocabularyFile, save_vocabular
 from stream_adapter.errors import TransportError
 from stream_adapter.evaluate.features import Features, read_features, save_features
 from stream_adapter.evaluate.report import write_json
-from stream_adapter.operations import produce, showing
+from stream_adapter.operations import record, showing
 from stream_adapter.operations.anchor_files import export_anchors, plan_import
 from stream_adapter.operations.drift_report import write_drift_report
 from stream_adapter.transport.base import Partition, Record
@@ -34,7 +34,7 @@ FEATURES = Features(VOCABULARY.text_vectors, np.array([0, 1]), np.array(["all", 
 def topic_of(monkeypatch: pytest.MonkeyPatch, records: Callable[[], Iterator[Record]]) -> None:
     """What `record` reads."""
     transport = SimpleNamespace(open_log=lambda _: SingleLog("images", records))
-    monkeypatch.setattr(produce, "transport_of", lambda _: transport)
+    monkeypatch.setattr(record, "transport_of", lambda _: transport)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ class Command:
 COMMANDS = [
     Command(
         "record",
-        lambda config, path: produce.record_topic(config, "images", path),
+        lambda config, path: record.record_topic(config, "images", path),
         lambda _, path: [from_line(line) for line in path.read_bytes().splitlines()],
         RECORDS,
     ),
@@ -128,16 +128,16 @@ def test_a_topic_that_cannot_be_read_empties_no_file(
     for topic in (no_broker, torn):
         topic_of(monkeypatch, topic)
         with pytest.raises(TransportError):
-            produce.record_topic(config, "images", tmp_path / "file")
+            record.record_topic(config, "images", tmp_path / "file")
     topic_of(monkeypatch, no_broker)
     with pytest.raises(TransportError):  # and does not wait for somebody to read a pipe
-        produce.record_topic(config, "images", tmp_path / "pipe")
+        record.record_topic(config, "images", tmp_path / "pipe")
     assert (tmp_path / "file").read_bytes() == b"of yesterday"
 
 
 def test_an_empty_topic_is_an_empty_file(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     topic_of(monkeypatch, lambda: iter(()))
-    assert produce.record_topic(config, "images", tmp_path / "file") == 0
+    assert record.record_topic(config, "images", tmp_path / "file") == 0
     assert (tmp_path / "file").read_bytes() == b""
 
 
