@@ -27,7 +27,7 @@ from stream_adapter.adapter.anchors.anchor import Anchor
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.demo.broker import LocalKafka
-from stream_adapter.encode.vectors_only import VectorsOnly
+from stream_adapter.encode.vectors_only import FINGERPRINT, VectorsOnly
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.events.class_record import ClassRecord
@@ -80,7 +80,7 @@ def held_up_s(n_classes: int, anchors: int, base: int) -> tuple[np.ndarray, np.n
         records = []
         for vector in pictures(rng.integers(0, base, 16)):
             headers = image_event_headers(source="/s", id=f"{sent}", content_type=EMBEDDING)
-            headers = (*headers, ("ce_fingerprint", VectorsOnly.fingerprint.encode()))
+            headers = (*headers, ("ce_fingerprint", FINGERPRINT.encode()))
             records.append(Record(Partition("images", 0), sent, 0, b"", vector.astype("<f4").tobytes(), headers))
             sent += 1
         processor.finish(processor.encode(processor.prepare(records)))

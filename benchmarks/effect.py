@@ -28,7 +28,7 @@ from rich.table import Table
 
 from stream_adapter.config import KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
-from stream_adapter.encode.vectors_only import VectorsOnly
+from stream_adapter.encode.vectors_only import FINGERPRINT
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.transport.kafka.connection import Connection
@@ -54,7 +54,7 @@ class Sender:
         headers = image_event_headers(
             source=SOURCE, id=id, content_type=EMBEDDING, time_ms=int(time.time() * 1e3), label=label
         )
-        headers += (("ce_fingerprint", VectorsOnly.fingerprint.encode()),)
+        headers += (("ce_fingerprint", FINGERPRINT.encode()),)
         self.sent_s[id] = time.perf_counter()
         self._producer.send(KIND, data, id.encode(), list(headers), partition=self._number % PARTITIONS)
         self._number += 1

@@ -24,7 +24,7 @@ from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig, LabelsConfig
-from stream_adapter.encode.vectors_only import VectorsOnly
+from stream_adapter.encode.vectors_only import FINGERPRINT, VectorsOnly
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.events import EMBEDDING, AnchorRecord, ImageEvent
 from stream_adapter.events.image import anchor_id_of
@@ -150,7 +150,7 @@ def make(
 def image(number: int) -> ImageEvent:
     """An event without a label."""
     record = Record(IMAGES, number, 0, None, b"")
-    return ImageEvent("/benchmark", str(number), 0, EMBEDDING, b"", None, VectorsOnly.fingerprint, record)
+    return ImageEvent("/benchmark", str(number), 0, EMBEDDING, b"", None, FINGERPRINT, record)
 
 
 def label(number: int, name: str) -> Record:
@@ -162,9 +162,7 @@ def label(number: int, name: str) -> Record:
 def anchor(number: int, vector: np.ndarray, name: str) -> AnchorRecord:
     """What somebody learned of an event."""
     key = anchor_id_of("/benchmark", str(number))
-    return AnchorRecord(
-        key, vector, name, number, "/benchmark", str(number), "images", 0, number, VectorsOnly.fingerprint
-    )
+    return AnchorRecord(key, vector, name, number, "/benchmark", str(number), "images", 0, number, FINGERPRINT)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,32 +1,17 @@
 """The worker as one of the peers of `peers.py`."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import yaml
 from peer_work import CLASSES, MODEL, NAMES, D, Meter, class_vectors
 
-from stream_adapter.config import EncoderConfig, KafkaTopics, Section, parse
-from stream_adapter.encode.vectors_only import VectorsOnly
-from stream_adapter.plugins import ENCODERS
+from stream_adapter.config import KafkaTopics, parse
+from stream_adapter.encode.vectors_only import FINGERPRINT
 from stream_adapter.service.build import open_worker
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.main import work
-
-
-class VectorModel:
-    """In place of a model, for events that bring their vectors; the classes' come from a file."""
-
-    Settings: ClassVar[type[Section]] = Section
-    logit_scale = 100.0
-
-    def __init__(self, _config: EncoderConfig, *, text: bool) -> None:
-        pass
-
-    def encoder(self) -> VectorsOnly:
-        """What takes the vectors as they are."""
-        return VectorsOnly(D)
 
 
 def topics_of(kind: str, topics: str) -> dict[str, str]:
@@ -54,10 +39,8 @@ def worker(kind: str, servers: str, topics: str, meter: Meter) -> None:
         }
         document["vocabulary"] = {"classes": list(CLASSES), "templates": "none"}
     else:
-        assert isinstance(ENCODERS.built_in, dict)
-        ENCODERS.built_in["vectors"] = "peer_worker:VectorModel"
         np.savez("vocabulary.npz", class_names=np.array(NAMES), text_vectors=class_vectors())
-        document["encoder"] = {"type": "vectors"}
+        document["encoder"] = {"type": "vectors", "options": {"d": D, "fingerprint": FINGERPRINT}}
         document["vocabulary"] = {"vectors": str(Path("vocabulary.npz").resolve())}
     with open_worker(parse(yaml.safe_dump(document))) as ours:
         # Of this counter alone: asking the registry reads every metric, a hundred times a second, on our account.

@@ -35,7 +35,7 @@ from stream_adapter.config import KafkaConfig, KafkaTopics
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.demo.pictures import draw
 from stream_adapter.demo.scenes import class_scene
-from stream_adapter.encode.vectors_only import VectorsOnly
+from stream_adapter.encode.vectors_only import FINGERPRINT
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topics import create_topics, topic_specs
@@ -99,7 +99,7 @@ def fill(servers: str, kind: str, number: int) -> None:
             label=name if position % 3 == 0 else None,
         )
         if kind == "vectors":
-            headers += (("ce_fingerprint", VectorsOnly.fingerprint.encode()),)
+            headers += (("ce_fingerprint", FINGERPRINT.encode()),)
         key = f"event-{position}".encode()
         producer.send(kind, data, key=key, headers=list(headers), partition=position % PARTITIONS)
     producer.flush()

@@ -117,6 +117,7 @@ ENCODERS = Registry(
     "stream_adapter.encoders",
     {
         "open_clip": "stream_adapter.encode.clip:OpenClipModel",
+        "vectors": "stream_adapter.encode.vectors_only:VectorsModel",
         "groceries": "stream_adapter.demo.groceries:GroceriesModel",  # the demo's
     },
     needs=("Settings",),

@@ -43,5 +43,10 @@ def write_tiny_clip(folder: Path, *, seed: int = 0, name: str = "tiny-clip", **c
     weights = folder / f"{name}.safetensors"
     save_file(model.state_dict(), weights)
     return EncoderConfig(
-        model=name, model_config_file=file, pretrained=str(weights), preprocess=OPENAI_PREPROCESS, device="cpu"
+        model=name,
+        model_config_file=file,
+        pretrained=str(weights),
+        preprocess=OPENAI_PREPROCESS,
+        device="cpu",
+        precision="float32",  # which arithmetic is faster hangs on the processor, and so small a model on the moment
     )

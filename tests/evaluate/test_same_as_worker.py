@@ -11,7 +11,7 @@ import pytest
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig, FilesConfig, LatentUpdatesConfig, RefitConfig
-from stream_adapter.encode.vectors_only import VectorsOnly
+from stream_adapter.encode.vectors_only import FINGERPRINT, VectorsOnly
 from stream_adapter.evaluate.features import UNKNOWN, Features
 from stream_adapter.evaluate.methods import METHODS, Task
 from stream_adapter.evaluate.stream import StreamPlan, StreamSettings, batches, plan_stream
@@ -28,7 +28,6 @@ from stream_adapter.transport.recorded import to_line
 from tests import learners as learners  # registers its learner
 from tests.evaluate.data import make_features
 
-FINGERPRINT = VectorsOnly.fingerprint
 ANCHORS = AnchorsConfig(neighbours=4, index="exact")
 LLU = LatentUpdatesConfig(refit=RefitConfig(every_labels=8, steps=50, rho=10.0))  # a fit after a batch, that moves
 SETTINGS = StreamSettings(events=240, batch=16, label_rate=0.4, label_noise=0.1)

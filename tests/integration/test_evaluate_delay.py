@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.config import AdapterConfig, AnchorsConfig
-from stream_adapter.encode.vectors_only import VectorsOnly
+from stream_adapter.encode.vectors_only import FINGERPRINT, VectorsOnly
 from stream_adapter.evaluate.methods import METHODS, Task
 from stream_adapter.evaluate.stream import StreamSettings, batches, plan_stream
 from stream_adapter.events import EMBEDDING, image_event_headers
@@ -86,7 +86,7 @@ def test_evaluate_and_a_worker_on_kafka_predict_the_same_when_labels_are_late(bo
                 method.update(batch, lessons)
                 for id, vector in zip(batch.ids.tolist(), batch.vectors, strict=True):
                     headers = image_event_headers(source="evaluate", id=str(id), content_type=EMBEDDING, time_ms=id)
-                    fingerprint = ("ce_fingerprint", VectorsOnly.fingerprint.encode())
+                    fingerprint = ("ce_fingerprint", FINGERPRINT.encode())
                     value = vector.astype("<f4").tobytes()
                     producer.send(cluster.config.topics.images, value, headers=[*headers, fingerprint])
                 producer.flush()

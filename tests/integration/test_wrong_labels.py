@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stream_adapter import config
 from stream_adapter.demo.worker_process import WorkerProcess
-from stream_adapter.encode.loading import load_encoder
 from stream_adapter.events import EMBEDDING
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import event, metric, predictions, running, send, stream_adapter, write_config
 from tests.shared_data import shared
 
+D = 512
+FINGERPRINT = "openai-vit-b-16"
 VARIED = 800
 COPIES = 1_000
 PROBES = 20  # more near-copies, without labels
@@ -83,16 +83,12 @@ class Pair:
                 write_config(
                     folder / name,
                     self.cluster,
-                    encoder={
-                        "model": "ViT-B-16-quickgelu",
-                        "pretrained_image": str(shared("clip_vitb16_image_tower_fp16.safetensors")),
-                    },
+                    encoder={"type": "vectors", "options": {"d": D, "fingerprint": FINGERPRINT}},
                     vocabulary={"vectors": str(shared("vocabulary_clip_vitb16.npz"))},
                     adapter={},
                     batch={"max_batch": 64, "max_wait_ms": 20},
                 )
             )
-        self.fingerprint = load_encoder(config.load(self.configs[0]).encoder).fingerprint
         self.workers: list[WorkerProcess] = [stack.enter_context(running(path)) for path in self.configs]
         self._sent = 0
         self.wait_until(
@@ -126,7 +122,7 @@ class Pair:
                     vector.astype("<f4").tobytes(),
                     (
                         *event(f"{name}-{number}", label if labelled else None, EMBEDDING),
-                        ("ce_fingerprint", self.fingerprint.encode()),
+                        ("ce_fingerprint", FINGERPRINT.encode()),
                     ),
                 )
                 for number, (vector, label) in enumerate(zip(pictures.vectors, pictures.names, strict=True))

@@ -31,7 +31,7 @@ def test_everything_built_in_can_be_loaded(registry: Registry) -> None:
 
 def test_there_is_one_of_each_kind_without_any_plug_in() -> None:
     assert set(TRANSPORTS.built_in) == {"kafka", "files"}
-    assert set(ENCODERS.built_in) == {"open_clip", "groceries"}
+    assert set(ENCODERS.built_in) == {"open_clip", "vectors", "groceries"}
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones_and_the_nearest() -> None:
@@ -117,6 +117,12 @@ def test_a_secret_of_a_plug_in_is_not_shown(importable: Path) -> None:
     [
         ("{type: clip, pretrained: p}", "encoder.type: no encoder is called 'clip'; did you mean 'open_clip'?"),
         ("{pretrained: p, options: {a: 1}}", "encoder.options: the encoder 'open_clip' has no options"),
+        ("{type: vectors, options: {fingerprint: f}}", "encoder.options.d: required, but missing"),
+        ("{type: vectors, options: {d: 0, fingerprint: f}}", "encoder.options.d: "),
+        (
+            "{type: vectors, options: {d: 4, fingerprnt: f}}",
+            "encoder.options.fingerprnt: unknown key; did you mean",
+        ),
         ("{type: colours}", "encoder.options.colours: required, but missing"),
         ("{type: colours, options: {colors: {}}}", "encoder.options.colors: unknown key; did you mean `colours`?"),
         ("{type: colours, options: {colours: {red: [1, 2]}}}", "encoder.options.colours.red.2: required, but missing"),
