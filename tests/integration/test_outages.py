@@ -1,8 +1,11 @@
 """A worker whose broker is away, or whose anchors topic is gone: it waits, says so once a minute, and goes on."""
 
+import itertools
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from kafka import KafkaAdminClient
@@ -26,6 +29,18 @@ from tests.integration.running import (
 AWAY_S = 100.0
 
 
+class Waiting(NamedTuple):
+    """A worker that waits for its broker."""
+
+    name: str
+    cluster: Cluster
+    worker: WorkerProcess
+    busy: bool  # has more to do than it can before the broker is gone
+
+    def wait_for_predictions(self, number: int) -> None:
+        wait_for(lambda: len(set(predicted_ids(self.cluster))) == number, timeout_s=90.0, what=f"{number} predictions")
+
+
 def lines_since(worker: WorkerProcess, size: int) -> list[dict[str, object]]:
     return [json.loads(line) for line in worker.log.read_bytes()[size:].decode().splitlines()]
 
@@ -35,42 +50,56 @@ def pictures(number: int, first: int = 0) -> list[tuple[bytes, tuple[tuple[str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
-@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+@pytest.mark.timeout(400)
 def test_a_broker_that_is_away_for_100_s_is_waited_for(
-    cluster: Cluster, local_kafka: LocalKafka, tmp_path: Path, busy: bool, delivery: str
+    bootstrap_servers: str, local_kafka: LocalKafka, tmp_path: Path
 ) -> None:
-    kafka = cluster.config.model_dump(mode="json") | {"delivery": delivery}
-    config = write_config(tmp_path, cluster, kafka=kafka)
-    with running(config) as worker:
-        send(cluster, pictures(20))
-        wait_for(lambda: len(predicted_ids(cluster)) == 20, timeout_s=60.0, what="20 predictions")
-        assert get(worker, "/readyz")[0] == 200
-        if busy:
-            send(cluster, pictures(600, first=20))
-            time.sleep(0.7)
-        size = worker.log.stat().st_size
+    """By four workers at once: both deliveries, idle and busy."""
+    with ExitStack() as stack:
+        waiting: list[Waiting] = []
+        for delivery, busy in itertools.product(("exactly_once", "at_least_once"), (False, True)):
+            cluster = Cluster(bootstrap_servers)
+            folder = tmp_path / f"{delivery}-{'busy' if busy else 'idle'}"
+            folder.mkdir()
+            kafka = cluster.config.model_dump(mode="json") | {"delivery": delivery}
+            worker = stack.enter_context(running(write_config(folder, cluster, kafka=kafka)))
+            waiting.append(Waiting(folder.name, cluster, worker, busy))
+        for one in waiting:
+            send(one.cluster, pictures(20))
+        for one in waiting:
+            one.wait_for_predictions(20)
+            assert get(one.worker, "/readyz")[0] == 200
+        for one in waiting:
+            if one.busy:
+                send(one.cluster, pictures(600, first=20))
+        time.sleep(0.7)
+        sizes = [one.worker.log.stat().st_size for one in waiting]
         local_kafka.kill()
         down_at = time.monotonic()
         try:
-            wait_for(lambda: get(worker, "/readyz")[0] == 503, timeout_s=25.0, what="not ready")
-            print(f"{delivery} busy={busy}: not ready after {time.monotonic() - down_at:.1f} s")
-            assert "transport_answers" in json.loads(get(worker, "/readyz")[1])["missing"]
+            for one in waiting:
+                wait_for(lambda: get(one.worker, "/readyz")[0] == 503, timeout_s=25.0, what="not ready")  # noqa: B023
+                print(f"{one.name}: not ready after {time.monotonic() - down_at:.1f} s")
+                assert "transport_answers" in json.loads(get(one.worker, "/readyz")[1])["missing"]
             while time.monotonic() < down_at + AWAY_S:
-                assert worker.ended() is None, worker.log_tail(30)
-                assert get(worker, "/healthz")[0] == 200
+                for one in waiting:
+                    assert one.worker.ended() is None, one.worker.log_tail(30)
+                    assert get(one.worker, "/healthz")[0] == 200
                 time.sleep(1.0)
         finally:
             local_kafka.start()
-        said = lines_since(worker, size)
-        print(*(json.dumps(line)[:160] for line in said), sep="\n")
-        ours = [line for line in said if not str(line["logger"]).startswith("kafka.")]
-        assert len(said) < 30, "the client says each thing once"
-        assert [line["event"] for line in ours].count("no answer, still trying") == 2
-        wait_for(lambda: get(worker, "/readyz")[0] == 200, timeout_s=40.0, what="ready again")
-        send(cluster, pictures(20, first=1_000))
-        wait_for(lambda: len(set(predicted_ids(cluster))) == (640 if busy else 40), timeout_s=90.0, what="all of them")
-        assert worker.restarts == 0
+        for one, size in zip(waiting, sizes, strict=True):
+            said = lines_since(one.worker, size)
+            print(one.name, *(json.dumps(line)[:160] for line in said), sep="\n")
+            ours = [line for line in said if not str(line["logger"]).startswith("kafka.")]
+            assert len(said) < 30, "the client says each thing once"
+            assert [line["event"] for line in ours].count("no answer, still trying") == 2
+        for one in waiting:
+            wait_for(lambda: get(one.worker, "/readyz")[0] == 200, timeout_s=40.0, what="ready again")  # noqa: B023
+            send(one.cluster, pictures(20, first=1_000))
+        for one in waiting:
+            one.wait_for_predictions(640 if one.busy else 40)
+            assert one.worker.restarts == 0
 
 
 def test_a_worker_whose_anchors_topic_was_deleted_waits_for_it(cluster: Cluster, tmp_path: Path) -> None:
