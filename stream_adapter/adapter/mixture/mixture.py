@@ -243,14 +243,23 @@ class Mixture:
             self._asked_of = self._amount
             self._due_s = started + max(self._settings.every_s, took / _SHARE)
             self._due_idle_s = started + max(self._settings.every_s, took / _IDLE_SHARE)
+            if started < self._may_ask_s:  # then at once, what was left out here
+                self._due_s = min(self._due_s, max(self._may_ask_s, started + took / _SHARE))
+                self._due_idle_s = min(self._due_idle_s, self._due_s)
 
     @property
     def _amount(self) -> int:
         return self._window.seen + len(self._anchors)
 
+    @property
+    def _may_ask_s(self) -> float:
+        """Before this time of the clock no worker would hear of what the window says, this one included."""
+        return max(estimate.shared.pause_until_s for estimate in self._estimates)
+
     def _refresh(self) -> None:
-        """Ask the window anew, and make the models of what it says now."""
-        if len(self._window):
+        """Ask the window anew, and make the models of what it says now, and of the anchors."""
+        asks = self._clock is None or self._clock() >= self._may_ask_s
+        if asks and len(self._window):
             self._give_way()
             shift = label_shift(self._window.zero_shot, self._window.weights, self._backend)
             for estimate in self._estimates:
@@ -258,7 +267,8 @@ class Mixture:
         for estimate in self._estimates:
             self._give_way()
             estimate.rebuild()
-        self._pending, self._stale = 0, False
+        if asks:
+            self._pending, self._stale = 0, False
         self._name_version()
 
     def _name_version(self) -> None:

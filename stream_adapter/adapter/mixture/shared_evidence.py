@@ -71,6 +71,11 @@ class SharedEvidence:
         else:
             self._records[self.key], self._evidence[self.key] = value, parsed
 
+    @property
+    def pause_until_s(self) -> float:
+        """Seconds of the clock, before which nothing will be told: what would be found by then is not needed."""
+        return self._pause_until_s if self._publishes and self._clock is not None else float("-inf")
+
     def due(self) -> Mapping[str, bytes]:
         """Records to be published now, and to be heard once they are; mostly none."""
         now_s = float("inf") if self._clock is None else self._clock()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.adapter.mixture.class_means import ClassMeans
+from stream_adapter.adapter.mixture.estimate import Estimate
 from stream_adapter.adapter.mixture.mixture import Mixture
 from tests.adapter.mixture.streams import CENTRES, NAMES, TEXTS, C, D, Stream, adapter, copies, run, stream, unit
 
@@ -204,6 +205,33 @@ def test_workers_with_the_same_anchors_and_records_give_the_same_answers():
     assert workers[0].version == workers[1].version
     # Both know what the other's traffic showed.
     assert workers[0]._learner._labelled.evidence.events == 800  # type: ignore[attr-defined]
+
+
+def test_the_window_is_not_asked_while_nothing_may_be_told(monkeypatch):
+    """Records are large and may come only so often; what would be found in between nobody would hear of."""
+    monkeypatch.setattr("stream_adapter.adapter.mixture.shared_evidence._BYTES_PER_S", 100)
+    asked, ask = list[float](), Estimate.ask
+    monkeypatch.setattr(Estimate, "ask", lambda *arguments: (asked.append(now[0]), ask(*arguments)))
+    now, of = [0.0], stream(400, 1)
+    one = adapter(LearnerContext(clock=lambda: now[0], slot="w", publishes=True))
+
+    def learn(start: int, end: int, at_s: float) -> bool:
+        now[0], rows = at_s, np.arange(start, end)
+        one.update([of.ids[row] for row in rows], of.vectors[rows], of.anchors(rows[::4]))
+        told = one.records()
+        one.follow((), told)
+        return "evidence/w" in told
+
+    assert learn(0, 40, 0.0)
+    until_s = one._learner._labelled.shared.pause_until_s  # type: ignore[attr-defined]
+    assert until_s > 5.0
+    before = answers(one)
+    assert not learn(40, 200, 2.0) and not learn(200, 360, until_s - 0.5)
+    assert asked == [0.0]
+    assert abs(answers(one) - before).max() > 0.01, "labels are in force all the same"
+    assert one.pending > 0
+    assert learn(400, 400, until_s), "then at once, also where nothing comes"
+    assert asked == [0.0, until_s] and one.pending == 0
 
 
 def test_a_slot_that_is_withdrawn_is_forgotten():
