@@ -157,7 +157,7 @@ def open_worker(config: Config) -> Iterator[Worker]:
 def open_models(config: Config) -> tuple[Encoder, Vocabulary]:
     """The encoder, with the threads that it is given, and the classes."""
     loaded, vocabulary = load_models(config.encoder, config.vocabulary)
-    encoder = with_threads(loaded, config.encoder.threads)
+    encoder = with_threads(loaded, config.encoder.threads, config.encoder.device)
     classes = len(vocabulary.class_names)
     model = config.encoder.model if config.encoder.type == "open_clip" else config.encoder.type
     log.info("model loaded", model=model, encoder=encoder.fingerprint, classes=classes)

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,6 +41,23 @@ def test_an_encoder_has_threads_of_its_own_and_all_else_has_one(given: int | Non
     encoder.encode([encoder.prepare(b"cat 1", "")])
     assert (counting.threads, torch.get_num_threads()) == ([expected, expected], 1)
     assert (encoder.d, encoder.fingerprint) == (counting.d, counting.fingerprint)
+
+
+@pytest.mark.parametrize("pictures", [2, 3, 4, 7])
+def test_a_batch_is_shared_out_and_comes_back_in_order(pictures: int) -> None:
+    counting = Counting()
+    encoder = with_threads(counting, 3)
+    batch = [encoder.prepare(f"cat {number}".encode(), "") for number in range(pictures)]
+    expected = FakeEncoder().encode(batch)
+    np.testing.assert_array_equal(encoder.encode(batch), expected)
+    assert counting.threads == [1] * min(pictures, 3)
+
+
+def test_a_part_that_fails_fails_the_batch_when_all_are_done() -> None:
+    counting = Counting(fails=True)
+    with pytest.raises(ZeroDivisionError):
+        with_threads(counting, 3).encode([counting.prepare(b"cat 1", "")] * 5)
+    assert len(counting.threads) == 3
 
 
 def test_an_encoder_that_fails_leaves_one() -> None:
