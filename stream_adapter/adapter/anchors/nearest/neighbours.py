@@ -9,6 +9,8 @@ from stream_adapter.adapter.anchors.store import AnchorStore
 
 # Cosines held at a time: 64 MiB of float32, whatever the size of the store.
 _BLOCK_CELLS = 1 << 24
+# Neighbouring cosines of which the largest is looked at first.
+_TOGETHER = 64
 
 
 class Neighbours(NamedTuple):
@@ -63,6 +65,26 @@ def exact(store: AnchorStore, vectors: NDArray[np.float32], k: int) -> Neighbour
         part = slice(start, start + block)
         scores = vectors[part] @ anchors.T  # (b, d) @ (d, n) -> (b, n)
         # Of all of them there is nothing to choose, and they stay in their order.
-        largest = scores.argpartition(-found, axis=1)[:, -found:] if found < len(anchors) else np.arange(found)
-        slots[part] = largest  # (b, found)
+        slots[part] = _largest(scores, found) if found < len(anchors) else np.arange(found)
     return ranked(store, vectors, slots, k)
+
+
+def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Where the k largest of each row are, in no order: float32 (b, n) -> int64 (b, k), k < n.
+
+    The k-th largest of the maxima of groups has at least k at or above it, and few more: those alone are put in order,
+    which takes half the time of looking for k among n.
+    """
+    rows, n = scores.shape
+    groups = n // _TOGETHER
+    if groups < k:
+        return scores.argpartition(-k, axis=1)[:, -k:]
+    maxima = scores[:, : groups * _TOGETHER].reshape(rows, groups, _TOGETHER).max(axis=2)
+    least = np.partition(maxima, -k, axis=1)[:, -k, None]  # (b, 1)
+    row, column = np.nonzero(scores >= least)
+    counts = np.bincount(row, minlength=rows)  # (b,), each at least k
+    place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    columns = np.zeros((rows, counts.max(initial=k)), np.int64)
+    found = np.full(columns.shape, -np.inf, np.float32)
+    columns[row, place], found[row, place] = column, scores[row, column]
+    return np.take_along_axis(columns, found.argpartition(-k, axis=1)[:, -k:], axis=1)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.anchors.anchor import Anchor
-from stream_adapter.adapter.anchors.nearest.neighbours import exact
+from stream_adapter.adapter.anchors.nearest.neighbours import _largest, exact
 from stream_adapter.adapter.anchors.nearest.search import NearestAnchors
 from stream_adapter.adapter.anchors.store import AnchorStore
 from stream_adapter.adapter.inline_executor import InlineExecutor
@@ -108,3 +108,13 @@ def test_exact_search_in_blocks_gives_the_same_answer(monkeypatch: pytest.Monkey
     monkeypatch.setattr("stream_adapter.adapter.anchors.nearest.neighbours._BLOCK_CELLS", 2 * len(VECTORS))
     blocks = exact(store, QUERIES, 7)
     assert (whole.rows == blocks.rows).all()
+
+
+@given(st.integers(0, 5), st.integers(2, 700), st.integers(1, 20), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_the_largest_of_each_row_are_found_whatever_is_equal(rows: int, n: int, k: int, values: int, seed: int) -> None:
+    k = min(k, n - 1)
+    scores = np.random.default_rng(seed).integers(0, values**4, (rows, n)).astype(np.float32)
+    found = _largest(scores, k)
+    assert found.shape == (rows, k)
+    assert all(len(set(row)) == k for row in found.tolist())
+    np.testing.assert_array_equal(np.sort(np.take_along_axis(scores, found, 1), 1), np.sort(scores, 1)[:, n - k :])
