@@ -61,6 +61,7 @@ class Threaded:
         parts = min(self._threads, len(prepared))
         ends = [len(prepared) * part // parts for part in range(parts + 1)]
         mine, *theirs = (prepared[start:end] for start, end in pairwise(ends))
+        self._torch.set_num_threads(1)  # each thread that calls has a number of its own
         under_way = [self._others.submit(self._encoder.encode, part) for part in theirs]
         try:
             first = self._encoder.encode(mine)

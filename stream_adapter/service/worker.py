@@ -40,7 +40,7 @@ _CLASSES_EVERY_S = 0.1
 _LABELS_UNDER_WAY = 2
 # While batches are computed: what is followed takes effect between two of them, and each look costs a round through the
 # client's threads. A portion that is full is followed by the next at once.
-_FOLLOW_EVERY_S = 0.05
+_FOLLOW_EVERY_S = 0.1
 _MANY = 500
 _LABELS_EVERY_S = 1.0  # also without labels: what waited too long is let go of
 
