@@ -2,8 +2,8 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import structlog
@@ -18,6 +18,7 @@ from stream_adapter.encode.images import ImageDecoder
 from stream_adapter.encode.precision import choose
 from stream_adapter.encode.text import class_vectors
 from stream_adapter.encode.towers import Towers, load_towers
+from stream_adapter.encode.tracing import traced
 from stream_adapter.errors import EncoderError
 
 log = structlog.get_logger(__name__)
@@ -51,11 +52,11 @@ class ClipEncoder:
         self._size = self._decoder.size
         self._device = pick_device(config.device)
         # Convolutional towers are about 1.4 times as fast with the channels last; for transformers it is all one.
-        visual = fused(towers.visual, self._size)
-        self._visual = visual.to(self._device).to(memory_format=torch.channels_last)
-        self._dtype = choose(config.precision, self._device, self._visual)
+        visual = fused(towers.visual, self._size).to(self._device).to(memory_format=torch.channels_last)
+        self._dtype = choose(config.precision, self._device, visual)
+        self._visual: Callable[[torch.Tensor], Any] = visual
         if self._device.type == "cpu":
-            self._visual.to(self._dtype)
+            self._visual = traced(visual.to(self._dtype), self._size, self._dtype)
         self._most = sys.maxsize  # pictures that the device has room for
         # Pixels are 0..255 on arrival: both are scaled, not the pixels.
         self._mean = 255.0 * torch.tensor(towers.preprocess.mean, device=self._device).view(1, 3, 1, 1)
