@@ -58,7 +58,7 @@ def finish_join(consumer: KafkaConsumer, timeout_ms: int) -> None:
     so nothing is lost by waiting.
     """
     coordinator = consumer._coordinator
-    if consumer.group_metadata().state == MemberState.REBALANCING:
+    if coordinator.rejoining:
         coordinator.request_rejoin()
     if coordinator.need_rejoin():
         coordinator.poll(timeout_ms=timeout_ms)
@@ -68,9 +68,12 @@ def is_fenced(consumer: KafkaConsumer) -> bool:
     """Whether a heartbeat was answered with: another member has this one's `group_instance_id`.
 
     The client logs that, sends no heartbeat any more, and tells nobody: it would believe for ever that it is a member.
+    It sends none either once it has begun to join, also where the coordinator went away before it was asked, and the
+    reason to join with it.
     """
     coordinator = consumer._coordinator
-    return bool(coordinator.stable() and not coordinator.need_rejoin() and not coordinator._heartbeat_enabled)
+    joins = coordinator.rejoining or coordinator.need_rejoin()
+    return bool(coordinator.stable() and not joins and not coordinator._heartbeat_enabled)
 
 
 def would_spin(consumer: KafkaConsumer) -> bool:

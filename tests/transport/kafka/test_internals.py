@@ -42,10 +42,13 @@ def consumer() -> Iterator[KafkaConsumer]:
     offline.close(autocommit=False, timeout_ms=0)
 
 
-def become(consumer: KafkaConsumer, state: MemberState, *, heartbeats: bool, rejoin: bool = False) -> Any:
+def become(
+    consumer: KafkaConsumer, state: MemberState, *, heartbeats: bool, rejoin: bool = False, joins: bool = False
+) -> Any:
     coordinator = consumer._coordinator
     coordinator._joined_subscription = coordinator._subscription.subscription  # as after a join
     coordinator.state, coordinator._heartbeat_enabled, coordinator.rejoin_needed = state, heartbeats, rejoin
+    coordinator.rejoining = joins
     return coordinator
 
 
@@ -67,19 +70,20 @@ def test_nobody_else_uses_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "heartbeats", "rejoin", "fenced"),
+    ("state", "heartbeats", "rejoin", "joins", "fenced"),
     [
-        (MemberState.STABLE, False, False, True),
-        (MemberState.STABLE, True, False, False),
-        (MemberState.STABLE, False, True, False),  # about to join again
-        (MemberState.REBALANCING, False, False, False),
-        (MemberState.UNJOINED, False, False, False),
+        (MemberState.STABLE, False, False, False, True),
+        (MemberState.STABLE, True, False, False, False),
+        (MemberState.STABLE, False, True, False, False),  # about to join again
+        (MemberState.STABLE, False, False, True, False),  # began to, and the coordinator was gone
+        (MemberState.REBALANCING, False, False, True, False),
+        (MemberState.UNJOINED, False, True, False, False),
     ],
 )
 def test_a_member_whose_heartbeats_were_turned_off_is_fenced(
-    consumer: KafkaConsumer, state: MemberState, heartbeats: bool, rejoin: bool, fenced: bool
+    consumer: KafkaConsumer, state: MemberState, heartbeats: bool, rejoin: bool, joins: bool, fenced: bool
 ) -> None:
-    become(consumer, state, heartbeats=heartbeats, rejoin=rejoin)
+    become(consumer, state, heartbeats=heartbeats, rejoin=rejoin, joins=joins)
     assert internals.is_fenced(consumer) is fenced
 
 
@@ -107,22 +111,45 @@ def test_the_client_spins_while_a_heartbeat_is_overdue(consumer: KafkaConsumer) 
 
 
 @pytest.mark.parametrize(
-    ("state", "rejoin", "polled"),
+    ("state", "rejoin", "joins", "polled"),
     [
-        (MemberState.REBALANCING, False, [77]),  # the join whose answer was lost
-        (MemberState.STABLE, True, [77]),
-        (MemberState.STABLE, False, []),
-        (MemberState.UNJOINED, False, []),
+        (MemberState.REBALANCING, False, True, [77]),  # the join whose answer was lost
+        (MemberState.STABLE, False, True, [77]),  # the one for which there was no coordinator
+        (MemberState.STABLE, True, False, [77]),
+        (MemberState.STABLE, False, False, []),
     ],
 )
 def test_a_join_that_was_begun_is_waited_for(
-    consumer: KafkaConsumer, state: MemberState, rejoin: bool, polled: list[int], monkeypatch: pytest.MonkeyPatch
+    consumer: KafkaConsumer,
+    state: MemberState,
+    rejoin: bool,
+    joins: bool,
+    polled: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[int] = []
-    coordinator = become(consumer, state, heartbeats=True, rejoin=rejoin)
+    coordinator = become(consumer, state, heartbeats=True, rejoin=rejoin, joins=joins)
     monkeypatch.setattr(coordinator, "poll", lambda timeout_ms: asked.append(timeout_ms))
     internals.finish_join(consumer, 77)
     assert asked == polled
+
+
+def test_a_join_for_which_there_is_no_coordinator_leaves_the_member_as_it_was_without_heartbeats(
+    consumer: KafkaConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the client does where the reason to join goes while it begins: it is no longer fenced than before."""
+    coordinator = become(consumer, MemberState.STABLE, heartbeats=True, rejoin=True)
+
+    async def ready(timeout_ms: int | None = None) -> bool:
+        return True
+
+    monkeypatch.setattr(coordinator, "ensure_coordinator_ready_async", ready)
+    monkeypatch.setattr(coordinator, "need_rejoin", iter([True, False]).__next__)
+    coordinator._net.run(coordinator.join_group_async, 1_000)
+    monkeypatch.undo()
+    coordinator.rejoin_needed = False
+    assert (coordinator.state, coordinator._heartbeat_enabled) == (MemberState.STABLE, False)
+    assert not internals.is_fenced(consumer)
 
 
 def test_the_id_of_a_topic_is_in_the_metadata(consumer: KafkaConsumer) -> None:
