@@ -10,6 +10,7 @@ import structlog
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     AuthorizationError,
+    FencedInstanceIdError,
     InvalidRecordError,
     InvalidTimestampError,
     InvalidTopicError,
@@ -80,12 +81,14 @@ class ExactlyOnce:
         if not positions:
             sources = {output.source for output in commit.outputs if output.source is not None}
             positions = self._source.positions.committed(sources & self._source.assigned)
+        began = time.monotonic()
         try:
             self._transact(self._producer, commit, positions, mark)
         except (KafkaError, TransportError) as error:
             self._drop_producer()
             unsure = isinstance(error, Unreachable)
-            if isinstance(error, Fenced) or (isinstance(error.__cause__, _PERMANENT) and not unsure):
+            fenced = isinstance(error, Fenced) and not self._fenced_itself(error, time.monotonic() - began)
+            if fenced or (isinstance(error.__cause__, _PERMANENT) and not unsure):
                 raise
             self._in_doubt = mark, positions
             if unsure:
@@ -111,6 +114,15 @@ class ExactlyOnce:
             sending.wait(max(1.0, give_up_at - time.monotonic()))
         with self._connection.errors_of("cannot commit a transaction"):
             self._within_deadline(producer.commit_transaction)
+
+    def _fenced_itself(self, error: Fenced, open_s: float) -> bool:
+        """Whether no other worker needs to be there: a join was lost, or the transaction was open for too long.
+
+        A broker undoes such a transaction, and fences whoever began it.
+        """
+        if isinstance(error.__cause__, FencedInstanceIdError):
+            return self._source.place.take_back()
+        return open_s * 1000 >= self._connection.config.transaction_timeout_ms
 
     def _was_committed(self, mark: str, positions: Mapping[Partition, int]) -> bool:
         """Whether a transaction was committed in spite of an error.

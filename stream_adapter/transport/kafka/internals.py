@@ -7,6 +7,7 @@ underscore.
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -40,10 +41,12 @@ __all__ = [
     "SaslHandshakeRequest",
     "close_producer",
     "finish_join",
+    "forget_member_id",
     "get_sasl_mechanism",
     "is_fenced",
     "take_away_bad_bytes",
     "topic_id",
+    "watch_joins",
     "would_spin",
 ]
 
@@ -74,6 +77,31 @@ def is_fenced(consumer: KafkaConsumer) -> bool:
     coordinator = consumer._coordinator
     joins = coordinator.rejoining or coordinator.need_rejoin()
     return bool(coordinator.stable() and not joins and not coordinator._heartbeat_enabled)
+
+
+def watch_joins(consumer: KafkaConsumer, ended: Callable[[BaseException | None], None]) -> None:
+    """Be told of every attempt to join when it has ended: of None, or of what it failed with. In the client's thread.
+
+    The client tells nobody of those that it tries again.
+    """
+    coordinator = consumer._coordinator
+    attempt = coordinator._do_join_and_sync_async
+
+    async def watched() -> Any:
+        try:
+            assignment = await attempt()
+        except BaseException as error:
+            ended(error)
+            raise
+        ended(None)
+        return assignment
+
+    coordinator._do_join_and_sync_async = watched
+
+
+def forget_member_id(consumer: KafkaConsumer) -> None:
+    """Let the next poll join as a worker does that starts: it gets the place of its `group_instance_id`."""
+    consumer._coordinator.reset_generation()
 
 
 def would_spin(consumer: KafkaConsumer) -> bool:

@@ -152,6 +152,31 @@ def test_a_join_for_which_there_is_no_coordinator_leaves_the_member_as_it_was_wi
     assert not internals.is_fenced(consumer)
 
 
+def test_the_end_of_every_attempt_to_join_is_told(consumer: KafkaConsumer) -> None:
+    coordinator = consumer._coordinator
+    outcomes: list[Any] = [KafkaTimeoutError("lost"), b"assignment"]
+    told: list[BaseException | None] = []
+
+    async def attempt() -> Any:
+        if isinstance(outcome := outcomes.pop(0), Exception):
+            raise outcome
+        return outcome
+
+    coordinator._do_join_and_sync_async = attempt
+    internals.watch_joins(consumer, told.append)
+    with pytest.raises(KafkaTimeoutError, match="lost"):
+        coordinator._net.run(coordinator._do_join_and_sync_async)
+    assert coordinator._net.run(coordinator._do_join_and_sync_async) == b"assignment"
+    assert [type(one) for one in told] == [KafkaTimeoutError, type(None)]
+
+
+def test_without_its_id_a_member_joins_as_one_that_starts(consumer: KafkaConsumer) -> None:
+    coordinator = become(consumer, MemberState.STABLE, heartbeats=False)
+    coordinator._generation.member_id = "a-1"
+    internals.forget_member_id(consumer)
+    assert coordinator.need_rejoin() and consumer.group_metadata().member_id == ""
+
+
 def test_the_id_of_a_topic_is_in_the_metadata(consumer: KafkaConsumer) -> None:
     assert internals.topic_id(consumer, "images") is None
     for given, known in ((uuid.UUID(int=7), str(uuid.UUID(int=7))), (uuid.UUID(int=0), None)):
