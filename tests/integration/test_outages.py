@@ -1,6 +1,7 @@
 """A worker whose broker is away, or whose anchors topic is gone: it waits, says so once a minute, and goes on."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.integration.running import (
     write_config,
 )
 
-AWAY_S = 100.0
+AWAY_S = float(os.environ.get("BROKER_AWAY_S", "100"))  # with 3600 and `--timeout 4500` it is an hour
 
 
 def lines_since(worker: WorkerProcess, size: int) -> list[dict[str, object]]:
@@ -65,8 +66,9 @@ def test_a_broker_that_is_away_for_100_s_is_waited_for(
         said = lines_since(worker, size)
         print(*(json.dumps(line)[:160] for line in said), sep="\n")
         ours = [line for line in said if not str(line["logger"]).startswith("kafka.")]
-        assert len(said) < 30, "the client says each thing once"
-        assert [line["event"] for line in ours].count("no answer, still trying") == 2
+        assert len(said) - len(ours) < 25, "the client says each thing once"
+        minutes = int((AWAY_S - 10.0) / 60)  # it is noticed within seconds
+        assert [line["event"] for line in ours].count("no answer, still trying") == 1 + minutes
         wait_for(lambda: get(worker, "/readyz")[0] == 200, timeout_s=40.0, what="ready again")
         send(cluster, pictures(20, first=1_000))
         wait_for(lambda: len(set(predicted_ids(cluster))) == (640 if busy else 40), timeout_s=90.0, what="all of them")

@@ -47,7 +47,7 @@ class Place:
     def take_back(self) -> bool:
         """Whether this worker, which was fenced, may have done it itself; then its next poll joins anew.
 
-        Once for each such join, so that of two workers with one name one ends within seconds, whatever they believe.
+        Once after such joins, so that of two workers with one name one ends within seconds, whatever they believe.
         """
         now = time.monotonic()
         itself = self._lost or now < self._late_until
