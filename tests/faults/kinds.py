@@ -268,7 +268,12 @@ class FaultCampaign(Campaign):
         self.workers._configs.append(path)
         self.workers._processes.append(None)
         self.workers.start(twin)
-        self._pass(8.0)
+        both = self.workers._processes[number], self.workers._processes[twin]
+
+        def one_ended() -> bool:  # and was started again
+            return (self.workers._processes[number], self.workers._processes[twin]) != both
+
+        self._wait("one of two with one name to end", one_ended, 90.0)
         process = self.workers._processes.pop()
         self.workers._configs.pop()
         if process is not None:
