@@ -11,7 +11,7 @@ import time
 from stream_adapter.demo.broker import LocalKafka
 from tests.ports import free_port
 
-JOIN_GROUP, SYNC_GROUP = 11, 14  # Kafka's numbers of requests
+JOIN_GROUP, SYNC_GROUP, INIT_PRODUCER_ID = 11, 14, 22  # Kafka's numbers of requests
 _CHUNK = 65_536
 _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: a reset instead of an orderly end
 
@@ -87,6 +87,7 @@ class Proxy(threading.Thread):
                             held.passes.wait()
                             server.sendall(data)
                             server.recv(_CHUNK)  # the answer, for which nobody may wait any more
+                            held.answered.set()
                             return
                         ends[end].sendall(data)
             finally:
@@ -112,11 +113,12 @@ class Held:
         request: Kafka's number of its kind.
         came: it has been sent.
         passes: to be set, so that it arrives.
+        answered: it has arrived, and the server has dealt with it.
     """
 
     def __init__(self, request: int) -> None:
         self.request = request
-        self.came, self.passes = threading.Event(), threading.Event()
+        self.came, self.passes, self.answered = threading.Event(), threading.Event(), threading.Event()
 
 
 def stand_between(kafka: LocalKafka) -> Proxy:

@@ -89,10 +89,18 @@ TESTED: dict[str, tuple[Row, str]] = {
         ),
         "integration/test_fencing.py::test_a_worker_that_its_own_lost_join_fences_joins_anew",
     ),
+    "a lost request for transactions that is taken later": (
+        Row(
+            "the same, with the request that makes a producer the one of its name",
+            "an aborted commit, tried again",
+            "the same",
+        ),
+        "integration/test_fencing.py::test_a_lost_request_for_transactions_that_is_taken_later_ends_nobody",
+    ),
     "broker killed in a rebalance": (
         Row(
             "before it has written down who is in the group",
-            "the same",
+            "a line in the log; it joins anew",
             "whoever had joined under a new id ended `Fenced`",
         ),
         "integration/test_fencing.py::test_a_worker_whose_group_went_back_to_its_former_self_joins_anew",

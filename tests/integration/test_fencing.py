@@ -13,9 +13,11 @@ import pytest
 
 from stream_adapter.demo.broker import LocalKafka
 from stream_adapter.errors import Fenced
+from stream_adapter.transport.base import Commit, CommitAborted, OutRecord
+from stream_adapter.transport.kafka import KafkaSink, KafkaSource
 from stream_adapter.transport.kafka.beginning import LatestBeginning
-from tests.faults.proxy import JOIN_GROUP, SYNC_GROUP, Proxy, stand_between
-from tests.integration.cluster import Cluster, Member, settled, wait_for
+from tests.faults.proxy import INIT_PRODUCER_ID, JOIN_GROUP, SYNC_GROUP, Proxy, stand_between
+from tests.integration.cluster import Cluster, Member, close, commit_of, poll_until, settled, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,32 @@ def test_of_two_with_one_name_one_ends_also_where_a_join_was_lost(
     wait_for(lambda: not first.is_alive(), timeout_s=15.0, what="the end of the first, which did that once")
     wait_for(lambda: third.assigned)
     third.stop()
+
+
+def test_a_lost_request_for_transactions_that_is_taken_later_ends_nobody(
+    cluster: Cluster, proxy: Proxy, through: dict[str, Any]
+) -> None:
+    """It fences the producer as another worker would."""
+    cluster.put(b"%d" % n for n in range(4))
+    config = cluster.but(**through, delivery="exactly_once")
+    source = KafkaSource(config)
+    request = proxy.hold_next(INIT_PRODUCER_ID)
+    breaking = threading.Thread(target=lambda: request.came.wait(20) and proxy.reset(), daemon=True)
+    breaking.start()
+    sink = KafkaSink(source)
+    commit = commit_of(poll_until(source, 4))
+    request.passes.set()
+    assert request.answered.wait(20)
+    with pytest.raises(CommitAborted):
+        sink.commit(commit)
+    sink.commit(commit)
+    written = [record.value for record in cluster.read(cluster.config.topics.predictions)]
+    assert sorted(written) == [b"0", b"1", b"2", b"3"] and cluster.committed() == {0: 2, 1: 2}
+
+    other = KafkaSink(source)  # the same name
+    with pytest.raises(Fenced, match="another worker took over"):
+        sink.commit(Commit([OutRecord("anchors", b"k", None)]))
+    close(sink, other, source)
 
 
 def test_one_that_had_not_decided_yet_where_to_begin_decides_it_then(

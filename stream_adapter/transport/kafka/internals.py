@@ -17,6 +17,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.sasl import get_sasl_mechanism
 from kafka.net.sasl.oauth import AbstractTokenProvider
+from kafka.producer.transaction_manager import InitProducerIdHandler
 
 # Words of the protocol, to find out why a broker does not let us in: the client says only that it did not, after a
 # while. See `diagnosis.py`.
@@ -46,6 +47,7 @@ __all__ = [
     "is_fenced",
     "take_away_bad_bytes",
     "topic_id",
+    "watch_init",
     "watch_joins",
     "would_spin",
 ]
@@ -97,6 +99,29 @@ def watch_joins(consumer: KafkaConsumer, ended: Callable[[BaseException | None],
         return assignment
 
     coordinator._do_join_and_sync_async = watched
+
+
+def watch_init(producer: KafkaProducer, lost: Callable[[], None]) -> None:
+    """Be told of every request to begin transactions under the producer's name that has no answer. In its thread.
+
+    The client tells nobody of those that it sends again.
+    """
+    manager = producer._transaction_manager
+    enqueue = manager._enqueue_request
+
+    def watched(handler: Any) -> None:
+        if isinstance(handler, InitProducerIdHandler) and not handler.is_retry:
+            completed = handler.on_complete
+
+            def on_complete(number: int, answer: Any) -> None:
+                if isinstance(answer, Exception):
+                    lost()
+                completed(number, answer)
+
+            handler.on_complete = on_complete
+        enqueue(handler)
+
+    manager._enqueue_request = watched
 
 
 def forget_member_id(consumer: KafkaConsumer) -> None:

@@ -13,6 +13,7 @@ from kafka.errors import (
 )
 
 from stream_adapter.transport.kafka import internals
+from stream_adapter.transport.kafka.doubt import Doubt
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +25,6 @@ _REFUSED = (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
-_LATE_S = 120.0  # a network may still deliver what was sent on a connection that is gone
 
 
 class Place:
@@ -34,23 +34,18 @@ class Place:
     before: another worker, or the same one, where the answer to a join was lost. Such a join may be taken after the
     one that was sent again. Or it is forgotten: a broker writes down who is in a group only when all have their
     partitions, and whoever takes over from it knows the former id. The group says the same in each case, and Java's
-    client always ends (KAFKA-20985). But only a worker with such a join behind it can have fenced itself.
+    client always ends (KAFKA-20985). But only a worker with such a join behind it can have fenced itself: `Doubt`.
     """
 
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
-        self._lost = False  # a join may have been taken without our knowing
-        self._late_until = float("-inf")
+        self._doubt = Doubt()
         self._joined_at: float | None = None
         internals.watch_joins(consumer, self._join_ended)
 
     def take_back(self) -> bool:
-        """Whether this worker, which was fenced, may have done it itself; then its next poll joins anew.
-
-        Once after such joins, so that of two workers with one name one ends within seconds, whatever they believe.
-        """
-        now = time.monotonic()
-        itself = self._lost or now < self._late_until
+        """Whether this worker, which was fenced, may have done it itself; then its next poll joins anew."""
+        itself = self._doubt.spend()
         place = self._consumer.group_metadata()
         say, what = (log.warning, "a lost join of its own: joins anew") if itself else (log.error, "another worker")
         say(
@@ -58,10 +53,9 @@ class Place:
             group_instance_id=place.group_instance_id,
             member_id=place.member_id,
             generation=place.generation_id,
-            seconds_since_join=self._joined_at and round(now - self._joined_at, 1),
+            seconds_since_join=self._joined_at and round(time.monotonic() - self._joined_at, 1),
         )
         if itself:
-            self._lost, self._late_until = False, float("-inf")
             internals.forget_member_id(self._consumer)
         return itself
 
@@ -69,7 +63,6 @@ class Place:
         """In the client's thread."""
         if error is None:
             self._joined_at = time.monotonic()
-            if self._lost:
-                self._lost, self._late_until = False, self._joined_at + _LATE_S
+            self._doubt.answered()
         elif not isinstance(error, _REFUSED):
-            self._lost = True
+            self._doubt.lost()

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 from kafka.protocol.metadata import MetadataResponse
+from kafka.protocol.producer import InitProducerIdResponse
 
 from stream_adapter.transport.kafka import internals
 from stream_adapter.transport.kafka.internals import (
@@ -65,6 +66,7 @@ def test_nobody_else_uses_them() -> None:
                 "_client",
                 "_cluster",
                 "_sender",
+                "_transaction_manager",
             ):
                 raise AssertionError(f"{file}:{node.lineno} uses {node.attr}")
 
@@ -170,9 +172,23 @@ def test_the_end_of_every_attempt_to_join_is_told(consumer: KafkaConsumer) -> No
     assert [type(one) for one in told] == [KafkaTimeoutError, type(None)]
 
 
+def test_a_request_for_transactions_that_has_no_answer_is_told() -> None:
+    producer = KafkaProducer(bootstrap_servers="127.0.0.1:9", api_version=(3, 5), transactional_id="a")
+    internals.close_producer(producer)  # its thread would take the request
+    manager, lost = producer._transaction_manager, list[None]()
+    internals.watch_init(producer, lambda: lost.append(None))
+    manager.initialize_transactions()
+    *_, handler = manager._pending_requests[0]
+    taken = InitProducerIdResponse(throttle_time_ms=0, error_code=0, producer_id=1, producer_epoch=0, version=4)
+    for answer in (KafkaConnectionError("gone"), KafkaConnectionError("gone"), taken):
+        manager._in_flight_request_correlation_id = 7
+        handler.on_complete(7, answer)
+    assert handler.result.succeeded and len(lost) == 2
+
+
 def test_without_its_id_a_member_joins_as_one_that_starts(consumer: KafkaConsumer) -> None:
     coordinator = become(consumer, MemberState.STABLE, heartbeats=False)
-    coordinator._generation.member_id = "a-1"
+    coordinator._generation = type(coordinator._generation)(7, "a-1", None)
     internals.forget_member_id(consumer)
     assert coordinator.need_rejoin() and consumer.group_metadata().member_id == ""
 
