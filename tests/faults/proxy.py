@@ -94,9 +94,9 @@ class Proxy(threading.Thread):
                 self._open.difference_update(ends)
 
     def _held(self, data: bytes) -> "Held | None":
-        """Whose request is in this; small requests come in one piece."""
-        at = 0
-        while at + 6 <= len(data):
+        """Whose request is in this; small requests come in one piece, what begins within a large one is nonsense."""
+        at = size = 0
+        while self._to_hold and size >= 0 and at + 6 <= len(data):
             size, request = struct.unpack_from(">ih", data, at)
             for held in self._to_hold:
                 if held.request == request:
