@@ -71,7 +71,8 @@ class FaultCampaign(Campaign):
         return {
             "kill": lambda: self.workers.kill(self._any()),
             "kill while it starts": self._kill_while_it_starts,
-            "stand still": self._suspended,
+            "stand still": lambda: self._suspended(self._any(), self._rng.choice([2.0, EXPELLED_S])),
+            "stand still while it starts": self._suspended_while_it_starts,
             "stop in order": lambda: self._stop_in_order(3.0),
             "rebalance storm": self._storm,
             "broker killed": self._broker_killed,
@@ -120,11 +121,16 @@ class FaultCampaign(Campaign):
             self.workers.kill(number)
             time.sleep(self._rng.uniform(0.0, 2.5))
 
-    def _suspended(self) -> None:
-        number = self._any()
+    def _suspended(self, number: int, seconds: float) -> None:
         self._hurt.add(number)
-        self._stand_still(number, self._rng.choice([2.0, EXPELLED_S]))
+        self._stand_still(number, seconds)
         self._hurt.discard(number)
+
+    def _suspended_while_it_starts(self) -> None:
+        number = self._any()
+        self.workers.kill(number)
+        time.sleep(self._rng.uniform(0.0, 2.5))
+        self._suspended(number, EXPELLED_S)
 
     def _storm(self) -> None:
         for _ in range(4):
@@ -262,7 +268,12 @@ class FaultCampaign(Campaign):
         self.workers._configs.append(path)
         self.workers._processes.append(None)
         self.workers.start(twin)
-        self._pass(8.0)
+        both = self.workers._processes[number], self.workers._processes[twin]
+
+        def one_ended() -> bool:  # and was started again
+            return (self.workers._processes[number], self.workers._processes[twin]) != both
+
+        self._wait("one of two with one name to end", one_ended, 90.0)
         process = self.workers._processes.pop()
         self.workers._configs.pop()
         if process is not None:

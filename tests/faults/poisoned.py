@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter import Adapter, Anchor
-from tests.shared_data import FOLDER
+from tests.shared_data import shared
 
 Vectors = NDArray[np.float32]
 FILE = "pacs_clip_vitb16.npz"
@@ -114,10 +114,23 @@ ATTACKS: dict[str, Callable[[Client], None]] = {
 }
 
 
+def undo(client: Client) -> str:
+    """Take back what was sent, by labels or by honest traffic; returns how."""
+    how = "`anchors delete`"
+    if client.poison:
+        client.adapter.forget(client.poison)
+    else:
+        honest = client.data.vectors[TRAFFIC + TAUGHT : -HELD_OUT]
+        client.send(honest, [None] * len(honest))
+        how = f"{len(honest):,} honest events later"
+    client.send(client.data.vectors[:_BATCH], [None] * _BATCH)
+    return how
+
+
 def read(seed: int = 0) -> Data:
     """The data, shuffled."""
     rng = np.random.default_rng(seed)
-    with np.load(FOLDER / FILE) as stored:
+    with np.load(shared(FILE)) as stored:
         known = np.flatnonzero(stored["labels"] >= 0)
         order = rng.permutation(known)
         vectors = _unit(stored["vectors"][order].astype(np.float32))
@@ -159,13 +172,7 @@ def main() -> None:
         before = client.accuracy()
         attack(client)
         after = client.accuracy()
-        how = "`anchors delete`"
-        if client.poison:
-            client.adapter.forget(client.poison)
-        else:
-            client.send(client.data.vectors[TRAFFIC + TAUGHT : -HELD_OUT], [None] * (len(client.data.vectors) - 3_300))
-            how = f"{len(client.data.vectors) - 3_300:,} honest events later"
-        client.send(client.data.vectors[:_BATCH], [None] * _BATCH)
+        how = undo(client)
         undone = client.accuracy()
         cells = [f"{overall:.1f} ({worst:.1f})" for overall, worst in (before, after, undone)]
         print(f"| {name} | {' | '.join(cells)} | {how} |", flush=True)

@@ -11,6 +11,7 @@ import time
 from stream_adapter.demo.broker import LocalKafka
 from tests.ports import free_port
 
+JOIN_GROUP, SYNC_GROUP, INIT_PRODUCER_ID = 11, 14, 22  # Kafka's numbers of requests
 _CHUNK = 65_536
 _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: a reset instead of an orderly end
 
@@ -31,6 +32,7 @@ class Proxy(threading.Thread):
         self.to = port
         self.delay_s = 0.0
         self.silent = False
+        self._to_hold: list[Held] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
 
@@ -54,6 +56,11 @@ class Proxy(threading.Thread):
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                 one.shutdown(socket.SHUT_RDWR)
 
+    def hold_next(self, request: int) -> "Held":
+        """Keep back the next request of this kind that is not kept back yet, and what follows on its connection."""
+        self._to_hold.append(Held(request))
+        return self._to_hold[-1]
+
     def stop(self) -> None:
         """Take no more connections, and break those that are there."""
         self._listening.close()
@@ -74,9 +81,44 @@ class Proxy(threading.Thread):
                             return
                         if self.delay_s:
                             time.sleep(random.uniform(0.0, self.delay_s))
+                        if end is client and (held := self._held(data)) is not None:
+                            self._open.discard(server)  # survives a reset: what was sent arrives, however late
+                            held.came.set()
+                            held.passes.wait()
+                            server.sendall(data)
+                            server.recv(_CHUNK)  # the answer, for which nobody may wait any more
+                            held.answered.set()
+                            return
                         ends[end].sendall(data)
             finally:
                 self._open.difference_update(ends)
+
+    def _held(self, data: bytes) -> "Held | None":
+        """Whose request is in this; small requests come in one piece, what begins within a large one is nonsense."""
+        at = size = 0
+        while self._to_hold and size >= 0 and at + 6 <= len(data):
+            size, request = struct.unpack_from(">ih", data, at)
+            for held in self._to_hold:
+                if held.request == request:
+                    self._to_hold.remove(held)
+                    return held
+            at += 4 + size
+        return None
+
+
+class Held:
+    """A request on its way.
+
+    Attributes:
+        request: Kafka's number of its kind.
+        came: it has been sent.
+        passes: to be set, so that it arrives.
+        answered: it has arrived, and the server has dealt with it.
+    """
+
+    def __init__(self, request: int) -> None:
+        self.request = request
+        self.came, self.passes, self.answered = threading.Event(), threading.Event(), threading.Event()
 
 
 def stand_between(kafka: LocalKafka) -> Proxy:

@@ -25,7 +25,11 @@ ROWS: dict[str, Row] = {
     "kill while it starts": Row("SIGKILL three times within seconds", "the same"),
     "stand still": Row(
         "SIGSTOP for 2 or 12 s, which is longer than sessions and transactions last",
-        "others take over; it goes on, or ends `Fenced`",
+        "others take over, and it goes on",
+        "where a transaction was open meanwhile, it ended `Fenced`",
+    ),
+    "stand still while it starts": Row(
+        "SIGKILL, and SIGSTOP for 12 s within the start: loading, restoring, warming up", "it starts later"
     ),
     "stop in order": Row(
         "SIGTERM, and back after 3 s",
@@ -77,6 +81,38 @@ ROWS: dict[str, Row] = {
 }  # fmt: skip
 
 TESTED: dict[str, tuple[Row, str]] = {
+    "a lost join that is taken later": (
+        Row(
+            "a connection breaks on the request to join, which arrives once the worker has joined again",
+            "a line in the log; it joins anew. Where another worker has its name, one of the two ends",
+            "it ended `Fenced`, by itself",
+        ),
+        "integration/test_fencing.py::test_a_worker_that_its_own_lost_join_fences_joins_anew",
+    ),
+    "a lost request for transactions that is taken later": (
+        Row(
+            "the same, with the request that makes a producer the one of its name",
+            "an aborted commit, tried again",
+            "the same",
+        ),
+        "integration/test_fencing.py::test_a_lost_request_for_transactions_that_is_taken_later_ends_nobody",
+    ),
+    "broker killed in a rebalance": (
+        Row(
+            "before it has written down who is in the group",
+            "a line in the log; it joins anew",
+            "whoever had joined under a new id ended `Fenced`",
+        ),
+        "integration/test_fencing.py::test_a_worker_whose_group_went_back_to_its_former_self_joins_anew",
+    ),
+    "a transaction left open for too long": (
+        Row("longer than `transaction_timeout_ms`", "an aborted commit, tried again", "it ended `Fenced`"),
+        "integration/test_exactly_once.py::test_a_transaction_that_its_worker_left_open_for_too_long_is_tried_again",
+    ),
+    "a topic missing at the start": (
+        Row("any that the worker reads or writes", "it ends, and names topics and command"),
+        "integration/test_kafka_source.py::test_a_missing_topic_is_an_error_at_the_start",
+    ),
     "one of three brokers killed": (
         Row("leaders change, and change back; `min.insync.replicas` is 2", "pauses of seconds"),
         "integration/test_three_brokers.py::test_no_event_is_lost_or_doubled_while_brokers_of_three_come_and_go",
@@ -98,6 +134,15 @@ TESTED: dict[str, tuple[Row, str]] = {
         "integration/test_topics_under_the_reader.py::"
         "test_a_topic_that_is_made_anew_before_its_reader_sees_it_gone_is_read_from_its_beginning",
     ),
+    "images topic deleted": (
+        Row("under the worker", "not ready, one line, until it is there again"),
+        "integration/test_topics_under_the_reader.py::test_an_images_topic_that_is_gone_is_waited_for_and_said",
+    ),
+    "predictions topic deleted": (
+        Row("under the worker", "the same; the same commit is then written"),
+        "integration/test_topics_under_the_reader.py::"
+        "test_an_output_topic_that_is_gone_is_waited_for_and_nothing_is_lost",
+    ),
     "anchors topic deleted": (
         Row("under the worker", "not ready, one line, until `topics create`"),
         "integration/test_outages.py::test_a_worker_whose_anchors_topic_was_deleted_waits_for_it",
@@ -105,6 +150,10 @@ TESTED: dict[str, tuple[Row, str]] = {
     "no broker for 100 s": (
         Row("idle and busy, once and at least once", "alive, not ready, a line a minute"),
         "integration/test_outages.py::test_a_broker_that_is_away_for_100_s_is_waited_for",
+    ),
+    "disk full, with files": (
+        Row("no room in `files.output`", "it ends with one line; nothing of the commit is left, nothing is lost"),
+        "transport/files/test_sink.py::test_a_full_disk_leaves_nothing_of_the_commit",
     ),
     "expired credentials": (
         Row(
@@ -143,6 +192,10 @@ TESTED: dict[str, tuple[Row, str]] = {
         Row("in the background", "the worker ends with what was raised, having written nothing of it"),
         "adapter/latent_updates/test_learner.py::test_what_a_background_fit_raises_surfaces_in_the_owner_thread",
     ),
+    "stop while it starts": (
+        Row("SIGTERM while it loads or restores", "it ends at once, with status 143"),
+        "service/test_main.py::test_sigterm_drains_a_worker_or_ends_one_that_is_still_starting",
+    ),
     "port taken": (
         Row("`service.port` is in use", "one line that names the key"),
         "service/web/test_server.py::test_a_port_in_use_is_a_clear_error",
@@ -153,6 +206,10 @@ TESTED: dict[str, tuple[Row, str]] = {
             "a time too far ahead counts as the record's, `event_times_ahead_total`",
         ),
         "events/test_times.py::test_no_time_is_ahead_of_now_by_more_than_the_bound",
+    ),
+    "a client that means harm": (
+        Row("near-copies, labels flipped, labels of one class, traffic near a name, on real vectors", "see below"),
+        "faults/test_poisoned.py::test_it_costs_little_and_is_undone",
     ),
     "the machine's clock": (
         Row(

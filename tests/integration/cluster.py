@@ -108,11 +108,12 @@ def wait_for(condition: Callable[[], Any], *, timeout_s: float = 30.0, what: str
 def poll_until(source: KafkaSource, number: int, *, timeout_s: float = 30.0) -> list[Record]:
     """Poll until so many records have come."""
     records: list[Record] = []
-    wait_for(
-        lambda: records.extend(source.poll(number - len(records), 0.1)) or len(records) >= number,
-        timeout_s=timeout_s,
-        what=f"{number} records",
-    )
+
+    def enough() -> bool:
+        records.extend(source.poll(number - len(records), 0.1))
+        return len(records) >= number
+
+    wait_for(enough, timeout_s=timeout_s, what=f"{number} records")
     return records
 
 

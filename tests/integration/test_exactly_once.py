@@ -2,14 +2,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import pytest
+from kafka import KafkaProducer
 from kafka.errors import KafkaTimeoutError
 
 from stream_adapter.errors import Fenced, Unreachable
 from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord
 from stream_adapter.transport.kafka import KafkaSink, KafkaSource
 from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
+from stream_adapter.transport.kafka.writing import Sending
 from tests.integration.cluster import Cluster, Member, close, commit_of, poll_until, settled, wait_for
 
 
@@ -136,6 +139,37 @@ def test_a_member_that_fell_out_of_the_group_commits_nothing(cluster: Cluster) -
     with pytest.raises(CommitAborted):
         sink.commit(commit_of(records))
     assert values(cluster) == [] and cluster.committed() == {0: None, 1: None}
+    close(sink, source)
+
+
+@pytest.mark.slow
+def test_a_transaction_that_its_worker_left_open_for_too_long_is_tried_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a process stands still: the broker undoes it, and fences whoever began it."""
+    cluster.put(b"%d" % n for n in range(4))
+    config = cluster.but(delivery="exactly_once", group_instance_id="slow", transaction_timeout_ms=1_000)
+    source = KafkaSource(config)
+    sink = KafkaSink(source)
+    commit = commit_of(poll_until(source, 4))
+    assert isinstance(sink._how, ExactlyOnce)
+    start = sink._how._writer.start
+
+    def late(producer: KafkaProducer, outputs: Sequence[OutRecord]) -> Sending:
+        sending = start(producer, outputs)
+        sending.wait(5.0)
+        until = time.monotonic() + 13.0  # brokers look for such transactions every 10 s
+        while time.monotonic() < until:
+            source.poll(0, 0.1)
+        return sending
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sink._how._writer, "start", late)
+        with pytest.raises(CommitAborted):
+            sink.commit(commit)
+    assert values(cluster) == []
+    sink.commit(commit)
+    assert sorted(values(cluster)) == [b"0", b"1", b"2", b"3"] and cluster.committed() == {0: 2, 1: 2}
     close(sink, source)
 
 

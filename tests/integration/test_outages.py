@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.integration.running import (
     write_config,
 )
 
-AWAY_S = 100.0
+AWAY_S = float(os.environ.get("BROKER_AWAY_S", "100"))  # with 3600 and a longer `timeout` below it is an hour
 
 
 class Waiting(NamedTuple):
@@ -92,8 +93,9 @@ def test_a_broker_that_is_away_for_100_s_is_waited_for(
             said = lines_since(one.worker, size)
             print(one.name, *(json.dumps(line)[:160] for line in said), sep="\n")
             ours = [line for line in said if not str(line["logger"]).startswith("kafka.")]
-            assert len(said) < 30, "the client says each thing once"
-            assert [line["event"] for line in ours].count("no answer, still trying") == 2
+            assert len(said) - len(ours) < 25 * (1 + AWAY_S // 600), "the client says each thing once in ten minutes"
+            minutes = int((AWAY_S - 10.0) / 60)  # it is noticed within seconds
+            assert [line["event"] for line in ours].count("no answer, still trying") == 1 + minutes
         for one in waiting:
             wait_for(lambda: get(one.worker, "/readyz")[0] == 200, timeout_s=40.0, what="ready again")  # noqa: B023
             send(one.cluster, pictures(20, first=1_000))

@@ -6,10 +6,11 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from structlog.testing import capture_logs
 
+from stream_adapter.errors import Unreachable
 from stream_adapter.transport.kafka import KafkaSink, KafkaSource
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.topics import create_topics, topic_specs
-from tests.integration.cluster import Cluster, close, poll_until, positions_only, wait_for
+from tests.integration.cluster import Cluster, close, commit_of, poll_until, positions_only, wait_for
 
 
 def admin_of(cluster: Cluster) -> KafkaAdminClient:
@@ -112,4 +113,43 @@ def test_a_topic_that_is_made_anew_before_its_reader_sees_it_gone_is_read_from_i
     assert set(written) <= set(seen), "events of the new topic are lost"
     assert cluster.committed() == ends
     assert [line["was"] for line in lines if "made anew" in line["event"]]
+    close(sink, source)
+
+
+def test_an_images_topic_that_is_gone_is_waited_for_and_said(cluster: Cluster) -> None:
+    source = KafkaSource(cluster.but(consumer={**cluster.config.consumer, "metadata_max_age_ms": 1_000}))
+    wait_for(lambda: source.poll(9, 0.1) or len(source.assigned) == 2)
+    admin = admin_of(cluster)
+    admin.delete_topics([cluster.config.topics.images])
+    wait_for(lambda: source.poll(9, 0.1) or source.trouble, what="a word about it")
+    assert f"about topic {cluster.config.topics.images!r}" in str(source.trouble)
+    for _ in range(30):  # and it stays a word
+        assert source.poll(9, 0.1) == [] and source.trouble
+    create_topics(Connection(cluster.config), topic_specs(cluster.config.topics, partitions=2))
+    wait_for(lambda: source.poll(9, 0.1) or source.trouble is None, what="the end of the trouble")
+    cluster.put([b"new"] * 4)
+    assert [record.value for record in poll_until(source, 4)] == [b"new"] * 4
+    close(source)
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_an_output_topic_that_is_gone_is_waited_for_and_nothing_is_lost(
+    cluster: Cluster, delivery: Literal["at_least_once", "exactly_once"]
+) -> None:
+    cluster.put([b"%d" % n for n in range(4)])
+    source = KafkaSource(cluster.but(delivery=delivery), deadline_s=3.0)
+    sink = KafkaSink(source)
+    commit = commit_of(poll_until(source, 4))
+    admin = admin_of(cluster)
+    admin.delete_topics([cluster.config.topics.predictions])
+    wait_for(lambda: cluster.config.topics.predictions not in admin.list_topics(), what="the topic to be gone")
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            sink.commit(commit)
+        assert source.poll(9, 0.1) == []
+    create_topics(Connection(cluster.config), topic_specs(cluster.config.topics, partitions=2))
+    sink.commit(commit)
+    written = [record.value for record in cluster.read(cluster.config.topics.predictions)]
+    assert sorted(written) == [b"0", b"1", b"2", b"3"]
+    assert cluster.committed() == {0: 2, 1: 2}
     close(sink, source)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka.errors import CommitFailedError, FencedInstanceIdError, KafkaError, RebalanceInProgressError
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class LatestBeginning:
                 self._consumer.commit(
                     {at: OffsetAndMetadata(to, "", -1) for at, to in positions.items()}, timeout_ms=_TIMEOUT_MS
                 )
-        except (CommitFailedError, RebalanceInProgressError):
+        except (CommitFailedError, FencedInstanceIdError, RebalanceInProgressError):  # the next heartbeat tells which
             return False
         except KafkaError as error:
             if not error.retriable:

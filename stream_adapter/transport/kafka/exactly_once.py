@@ -10,6 +10,7 @@ import structlog
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     AuthorizationError,
+    FencedInstanceIdError,
     InvalidRecordError,
     InvalidTimestampError,
     InvalidTopicError,
@@ -23,7 +24,8 @@ from kafka.errors import (
 
 from stream_adapter.errors import Fenced, TransportError, Unreachable
 from stream_adapter.transport.base import Commit, CommitAborted, Partition
-from stream_adapter.transport.kafka.internals import close_producer
+from stream_adapter.transport.kafka.doubt import Doubt
+from stream_adapter.transport.kafka.internals import close_producer, watch_init
 from stream_adapter.transport.kafka.source import KafkaSource
 from stream_adapter.transport.kafka.writing import Writer
 
@@ -58,6 +60,7 @@ class ExactlyOnce:
         self._connection = source.connection
         self._writer = writer
         self._transactional_id = transactional_id
+        self._doubt = Doubt()
         self._producer: KafkaProducer | None = self._new_producer()
         self._in_doubt: tuple[str, dict[Partition, int]] | None = None  # a commit of which nobody knows the end
 
@@ -80,12 +83,14 @@ class ExactlyOnce:
         if not positions:
             sources = {output.source for output in commit.outputs if output.source is not None}
             positions = self._source.positions.committed(sources & self._source.assigned)
+        began = time.monotonic()
         try:
             self._transact(self._producer, commit, positions, mark)
         except (KafkaError, TransportError) as error:
             self._drop_producer()
             unsure = isinstance(error, Unreachable)
-            if isinstance(error, Fenced) or (isinstance(error.__cause__, _PERMANENT) and not unsure):
+            fenced = isinstance(error, Fenced) and not self._fenced_itself(error, time.monotonic() - began)
+            if fenced or (isinstance(error.__cause__, _PERMANENT) and not unsure):
                 raise
             self._in_doubt = mark, positions
             if unsure:
@@ -112,6 +117,15 @@ class ExactlyOnce:
         with self._connection.errors_of("cannot commit a transaction"):
             self._within_deadline(producer.commit_transaction)
 
+    def _fenced_itself(self, error: Fenced, open_s: float) -> bool:
+        """Whether no other worker needs to be there: a request was lost, or the transaction was open for too long.
+
+        A broker undoes such a transaction, and fences whoever began it.
+        """
+        if isinstance(error.__cause__, FencedInstanceIdError):
+            return self._source.place.take_back()
+        return open_s * 1000 >= self._connection.config.transaction_timeout_ms or self._doubt.spend()
+
     def _was_committed(self, mark: str, positions: Mapping[Partition, int]) -> bool:
         """Whether a transaction was committed in spite of an error.
 
@@ -135,12 +149,15 @@ class ExactlyOnce:
             # The broker aborts a dead worker's transaction after this; until then readers wait behind it.
             transaction_timeout_ms=self._connection.config.transaction_timeout_ms,
         )
+        watch_init(producer, self._doubt.lost)
         try:
             with self._connection.errors_of(f"cannot begin transactions as {self._transactional_id!r}"):
                 producer.init_transactions()
         except TransportError:
+            self._doubt.lost()
             close_producer(producer)
             raise
+        self._doubt.answered()
         return producer
 
     def _drop_producer(self) -> None:

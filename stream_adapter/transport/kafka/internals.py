@@ -7,6 +7,7 @@ underscore.
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -16,6 +17,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.sasl import get_sasl_mechanism
 from kafka.net.sasl.oauth import AbstractTokenProvider
+from kafka.producer.transaction_manager import InitProducerIdHandler
 
 # Words of the protocol, to find out why a broker does not let us in: the client says only that it did not, after a
 # while. See `diagnosis.py`.
@@ -40,10 +42,13 @@ __all__ = [
     "SaslHandshakeRequest",
     "close_producer",
     "finish_join",
+    "forget_member_id",
     "get_sasl_mechanism",
     "is_fenced",
     "take_away_bad_bytes",
     "topic_id",
+    "watch_init",
+    "watch_joins",
     "would_spin",
 ]
 
@@ -58,7 +63,7 @@ def finish_join(consumer: KafkaConsumer, timeout_ms: int) -> None:
     so nothing is lost by waiting.
     """
     coordinator = consumer._coordinator
-    if consumer.group_metadata().state == MemberState.REBALANCING:
+    if coordinator.rejoining:
         coordinator.request_rejoin()
     if coordinator.need_rejoin():
         coordinator.poll(timeout_ms=timeout_ms)
@@ -68,9 +73,60 @@ def is_fenced(consumer: KafkaConsumer) -> bool:
     """Whether a heartbeat was answered with: another member has this one's `group_instance_id`.
 
     The client logs that, sends no heartbeat any more, and tells nobody: it would believe for ever that it is a member.
+    It sends none either once it has begun to join, also where the coordinator went away before it was asked, and the
+    reason to join with it.
     """
     coordinator = consumer._coordinator
-    return bool(coordinator.stable() and not coordinator.need_rejoin() and not coordinator._heartbeat_enabled)
+    joins = coordinator.rejoining or coordinator.need_rejoin()
+    return bool(coordinator.stable() and not joins and not coordinator._heartbeat_enabled)
+
+
+def watch_joins(consumer: KafkaConsumer, ended: Callable[[BaseException | None], None]) -> None:
+    """Be told of every attempt to join when it has ended: of None, or of what it failed with. In the client's thread.
+
+    The client tells nobody of those that it tries again.
+    """
+    coordinator = consumer._coordinator
+    attempt = coordinator._do_join_and_sync_async
+
+    async def watched() -> Any:
+        try:
+            assignment = await attempt()
+        except BaseException as error:
+            ended(error)
+            raise
+        ended(None)
+        return assignment
+
+    coordinator._do_join_and_sync_async = watched
+
+
+def watch_init(producer: KafkaProducer, lost: Callable[[], None]) -> None:
+    """Be told of every request to begin transactions under the producer's name that has no answer. In its thread.
+
+    The client tells nobody of those that it sends again.
+    """
+    manager = producer._transaction_manager
+    enqueue = manager._enqueue_request
+
+    def watched(handler: Any) -> None:
+        if isinstance(handler, InitProducerIdHandler) and not handler.is_retry:
+            completed = handler.on_complete
+
+            def on_complete(number: int, answer: Any) -> None:
+                if isinstance(answer, Exception):
+                    lost()
+                completed(number, answer)
+
+            handler.on_complete = on_complete
+        enqueue(handler)
+
+    manager._enqueue_request = watched
+
+
+def forget_member_id(consumer: KafkaConsumer) -> None:
+    """Let the next poll join as a worker does that starts: it gets the place of its `group_instance_id`."""
+    consumer._coordinator.reset_generation()
 
 
 def would_spin(consumer: KafkaConsumer) -> bool:

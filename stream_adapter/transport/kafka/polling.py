@@ -11,6 +11,7 @@ from stream_adapter.transport.base import UNREADABLE, Partition, Record
 from stream_adapter.transport.kafka import internals
 from stream_adapter.transport.kafka.answers import Answers
 from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.place import Place
 
 log = structlog.get_logger(__name__)
 
@@ -22,8 +23,11 @@ _BREATH_S = 0.01  # less than a heartbeat's delay matters
 class Poller:
     """Polls a consumer that is a member of a group."""
 
-    def __init__(self, consumer: KafkaConsumer, connection: Connection, topic: str, answers: Answers) -> None:
+    def __init__(
+        self, consumer: KafkaConsumer, connection: Connection, topic: str, answers: Answers, place: Place
+    ) -> None:
         self._consumer = consumer
+        self._place = place
         self._connection = connection
         self._topic = topic
         self._answers = answers
@@ -41,6 +45,8 @@ class Poller:
         except CorruptRecordError as error:
             return self._pass_over(error)
         except KafkaError as error:
+            if isinstance(error, FencedInstanceIdError) and self._place.take_back():
+                return {}
             failed = self._connection.error_of(f"cannot read topic {self._topic!r}", error)
             if not isinstance(failed, Unreachable):
                 raise failed from error

@@ -5,10 +5,11 @@ from functools import partial
 
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka.errors import CommitFailedError, FencedInstanceIdError, KafkaError, RebalanceInProgressError
 
 from stream_adapter.transport.base import Partition
 from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.place import Place
 
 log = structlog.get_logger(__name__)
 
@@ -22,9 +23,10 @@ class Positions:
     rebalances they are kept, and committed after it if the partition stayed.
     """
 
-    def __init__(self, consumer: KafkaConsumer, connection: Connection) -> None:
+    def __init__(self, consumer: KafkaConsumer, connection: Connection, place: Place) -> None:
         self._consumer = consumer
         self._connection = connection
+        self._place = place
         self._group = f"of group {connection.config.group_id!r}"
         self._waiting: dict[Partition, int] = {}
 
@@ -91,10 +93,10 @@ class Positions:
 
     def _places(self, partitions: Iterable[Partition]) -> dict[Partition, OffsetAndMetadata]:
         what = f"cannot read positions {self._group}"
-        found = {at: self._connection.retried(what, partial(self._place, TopicPartition(*at))) for at in partitions}
+        found = {at: self._connection.retried(what, partial(self._look_up, TopicPartition(*at))) for at in partitions}
         return {at: place for at, place in found.items() if place is not None}
 
-    def _place(self, at: TopicPartition, timeout_ms: int) -> OffsetAndMetadata | None:
+    def _look_up(self, at: TopicPartition, timeout_ms: int) -> OffsetAndMetadata | None:
         return self._consumer.committed(at, metadata=True, timeout_ms=timeout_ms)
 
     def _commit(self, timeout_ms: int) -> None:
@@ -102,7 +104,9 @@ class Positions:
         offsets = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in self._waiting.items()}
         try:
             self._consumer.commit(offsets, timeout_ms=timeout_ms)
-        except (CommitFailedError, RebalanceInProgressError) as error:
+        except (CommitFailedError, FencedInstanceIdError, RebalanceInProgressError) as error:
+            if isinstance(error, FencedInstanceIdError) and not self._place.take_back():
+                raise
             raise _GroupIsMoving from error
         self._waiting.clear()
 

@@ -1,7 +1,7 @@
 """`KafkaSource`: image events from a topic, as a member of a consumer group."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import structlog
 from kafka import ConsumerGroupMetadata, ConsumerRebalanceListener, TopicPartition
@@ -17,6 +17,7 @@ from stream_adapter.transport.kafka.beginning import LatestBeginning
 from stream_adapter.transport.kafka.connection import Connection
 from stream_adapter.transport.kafka.internals import MemberState
 from stream_adapter.transport.kafka.ownership import Ownership
+from stream_adapter.transport.kafka.place import Place
 from stream_adapter.transport.kafka.polling import Poller
 from stream_adapter.transport.kafka.positions import Positions
 from stream_adapter.transport.kafka.topics import require_topics
@@ -59,12 +60,13 @@ class KafkaSource:
             heartbeat_interval_ms=heartbeat_ms,
             partition_assignment_strategy=[StickyAssignor],
         )
-        self.positions = Positions(self._consumer, self.connection)
+        self.place = Place(self._consumer)
+        self.positions = Positions(self._consumer, self.connection, self.place)
         self._topic_id: str | None = None
         latest = config.auto_offset_reset == "latest"
         self._beginning = LatestBeginning(self._consumer, self._topic, partitions) if latest else None
         self._answers = Answers(self._consumer, self.connection, self._topic)
-        self._poller = Poller(self._consumer, self.connection, self._topic, self._answers)
+        self._poller = Poller(self._consumer, self.connection, self._topic, self._answers, self.place)
         with self.connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
             self._consumer.subscribe([self._topic], listener=_Listener(self))
             self._consumer.partitions_for_topic(self._topic)  # or the first join assigns nothing, and a second follows
@@ -158,7 +160,7 @@ class KafkaSource:
 
     # What follows is for the rebalance listener. It runs inside `poll`, and must not commit: kafka-python refuses that.
 
-    def _on_assigned(self, partitions: Iterable[TopicPartition]) -> None:
+    def _on_assigned(self, partitions: Collection[TopicPartition]) -> None:
         self._ownership.assigned(Partition(*at) for at in partitions)
         if self._beginning is not None:
             self._beginning.assigned(partitions)
@@ -206,21 +208,21 @@ class KafkaSource:
         if not self._member_id or place.member_id == self._member_id:
             self._member_id = place.member_id
             return False
-        assignment = [Partition(*at) for at in self._consumer.assignment()]
-        self._on_gone(map(TopicPartition._make, assignment), "expelled")
+        assignment = list(self._consumer.assignment())
+        self._on_gone(assignment, "expelled")
         if place.state == MemberState.STABLE:
             self._begin_at_committed(assignment)
             self._member_id = place.member_id  # not before: where nobody answers, all of it is done again
-            self._on_assigned(map(TopicPartition._make, assignment))
+            self._on_assigned(assignment)
         return True
 
-    def _begin_at_committed(self, partitions: Iterable[Partition]) -> None:
-        committed = self.positions.committed(partitions)
-        for at in partitions:
+    def _begin_at_committed(self, assignment: Collection[TopicPartition]) -> None:
+        committed = self.positions.committed(Partition(*at) for at in assignment)
+        for at in assignment:
             if at in committed:
-                self._consumer.seek(TopicPartition(*at), committed[at])
+                self._consumer.seek(at, committed[at])
             elif self._beginning is None:
-                self._consumer.seek_to_beginning(TopicPartition(*at))
+                self._consumer.seek_to_beginning(at)
 
     def _decide_beginnings(self) -> None:
         if self._beginning is None:
@@ -269,7 +271,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self, source: KafkaSource) -> None:
         self._source = source
 
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         self._source._on_assigned(assigned)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:

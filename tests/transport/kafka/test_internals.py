@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 from kafka.protocol.metadata import MetadataResponse
+from kafka.protocol.producer import InitProducerIdResponse
 
 from stream_adapter.transport.kafka import internals
 from stream_adapter.transport.kafka.internals import (
@@ -42,10 +43,13 @@ def consumer() -> Iterator[KafkaConsumer]:
     offline.close(autocommit=False, timeout_ms=0)
 
 
-def become(consumer: KafkaConsumer, state: MemberState, *, heartbeats: bool, rejoin: bool = False) -> Any:
+def become(
+    consumer: KafkaConsumer, state: MemberState, *, heartbeats: bool, rejoin: bool = False, joins: bool = False
+) -> Any:
     coordinator = consumer._coordinator
     coordinator._joined_subscription = coordinator._subscription.subscription  # as after a join
     coordinator.state, coordinator._heartbeat_enabled, coordinator.rejoin_needed = state, heartbeats, rejoin
+    coordinator.rejoining = joins
     return coordinator
 
 
@@ -62,24 +66,26 @@ def test_nobody_else_uses_them() -> None:
                 "_client",
                 "_cluster",
                 "_sender",
+                "_transaction_manager",
             ):
                 raise AssertionError(f"{file}:{node.lineno} uses {node.attr}")
 
 
 @pytest.mark.parametrize(
-    ("state", "heartbeats", "rejoin", "fenced"),
+    ("state", "heartbeats", "rejoin", "joins", "fenced"),
     [
-        (MemberState.STABLE, False, False, True),
-        (MemberState.STABLE, True, False, False),
-        (MemberState.STABLE, False, True, False),  # about to join again
-        (MemberState.REBALANCING, False, False, False),
-        (MemberState.UNJOINED, False, False, False),
+        (MemberState.STABLE, False, False, False, True),
+        (MemberState.STABLE, True, False, False, False),
+        (MemberState.STABLE, False, True, False, False),  # about to join again
+        (MemberState.STABLE, False, False, True, False),  # began to, and the coordinator was gone
+        (MemberState.REBALANCING, False, False, True, False),
+        (MemberState.UNJOINED, False, True, False, False),
     ],
 )
 def test_a_member_whose_heartbeats_were_turned_off_is_fenced(
-    consumer: KafkaConsumer, state: MemberState, heartbeats: bool, rejoin: bool, fenced: bool
+    consumer: KafkaConsumer, state: MemberState, heartbeats: bool, rejoin: bool, joins: bool, fenced: bool
 ) -> None:
-    become(consumer, state, heartbeats=heartbeats, rejoin=rejoin)
+    become(consumer, state, heartbeats=heartbeats, rejoin=rejoin, joins=joins)
     assert internals.is_fenced(consumer) is fenced
 
 
@@ -107,22 +113,84 @@ def test_the_client_spins_while_a_heartbeat_is_overdue(consumer: KafkaConsumer) 
 
 
 @pytest.mark.parametrize(
-    ("state", "rejoin", "polled"),
+    ("state", "rejoin", "joins", "polled"),
     [
-        (MemberState.REBALANCING, False, [77]),  # the join whose answer was lost
-        (MemberState.STABLE, True, [77]),
-        (MemberState.STABLE, False, []),
-        (MemberState.UNJOINED, False, []),
+        (MemberState.REBALANCING, False, True, [77]),  # the join whose answer was lost
+        (MemberState.STABLE, False, True, [77]),  # the one for which there was no coordinator
+        (MemberState.STABLE, True, False, [77]),
+        (MemberState.STABLE, False, False, []),
     ],
 )
 def test_a_join_that_was_begun_is_waited_for(
-    consumer: KafkaConsumer, state: MemberState, rejoin: bool, polled: list[int], monkeypatch: pytest.MonkeyPatch
+    consumer: KafkaConsumer,
+    state: MemberState,
+    rejoin: bool,
+    joins: bool,
+    polled: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[int] = []
-    coordinator = become(consumer, state, heartbeats=True, rejoin=rejoin)
+    coordinator = become(consumer, state, heartbeats=True, rejoin=rejoin, joins=joins)
     monkeypatch.setattr(coordinator, "poll", lambda timeout_ms: asked.append(timeout_ms))
     internals.finish_join(consumer, 77)
     assert asked == polled
+
+
+def test_a_join_for_which_there_is_no_coordinator_leaves_the_member_as_it_was_without_heartbeats(
+    consumer: KafkaConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the client does where the reason to join goes while it begins: it is no longer fenced than before."""
+    coordinator = become(consumer, MemberState.STABLE, heartbeats=True, rejoin=True)
+
+    async def ready(timeout_ms: int | None = None) -> bool:
+        return True
+
+    monkeypatch.setattr(coordinator, "ensure_coordinator_ready_async", ready)
+    monkeypatch.setattr(coordinator, "need_rejoin", iter([True, False]).__next__)
+    coordinator._net.run(coordinator.join_group_async, 1_000)
+    monkeypatch.undo()
+    coordinator.rejoin_needed = False
+    assert (coordinator.state, coordinator._heartbeat_enabled) == (MemberState.STABLE, False)
+    assert not internals.is_fenced(consumer)
+
+
+def test_the_end_of_every_attempt_to_join_is_told(consumer: KafkaConsumer) -> None:
+    coordinator = consumer._coordinator
+    outcomes: list[Any] = [KafkaTimeoutError("lost"), b"assignment"]
+    told: list[BaseException | None] = []
+
+    async def attempt() -> Any:
+        if isinstance(outcome := outcomes.pop(0), Exception):
+            raise outcome
+        return outcome
+
+    coordinator._do_join_and_sync_async = attempt
+    internals.watch_joins(consumer, told.append)
+    with pytest.raises(KafkaTimeoutError, match="lost"):
+        coordinator._net.run(coordinator._do_join_and_sync_async)
+    assert coordinator._net.run(coordinator._do_join_and_sync_async) == b"assignment"
+    assert [type(one) for one in told] == [KafkaTimeoutError, type(None)]
+
+
+def test_a_request_for_transactions_that_has_no_answer_is_told() -> None:
+    producer = KafkaProducer(bootstrap_servers="127.0.0.1:9", api_version=(3, 5), transactional_id="a")
+    internals.close_producer(producer)  # its thread would take the request
+    manager, lost = producer._transaction_manager, list[None]()
+    internals.watch_init(producer, lambda: lost.append(None))
+    manager.initialize_transactions()
+    *_, handler = manager._pending_requests[0]
+    taken = InitProducerIdResponse(throttle_time_ms=0, error_code=0, producer_id=1, producer_epoch=0, version=4)
+    for answer in (KafkaConnectionError("gone"), KafkaConnectionError("gone"), taken):
+        manager._in_flight_request_correlation_id = 7
+        handler.on_complete(7, answer)
+    assert handler.result.succeeded and len(lost) == 2
+
+
+def test_without_its_id_a_member_joins_as_one_that_starts(consumer: KafkaConsumer) -> None:
+    coordinator = become(consumer, MemberState.STABLE, heartbeats=False)
+    coordinator._generation = type(coordinator._generation)(7, "a-1", None)
+    internals.forget_member_id(consumer)
+    assert coordinator.need_rejoin() and consumer.group_metadata().member_id == ""
 
 
 def test_the_id_of_a_topic_is_in_the_metadata(consumer: KafkaConsumer) -> None:

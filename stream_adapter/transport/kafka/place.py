@@ -1,0 +1,68 @@
+"""`Place`: this worker's place in its group, and whether it was lost to another worker or to itself."""
+
+import time
+
+import structlog
+from kafka import KafkaConsumer
+from kafka.errors import (
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    MemberIdRequiredError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+
+from stream_adapter.transport.kafka import internals
+from stream_adapter.transport.kafka.doubt import Doubt
+
+log = structlog.get_logger(__name__)
+
+# What a group answers to a join that it did not take; whatever else ends one leaves open whether it did.
+_REFUSED = (
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    MemberIdRequiredError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+
+
+class Place:
+    """Tells a worker that was fenced by itself from one whose name another worker has.
+
+    A member that joins without a member id gets a new one, and the group fences whoever had its `group_instance_id`
+    before: another worker, or the same one, where the answer to a join was lost. Such a join may be taken after the
+    one that was sent again. Or it is forgotten: a broker writes down who is in a group only when all have their
+    partitions, and whoever takes over from it knows the former id. The group says the same in each case, and Java's
+    client always ends (KAFKA-20985). But only a worker with such a join behind it can have fenced itself: `Doubt`.
+    """
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self._consumer = consumer
+        self._doubt = Doubt()
+        self._joined_at: float | None = None
+        internals.watch_joins(consumer, self._join_ended)
+
+    def take_back(self) -> bool:
+        """Whether this worker, which was fenced, may have done it itself; then its next poll joins anew."""
+        itself = self._doubt.spend()
+        place = self._consumer.group_metadata()
+        say, what = (log.warning, "a lost join of its own: joins anew") if itself else (log.error, "another worker")
+        say(
+            f"fenced by {what}",
+            group_instance_id=place.group_instance_id,
+            member_id=place.member_id,
+            generation=place.generation_id,
+            seconds_since_join=self._joined_at and round(time.monotonic() - self._joined_at, 1),
+        )
+        if itself:
+            internals.forget_member_id(self._consumer)
+        return itself
+
+    def _join_ended(self, error: BaseException | None) -> None:
+        """In the client's thread."""
+        if error is None:
+            self._joined_at = time.monotonic()
+            self._doubt.answered()
+        elif not isinstance(error, _REFUSED):
+            self._doubt.lost()
