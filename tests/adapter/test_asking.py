@@ -49,6 +49,17 @@ def test_copies_are_asked_about_once() -> None:
     assert sorted(row // 20 for row in most_telling(copies, np.full(60, 0.5), NONE, 60).tolist()) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("others", [0, 1, 10])
+def test_a_thousand_frames_of_one_scene_are_asked_about_once(others: int) -> None:
+    frames = around(CENTRES[[0]], 1_000, spread=0.05, seed=1)
+    vectors = np.concatenate([frames, random_unit(10, 32, seed=2)[:others]])
+    asked = most_telling(vectors, np.full(len(vectors), 0.5), NONE, 20)
+    assert (asked < 1_000).sum() == 1
+    assert len(asked) == 1 + others
+    labelled = most_telling(vectors, np.full(len(vectors), 0.5), frames[:1], 20)
+    assert sorted(labelled.tolist()) == list(range(1_000, 1_000 + others))
+
+
 def test_only_those_that_may_be_asked_about() -> None:
     may = np.zeros(50, np.bool_)
     may[[3, 40]] = True
