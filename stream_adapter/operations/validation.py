@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stream_adapter.config import Config
+from stream_adapter.encode.loading import load_models
 from stream_adapter.encode.prompts import class_prompts
-from stream_adapter.encode.towers import check_encoder
 from stream_adapter.encode.vocabulary import check_names
 from stream_adapter.encode.vocabulary_file import VocabularyFile
-from stream_adapter.errors import EncoderError, TransportError, VocabularyError
+from stream_adapter.errors import EncoderError, FingerprintMismatch, TransportError, VocabularyError
 from stream_adapter.events.names import did_you_mean
 from stream_adapter.transport.files.source import check_input
 
@@ -33,13 +33,16 @@ def examine(config: Config) -> Examination:
     """Look at everything that a valid configuration names: model, classes, canaries, groups and input."""
     found = Examination()
     d = None
-    try:
-        d = check_encoder(config.encoder)
-    except EncoderError as error:
-        found.problems.append(f"encoder: {error}")
+    if config.encoder.type == "open_clip":
+        from stream_adapter.encode.towers import check_encoder  # which loads torch
+
+        try:
+            d = check_encoder(config.encoder)
+        except EncoderError as error:
+            found.problems.append(f"encoder: {error}")
     try:
         names = _class_names(config, d)
-    except VocabularyError as error:
+    except (EncoderError, FingerprintMismatch, VocabularyError) as error:
         found.problems.append(f"vocabulary: {error}")
     else:
         found.notes.append(f"{len(names)} classes: {', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}")
@@ -56,6 +59,8 @@ def examine(config: Config) -> Examination:
 
 def _class_names(config: Config, d: int | None) -> tuple[str, ...]:
     """The classes in order; `d` is the length of the encoder's vectors where it is known."""
+    if config.encoder.type == "vectors":  # there is no model that would have to be loaded
+        return load_models(config.encoder, config.vocabulary)[1].class_names
     if config.vocabulary.vectors is None:
         if config.encoder.pretrained_image is not None:
             raise VocabularyError(

@@ -1,0 +1,102 @@
+"""Vectors of pictures that were embedded elsewhere: an .npz with a row an event."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_adapter.errors import TransportError
+from stream_adapter.events import EMBEDDING, image_event_headers
+from stream_adapter.events.names import canonical_name
+from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.files.pictures import source_name
+
+SUFFIX = ".npz"
+_ARRAYS = ("vectors", "fingerprint", "labels", "ids", "class_names")
+
+
+class VectorsInput:
+    """The rows of a file, in its order; nothing in it is unpickled.
+
+    Arrays: `vectors` (N, d), numbers, and `fingerprint` (), a text, the encoder that made them; perhaps `labels` (N,),
+    texts, empty where there is none, or indices into `class_names` (C,) with −1 for none; and `ids` (N,), texts or
+    integers, else a row's number is its id. Whether a vector can be used is for the encoder to say.
+    """
+
+    def __init__(self, path: Path, *, labels: bool) -> None:
+        self.partition = Partition(path.name, 0)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in _ARRAYS if name in stored}
+            self._time_ms = int(path.stat().st_mtime * 1000)
+        except MemoryError:
+            raise
+        except Exception as error:  # zip, zlib, header and pickle errors of all kinds
+            raise TransportError(f"{path} cannot be read as vectors: {error}") from error
+        problem = _problem(arrays)
+        if problem:
+            raise TransportError(f"{path}: {problem}")
+        self._vectors = arrays["vectors"]
+        self._fingerprint = str(arrays["fingerprint"])
+        self._ids = [str(id) for id in arrays.get("ids", np.arange(len(self._vectors))).tolist()]
+        self._labels = _names(arrays) if labels else [""] * len(self._vectors)
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def records(self, start: int) -> Iterator[Record]:
+        """The events from row `start` on (the first one is 0)."""
+        for row in range(start, len(self)):
+            headers = image_event_headers(
+                source=source_name(self.partition.topic),
+                id=self._ids[row],
+                content_type=EMBEDDING,
+                time_ms=self._time_ms,
+                label=canonical_name(self._labels[row]) or None,
+                fingerprint=self._fingerprint,
+            )
+            value = self._vectors[row].astype("<f4").tobytes()
+            yield Record(self.partition, row, self._time_ms, self._ids[row].encode(), value, headers)
+
+    def mark(self, offset: int) -> str | None:
+        """None: the row number says it all."""
+
+    def place(self, offset: int, mark: str | None) -> int:
+        """The row at which a run goes on that stopped at `offset`."""
+        return min(offset, len(self))
+
+
+def _problem(arrays: dict[str, NDArray[Any]]) -> str | None:
+    """What is wrong with the arrays, or None."""
+    missing = [name for name in ("vectors", "fingerprint") if name not in arrays]
+    if missing:
+        return f"lacks {' and '.join(missing)}; needed are vectors (N, d), and the fingerprint of their encoder, a text"
+    vectors, fingerprint = arrays["vectors"], arrays["fingerprint"]
+    if vectors.dtype.kind not in "fiu" or vectors.ndim != 2 or not len(vectors):
+        return f"vectors must be numbers (N, d), found {vectors.dtype} {vectors.shape}"
+    if fingerprint.dtype.kind != "U" or fingerprint.ndim:
+        return f"fingerprint must be one text, found {fingerprint.dtype} {fingerprint.shape}"
+    for name in ("labels", "ids"):
+        given = arrays.get(name)
+        if given is not None and (given.dtype.kind not in "Uiu" or given.shape != (len(vectors),)):
+            return f"{name} must be texts or integers ({len(vectors)},), found {given.dtype} {given.shape}"
+    labels, names = arrays.get("labels"), arrays.get("class_names")
+    if labels is not None and labels.dtype.kind != "U":
+        if names is None or names.dtype.kind != "U" or names.ndim != 1:
+            return "labels are numbers; then class_names (C,), texts, must say what they mean"
+        if not ((labels >= -1) & (labels < len(names))).all():
+            return f"labels must be −1 or an index of one of the {len(names)} class_names"
+    return None
+
+
+def _names(arrays: dict[str, NDArray[Any]]) -> list[str]:
+    """For each row the name of its class, empty where it has none."""
+    labels = arrays.get("labels")
+    if labels is None:
+        return [""] * len(arrays["vectors"])
+    if labels.dtype.kind == "U":
+        return [str(name) for name in labels.tolist()]
+    names = [*map(str, arrays["class_names"].tolist()), ""]  # at −1
+    return [names[index] for index in labels.tolist()]
