@@ -5,6 +5,8 @@ import binascii
 import json
 from typing import Any
 
+import numpy as np
+
 from stream_adapter.errors import MalformedEvent
 
 _BLANKS = b"\xef\xbb\xbf \t\r\n"  # a byte order mark too
@@ -36,6 +38,20 @@ def from_base64(text: Any, what: str) -> bytes:
         return base64.b64decode(joined + "=" * (-len(joined) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedEvent(f"{what} is not base64: {error}") from error
+
+
+def from_numbers(values: Any, what: str) -> bytes:
+    """A vector from a list of numbers, as little-endian float32."""
+    if not isinstance(values, list):
+        raise MalformedEvent(f"{what} must be a list of numbers, found {values!r:.80}")
+    for position, value in enumerate(values):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise MalformedEvent(f"{what} must be a list of numbers, found {value!r:.80} at {position}")
+    try:
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
+            return np.array(values, dtype=np.float64).astype("<f4").tobytes()
+    except OverflowError as error:
+        raise MalformedEvent(f"{what} holds a number that is too large: {error}") from error
 
 
 def as_text(value: Any, what: str) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 from stream_adapter import __version__
 from stream_adapter.errors import EventError
 from stream_adapter.events import EMBEDDING, PredictionDocument
+from stream_adapter.events.payloads import from_numbers
 from stream_adapter.events.reference import Reference
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
@@ -155,8 +155,8 @@ def _instance(number: int, one: Any) -> Asked:
         if isinstance(picture, str) and vector is None:
             return Asked(base64.b64decode(picture, validate=True))
         if isinstance(vector, list) and picture is None and isinstance(fingerprint, str):
-            return Asked(np.array(vector, "<f4").tobytes(), EMBEDDING, fingerprint)
-    except (binascii.Error, EventError, ValueError, TypeError, OverflowError) as error:
+            return Asked(from_numbers(vector, "`vector`"), EMBEDDING, fingerprint)
+    except (binascii.Error, EventError, ValueError) as error:
         raise HTTPException(400, f"`instances[{number}]` cannot be read: {error}") from None
     raise HTTPException(
         400, f"`instances[{number}]` needs a `picture` in base64, a `reference`, or a `vector` and a `fingerprint`"

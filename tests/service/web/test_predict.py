@@ -174,6 +174,19 @@ def test_a_vector_comes_as_bytes_too_and_must_be_the_encoder_s(served: Served) -
         (b'{"instances": [{"picture": "?"}]}', 400, r"instances\[0\]` cannot be read"),
         (b'{"instances": [{"vector": [1e999], "fingerprint": 1}]}', 400, "not JSON"),
         (b'{"instances": [{"vector": [[1], 2], "fingerprint": "f"}]}', 400, "cannot be read"),
+        (
+            b'{"instances": [{"vector": [[0.6], [0.8]], "fingerprint": "f"}]}',
+            400,
+            r"list of numbers, found \[0\.6\] at 0",
+        ),
+        (b'{"instances": [{"vector": ["0.6", "0.8"], "fingerprint": "f"}]}', 400, "list of numbers, found '0.6' at 0"),
+        (b'{"instances": [{"vector": [true], "fingerprint": "f"}]}', 400, "list of numbers, found True at 0"),
+        (b'{"instances": [{"vector": [1], "picture": "", "fingerprint": "f"}]}', 400, "needs a `picture` in base64, a"),
+        (b'{"instances": [{"reference": "s3://a/b", "picture": 1}]}', 400, "needs a `picture` in base64, a"),
+        (b'{"instances": [{"reference": "nonsense"}]}', 400, "cannot be read"),
+        (b'{"instances": [1, null]}', 400, "needs a `picture` in base64, a"),
+        (b'{"instances": {"0": {}}}', 400, "must be a list of 1 to 16"),
+        (b"", 400, "not JSON"),
         (b" " * 20_001, 413, "more than 20,000 bytes"),
     ],
 )
@@ -183,6 +196,25 @@ def test_what_makes_no_sense_is_refused_with_the_reason(served: Served, body: by
     jsonschema.validate(answer, schema("Error"))
     assert re.search(said, answer["error"])
     assert served.metrics.http_predictions.labels(outcome="refused")._value.get() == 1
+
+
+def test_numbers_that_are_none_are_said_of_the_instance(served: Served) -> None:
+    given = {"vector": [1e300] + [0.0] * (served.encoder.d - 1), "fingerprint": served.encoder.fingerprint}
+    status, answer, _ = served.batch(given, {"picture": b64("cat", 1)})
+    assert status == 200
+    assert "not finite" in answer["predictions"][0]["error"]
+    assert answer["predictions"][1]["top"]
+
+
+@pytest.mark.parametrize("token", ["ein-Schlüssel-für-Türen", "0123456789abcdef\n", " 0123456789abcdef "])
+def test_a_token_works_as_it_is_written(token: str) -> None:
+    served = Served(token=token)
+    try:
+        served.open()
+        known = f"Bearer {token.strip()}".encode().decode("latin-1")
+        assert served.request("POST", "/predict", b"cat 1", authorization=known)[0] == 200
+    finally:
+        served.stop()
 
 
 def test_classes_and_anchors_are_shown(served: Served) -> None:
