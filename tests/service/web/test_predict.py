@@ -38,12 +38,17 @@ class Encoder(FakeEncoder):
 
     def __init__(self) -> None:
         super().__init__()
+        self.decoding, self.decoded = threading.Event(), threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
 
     def prepare(self, data: bytes, content_type: str) -> Any:
         if data == b"broken":
             raise UndecodableImage("these 6 bytes are no picture")
+        if data == b"slow":
+            self.decoding.set()
+            assert self.decoded.wait(20)
+            return super().prepare(b"cat 2", content_type)
         if data == b"fatal":
             raise ZeroDivisionError("in a decoder")
         return super().prepare(data, content_type)
@@ -72,6 +77,7 @@ class Served:
 
     def stop(self) -> None:
         self.encoder.go_on.set()
+        self.encoder.decoded.set()
         self.answering.stop()
         self.server.stop()
         self.decoders.shutdown()
@@ -288,6 +294,17 @@ def test_while_it_starts_and_while_too_much_is_asked_it_says_so_and_when_to_ask_
         assert statuses[-1] == 503
     finally:
         served.stop()
+
+
+def test_nobody_waits_for_another_one_s_picture(served: Served) -> None:
+    """A reference to a slow server, or a picture that takes long to decode."""
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(served.request, "POST", "/predict", b"slow")
+        assert served.encoder.decoding.wait(8)
+        assert served.request("POST", "/predict", b"cat 1")[0] == 200
+        assert not slow.done()
+        served.encoder.decoded.set()
+        assert slow.result()[0] == 200
 
 
 def test_questions_that_wait_are_embedded_together(served: Served) -> None:
