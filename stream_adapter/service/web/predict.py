@@ -19,12 +19,12 @@ from starlette.routing import BaseRoute, Route
 from stream_adapter import __version__
 from stream_adapter.errors import EventError
 from stream_adapter.events import EMBEDDING, PredictionDocument
-from stream_adapter.events.payloads import from_numbers
+from stream_adapter.events.payloads import from_numbers, looks_like_json
 from stream_adapter.events.reference import Reference
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
 from stream_adapter.page.gallery import LIMIT, anchors_of, classes_of
-from stream_adapter.page.http import guarded, read_body, read_json
+from stream_adapter.page.http import guarded, parsed, read_body, read_json
 from stream_adapter.page.pictures import Pictures
 from stream_adapter.page.requests import Busy, View
 from stream_adapter.service.web.answering import Answering, Asked
@@ -134,10 +134,13 @@ class PredictApi:
     async def _asked(self, request: Request) -> tuple[list[Asked], bool]:
         """What is asked, and whether it was one body."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
+        if kind == "application/json":
+            document = await read_json(request, 2 * self._max_bytes)
+        else:
             body = await read_body(request, self._max_bytes)
-            return [Asked(body, kind, request.query_params.get("fingerprint"))], True
-        document = await read_json(request, 2 * self._max_bytes)
+            if kind == EMBEDDING or not looks_like_json(body):
+                return [Asked(body, kind, request.query_params.get("fingerprint"))], True
+            document = parsed(body)  # `curl -d` calls it a form
         most = self._answering.settings.max_batch
         instances = document.get("instances") if isinstance(document, dict) else None
         if not isinstance(instances, list) or not 0 < len(instances) <= most:

@@ -151,6 +151,14 @@ def test_a_batch_has_an_answer_or_a_reason_for_each(served: Served) -> None:
     jsonschema.validate(answer, {**content["schema"], "components": DOCUMENT["components"]})
 
 
+def test_a_batch_need_not_say_that_it_is_json(served: Served) -> None:
+    body = json.dumps({"instances": [{"picture": b64("cat", 1)}]}).encode()
+    status, answer, _ = served.request("POST", "/predict", body, content_type="application/x-www-form-urlencoded")
+    assert status == 200
+    assert answer["predictions"][0]["top"][0]["label"] == "cat"
+    assert served.request("POST", "/predict", b'{"instances": [')[0] == 400
+
+
 def test_a_picture_that_shows_a_fault_of_ours_takes_no_other_ones_answer(served: Served) -> None:
     fatal = base64.b64encode(b"fatal").decode()
     status, answer, _ = served.batch({"picture": fatal}, {"picture": b64("cat", 1)})
