@@ -13,6 +13,11 @@ _BLANKS = b"\xef\xbb\xbf \t\r\n"  # a byte order mark too
 _URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
 
 
+def media_type(content_type: str) -> str:
+    """`image/jpeg` of `Image/JPEG; charset=binary`."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 def looks_like_json(value: bytes | None) -> bool:
     """Whether a value begins as a JSON object does; no picture does."""
     return value is not None and value[:64].lstrip(_BLANKS)[:1] == b"{"
@@ -38,6 +43,17 @@ def from_base64(text: Any, what: str) -> bytes:
         return base64.b64decode(joined + "=" * (-len(joined) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedEvent(f"{what} is not base64: {error}") from error
+
+
+def from_picture(text: Any, what: str) -> tuple[str, bytes]:
+    """Content type, empty where nobody says it, and bytes of a picture in base64 or as a `data:` URL."""
+    content_type = ""
+    if isinstance(text, str) and text[:5].lower() == "data:":
+        head, comma, text = text.partition(",")
+        if not comma or not head.lower().endswith(";base64"):
+            raise MalformedEvent(f"{what} is a data: URL without base64: {head[:40]!r}; send it as base64")
+        content_type = media_type(head[5:])
+    return content_type, from_base64(text, what)
 
 
 def from_numbers(values: Any, what: str) -> bytes:

@@ -42,7 +42,7 @@ def _read(path: Path, encoder: Encoder) -> Iterator[tuple[str, Prepared | str]]:
         if given.dtype.kind not in "fiu" or given.ndim not in (1, 2):
             raise ForeignVector(f"expected numbers (d,) or (N, d), found {given.dtype} {given.shape}")
     except (EventError, OSError, ValueError, EOFError) as error:
-        yield str(path), str(error)
+        yield str(path), getattr(error, "strerror", None) or str(error)
         return
     for row, vector in enumerate(given.reshape(-1, given.shape[-1])):
         name = f"{path}[{row}]" if given.ndim == 2 else str(path)

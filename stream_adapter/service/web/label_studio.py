@@ -3,8 +3,6 @@
 Tasks name their image event by `ce_source` and `ce_id` in their data; docs/label-studio.md says how they come there.
 """
 
-import base64
-import binascii
 import re
 import time
 from collections import OrderedDict
@@ -22,6 +20,7 @@ from stream_adapter.errors import EventError, TransportError
 from stream_adapter.events.headers import parse_time
 from stream_adapter.events.label import LabelEvent
 from stream_adapter.events.names import canonical_name
+from stream_adapter.events.payloads import from_picture
 from stream_adapter.events.reference import Reference
 from stream_adapter.page.http import guarded, read_json
 from stream_adapter.service.web.answering import Asked
@@ -213,7 +212,7 @@ def _picture(task: Any, key: str) -> Asked | None:
         return None
     try:
         if address.startswith("data:"):
-            return Asked(base64.b64decode(address.partition(",")[2], validate=True))
+            return Asked(from_picture(address, key)[1])
         return Asked(b"", reference=Reference.parse(address))
-    except (binascii.Error, EventError, ValueError):
+    except EventError:
         return None

@@ -1,8 +1,6 @@
 """`POST /predict` and what belongs to it; docs/http.md describes it, `openapi.json` in the words of machines."""
 
 import asyncio
-import base64
-import binascii
 import json
 import re
 import time
@@ -19,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from stream_adapter import __version__
 from stream_adapter.errors import EventError
 from stream_adapter.events import EMBEDDING, PredictionDocument
-from stream_adapter.events.payloads import from_numbers, looks_like_json
+from stream_adapter.events.payloads import from_numbers, from_picture, looks_like_json
 from stream_adapter.events.reference import Reference
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
@@ -156,10 +154,10 @@ def _instance(number: int, one: Any) -> Asked:
         if isinstance(given.get("reference"), str) and picture is None and vector is None:
             return Asked(b"", reference=Reference.parse(given["reference"]))
         if isinstance(picture, str) and vector is None:
-            return Asked(base64.b64decode(picture, validate=True))
+            return Asked(from_picture(picture, "`picture`")[1])
         if isinstance(vector, list) and picture is None and isinstance(fingerprint, str):
             return Asked(from_numbers(vector, "`vector`"), EMBEDDING, fingerprint)
-    except (binascii.Error, EventError, ValueError) as error:
+    except EventError as error:
         raise HTTPException(400, f"`instances[{number}]` cannot be read: {error}") from None
     raise HTTPException(
         400, f"`instances[{number}]` needs a `picture` in base64, a `reference`, or a `vector` and a `fingerprint`"

@@ -159,6 +159,11 @@ def test_a_batch_need_not_say_that_it_is_json(served: Served) -> None:
     assert served.request("POST", "/predict", b'{"instances": [')[0] == 400
 
 
+def test_a_picture_may_be_a_data_url(served: Served) -> None:
+    for text in (f"data:image/jpeg;base64,{b64('cat', 1)}", b64("cat", 1).rstrip("=")):
+        assert served.batch({"picture": text})[1]["predictions"][0]["top"][0]["label"] == "cat"
+
+
 def test_a_picture_that_shows_a_fault_of_ours_takes_no_other_ones_answer(served: Served) -> None:
     fatal = base64.b64encode(b"fatal").decode()
     status, answer, _ = served.batch({"picture": fatal}, {"picture": b64("cat", 1)})
