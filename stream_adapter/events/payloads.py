@@ -10,6 +10,7 @@ import numpy as np
 from stream_adapter.errors import MalformedEvent
 
 _BLANKS = b"\xef\xbb\xbf \t\r\n"  # a byte order mark too
+_LONGEST_VECTOR = 65_536
 _URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
 
 
@@ -60,6 +61,8 @@ def from_numbers(values: Any, what: str) -> bytes:
     """A vector from a list of numbers, as little-endian float32."""
     if not isinstance(values, list):
         raise MalformedEvent(f"{what} must be a list of numbers, found {values!r:.80}")
+    if len(values) > _LONGEST_VECTOR:
+        raise MalformedEvent(f"{what} has {len(values):,} numbers, more than the {_LONGEST_VECTOR:,} of any encoder")
     for position, value in enumerate(values):
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise MalformedEvent(f"{what} must be a list of numbers, found {value!r:.80} at {position}")
