@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 SENDER = "stream_adapter/label-studio"
 _BODY_BYTES = 64 * 2**20
 _REMEMBERED = 100_000
+_CREATED = ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED")
 _TAG = re.compile(r"<(Choices|Choice|Image)\b([^>]*)>")
 _ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*["']([^"']*)["']""")
 
@@ -89,25 +90,18 @@ class LabelStudio:
         """An annotation was created, changed or deleted: a label, a correction or a withdrawal."""
         given = await _json(request)
         action = str(given.get("action", ""))
-        labels: list[LabelEvent] = []
-        passed, deleted = 0, list[int]()
-        if action in ("ANNOTATION_CREATED", "ANNOTATION_UPDATED"):
-            label = self._label(given.get("task"), given.get("annotation"))
-            labels, passed = ([label], 0) if label is not None else ([], 1)
-            if action == "ANNOTATION_CREATED" and label is not None and label.label is None:
-                labels = []  # somebody skipped the task, who had said nothing that could be taken back
-        elif action == "ANNOTATIONS_DELETED":
-            now_ms = int(time.time() * 1000)
-            for annotation in _list(given.get("annotations")):
-                number = annotation.get("id") if isinstance(annotation, dict) else None
-                known = self._labelled.get(number) if isinstance(number, int) else None
-                if isinstance(number, int):
-                    deleted.append(number)
-                if known is None:
-                    passed += 1
-                else:
-                    source, id, said_ms = known  # by Label Studio's clock
-                    labels.append(LabelEvent.new(source, id, None, time_ms=max(now_ms, said_ms + 1), sender=SENDER))
+        if action in _CREATED or action == "ANNOTATION_UPDATED":
+            said = [self._label(task, annotation) for task, annotation in _annotations(given)]
+            # Who skips a task has said nothing before that could be taken back.
+            labels = [one for one in said if one is not None and not (one.label is None and action in _CREATED)]
+            passed, deleted = said.count(None), list[int]()
+        else:
+            gone = _list(given.get("annotations")) if action == "ANNOTATIONS_DELETED" else []
+            numbers = [one.get("id") if isinstance(one, dict) else None for one in gone]
+            deleted = [number for number in numbers if isinstance(number, int)]
+            known = map(self._labelled.get, deleted)
+            labels = [self._withdrawal(*one) for one in known if one is not None]
+            passed = len(numbers) - len(labels)
         if labels:
             try:
                 await run_in_threadpool(self._write, [label.to_output() for label in labels])
@@ -118,6 +112,10 @@ class LabelStudio:
         if passed:
             log.warning("Label Studio told of annotations that belong to no event known here", number=passed)
         return JSONResponse({"labels": len(labels), "passed_over": passed})
+
+    def _withdrawal(self, source: str, id: str, said_ms: int) -> LabelEvent:
+        """What takes back what was said then, by Label Studio's clock."""
+        return LabelEvent.new(source, id, None, time_ms=max(int(time.time() * 1000), said_ms + 1), sender=SENDER)
 
     def _result(self, answer: Any, tags: "_Tags") -> dict[str, Any]:
         if answer is None or isinstance(answer, EventError):
@@ -175,6 +173,15 @@ async def _json(request: Request) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise HTTPException(400, "the body is no JSON object")
     return given
+
+
+def _annotations(given: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Each task with its annotation: one of each, or lists of them where predictions were taken over."""
+    task, annotation = given.get("task"), given.get("annotation")
+    if not isinstance(annotation, list):
+        return [(task, annotation)]
+    tasks = {str(one.get("id")): one for one in _list(task) if isinstance(one, dict)}
+    return [(tasks.get(str(one.get("task"))) if isinstance(one, dict) else None, one) for one in annotation]
 
 
 def _list(given: Any) -> list[Any]:

@@ -123,6 +123,15 @@ def test_a_deletion_counts_also_where_label_studio_s_clock_is_ahead(studio: Stud
     assert gone["time"] > said["time"]
 
 
+def test_predictions_that_are_taken_over_at_once_become_labels(studio: Studio) -> None:
+    tasks = [task(number, "cat") for number in (1, 2)]
+    taken = [annotation(20 + number, "cat", task=number) for number in (2, 1, 7)]
+    told = {"action": "ANNOTATIONS_CREATED", "task": tasks, "annotation": taken}
+    assert studio.say("webhook", told)[1] == {"labels": 2, "passed_over": 1}
+    assert [(one["id"], one.get("label")) for one in studio.written] == [("event 2", "cat"), ("event 1", "cat")]
+    assert delete(studio, 21, 22) == (200, {"labels": 2, "passed_over": 0})
+
+
 def test_whoever_skips_a_task_takes_nobody_else_s_label_back(studio: Studio) -> None:
     say(studio, "ANNOTATION_CREATED", annotation(11, "dog"))
     assert say(studio, "ANNOTATION_CREATED", annotation(12, None, was_cancelled=True))["labels"] == 0
@@ -154,6 +163,8 @@ def test_what_a_real_one_sent(studio: Studio) -> None:
         ("event 0", "cat", "1"),
         ("event 1", "cat", "1"),
         ("event 1", None, None),
+        ("event 2", "cat", "1"),
+        ("event 3", "dog", "1"),
     ]
 
 
@@ -166,6 +177,9 @@ def test_what_a_real_one_sent(studio: Studio) -> None:
         {"action": "ANNOTATIONS_DELETED", "annotations": 7},
         {"action": "ANNOTATION_CREATED", "task": task(1, "cat"), "annotation": annotation(1, None, result=7)},
         {"action": "TASKS_CREATED", "tasks": []},
+        {"action": "TASKS_DELETED", "tasks": [{"id": 1}]},
+        {"action": "ANNOTATIONS_CREATED", "task": {"id": 1}, "annotation": [1, {"task": [1]}, annotation(1, "cat")]},
+        {"action": "ANNOTATION_CREATED", "task": [task(1, "cat")], "annotation": annotation(1, "cat")},
     ],
 )
 def test_what_belongs_to_no_event_teaches_nothing(studio: Studio, document: dict[str, Any]) -> None:
