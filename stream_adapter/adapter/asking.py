@@ -1,5 +1,7 @@
 """What to label next: the events whose labels would settle most of the traffic that is still in doubt; pure."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ _DECAY = 8.0
 # its frames without the mean is noise, by which no two are near. Of 6,100 pictures of the five sets that
 # docs/evaluation.md reports on, no two of different classes had it.
 _COPY = 0.98
+_AT_ONCE = 4_096
+_TINY = 1e-6  # the length of an event that is the mean
 
 
 def doubt_of(top: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -18,6 +22,14 @@ def doubt_of(top: NDArray[np.floating]) -> NDArray[np.float32]:
     crowd that is half sure, where labels still teach.
     """
     return np.asarray(1.0 - np.square(top), np.float32)
+
+
+def are_copies(vectors: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which of these unit vectors (n, d) are copies of one of the others (m, d): bool (n,)."""
+    found = np.zeros(len(vectors), np.bool_)
+    for portion in _portions(others):
+        found |= (vectors @ portion.T >= _COPY).any(axis=1)
+    return found
 
 
 def most_telling(
@@ -50,11 +62,10 @@ def most_telling(
     if not len(vectors):
         return np.zeros(0, np.int64)
     mean = vectors.mean(axis=0)
-    centred = _unit(vectors - mean)
-    nearness = _nearness(centred, centred, vectors @ vectors.T)  # (n, n)
+    nearness = _nearness(vectors, vectors, mean)  # (n, n)
     settled = np.zeros(len(vectors), np.float32)
-    if len(labelled):
-        settled = _nearness(centred, _unit(labelled - mean), vectors @ labelled.T).max(axis=1)
+    for portion in _portions(labelled):
+        settled = np.maximum(settled, _nearness(vectors, portion, mean).max(axis=1))
     open_to = np.ones(len(vectors), np.bool_) if may is None else may.copy()
     chosen: list[int] = []
     while len(chosen) < number:
@@ -69,13 +80,17 @@ def most_telling(
 
 
 def _nearness(
-    some: NDArray[np.float32], others: NDArray[np.float32], cosines: NDArray[np.float32]
+    vectors: NDArray[np.float32], others: NDArray[np.float32], mean: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """k, (n, m), of centred vectors (n, d) and (m, d), and the cosines that they had before."""
-    return np.where(cosines >= _COPY, np.float32(1.0), np.exp(_DECAY * (some @ others.T - 1.0)))
+    """The k of unit vectors (n, d) and (m, d), float32 (n, m), with the mean of the traffic (d,)."""
+    cosines = vectors @ others.T
+    centred = cosines - (vectors @ mean)[:, None] - (others @ mean - mean @ mean)  # (x − m)·(y − m)
+    centred /= np.maximum(np.linalg.norm(vectors - mean, axis=1), _TINY)[:, None]
+    centred /= np.maximum(np.linalg.norm(others - mean, axis=1), _TINY)
+    np.clip(centred, -1.0, 1.0, out=centred)  # of the mean itself nothing but rounding is left
+    return np.where(cosines >= _COPY, np.float32(1.0), np.exp(_DECAY * (centred - 1.0)))
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1; a row of zeros stays."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(norms > 0, norms, 1.0), np.float32)
+def _portions(vectors: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """All of them, (m, d), so many at once that what they are compared with takes little memory."""
+    return (vectors[start : start + _AT_ONCE] for start in range(0, len(vectors), _AT_ONCE))

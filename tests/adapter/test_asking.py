@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.asking import doubt_of, most_telling
+from stream_adapter.adapter import asking
+from stream_adapter.adapter.asking import are_copies, doubt_of, most_telling
 from tests.adapter.anchor_sets import around, random_unit
 
 CENTRES = random_unit(3, 32, seed=1)
@@ -42,6 +43,16 @@ def test_a_crowd_that_is_nearly_sure_comes_before_few_that_are_not() -> None:
 def test_beside_a_label_nothing_is_asked_before_the_rest() -> None:
     rows = most_telling(crowds(5, 30, 15), np.full(50, 0.5), CENTRES[[1]], 2)
     assert crowd_of(rows, 5, 30, 15) == [2, 0]
+
+
+def test_labels_are_looked_at_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled = np.concatenate([crowds(3, 0, 0), CENTRES[[1]], crowds(4, 0, 0)])
+    events, doubt = crowds(5, 30, 15), np.full(50, 0.5)
+    whole = most_telling(events, doubt, labelled, 9), are_copies(events, labelled)
+    monkeypatch.setattr(asking, "_AT_ONCE", 2)
+    np.testing.assert_array_equal(most_telling(events, doubt, labelled, 9), whole[0])
+    np.testing.assert_array_equal(are_copies(events, labelled), whole[1])
+    assert 0 < whole[1].sum() < 50
 
 
 def test_copies_are_asked_about_once() -> None:
