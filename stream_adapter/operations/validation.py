@@ -11,6 +11,7 @@ from stream_adapter.encode.vocabulary import check_names
 from stream_adapter.encode.vocabulary_file import VocabularyFile
 from stream_adapter.errors import EncoderError, FingerprintMismatch, TransportError, VocabularyError
 from stream_adapter.events.names import did_you_mean
+from stream_adapter.operations.labels import come_apart
 from stream_adapter.transport.files.source import check_input
 
 _SHOWN = 3
@@ -49,6 +50,11 @@ def examine(config: Config) -> Examination:
         found.problems.extend(_about_classes(config, names))
         if "top_k" in config.batch.model_fields_set and config.batch.top_k > len(names):
             found.notes.append(f"`batch.top_k` is {config.batch.top_k}; predictions name all {len(names)} classes")
+    if config.label_studio.secret and not come_apart(config):
+        found.problems.append(
+            "label_studio: its labels have nowhere to go; set `files.labels_file` on `transport: files`, and "
+            "`labels.wait_max_events` above 0"
+        )
     if config.files is not None and config.transport == "files":
         try:
             check_input(config.files)
