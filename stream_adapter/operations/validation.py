@@ -50,7 +50,7 @@ def examine(config: Config) -> Examination:
         found.problems.extend(_about_classes(config, names))
         if "top_k" in config.batch.model_fields_set and config.batch.top_k > len(names):
             found.notes.append(f"`batch.top_k` is {config.batch.top_k}; predictions name all {len(names)} classes")
-    if config.label_studio.secret and not come_apart(config):
+    if config.label_studio.secret and config.transport in ("kafka", "files") and not come_apart(config):
         found.problems.append(
             "label_studio: its labels have nowhere to go; set `files.labels_file` on `transport: files`, and "
             "`labels.wait_max_events` above 0"

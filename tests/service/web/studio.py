@@ -14,7 +14,7 @@ from stream_adapter.service.web.label_studio import LabelStudio
 from stream_adapter.service.web.predict import PredictApi
 from stream_adapter.service.web.server import HttpServer, build_app
 from stream_adapter.transport.base import OutRecord
-from tests.service.web.test_predict import TOKEN, Served
+from tests.service.web.served import TOKEN, Served
 
 CONFIG = """<View>
   <Image name="shot" value="$image"/>

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from stream_adapter.errors import Unreachable
+from tests.service.web.served import TOKEN
 from tests.service.web.studio import CONFIG, PASSWORD, Studio
-from tests.service.web.test_predict import TOKEN
 
 
 @pytest.fixture
