@@ -113,6 +113,9 @@ def walk(label_studio: LabelStudio, studio: Studio) -> dict[str, Any]:
         {"selectedItems": {"all": False, "included": ids[2:]}},
     )
     wait_for(lambda: len(studio.written) >= 6, "label events of predictions that were taken over")
+    label_studio("DELETE", f"/api/tasks/{ids[3]}/")  # nothing is told of its annotations
+    label_studio("PATCH", f"/api/annotations/{first}/", {"result": chosen("dog")})
+    wait_for(lambda: len(studio.written) >= 7, "label event after a task was deleted")
     found = [(one["id"], one.get("label"), one.get("annotator")) for one in studio.written]
     assert [one[:2] for one in found] == [
         ("event 0", "dog"),
@@ -121,6 +124,7 @@ def walk(label_studio: LabelStudio, studio: Studio) -> dict[str, Any]:
         ("event 1", None),
         ("event 2", "cat"),
         ("event 3", "dog"),
+        ("event 0", "dog"),
     ], found
     assert all(annotator for _, label, annotator in found if label), found
     return {"label_studio": VERSION, "predictions": len(ids), "labels": found}

@@ -156,8 +156,10 @@ class LabelStudio:
             said = LabelEvent.new(source, id, label, time_ms=time_ms, annotator=who, sender=SENDER)
         except EventError:
             return None
-        if isinstance(number, int):
+        if isinstance(number, int) and label is not None:
             self._remember(number, (source, id, said.time_ms))
+        elif isinstance(number, int):
+            self._labelled.pop(number, None)  # it says nothing any more that its deletion would take back
         return said
 
     def _remember(self, number: int, what: tuple[str, str, int] | None) -> None:

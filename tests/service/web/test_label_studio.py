@@ -65,12 +65,14 @@ def test_annotations_become_labels_corrections_and_withdrawals(studio: Studio) -
     studio.say("webhook", sent | {"action": "ANNOTATION_CREATED", "annotation": annotation(11, "dog")})
     studio.say("webhook", sent | {"action": "ANNOTATION_UPDATED", "annotation": annotation(11, "cat", completed_by=3)})
     studio.say("webhook", sent | {"action": "ANNOTATION_UPDATED", "annotation": annotation(11, None)})
+    studio.say("webhook", sent | {"action": "ANNOTATION_UPDATED", "annotation": annotation(11, "cat")})
     gone = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 11}, {"id": 99}], "project": {"id": 7}}
     assert studio.say("webhook", gone) == (200, {"labels": 1, "passed_over": 1})
     assert [(one.get("label"), one.get("annotator")) for one in studio.written] == [
         ("dog", "ann@example.org"),
         ("cat", "3"),
         (None, "ann@example.org"),
+        ("cat", "ann@example.org"),
         (None, None),
     ]
     assert {(one["channel"], one["source"], one["id"]) for one in studio.written} == {("labels", "/camera", "event 1")}
@@ -135,7 +137,12 @@ def test_predictions_that_are_taken_over_at_once_become_labels(studio: Studio) -
 def test_whoever_skips_a_task_takes_nobody_else_s_label_back(studio: Studio) -> None:
     say(studio, "ANNOTATION_CREATED", annotation(11, "dog"))
     assert say(studio, "ANNOTATION_CREATED", annotation(12, None, was_cancelled=True))["labels"] == 0
+    assert delete(studio, 12) == (200, {"labels": 0, "passed_over": 1})
     assert [one.get("label") for one in studio.written] == ["dog"]
+    say(studio, "ANNOTATION_UPDATED", annotation(11, None))
+    say(studio, "ANNOTATION_CREATED", annotation(13, "cat"))
+    assert delete(studio, 11) == (200, {"labels": 0, "passed_over": 1})
+    assert [one.get("label") for one in studio.written] == ["dog", None, "cat"]
 
 
 def test_a_deletion_that_could_not_be_written_can_be_told_again(studio: Studio) -> None:
