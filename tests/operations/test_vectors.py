@@ -148,6 +148,9 @@ def test_slips_are_found_before_a_worker_runs(files: Files, change: dict[str, st
         ({"labels": np.array(["cat"])}, "labels must be texts or integers (30,)"),
         ({"labels": np.zeros(30, np.int64)}, "labels are numbers; then class_names"),
         ({"labels": np.full(30, 3), "class_names": np.array(NAMES)}, "an index of one of the 3 class_names"),
+        ({"ids": np.array(["\ud800"] * 30)}, "hold what is no text"),
+        ({"labels": np.full(30, 0x200000, "<u4").view("<U1")}, "hold what is no text"),
+        ({"fingerprint": "\ud800"}, "hold what is no text"),
         ({"ids": np.zeros(30)}, "ids must be texts or integers (30,), found float64"),
     ],
 )

@@ -39,9 +39,12 @@ class VectorsInput:
         if problem:
             raise TransportError(f"{path}: {problem}")
         self._vectors = arrays["vectors"]
-        self._fingerprint = str(arrays["fingerprint"])
-        self._ids = [str(id) for id in arrays.get("ids", np.arange(len(self._vectors))).tolist()]
-        self._labels = _names(arrays) if labels else [""] * len(self._vectors)
+        try:
+            self._fingerprint = _texts(arrays["fingerprint"].reshape(1))[0]
+            self._ids = _texts(arrays.get("ids", np.arange(len(self._vectors))))
+            self._labels = _names(arrays) if labels else [""] * len(self._vectors)
+        except (UnicodeError, SystemError) as error:  # the latter for what is no character at all
+            raise TransportError(f"{path}: labels, ids or fingerprint hold what is no text: {error}") from error
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -57,7 +60,8 @@ class VectorsInput:
                 label=canonical_name(self._labels[row]) or None,
                 fingerprint=self._fingerprint,
             )
-            value = self._vectors[row].astype("<f4").tobytes()
+            with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
+                value = self._vectors[row].astype("<f4").tobytes()
             yield Record(self.partition, row, self._time_ms, self._ids[row].encode(), value, headers)
 
     def mark(self, offset: int) -> str | None:
@@ -97,6 +101,13 @@ def _names(arrays: dict[str, NDArray[Any]]) -> list[str]:
     if labels is None:
         return [""] * len(arrays["vectors"])
     if labels.dtype.kind == "U":
-        return [str(name) for name in labels.tolist()]
-    names = [*map(str, arrays["class_names"].tolist()), ""]  # at −1
+        return _texts(labels)
+    names = [*_texts(arrays["class_names"]), ""]  # at −1
     return [names[index] for index in labels.tolist()]
+
+
+def _texts(array: NDArray[Any]) -> list[str]:
+    """Numbers as texts, and texts; a `UnicodeError` or `SystemError` where they cannot be written."""
+    texts = [str(one) for one in array.tolist()]
+    "".join(texts).encode()
+    return texts
