@@ -136,8 +136,11 @@ class PredictApi:
             document = await read_json(request, 2 * self._max_bytes)
         else:
             body = await read_body(request, self._max_bytes)
+            fingerprint = request.query_params.get("fingerprint")
+            if kind == EMBEDDING and not fingerprint:
+                raise HTTPException(400, "a vector needs `?fingerprint=`: its encoder, as `/classes` names ours")
             if kind == EMBEDDING or not looks_like_json(body):
-                return [Asked(body, kind, request.query_params.get("fingerprint"))], True
+                return [Asked(body, kind, fingerprint)], True
             document = parsed(body)  # `curl -d` calls it a form
         most = self._answering.settings.max_batch
         instances = document.get("instances") if isinstance(document, dict) else None

@@ -92,6 +92,8 @@ def test_a_vector_comes_as_bytes_too_and_must_be_the_encoder_s(served: Served) -
     vector = served.encoder.encode([served.encoder.prepare(b"dog 1", "")])[0].astype("<f4").tobytes()
     ask = f"/predict?fingerprint={served.encoder.fingerprint}"
     assert served.request("POST", ask, vector, content_type=EMBEDDING)[0] == 200
+    status, answer, _ = served.request("POST", "/predict", vector, content_type=EMBEDDING)
+    assert (status, "needs `?fingerprint=`" in answer["error"]) == (400, True)
     status, answer, _ = served.request("POST", "/predict?fingerprint=other", vector, content_type=EMBEDDING)
     assert status == 422
     assert "vectors of two encoders cannot be compared" in answer["error"]
