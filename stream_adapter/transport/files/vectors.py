@@ -1,5 +1,6 @@
 """Vectors of pictures that were embedded elsewhere: an .npz with a row an event."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ class VectorsInput:
 
     Arrays: `vectors` (N, d), numbers, and `fingerprint` (), a text, the encoder that made them; perhaps `labels` (N,),
     texts, empty where there is none, or indices into `class_names` (C,) with −1 for none; and `ids` (N,), texts or
-    integers, else a row's number is its id. Whether a vector can be used is for the encoder to say.
+    integers. Without them the vector itself is the id: a row's number would be that of another picture in tomorrow's
+    file. Whether a vector can be used is for the encoder to say.
     """
 
     def __init__(self, path: Path, *, labels: bool) -> None:
@@ -41,7 +43,7 @@ class VectorsInput:
         self._vectors = arrays["vectors"]
         try:
             self._fingerprint = _texts(arrays["fingerprint"].reshape(1))[0]
-            self._ids = _texts(arrays.get("ids", np.arange(len(self._vectors))))
+            self._ids = _texts(arrays["ids"]) if "ids" in arrays else list(map(_digest, self._vectors))
             self._labels = _names(arrays) if labels else [""] * len(self._vectors)
         except (UnicodeError, SystemError) as error:  # the latter for what is no character at all
             raise TransportError(f"{path}: labels, ids or fingerprint hold what is no text: {error}") from error
@@ -65,11 +67,12 @@ class VectorsInput:
             yield Record(self.partition, row, self._time_ms, self._ids[row].encode(), value, headers)
 
     def mark(self, offset: int) -> str | None:
-        """None: the row number says it all."""
+        """The id of the last row before `offset`, by which the file is known again."""
+        return self._ids[offset - 1] if 0 < offset <= len(self) else None
 
     def place(self, offset: int, mark: str | None) -> int:
-        """The row at which a run goes on that stopped at `offset`."""
-        return min(offset, len(self))
+        """The row at which a run goes on that stopped at `offset`: the first one where the file is another by now."""
+        return offset if mark is not None and self.mark(offset) == mark else 0
 
 
 def _problem(arrays: dict[str, NDArray[Any]]) -> str | None:
@@ -93,6 +96,11 @@ def _problem(arrays: dict[str, NDArray[Any]]) -> str | None:
         if not ((labels >= -1) & (labels < len(names))).all():
             return f"labels must be −1 or an index of one of the {len(names)} class_names"
     return None
+
+
+def _digest(vector: NDArray[Any]) -> str:
+    with np.errstate(over="ignore"):
+        return hashlib.blake2b(vector.astype("<f2").tobytes(), digest_size=16).hexdigest()
 
 
 def _names(arrays: dict[str, NDArray[Any]]) -> list[str]:
