@@ -99,8 +99,9 @@ class Classifier:
         config: AdapterConfig | None = None,
     ) -> None:
         self._config = config or AdapterConfig()
-        self.vocabulary = Vocabulary(tuple(class_names), np.asarray(text_vectors, np.float32), logit_scale)
-        self.adapter = Adapter(self.vocabulary.text_vectors, class_names, logit_scale, self._config)
+        names = tuple(str(name) for name in class_names)  # of NumPy's texts, too
+        self.vocabulary = Vocabulary(names, np.asarray(text_vectors, np.float32), logit_scale)
+        self.adapter = Adapter(self.vocabulary.text_vectors, names, logit_scale, self._config)
         self._learned = 0
 
     @property
@@ -130,14 +131,14 @@ class Classifier:
         return [None] * len(said.zero_shot) if said.unknown is None else said.unknown.tolist()
 
     def learn(
-        self, vectors: ArrayLike, labels: Sequence[str | None] | None = None, ids: Sequence[str] | None = None
+        self, vectors: ArrayLike, labels: Sequence[str | None] | None = None, ids: Sequence[str | int] | None = None
     ) -> list[str]:
         """Take in pictures that were seen, and the labels of those that have one; a later label of an id replaces.
 
         Args:
             vectors: (B, d), unit.
             labels: B class names, None where nobody knows; pictures without labels show which classes there are.
-            ids: B ids; without them a hash of each vector, so that the same picture is the same id.
+            ids: B ids, taken as texts; without them a hash of each vector, so that the same picture is the same id.
 
         Returns:
             The ids, for `forget`.
@@ -150,26 +151,27 @@ class Classifier:
         labels = [None] * len(rows) if labels is None else list(labels)
         if ids is None:  # the same for vectors that are the same where an anchor is kept, in float16
             ids = [hashlib.blake2b(row.astype(np.float16).tobytes(), digest_size=16).hexdigest() for row in rows]
-        ids = list(ids)
-        if not len(rows) == len(labels) == len(ids):
-            raise AnchorError(f"{len(rows)} vectors, {len(labels)} labels and {len(ids)} ids; give as many of each")
-        strange = sorted({label for label in labels if label is not None} - set(self.classes_))
+        names = [str(id) for id in ids]
+        if not len(rows) == len(labels) == len(names):
+            raise AnchorError(f"{len(rows)} vectors, {len(labels)} labels and {len(names)} ids; give as many of each")
+        strange = {label for label in labels if label is not None} - set(self.classes_)
         if strange:
-            raise VocabularyError(f"labels that are no classes: {', '.join(map(repr, strange))}; see `classes_`")
+            said = ", ".join(sorted(map(repr, strange)))
+            raise VocabularyError(f"labels that are no classes: {said}; see `classes_`")
         now_ms = int(time.time() * 1000)
         anchors = [
             # Of two labels within a millisecond the later call's counts.
             Anchor(id, row, label, now_ms, Origin(offset=self._learned + place))
-            for place, (id, row, label) in enumerate(zip(ids, rows, labels, strict=True))
+            for place, (id, row, label) in enumerate(zip(names, rows, labels, strict=True))
             if label is not None
         ]
-        self.adapter.update(ids, rows, anchors)
+        self.adapter.update(names, rows, anchors)
         self._learned += len(rows)
-        return ids
+        return names
 
-    def forget(self, ids: Sequence[str]) -> list[str]:
+    def forget(self, ids: Sequence[str | int]) -> list[str]:
         """Take labels back, as if they had never been given; returns the ids that had one."""
-        return [removed.anchor_id for removed in self.adapter.forget(ids).removed]
+        return [removed.anchor_id for removed in self.adapter.forget([str(id) for id in ids]).removed]
 
     def explain(self, vector: ArrayLike, top: int = 5) -> Explanation:
         """Why a picture, a unit vector (d,), gets its answer; raises as `predict_proba`."""

@@ -84,7 +84,7 @@ def serve(file: ConfigFile) -> None:
 @app.command()
 def predict(
     file: ConfigFile,
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files, or vectors (.npy).")],
     as_json: AsJson = False,
 ) -> None:
     """Show what would be said about pictures now, with all that was learned. Exit status 1 where one cannot be used."""
@@ -115,7 +115,9 @@ def validate(file: ConfigFile) -> None:
 @app.command()
 def produce(
     file: ConfigFile,
-    input: Annotated[Path, typer.Argument(help="Folder CLASS/picture.jpg, .csv or .jsonl manifest, recorded topic.")],
+    input: Annotated[
+        Path, typer.Argument(help="Folder CLASS/picture.jpg, .csv or .jsonl manifest, recorded topic, vectors (.npz).")
+    ],
     labels: Annotated[bool, typer.Option(help="Whether a folder's name is sent as the label.")] = True,
     class_folder: Annotated[
         Literal["own", "top"],
@@ -127,7 +129,7 @@ def produce(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many events.")] = None,
 ) -> None:
-    """Send pictures to the images topic, with progress, rate and a count of what was refused."""
+    """Send pictures or vectors to the images topic, with progress, rate and a count of what was refused."""
     from stream_adapter.operations.produce import produce_all
 
     produce_all(

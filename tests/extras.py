@@ -110,6 +110,17 @@ def page(environment: Environment, folder: Path) -> None:
     worker = configuration(folder, "page", f"type: colours, options: {{colours: {json.dumps(COLOURS)}}}")
     assert '"live page"' not in environment.command("run", worker)
     assert len(environment.command("anchors", "list", worker, "--json").splitlines()) == 12
+    vectors = configuration(folder, "vectors", "type: vectors, options: {d: 2, fingerprint: theirs}", "today.npz")
+    vectors.write_text(
+        vectors.read_text().replace("{classes: [red, green], templates: none}", "{vectors: classes.npz}")
+    )
+    names, unit = np.array(list(COLOURS)), np.eye(2, dtype=np.float32)
+    np.savez(folder / "classes.npz", class_names=names, text_vectors=unit)
+    np.savez(folder / "today.npz", vectors=unit, labels=names, fingerprint="theirs")
+    np.save(folder / "one.npy", unit[1])
+    for command in (("validate", vectors), ("events", "try", vectors), ("run", vectors)):
+        environment.command(*command)
+    assert "green" in environment.command("predict", vectors, "one.npy")
 
 
 def worker(environment: Environment, folder: Path) -> None:

@@ -42,6 +42,17 @@ def test_a_label_is_in_force_at_the_next_prediction_and_gone_when_forgotten() ->
     assert model.predict(COWS) == ["cat"] * 4
 
 
+def test_names_from_an_array_are_texts_and_nonsense_is_said() -> None:
+    model = Classifier(TEXTS, np.array(NAMES), 10.0)  # type: ignore[arg-type]
+    assert [type(name) for name in (*model.classes_, *model.predict(TEXTS))] == [str] * 6
+    with pytest.raises(VocabularyError, match="no classes: 'hen', nan; see"):
+        model.learn(TEXTS, ["hen", float("nan"), "cat"])  # type: ignore[list-item]
+    assert model.learn(TEXTS, NAMES, ids=[1, 2, 3]) == ["1", "2", "3"]
+    assert model.forget([2]) == ["2"]
+    with pytest.raises(AnchorError, match=r"shape \(32,\), expected \(n, 32\): a single one goes into a list"):
+        model.predict(TEXTS[0])
+
+
 def test_the_same_picture_is_corrected_and_not_counted_twice() -> None:
     model = classifier()
     first = model.learn(TEXTS[:1], ["dog"])

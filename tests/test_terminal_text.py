@@ -1,6 +1,7 @@
 """What events bring steers no terminal: not in tables, JSON lines and errors of commands, not in logs."""
 
 import json
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -60,6 +61,12 @@ def test_commands_show_it_harmlessly(capsys: pytest.CaptureFixture[str], as_json
     assert "\\u001b" in said and "犬" in said
     if as_json:
         assert [json.loads(line).get("label") or NAME for line in said.splitlines()] == [NAME] * 9
+
+
+def test_whoever_labels_is_told_where_the_picture_is(capsys: pytest.CaptureFixture[str]) -> None:
+    show_waiting([EVENT, replace(EVENT, reference="s3://pictures/1.jpg")], as_json=True)
+    said = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [one["reference"] for one in said] == [None, "s3://pictures/1.jpg"]
 
 
 def test_reasons_and_errors_do(capsys: pytest.CaptureFixture[str]) -> None:

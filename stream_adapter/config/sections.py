@@ -173,7 +173,7 @@ class FilesConfig(Section):
     """Input and output of the file transport."""
 
     input: FilePath
-    format: Literal["auto", "folder", "manifest", "recorded"] = "auto"
+    format: Literal["auto", "folder", "manifest", "recorded", "vectors"] = "auto"
     output: FilePath
     labels: bool = True
     class_folder: Literal["own", "top"] = "own"

@@ -34,8 +34,8 @@ class _WithToken(Section):
 
     @property
     def secret(self) -> str:
-        """The token; empty where there is none."""
-        return "" if self.token is None else self.token.get_secret_value()
+        """The token, without the line end that a file of it leaves, which no header carries; empty: there is none."""
+        return "" if self.token is None else self.token.get_secret_value().strip()
 
     @model_validator(mode="after")
     def _token_is_long_enough(self) -> "_WithToken":

@@ -139,7 +139,7 @@ def check_vector(data: bytes, fingerprint: str | None, *, d: int, expected: str)
     if fingerprint != expected:
         raise ForeignVector(
             f"the vector was made by encoder {fingerprint!r}, this worker runs {expected!r}; vectors of two encoders "
-            "cannot be compared, send the picture instead"
+            "cannot be compared, send one of this worker's encoder, or the picture"
         )
     if len(data) != 4 * d:
         raise ForeignVector(

@@ -15,7 +15,7 @@ from stream_adapter.events.formats import may_be_picture
 from stream_adapter.events.headers import checked_traceparent, decode_headers, parse_time
 from stream_adapter.events.image import EMBEDDING, EVENT_TYPE, ImageEvent
 from stream_adapter.events.names import canonical_name
-from stream_adapter.events.payloads import as_text, from_base64, json_object, looks_like_json
+from stream_adapter.events.payloads import as_text, from_base64, json_object, looks_like_json, media_type
 from stream_adapter.events.reference import Reference
 from stream_adapter.events.times import EventTimes
 from stream_adapter.transport.base import UNREADABLE, Record
@@ -105,11 +105,6 @@ def refuse_unreadable(record: Record) -> None:
 
 
 @lru_cache(maxsize=256)
-def media_type(content_type: str) -> str:
-    """`image/jpeg` of `Image/JPEG; charset=binary`."""
-    return content_type.partition(";")[0].strip().lower()
-
-
 @lru_cache(maxsize=1_024)
 def _of_interest(name: str) -> str | None:
     """A header's name in lower case, if it is one of CloudEvents', the content type or the trace."""

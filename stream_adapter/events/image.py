@@ -61,10 +61,11 @@ def image_event_headers(
     time_ms: int | None = None,
     label: str | None = None,
     reference: str | None = None,
+    fingerprint: str | None = None,
 ) -> Headers:
     """The headers of an image event in binary mode; what a producer sends beside the picture's bytes.
 
-    With a `reference` to where it is stored, the value is empty.
+    With a `reference` to where it is stored, the value is empty. A vector (`EMBEDDING`) has a `fingerprint`.
     """
     pairs = {"ce_specversion": "1.0", "ce_type": EVENT_TYPE, "ce_source": source, "ce_id": id}
     if time_ms is not None:
@@ -73,5 +74,7 @@ def image_event_headers(
         pairs["ce_label"] = label
     if reference is not None:
         pairs["ce_dataref"] = reference
+    if fingerprint is not None:
+        pairs["ce_fingerprint"] = fingerprint
     pairs["content-type"] = content_type
     return tuple((name, value.encode()) for name, value in pairs.items())

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from stream_adapter.config import EventsConfig, LabelsConfig
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.cloudevents import STRUCTURED, media_type, refuse_unreadable
+from stream_adapter.events.cloudevents import STRUCTURED, refuse_unreadable
 from stream_adapter.events.headers import FORMAT, check_format, cloud_event, decode_headers, format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.names import canonical_name
-from stream_adapter.events.payloads import as_text, from_base64, json_object
+from stream_adapter.events.payloads import as_text, from_base64, json_object, media_type
 from stream_adapter.events.place import place_of, source_of
 from stream_adapter.events.plain_json import id_text, time_ms_of, value_at
 from stream_adapter.events.reference import Reference

@@ -5,10 +5,18 @@ import binascii
 import json
 from typing import Any
 
+import numpy as np
+
 from stream_adapter.errors import MalformedEvent
 
 _BLANKS = b"\xef\xbb\xbf \t\r\n"  # a byte order mark too
+_LONGEST_VECTOR = 65_536
 _URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
+
+
+def media_type(content_type: str) -> str:
+    """`image/jpeg` of `Image/JPEG; charset=binary`."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def looks_like_json(value: bytes | None) -> bool:
@@ -36,6 +44,33 @@ def from_base64(text: Any, what: str) -> bytes:
         return base64.b64decode(joined + "=" * (-len(joined) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedEvent(f"{what} is not base64: {error}") from error
+
+
+def from_picture(text: Any, what: str) -> tuple[str, bytes]:
+    """Content type, empty where nobody says it, and bytes of a picture in base64 or as a `data:` URL."""
+    content_type = ""
+    if isinstance(text, str) and text[:5].lower() == "data:":
+        head, comma, text = text.partition(",")
+        if not comma or not head.lower().endswith(";base64"):
+            raise MalformedEvent(f"{what} is a data: URL without base64: {head[:40]!r}; send it as base64")
+        content_type = media_type(head[5:])
+    return content_type, from_base64(text, what)
+
+
+def from_numbers(values: Any, what: str) -> bytes:
+    """A vector from a list of numbers, as little-endian float32."""
+    if not isinstance(values, list):
+        raise MalformedEvent(f"{what} must be a list of numbers, found {values!r:.80}")
+    if len(values) > _LONGEST_VECTOR:
+        raise MalformedEvent(f"{what} has {len(values):,} numbers, more than the {_LONGEST_VECTOR:,} of any encoder")
+    for position, value in enumerate(values):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise MalformedEvent(f"{what} must be a list of numbers, found {value!r:.80} at {position}")
+    try:
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
+            return np.array(values, dtype=np.float64).astype("<f4").tobytes()
+    except OverflowError as error:
+        raise MalformedEvent(f"{what} holds a number that is too large: {error}") from error
 
 
 def as_text(value: Any, what: str) -> str:

@@ -3,15 +3,12 @@
 from functools import lru_cache
 from typing import Any, Literal
 
-import numpy as np
-
 from stream_adapter.config import EventsConfig
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.cloudevents import media_type
 from stream_adapter.events.headers import checked_traceparent, header_of, parse_time
 from stream_adapter.events.image import EMBEDDING, ImageEvent
 from stream_adapter.events.names import canonical_name
-from stream_adapter.events.payloads import as_text, from_base64, json_object, looks_like_json
+from stream_adapter.events.payloads import as_text, from_numbers, from_picture, json_object, looks_like_json
 from stream_adapter.events.place import place_of, source_of
 from stream_adapter.events.reference import SCHEMES, Reference, scheme_of
 from stream_adapter.events.times import EventTimes
@@ -66,31 +63,14 @@ class JsonFormat:
             return "", b"", Reference.parse(as_text(self._required(document, "reference"), self._what("reference")))
         what = self._what("picture")
         text = self._required(document, "picture")
-        content_type = ""
-        if isinstance(text, str) and text[:5].lower() == "data:":
-            head, comma, text = text.partition(",")
-            if not comma or not head.lower().endswith(";base64"):
-                raise MalformedEvent(f"{what} is a data: URL without base64: {head[:40]!r}; send it as base64")
-            content_type = media_type(head[5:])
-        elif isinstance(text, str) and scheme_of(text) in SCHEMES:
+        if isinstance(text, str) and scheme_of(text) in SCHEMES:
             raise MalformedEvent(
                 f"{what} is a reference, {text[:60]!r}; then name its path in `events.fields.reference`"
             )
-        return content_type, from_base64(text, what), None
+        return *from_picture(text, what), None
 
     def _vector(self, document: dict[str, Any]) -> bytes:
-        what = self._what("vector")
-        values = self._required(document, "vector")
-        if not isinstance(values, list):
-            raise MalformedEvent(f"{what} must be a list of numbers, found {values!r:.80}")
-        for position, value in enumerate(values):
-            if not isinstance(value, int | float) or isinstance(value, bool):
-                raise MalformedEvent(f"{what} must be a list of numbers, found {value!r:.80} at {position}")
-        try:
-            with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
-                return np.array(values, dtype=np.float64).astype("<f4").tobytes()
-        except OverflowError as error:
-            raise MalformedEvent(f"{what} holds a number that is too large: {error}") from error
+        return from_numbers(self._required(document, "vector"), self._what("vector"))
 
     def _id(self, document: dict[str, Any]) -> str | None:
         if "id" not in self._paths:

@@ -5,10 +5,10 @@ from functools import partial
 
 from stream_adapter.config import EventsConfig
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.cloudevents import is_cloud_event, media_type, parse_image_event
+from stream_adapter.events.cloudevents import is_cloud_event, parse_image_event
 from stream_adapter.events.headers import checked_traceparent, header_of
 from stream_adapter.events.image import ImageEvent
-from stream_adapter.events.payloads import looks_like_json
+from stream_adapter.events.payloads import looks_like_json, media_type
 from stream_adapter.events.place import place_of, source_of
 from stream_adapter.events.plain_json import JsonFormat
 from stream_adapter.events.times import EventTimes

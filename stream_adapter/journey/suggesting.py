@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_adapter.adapter.adapter import Adapter
-from stream_adapter.adapter.asking import doubt_of, most_telling
+from stream_adapter.adapter.asking import are_copies, doubt_of, most_telling
 from stream_adapter.drift.at_risk import ENOUGH, expected_losses
 from stream_adapter.events.headers import cloud_event, format_time
 from stream_adapter.events.waiting import WaitingEvent
@@ -40,17 +40,23 @@ def choose(
         return []
     vectors = np.stack([event.vector for event in events])
     doubt = doubt_of(np.array([event.adapted[1] for event in events], np.float32))
-    first = _of_classes_at_risk(events, settled)[: number // 2]
-    known = np.concatenate([labelled.reshape(-1, vectors.shape[1]), vectors[first]])
+    labelled = labelled.reshape(-1, vectors.shape[1])
+    first = _of_classes_at_risk(events, settled, are_copies(vectors, labelled))[: number // 2]
+    known = np.concatenate([labelled, vectors[first]])
     rest = most_telling(vectors, doubt, known, number - len(first)).tolist()
     return [events[row] for row in (*first, *rest)]
 
 
-def _of_classes_at_risk(events: Sequence[WaitingEvent], settled: Collection[str]) -> list[int]:
-    """One event for each class, by row, the class that would lose most first; none of those that are settled."""
+def _of_classes_at_risk(
+    events: Sequence[WaitingEvent], settled: Collection[str], answered: NDArray[np.bool_]
+) -> list[int]:
+    """One event for each class, by row, the class that would lose most first; none of those that are settled.
+
+    What was `answered`, bool (n,), is no loss: a label says of a copy what it is.
+    """
     names, top = np.unique([event.zero_shot[0] for event in events], return_inverse=True)
     chance = np.array([event.zero_shot[1] for event in events])
-    taken = np.array([event.zero_shot[0] != event.adapted[0] for event in events])
+    taken = np.array([event.zero_shot[0] != event.adapted[0] for event in events]) & ~answered
     lost = expected_losses(top, chance, taken, np.array([name not in settled for name in names.tolist()], np.float64))
     classes = [index for index in np.argsort(-lost, kind="stable").tolist() if lost[index] >= ENOUGH]
     return [int(np.where(taken & (top == index), chance, -1.0).argmax()) for index in classes]

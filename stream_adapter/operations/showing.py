@@ -168,7 +168,9 @@ def show_waiting(events: Sequence[WaitingEvent], *, as_json: bool) -> None:
         for event in events
     ]
     if as_json:
-        _print_lines(documents)
+        _print_lines(
+            [one | {"reference": event.reference or None} for one, event in zip(documents, events, strict=True)]
+        )
         return
     columns = ("source", "id", "time", "predicted", "probability", "zero-shot says", "place")
     rows = [[str(cell) for cell in document.values()] for document in documents]

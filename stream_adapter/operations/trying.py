@@ -2,19 +2,17 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from open_clip.transform import PreprocessCfg
 from rich.console import Console
 
 from stream_adapter.config import Config
-from stream_adapter.encode.images import ImageDecoder
-from stream_adapter.encode.loading import class_names
+from stream_adapter.encode.loading import class_names, load_encoder
 from stream_adapter.errors import EventError
-from stream_adapter.events import EMBEDDING, EventTimes
+from stream_adapter.events import EMBEDDING, EventTimes, ImageEvent
 from stream_adapter.events.headers import format_time
 from stream_adapter.events.wire_format import event_format
 from stream_adapter.journey.reading import KnownLabels, is_tombstone
@@ -51,7 +49,9 @@ class Reading:
 
 
 def try_events(config: Config, source: Path | None, topic: str | None, limit: int) -> Iterator[Reading]:
-    """Read the first records as a worker would; pictures are fetched and decoded, vectors not compared with an encoder.
+    """Read the first records as a worker would; pictures are fetched and decoded, no model is loaded.
+
+    Vectors are compared with an encoder where it is one of vectors alone.
 
     Args:
         config: how events are read, and the classes.
@@ -61,7 +61,7 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
     """
     parse = event_format(config.events, EventTimes(config.events.max_ahead_s))
     labels = KnownLabels(class_names(config.vocabulary))
-    decode = ImageDecoder(PreprocessCfg(), max_pixels=config.encoder.max_pixels, max_bytes=config.encoder.max_bytes)
+    look_at = _looks(config)
     with closing(References(config.references, max_bytes=config.encoder.max_bytes, metrics=Metrics())) as references:
         for record in itertools.islice(records_of(config, source, topic), limit):
             place = f"{record.partition}@{record.offset}"
@@ -73,8 +73,7 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
                 if event.label is not None and config.vocabulary.unknown_labels == "reject":
                     labels.check(event.label)
                 data = event.data if event.reference is None else references.fetch(event.reference)
-                if event.content_type != EMBEDDING:
-                    decode(data, event.content_type)
+                look_at(event, data)
             except EventError as error:
                 yield Reading(place, "refused", error.stage, str(error))
                 continue
@@ -88,6 +87,23 @@ def try_events(config: Config, source: Path | None, topic: str | None, limit: in
                 content_type=event.content_type,
                 bytes=len(data),
             )
+
+
+def _looks(config: Config) -> Callable[[ImageEvent, bytes], object]:
+    """What looks at the bytes of an event as far as that needs no model; raises an `EventError`."""
+    if config.encoder.type == "vectors":
+        encoder = load_encoder(config.encoder)
+        return lambda event, data: (
+            encoder.check_vector(data, event.fingerprint)
+            if event.content_type == EMBEDDING
+            else encoder.prepare(data, event.content_type)
+        )
+    from open_clip.transform import PreprocessCfg
+
+    from stream_adapter.encode.images import ImageDecoder
+
+    decode = ImageDecoder(PreprocessCfg(), max_pixels=config.encoder.max_pixels, max_bytes=config.encoder.max_bytes)
+    return lambda event, data: None if event.content_type == EMBEDDING else decode(data, event.content_type)
 
 
 def show_readings(readings: Iterator[Reading], *, as_json: bool) -> int:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stream_adapter.config import Config
+from stream_adapter.encode.loading import load_models
 from stream_adapter.encode.prompts import class_prompts
-from stream_adapter.encode.towers import check_encoder
 from stream_adapter.encode.vocabulary import check_names
 from stream_adapter.encode.vocabulary_file import VocabularyFile
-from stream_adapter.errors import EncoderError, TransportError, VocabularyError
+from stream_adapter.errors import EncoderError, FingerprintMismatch, TransportError, VocabularyError
 from stream_adapter.events.names import did_you_mean
+from stream_adapter.operations.labels import come_apart
 from stream_adapter.transport.files.source import check_input
 
 _SHOWN = 3
@@ -33,19 +34,27 @@ def examine(config: Config) -> Examination:
     """Look at everything that a valid configuration names: model, classes, canaries, groups and input."""
     found = Examination()
     d = None
-    try:
-        d = check_encoder(config.encoder)
-    except EncoderError as error:
-        found.problems.append(f"encoder: {error}")
+    if config.encoder.type == "open_clip":
+        from stream_adapter.encode.towers import check_encoder  # which loads torch
+
+        try:
+            d = check_encoder(config.encoder)
+        except EncoderError as error:
+            found.problems.append(f"encoder: {error}")
     try:
         names = _class_names(config, d)
-    except VocabularyError as error:
+    except (EncoderError, FingerprintMismatch, VocabularyError) as error:
         found.problems.append(f"vocabulary: {error}")
     else:
         found.notes.append(f"{len(names)} classes: {', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}")
         found.problems.extend(_about_classes(config, names))
         if "top_k" in config.batch.model_fields_set and config.batch.top_k > len(names):
             found.notes.append(f"`batch.top_k` is {config.batch.top_k}; predictions name all {len(names)} classes")
+    if config.label_studio.secret and config.transport in ("kafka", "files") and not come_apart(config):
+        found.problems.append(
+            "label_studio: its labels have nowhere to go; set `files.labels_file` on `transport: files`, and "
+            "`labels.wait_max_events` above 0"
+        )
     if config.files is not None and config.transport == "files":
         try:
             check_input(config.files)
@@ -56,6 +65,8 @@ def examine(config: Config) -> Examination:
 
 def _class_names(config: Config, d: int | None) -> tuple[str, ...]:
     """The classes in order; `d` is the length of the encoder's vectors where it is known."""
+    if config.encoder.type == "vectors":  # there is no model that would have to be loaded
+        return load_models(config.encoder, config.vocabulary)[1].class_names
     if config.vocabulary.vectors is None:
         if config.encoder.pretrained_image is not None:
             raise VocabularyError(

@@ -6,8 +6,6 @@ import hmac
 import ipaddress
 from dataclasses import dataclass, field
 
-from pydantic import SecretStr
-
 from stream_adapter.config import LabelStudioConfig, PageConfig, PredictConfig
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -37,7 +35,7 @@ class Access:
     @classmethod
     def of(cls, config: PageConfig, host: str) -> "Access":
         """What the configuration means on `service.host`."""
-        local, token, mode = is_loopback(host), _secret(config.token), config.mode
+        local, token, mode = is_loopback(host), _secret(config), config.mode
         if mode == "auto":
             mode = ("full" if token else "read_only") if local else "off"
         return cls(
@@ -52,7 +50,7 @@ class Access:
     @classmethod
     def of_predictions(cls, config: PredictConfig | LabelStudioConfig, page: PageConfig, host: str) -> "Access":
         """Who may ask for predictions: those who know the token; without one, on loopback, whoever is there."""
-        local, token = is_loopback(host), _secret(config.token)
+        local, token = is_loopback(host), _secret(config)
         enabled = token is not None or local
         if isinstance(config, PredictConfig):
             enabled &= config.mode != "off"
@@ -73,7 +71,7 @@ class Access:
         Takes as long for a near miss as for a wild guess.
         """
         scheme, _, given = authorization.partition(" ")
-        known = given.strip().encode()
+        known = given.strip().encode("latin-1", "backslashreplace")  # the bytes that came, as headers are read
         if scheme.lower() == "basic":  # whose user is anybody
             try:
                 known = base64.b64decode(known, validate=True).partition(b":")[2]
@@ -84,8 +82,8 @@ class Access:
         return self.token is not None and hmac.compare_digest(known, self.token.encode())
 
 
-def _secret(given: SecretStr | None) -> str | None:
-    return (given.get_secret_value() if given is not None else None) or None
+def _secret(config: PageConfig | PredictConfig | LabelStudioConfig) -> str | None:
+    return config.secret or None
 
 
 def _hosts(config: PageConfig, local: bool) -> frozenset[str] | None:

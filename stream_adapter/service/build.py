@@ -261,14 +261,16 @@ def device_of(wanted: str) -> str:
 def open_predictions(
     config: Config, metrics: Metrics, stack: contextlib.ExitStack, *, share: float | None = None
 ) -> tuple[Answering | None, list[BaseRoute]]:
-    """What answers `POST /predict`, where anybody may ask, and its routes; to be ended by `stack`."""
+    """What answers `POST /predict` and Label Studio, where anybody may ask, and the routes; to be ended by `stack`."""
     access = Access.of_predictions(config.predict, config.page, config.service.host)
-    if not access.enabled:
+    if not (access.enabled or config.label_studio.secret):
         return None, []
     settings = config.predict if share is None else config.predict.model_copy(update={"share": share})
     answering = Answering(settings, metrics)
     stack.callback(answering.stop)
-    routes = PredictApi(answering, access, metrics, config.encoder.max_bytes).routes()
+    routes: list[BaseRoute] = []
+    if access.enabled:
+        routes += PredictApi(answering, access, metrics, config.encoder.max_bytes).routes()
     if config.label_studio.secret:
         # Of its own, because it sends labels: who may ask need not be able to teach.
         own = Access.of_predictions(config.label_studio, config.page, config.service.host)

@@ -102,7 +102,8 @@ def serve(config: Config) -> None:
         # There is no stream beside it that would have to be spared.
         answering, routes = open_predictions(config, metrics, stack, share=1.0)
         if answering is None:
-            raise ConfigError(["predict: nobody may ask on this address; set `predict.token`, or listen on 127.0.0.1"])
+            doors = "`predict.token` or `label_studio.token`"
+            raise ConfigError([f"predict: nobody may ask on this address; set {doors}, or listen on 127.0.0.1"])
         http = HttpServer(build_app(metrics, health, routes), config.service.host, config.service.port)
         http.start()
         stack.callback(http.stop)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_adapter.adapter.asking import doubt_of, most_telling
+from stream_adapter.adapter import asking
+from stream_adapter.adapter.asking import are_copies, doubt_of, most_telling
 from tests.adapter.anchor_sets import around, random_unit
 
 CENTRES = random_unit(3, 32, seed=1)
@@ -44,9 +45,30 @@ def test_beside_a_label_nothing_is_asked_before_the_rest() -> None:
     assert crowd_of(rows, 5, 30, 15) == [2, 0]
 
 
+def test_labels_are_looked_at_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled = np.concatenate([crowds(3, 0, 0), CENTRES[[1]], crowds(4, 0, 0)])
+    events, doubt = crowds(5, 30, 15), np.full(50, 0.5)
+    whole = most_telling(events, doubt, labelled, 9), are_copies(events, labelled)
+    monkeypatch.setattr(asking, "_AT_ONCE", 2)
+    np.testing.assert_array_equal(most_telling(events, doubt, labelled, 9), whole[0])
+    np.testing.assert_array_equal(are_copies(events, labelled), whole[1])
+    assert 0 < whole[1].sum() < 50
+
+
 def test_copies_are_asked_about_once() -> None:
     copies = np.repeat(crowds(1, 1, 1), 20, axis=0)
     assert sorted(row // 20 for row in most_telling(copies, np.full(60, 0.5), NONE, 60).tolist()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("others", [0, 1, 10])
+def test_a_thousand_frames_of_one_scene_are_asked_about_once(others: int) -> None:
+    frames = around(CENTRES[[0]], 1_000, spread=0.05, seed=1)
+    vectors = np.concatenate([frames, random_unit(10, 32, seed=2)[:others]])
+    asked = most_telling(vectors, np.full(len(vectors), 0.5), NONE, 20)
+    assert (asked < 1_000).sum() == 1
+    assert len(asked) == 1 + others
+    labelled = most_telling(vectors, np.full(len(vectors), 0.5), frames[:1], 20)
+    assert sorted(labelled.tolist()) == list(range(1_000, 1_000 + others))
 
 
 def test_only_those_that_may_be_asked_about() -> None:

@@ -120,7 +120,7 @@ def test_what_cannot_be_read_names_the_key_that_would_mend_it(document: Any, fie
     assert reason in str(caught.value)
 
 
-@pytest.mark.parametrize("vector", ["1 2", [[1]], [True], ["1"], [None], [10**400]])
+@pytest.mark.parametrize("vector", ["1 2", [[1]], [True], ["1"], [None], [10**400], [1] * 65_537])
 def test_what_is_no_vector_is_refused(vector: object) -> None:
     with pytest.raises(MalformedEvent, match=r"`v` \(`events.fields.vector`\)"):
         read({"v": vector, "model": "f00d"}, vector="v", fingerprint="model")

@@ -36,6 +36,7 @@ from stream_adapter.transport.changelog import change_of
 from stream_adapter.transport.dead_letters import dead_letter, reason, undo
 from stream_adapter.transport.files.manifest import ManifestInput
 from stream_adapter.transport.files.recording import RecordedInput
+from stream_adapter.transport.files.vectors import VectorsInput
 from stream_adapter.transport.labels import Arrivals
 from tests.fakes import CLASSES, TEXT_VECTORS, D, FakeEncoder, picture, unit
 from tests.journey.late_journey import IMAGES, Journey, said
@@ -301,6 +302,12 @@ def _manifest(path: Path) -> object:
     return list(ManifestInput(path, labels=True).records(0))
 
 
+def _vectors_seed() -> bytes:
+    plain = io.BytesIO()
+    np.savez(plain, vectors=TEXT_VECTORS, fingerprint="f", labels=np.array(CLASSES), ids=np.arange(4))
+    return plain.getvalue()
+
+
 def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:
     return lambda data: read(data.decode(errors="replace"))
 
@@ -334,4 +341,9 @@ PARSERS = [
     Parser("class lists in YAML", _in_file("classes.yaml", read_class_list), _CLASS_LISTS[::-1]),
     Parser("pictures", lambda data: _DECODE(data, "image/jpeg"), [odd_picture(number).data for number in range(60)]),
     Parser("feature files", _in_file("features.npz", read_features), [_features_seed()]),
+    Parser(
+        "files of vectors",
+        _in_file("vectors.npz", lambda path: list(VectorsInput(path, labels=True).records(0))),
+        [_vectors_seed()],
+    ),
 ]

@@ -19,7 +19,7 @@ from tests.label_studio.studio import VERSION, LabelStudio
 from tests.service.web.studio import CONFIG, TOKEN, Studio
 
 EMAIL = "ann@example.org"
-_ACTIONS = ["ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"]
+_ACTIONS = ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"]
 
 
 class Recording:
@@ -107,12 +107,24 @@ def walk(label_studio: LabelStudio, studio: Studio) -> dict[str, Any]:
     second = label_studio("POST", f"/api/tasks/{ids[1]}/annotations/", {"result": chosen("cat")})["id"]
     label_studio("DELETE", f"/api/annotations/{second}/")
     wait_for(lambda: len(studio.written) >= 4, "label events")
+    label_studio(
+        "POST",
+        f"/api/dm/actions/?id=predictions_to_annotations&project={project}",
+        {"selectedItems": {"all": False, "included": ids[2:]}},
+    )
+    wait_for(lambda: len(studio.written) >= 6, "label events of predictions that were taken over")
+    label_studio("DELETE", f"/api/tasks/{ids[3]}/")  # nothing is told of its annotations
+    label_studio("PATCH", f"/api/annotations/{first}/", {"result": chosen("dog")})
+    wait_for(lambda: len(studio.written) >= 7, "label event after a task was deleted")
     found = [(one["id"], one.get("label"), one.get("annotator")) for one in studio.written]
     assert [one[:2] for one in found] == [
         ("event 0", "dog"),
         ("event 0", "cat"),
         ("event 1", "cat"),
         ("event 1", None),
+        ("event 2", "cat"),
+        ("event 3", "dog"),
+        ("event 0", "dog"),
     ], found
     assert all(annotator for _, label, annotator in found if label), found
     return {"label_studio": VERSION, "predictions": len(ids), "labels": found}

@@ -135,3 +135,17 @@ def test_all_of_it_is_said_at_once() -> None:
         "transport: files\nfiles: {input: absent, output: out}\n"
     )
     assert [problem.partition(":")[0] for problem in found.problems] == ["encoder", "vocabulary", "files"]
+
+
+@pytest.mark.parametrize(
+    ("more", "problems"),
+    [
+        ("transport: files\nfiles: {input: ., output: out}", 1),
+        ("transport: files\nfiles: {input: ., output: out, labels_file: labels.jsonl}", 0),
+        ("labels: {wait_max_events: 0}", 1),
+        ("", 0),
+    ],
+)
+def test_what_is_labelled_in_label_studio_must_have_somewhere_to_go(more: str, problems: int, tmp_path: Path) -> None:
+    found = examined(f"{ENCODER}{CLASSES}label_studio: {{token: 0123456789abcdef}}\n{more}\n", tmp_path).problems
+    assert len(found) == sum("its labels have nowhere to go" in one for one in found) == problems

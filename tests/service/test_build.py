@@ -4,11 +4,12 @@ import time
 
 import pytest
 import torch
+from starlette.routing import Route
 
 from stream_adapter.config import Config, parse
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.page import Page
-from stream_adapter.service.build import _open_page, device_of
+from stream_adapter.service.build import _open_page, device_of, open_predictions
 from stream_adapter.service.health import Health
 
 
@@ -38,6 +39,28 @@ def test_there_is_none_elsewhere_unless_somebody_wants_it() -> None:
     wanted = opened(configuration("host: 0.0.0.0", "mode: read_only"))
     assert wanted is not None
     assert not wanted.access.pictures
+
+
+@pytest.mark.parametrize(
+    ("host", "predict", "studio", "found"),
+    [
+        ("127.0.0.1", "", "", {"predict"}),
+        ("0.0.0.0", "", "", set()),
+        ("0.0.0.0", "", "token: 0123456789abcdef", {"label-studio"}),
+        ("127.0.0.1", "mode: off", "token: 0123456789abcdef", {"label-studio"}),
+        ("0.0.0.0", "token: 0123456789abcdef", "token: 0123456789abcdef", {"predict", "label-studio"}),
+    ],
+)
+def test_who_may_ask_by_one_door_need_not_by_the_other(host: str, predict: str, studio: str, found: set[str]) -> None:
+    config = parse(
+        f"encoder: {{pretrained: openai}}\nvocabulary: {{classes: [cat, dog]}}\nservice: {{host: {host}}}\n"
+        f"predict: {{{predict}}}\nlabel_studio: {{{studio}}}\n"
+    )
+    with contextlib.ExitStack() as stack:
+        answering, routes = open_predictions(config, Metrics(), stack)
+        assert (answering is not None) == bool(found)
+        doors = {route.path.split("/")[1] for route in routes if isinstance(route, Route)}
+        assert doors & {"predict", "label-studio"} == found
 
 
 def test_the_learner_computes_with_numpy_but_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

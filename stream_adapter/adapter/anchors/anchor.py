@@ -94,7 +94,8 @@ def check_vectors(vectors: NDArray[np.float32], dimension: int, name: Callable[[
         AnchorError: the first vector that is not finite or not unit within `UNIT_TOLERANCE`, or a wrong length.
     """
     if vectors.ndim != 2 or vectors.shape[1] != dimension:
-        raise AnchorError(f"vectors have shape {vectors.shape}, expected (n, {dimension}): another encoder's?")
+        why = "a single one goes into a list" if vectors.ndim == 1 else "another encoder's?"
+        raise AnchorError(f"vectors have shape {vectors.shape}, expected (n, {dimension}): {why}")
     norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))  # (n,); not finite where the vector is not
     wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))
     if wrong.size:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
@@ -39,9 +40,19 @@ class Asked(NamedTuple):
 Answered = PredictionDocument | EventError
 
 
-class _Question(NamedTuple):
+@dataclass(eq=False, slots=True)
+class _Question:
+    """What somebody asked.
+
+    Attributes:
+        prepared: the pictures, once they are decoded.
+        done: what is said about them.
+        open: pictures that are not decoded yet.
+    """
+
     prepared: Sequence["Future[Prepared]"]
     done: "Future[list[Answered]]"
+    open: int
 
 
 class Share:
@@ -83,7 +94,10 @@ class Answering:
         self._metrics = metrics
         self._clock = clock
         self._share = Share(settings.share, clock)
-        self._questions: queue.Queue[_Question] = queue.Queue(settings.max_waiting)
+        self._room = threading.BoundedSemaphore(settings.max_waiting)  # of those that wait
+        self._counting = threading.Lock()
+        # Whose pictures are decoded: those of the others, which may have to come from far, keep nobody waiting.
+        self._questions: queue.SimpleQueue[_Question] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="predict", daemon=True)
         self._view: View | None = None
@@ -113,6 +127,8 @@ class Answering:
         """
         if self._parts is None:
             raise Busy("the worker is still starting")
+        if not self._room.acquire(blocking=False):
+            raise Busy(f"{self.settings.max_waiting} requests wait already")
         encoder, _, decoders = self._parts
         fetchers = decoders if self._references is None else self._references.pool
         inline = InlineExecutor()  # a vector is checked sooner than another thread is woken
@@ -122,14 +138,10 @@ class Answering:
             )
             for one in items
         ]
-        question = _Question(prepared, Future())
+        question = _Question(prepared, Future(), len(prepared))
         question.done.set_running_or_notify_cancel()  # one who stops waiting must not end the thread
-        try:
-            self._questions.put_nowait(question)
-        except queue.Full:
-            for one in question.prepared:
-                one.cancel()
-            raise Busy(f"{self.settings.max_waiting} requests wait already") from None
+        for picture in prepared:
+            picture.add_done_callback(lambda _: self._one_is_prepared(question))
         return question.done
 
     @property
@@ -155,18 +167,30 @@ class Answering:
             self._viewed_s = self._clock()
         return self._view
 
+    def _one_is_prepared(self, question: _Question) -> None:
+        with self._counting:
+            question.open -= 1
+            if question.open:
+                return
+        self._questions.put(question)
+
+    def _next(self, timeout_s: float) -> _Question:
+        question = self._questions.get(timeout=timeout_s)
+        self._room.release()
+        return question
+
     def _run(self) -> None:
         waiting: _Question | None = None
         while not self._stopping.is_set():
             try:
-                questions = [waiting or self._questions.get(timeout=0.5)]
+                questions = [waiting or self._next(0.5)]
             except queue.Empty:
                 continue
             waiting, number = None, len(questions[0].prepared)
             self._stopping.wait(self._share.wait_s())
             with contextlib.suppress(queue.Empty):
                 while number < self.settings.max_batch:
-                    waiting = self._questions.get_nowait()
+                    waiting = self._next(0.0)
                     number += len(waiting.prepared)
                     if number <= self.settings.max_batch:
                         questions.append(waiting)

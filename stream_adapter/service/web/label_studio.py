@@ -3,12 +3,11 @@
 Tasks name their image event by `ce_source` and `ce_id` in their data; docs/label-studio.md says how they come there.
 """
 
-import base64
-import binascii
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -17,9 +16,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from stream_adapter.errors import EventError
+from stream_adapter.errors import EventError, TransportError
 from stream_adapter.events.headers import parse_time
 from stream_adapter.events.label import LabelEvent
+from stream_adapter.events.names import canonical_name
+from stream_adapter.events.payloads import from_picture
 from stream_adapter.events.reference import Reference
 from stream_adapter.page.http import guarded, read_json
 from stream_adapter.service.web.answering import Asked
@@ -31,7 +32,8 @@ log = structlog.get_logger(__name__)
 SENDER = "stream_adapter/label-studio"
 _BODY_BYTES = 64 * 2**20
 _REMEMBERED = 100_000
-_TAG = re.compile(r"<(Choices|Image)\b([^>]*)>")
+_CREATED = ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED")
+_TAG = re.compile(r"<(Choices|Choice|Image)\b([^>]*)>")
 _ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*["']([^"']*)["']""")
 
 
@@ -46,8 +48,9 @@ class LabelStudio:
     def __init__(self, api: PredictApi, write: Callable[[Sequence[OutRecord]], None]) -> None:
         self._api = api
         self._write = write
-        # Label Studio names a deleted annotation by its number alone.
-        self._labelled: OrderedDict[int, tuple[str, str]] = OrderedDict()
+        # Label Studio names a deleted annotation by its number alone: source and id of its event, and when its label
+        # was said. None once it is deleted, because what was said of it before may come after that.
+        self._labelled: OrderedDict[int, tuple[str, str, int] | None] = OrderedDict()
 
     def routes(self) -> list[BaseRoute]:
         """Below `/label-studio`, which is what Label Studio is told as the backend's address."""
@@ -68,9 +71,9 @@ class LabelStudio:
         return JSONResponse({"model_version": self._api.version})
 
     async def predict(self, request: Request) -> Response:
-        """A pre-annotation for each task: the most probable class, and its probability as the score."""
+        """A pre-annotation for each task: the most probable of its choices, and its probability as the score."""
         given = await _json(request)
-        choices, image = _tags(str(given.get("label_config") or ""))
+        tags = _tags(str(given.get("label_config") or ""))
         tasks = given.get("tasks")
         if not isinstance(tasks, list):
             raise HTTPException(400, "`tasks` must be a list")
@@ -78,40 +81,50 @@ class LabelStudio:
         most = self._api.max_batch
         for at in range(0, len(tasks), most):
             portion = tasks[at : at + most]
-            asked = {place: one for place, task in enumerate(portion) if (one := _picture(task, image)) is not None}
+            asked = {place: one for place, task in enumerate(portion) if (one := _picture(task, tags.key)) is not None}
             answers = dict(zip(asked, await self._api.answers(list(asked.values())), strict=True)) if asked else {}
-            results += [self._result(answers.get(place), choices, image) for place in range(len(portion))]
+            results += [self._result(answers.get(place), tags) for place in range(len(portion))]
         return JSONResponse({"results": results})
 
     async def webhook(self, request: Request) -> Response:
         """An annotation was created, changed or deleted: a label, a correction or a withdrawal."""
         given = await _json(request)
         action = str(given.get("action", ""))
-        labels: list[LabelEvent] = []
-        passed = 0
-        if action in ("ANNOTATION_CREATED", "ANNOTATION_UPDATED"):
-            label = self._label(given.get("task"), given.get("annotation"))
-            labels, passed = ([label], 0) if label is not None else ([], 1)
-        elif action == "ANNOTATIONS_DELETED":
-            for annotation in _list(given.get("annotations")):
-                number = annotation.get("id") if isinstance(annotation, dict) else None
-                known = self._labelled.pop(number, None) if isinstance(number, int) else None
-                if known is None:
-                    passed += 1
-                else:
-                    labels.append(LabelEvent.new(*known, None, sender=SENDER))
+        if action in _CREATED or action == "ANNOTATION_UPDATED":
+            said = [self._label(task, annotation) for task, annotation in _annotations(given)]
+            # Who skips a task has said nothing before that could be taken back.
+            labels = [one for one in said if one is not None and not (one.label is None and action in _CREATED)]
+            passed, deleted = said.count(None), list[int]()
+        else:
+            gone = _list(given.get("annotations")) if action == "ANNOTATIONS_DELETED" else []
+            numbers = [one.get("id") if isinstance(one, dict) else None for one in gone]
+            deleted = [number for number in numbers if isinstance(number, int)]
+            known = map(self._labelled.get, deleted)
+            labels = [self._withdrawal(*one) for one in known if one is not None]
+            passed = len(numbers) - len(labels)
         if labels:
-            await run_in_threadpool(self._write, [label.to_output() for label in labels])
+            try:
+                await run_in_threadpool(self._write, [label.to_output() for label in labels])
+            except TransportError as error:
+                raise HTTPException(503, str(error)) from None
+        for number in deleted:
+            self._remember(number, None)
         if passed:
             log.warning("Label Studio told of annotations that belong to no event known here", number=passed)
         return JSONResponse({"labels": len(labels), "passed_over": passed})
 
-    def _result(self, answer: Any, choices: str, image: str) -> dict[str, Any]:
+    def _withdrawal(self, source: str, id: str, said_ms: int) -> LabelEvent:
+        """What takes back what was said then, by Label Studio's clock."""
+        return LabelEvent.new(source, id, None, time_ms=max(int(time.time() * 1000), said_ms + 1), sender=SENDER)
+
+    def _result(self, answer: Any, tags: "_Tags") -> dict[str, Any]:
         if answer is None or isinstance(answer, EventError):
             return {"result": [], "score": 0.0, "model_version": self._api.version}
-        top = answer["top"][0]
-        said = {"from_name": choices, "to_name": image, "type": "choices", "value": {"choices": [top["label"]]}}
-        score = {"score": top["adapted"]}
+        top = next((one for one in answer["top"] if not tags.values or one["label"] in tags.values), None)
+        if top is None:
+            return {"result": [], "score": 0.0, "model_version": answer["versions"]["adapter"]}
+        value, score = {"choices": [top["label"]]}, {"score": top["adapted"]}
+        said = {"from_name": tags.choices, "to_name": tags.image, "type": "choices", "value": value}
         return {"result": [said | score], **score, "model_version": answer["versions"]["adapter"]}
 
     def _label(self, task: Any, annotation: Any) -> LabelEvent | None:
@@ -136,15 +149,25 @@ class LabelStudio:
             time_ms = parse_time(str(annotation["updated_at"]))
         except (KeyError, ValueError, EventError):
             time_ms = None
-        if isinstance(annotation.get("id"), int):
-            self._labelled[annotation["id"]] = source, id
-            if len(self._labelled) > _REMEMBERED:
-                self._labelled.popitem(last=False)
-        who = None if annotator is None else str(annotator)
+        number, who = annotation.get("id"), None if annotator is None else str(annotator)
+        if isinstance(number, int) and self._labelled.get(number, ()) is None:
+            return None
         try:
-            return LabelEvent.new(source, id, label, time_ms=time_ms, annotator=who, sender=SENDER)
+            said = LabelEvent.new(source, id, label, time_ms=time_ms, annotator=who, sender=SENDER)
         except EventError:
             return None
+        if isinstance(number, int) and label is not None:
+            self._remember(number, (source, id, said.time_ms))
+        elif isinstance(number, int):
+            self._labelled.pop(number, None)  # it says nothing any more that its deletion would take back
+        return said
+
+    def _remember(self, number: int, what: tuple[str, str, int] | None) -> None:
+        """What is known of an annotation; of the newest `_REMEMBERED`."""
+        self._labelled[number] = what
+        self._labelled.move_to_end(number)
+        if len(self._labelled) > _REMEMBERED:
+            self._labelled.popitem(last=False)
 
 
 async def _json(request: Request) -> dict[str, Any]:
@@ -154,27 +177,51 @@ async def _json(request: Request) -> dict[str, Any]:
     return given
 
 
+def _annotations(given: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Each task with its annotation: one of each, or lists of them where predictions were taken over."""
+    task, annotation = given.get("task"), given.get("annotation")
+    if not isinstance(annotation, list):
+        return [(task, annotation)]
+    tasks = {str(one.get("id")): one for one in _list(task) if isinstance(one, dict)}
+    return [(tasks.get(str(one.get("task"))) if isinstance(one, dict) else None, one) for one in annotation]
+
+
 def _list(given: Any) -> list[Any]:
     return given if isinstance(given, list) else []
 
 
-def _tags(config: str) -> tuple[str, str]:
-    """Names of the first `Choices` and the first `Image` of a labelling configuration."""
-    names = {"Choices": "choice", "Image": "image"}
-    for tag, attributes in reversed(_TAG.findall(config)):
-        names[tag] = dict(_ATTRIBUTE.findall(attributes)).get("name", names[tag])
-    return names["Choices"], names["Image"]
+class _Tags(NamedTuple):
+    """Names of the first `Choices` and the first `Image` of a labelling configuration.
+
+    Attributes:
+        key: of a task's data, where its picture is: what the `Image` has as `value="$key"`.
+        values: of all `Choice`s: what may be said; empty: whatever there is.
+    """
+
+    choices: str
+    image: str
+    key: str
+    values: frozenset[str]
 
 
-def _picture(task: Any, image: str) -> Asked | None:
+def _tags(config: str) -> _Tags:
+    tags = [(tag, dict(_ATTRIBUTE.findall(attributes))) for tag, attributes in _TAG.findall(config)]
+    first = dict(reversed(tags))
+    choices, image = first.get("Choices", {}), first.get("Image", {})
+    key = image.get("value", "image").lstrip("$")
+    values = frozenset(canonical_name(of["value"]) for tag, of in tags if tag == "Choice" and "value" in of)
+    return _Tags(choices.get("name", "choice"), image.get("name", "image"), key, values)
+
+
+def _picture(task: Any, key: str) -> Asked | None:
     """A task's picture: a `data:` address, or one that `references.allow` lets through."""
     data = task.get("data") if isinstance(task, dict) else None
-    address = (data.get("image") or data.get(image)) if isinstance(data, dict) else None
+    address = data.get(key) if isinstance(data, dict) else None
     if not isinstance(address, str):
         return None
     try:
         if address.startswith("data:"):
-            return Asked(base64.b64decode(address.partition(",")[2], validate=True))
+            return Asked(from_picture(address, key)[1])
         return Asked(b"", reference=Reference.parse(address))
-    except (binascii.Error, EventError, ValueError):
+    except EventError:
         return None

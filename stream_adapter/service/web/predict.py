@@ -1,8 +1,6 @@
 """`POST /predict` and what belongs to it; docs/http.md describes it, `openapi.json` in the words of machines."""
 
 import asyncio
-import base64
-import binascii
 import json
 import re
 import time
@@ -10,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,11 +17,12 @@ from starlette.routing import BaseRoute, Route
 from stream_adapter import __version__
 from stream_adapter.errors import EventError
 from stream_adapter.events import EMBEDDING, PredictionDocument
+from stream_adapter.events.payloads import from_numbers, from_picture, looks_like_json
 from stream_adapter.events.reference import Reference
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
 from stream_adapter.page.gallery import LIMIT, anchors_of, classes_of
-from stream_adapter.page.http import guarded, read_body, read_json
+from stream_adapter.page.http import guarded, parsed, read_body, read_json
 from stream_adapter.page.pictures import Pictures
 from stream_adapter.page.requests import Busy, View
 from stream_adapter.service.web.answering import Answering, Asked
@@ -134,10 +132,16 @@ class PredictApi:
     async def _asked(self, request: Request) -> tuple[list[Asked], bool]:
         """What is asked, and whether it was one body."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
+        if kind == "application/json":
+            document = await read_json(request, 2 * self._max_bytes)
+        else:
             body = await read_body(request, self._max_bytes)
-            return [Asked(body, kind, request.query_params.get("fingerprint"))], True
-        document = await read_json(request, 2 * self._max_bytes)
+            fingerprint = request.query_params.get("fingerprint")
+            if kind == EMBEDDING and not fingerprint:
+                raise HTTPException(400, "a vector needs `?fingerprint=`: its encoder, as `/classes` names ours")
+            if kind == EMBEDDING or not looks_like_json(body):
+                return [Asked(body, kind, fingerprint)], True
+            document = parsed(body)  # `curl -d` calls it a form
         most = self._answering.settings.max_batch
         instances = document.get("instances") if isinstance(document, dict) else None
         if not isinstance(instances, list) or not 0 < len(instances) <= most:
@@ -153,10 +157,10 @@ def _instance(number: int, one: Any) -> Asked:
         if isinstance(given.get("reference"), str) and picture is None and vector is None:
             return Asked(b"", reference=Reference.parse(given["reference"]))
         if isinstance(picture, str) and vector is None:
-            return Asked(base64.b64decode(picture, validate=True))
+            return Asked(from_picture(picture, "`picture`")[1])
         if isinstance(vector, list) and picture is None and isinstance(fingerprint, str):
-            return Asked(np.array(vector, "<f4").tobytes(), EMBEDDING, fingerprint)
-    except (binascii.Error, EventError, ValueError, TypeError, OverflowError) as error:
+            return Asked(from_numbers(vector, "`vector`"), EMBEDDING, fingerprint)
+    except EventError as error:
         raise HTTPException(400, f"`instances[{number}]` cannot be read: {error}") from None
     raise HTTPException(
         400, f"`instances[{number}]` needs a `picture` in base64, a `reference`, or a `vector` and a `fingerprint`"

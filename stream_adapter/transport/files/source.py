@@ -1,4 +1,4 @@
-"""`FileSource`: image events from a folder of pictures, a manifest or a recorded topic."""
+"""`FileSource`: image events from a folder of pictures, a manifest, a recorded topic or a file of vectors."""
 
 import itertools
 import json
@@ -12,8 +12,9 @@ from stream_adapter.transport.files.folder import FolderInput
 from stream_adapter.transport.files.manifest import SUFFIXES, ManifestInput
 from stream_adapter.transport.files.recording import RecordedInput
 from stream_adapter.transport.files.state import Place, State
+from stream_adapter.transport.files.vectors import SUFFIX, VectorsInput
 
-FileInput = FolderInput | ManifestInput | RecordedInput
+FileInput = FolderInput | ManifestInput | RecordedInput | VectorsInput
 """A finite, ordered input that is read one record at a time.
 
 `mark` is what the place before an offset is found again by, where the number is not enough; `place` is the offset at
@@ -86,17 +87,19 @@ def open_input(config: FilesConfig) -> FileInput:
     kind = _kind(config)
     if kind == "folder":
         return FolderInput(config.input, labels=config.labels, class_folder=config.class_folder)
-    return ManifestInput(config.input, labels=config.labels) if kind == "manifest" else RecordedInput(config.input)
+    if kind == "recorded":
+        return RecordedInput(config.input)
+    return (ManifestInput if kind == "manifest" else VectorsInput)(config.input, labels=config.labels)
 
 
 def check_input(config: FilesConfig) -> None:
-    """Look whether the input is there and of a known format, and through a manifest; pictures are not looked for."""
-    if _kind(config) == "manifest":
-        ManifestInput(config.input, labels=config.labels)
+    """Look whether the input is there and of a known format, and through a list; pictures are not looked for."""
+    if _kind(config) in ("manifest", "vectors"):
+        open_input(config)
 
 
 def _kind(config: FilesConfig) -> str:
-    """`folder`, `manifest` or `recorded`, as configured or detected."""
+    """`folder`, `manifest`, `recorded` or `vectors`, as configured or detected."""
     kind = _detect(config.input) if config.format == "auto" else config.format
     if kind == "folder" and not config.input.is_dir():
         raise TransportError(f"`files.input` {config.input} is not a folder; create it, or set `files.format`")
@@ -110,6 +113,8 @@ def _detect(path: Path) -> str:
         return "folder"
     if path.suffix.lower() in SUFFIXES:
         return "manifest"
+    if path.suffix.lower() == SUFFIX:
+        return "vectors"
     try:
         with path.open("rb") as file:
             first = next((line for line in file if line.strip()), b"")
@@ -124,5 +129,6 @@ def _detect(path: Path) -> str:
             return kind
     raise TransportError(
         f"cannot tell what `files.input` {path} is: expected a folder, a CSV with a column `path`, JSON lines with "
-        f"`path`, or a recording with `topic` and `value`; its first line is {first[:80]!r}. Set `files.format`"
+        f"`path`, a recording with `topic` and `value`, or vectors (.npz); its first line is {first[:80]!r}. Set "
+        "`files.format`"
     )

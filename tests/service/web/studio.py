@@ -14,7 +14,7 @@ from stream_adapter.service.web.label_studio import LabelStudio
 from stream_adapter.service.web.predict import PredictApi
 from stream_adapter.service.web.server import HttpServer, build_app
 from stream_adapter.transport.base import OutRecord
-from tests.service.web.test_predict import TOKEN, Served
+from tests.service.web.served import TOKEN, Served
 
 CONFIG = """<View>
   <Image name="shot" value="$image"/>
@@ -28,6 +28,7 @@ class Studio(Served):
         super().__init__()
         self.server.stop()
         self.written: list[dict[str, Any]] = []
+        self.trouble: Exception | None = None
         access = Access.of_predictions(LabelStudioConfig.model_validate({"token": TOKEN}), PageConfig(), "127.0.0.1")
         api = PredictApi(self.answering, access, self.metrics, max_bytes=10_000)
         app = build_app(self.metrics, Health(10.0, lambda: 0.0), LabelStudio(api, self._write).routes())
@@ -36,6 +37,8 @@ class Studio(Served):
         self.open()
 
     def _write(self, outputs: Sequence[OutRecord]) -> None:
+        if self.trouble is not None:
+            raise self.trouble
         self.written += [json.loads(one.value or b"") | {"channel": one.channel} for one in outputs]
 
     def say(self, path: str, document: Any, authorization: str = PASSWORD) -> tuple[int, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from stream_adapter.errors import Unreachable
+from tests.service.web.served import TOKEN
 from tests.service.web.studio import CONFIG, PASSWORD, Studio
-from tests.service.web.test_predict import TOKEN
 
 
 @pytest.fixture
@@ -64,16 +65,92 @@ def test_annotations_become_labels_corrections_and_withdrawals(studio: Studio) -
     studio.say("webhook", sent | {"action": "ANNOTATION_CREATED", "annotation": annotation(11, "dog")})
     studio.say("webhook", sent | {"action": "ANNOTATION_UPDATED", "annotation": annotation(11, "cat", completed_by=3)})
     studio.say("webhook", sent | {"action": "ANNOTATION_UPDATED", "annotation": annotation(11, None)})
+    studio.say("webhook", sent | {"action": "ANNOTATION_UPDATED", "annotation": annotation(11, "cat")})
     gone = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 11}, {"id": 99}], "project": {"id": 7}}
     assert studio.say("webhook", gone) == (200, {"labels": 1, "passed_over": 1})
     assert [(one.get("label"), one.get("annotator")) for one in studio.written] == [
         ("dog", "ann@example.org"),
         ("cat", "3"),
         (None, "ann@example.org"),
+        ("cat", "ann@example.org"),
         (None, None),
     ]
     assert {(one["channel"], one["source"], one["id"]) for one in studio.written} == {("labels", "/camera", "event 1")}
     assert studio.written[0]["time"].startswith("2026-03-01T10:00:00")
+
+
+def test_the_picture_is_where_the_labelling_configuration_says(studio: Studio) -> None:
+    one = task(1, "cat")
+    one["data"]["photo"] = one["data"].pop("image")
+    config = CONFIG.replace("$image", "$photo")
+    (said,) = studio.say("predict", {"tasks": [one], "label_config": config})[1]["results"]
+    assert said["result"][0]["value"] == {"choices": ["cat"]}
+
+
+def test_only_what_the_project_offers_is_said(studio: Studio) -> None:
+    asked = {"tasks": [task(1, "cat")], "label_config": CONFIG.replace('"cat"', '"kitten"')}
+    (said,) = studio.say("predict", asked)[1]["results"]
+    assert said["result"][0]["value"] == {"choices": ["dog"]}
+    asked["label_config"] = CONFIG.replace('"cat"', '"kitten"').replace('"dog"', '"puppy"')
+    (said,) = studio.say("predict", asked)[1]["results"]
+    assert (said["result"], said["score"]) == ([], 0.0)
+
+
+def say(studio: Studio, action: str, annotation: dict[str, Any]) -> Any:
+    return studio.say("webhook", {"action": action, "task": task(1, "cat"), "annotation": annotation})[1]
+
+
+def delete(studio: Studio, *numbers: int) -> tuple[int, Any]:
+    return studio.say("webhook", {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": one} for one in numbers]})
+
+
+def test_what_comes_twice_or_after_its_deletion_changes_nothing(studio: Studio) -> None:
+    for _ in range(2):
+        say(studio, "ANNOTATION_CREATED", annotation(11, "dog"))
+    assert delete(studio, 11) == (200, {"labels": 1, "passed_over": 0})
+    assert delete(studio, 11) == (200, {"labels": 0, "passed_over": 1})
+    first, again, gone = studio.written
+    assert first == again  # one event by its ids, so that it teaches once
+    assert gone.get("label") is None
+    assert say(studio, "ANNOTATION_UPDATED", annotation(11, "cat")) == {"labels": 0, "passed_over": 1}
+    delete(studio, 12)
+    assert say(studio, "ANNOTATION_CREATED", annotation(12, "cat")) == {"labels": 0, "passed_over": 1}
+    assert len(studio.written) == 3
+
+
+def test_a_deletion_counts_also_where_label_studio_s_clock_is_ahead(studio: Studio) -> None:
+    say(studio, "ANNOTATION_CREATED", annotation(11, "dog", updated_at="2999-01-01T00:00:00Z"))
+    delete(studio, 11)
+    said, gone = studio.written
+    assert gone["time"] > said["time"]
+
+
+def test_predictions_that_are_taken_over_at_once_become_labels(studio: Studio) -> None:
+    tasks = [task(number, "cat") for number in (1, 2)]
+    taken = [annotation(20 + number, "cat", task=number) for number in (2, 1, 7)]
+    told = {"action": "ANNOTATIONS_CREATED", "task": tasks, "annotation": taken}
+    assert studio.say("webhook", told)[1] == {"labels": 2, "passed_over": 1}
+    assert [(one["id"], one.get("label")) for one in studio.written] == [("event 2", "cat"), ("event 1", "cat")]
+    assert delete(studio, 21, 22) == (200, {"labels": 2, "passed_over": 0})
+
+
+def test_whoever_skips_a_task_takes_nobody_else_s_label_back(studio: Studio) -> None:
+    say(studio, "ANNOTATION_CREATED", annotation(11, "dog"))
+    assert say(studio, "ANNOTATION_CREATED", annotation(12, None, was_cancelled=True))["labels"] == 0
+    assert delete(studio, 12) == (200, {"labels": 0, "passed_over": 1})
+    assert [one.get("label") for one in studio.written] == ["dog"]
+    say(studio, "ANNOTATION_UPDATED", annotation(11, None))
+    say(studio, "ANNOTATION_CREATED", annotation(13, "cat"))
+    assert delete(studio, 11) == (200, {"labels": 0, "passed_over": 1})
+    assert [one.get("label") for one in studio.written] == ["dog", None, "cat"]
+
+
+def test_a_deletion_that_could_not_be_written_can_be_told_again(studio: Studio) -> None:
+    say(studio, "ANNOTATION_CREATED", annotation(11, "dog"))
+    studio.trouble = Unreachable("no Kafka broker answered")
+    assert delete(studio, 11) == (503, {"error": "no Kafka broker answered"})
+    studio.trouble = None
+    assert delete(studio, 11) == (200, {"labels": 1, "passed_over": 0})
 
 
 def test_what_a_real_one_sent(studio: Studio) -> None:
@@ -93,6 +170,8 @@ def test_what_a_real_one_sent(studio: Studio) -> None:
         ("event 0", "cat", "1"),
         ("event 1", "cat", "1"),
         ("event 1", None, None),
+        ("event 2", "cat", "1"),
+        ("event 3", "dog", "1"),
     ]
 
 
@@ -105,6 +184,9 @@ def test_what_a_real_one_sent(studio: Studio) -> None:
         {"action": "ANNOTATIONS_DELETED", "annotations": 7},
         {"action": "ANNOTATION_CREATED", "task": task(1, "cat"), "annotation": annotation(1, None, result=7)},
         {"action": "TASKS_CREATED", "tasks": []},
+        {"action": "TASKS_DELETED", "tasks": [{"id": 1}]},
+        {"action": "ANNOTATIONS_CREATED", "task": {"id": 1}, "annotation": [1, {"task": [1]}, annotation(1, "cat")]},
+        {"action": "ANNOTATION_CREATED", "task": [task(1, "cat")], "annotation": annotation(1, "cat")},
     ],
 )
 def test_what_belongs_to_no_event_teaches_nothing(studio: Studio, document: dict[str, Any]) -> None:

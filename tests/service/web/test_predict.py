@@ -1,102 +1,22 @@
 """Predictions over HTTP, in front of a real processor; fakes embed."""
 
 import base64
-import http.client
 import json
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from stream_adapter.config import PageConfig, PredictConfig
-from stream_adapter.errors import UndecodableImage
 from stream_adapter.events import EMBEDDING
-from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
-from stream_adapter.service.health import Health
-from stream_adapter.service.web.answering import Answering, Share
-from stream_adapter.service.web.predict import OPENAPI, PredictApi
-from stream_adapter.service.web.server import HttpServer, build_app
-from stream_adapter.transport.base import Record
-from stream_adapter.transport.memory import IMAGES
-from tests.fakes import CLASSES, FakeClock, FakeEncoder, make_processor, picture
+from stream_adapter.service.web.predict import OPENAPI
+from tests.fakes import CLASSES, picture
+from tests.service.web.served import TOKEN, Served
 
 DOCUMENT = json.loads(OPENAPI.read_text())
-TOKEN = "0123456789abcdef-token"
-
-
-class Encoder(FakeEncoder):
-    """One that cannot read everything, and waits when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.go_on = threading.Event()
-        self.go_on.set()
-
-    def prepare(self, data: bytes, content_type: str) -> Any:
-        if data == b"broken":
-            raise UndecodableImage("these 6 bytes are no picture")
-        if data == b"fatal":
-            raise ZeroDivisionError("in a decoder")
-        return super().prepare(data, content_type)
-
-    def encode(self, prepared: Any) -> Any:
-        assert self.go_on.wait(10)
-        return super().encode(prepared)
-
-
-class Served:
-    def __init__(self, **config: Any) -> None:
-        predict = PredictConfig.model_validate(config)
-        self.metrics = Metrics()
-        self.encoder = Encoder()
-        self.processor = make_processor(encoder=self.encoder, metrics=self.metrics)
-        self.answering = Answering(predict, self.metrics)
-        access = Access.of_predictions(predict, PageConfig(), "127.0.0.1")
-        api = PredictApi(self.answering, access, self.metrics, max_bytes=10_000)
-        app = build_app(self.metrics, Health(10.0, time.monotonic), api.routes())
-        self.server = HttpServer(app, "127.0.0.1", 0)
-        self.decoders = ThreadPoolExecutor(2)
-        self.server.start()
-
-    def open(self) -> None:
-        self.answering.open(self.encoder, self.processor, self.decoders)
-
-    def stop(self) -> None:
-        self.encoder.go_on.set()
-        self.answering.stop()
-        self.server.stop()
-        self.decoders.shutdown()
-
-    def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
-        try:
-            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read()), answer.headers
-        finally:
-            connection.close()
-
-    def batch(self, *instances: Any) -> tuple[int, Any, Any]:
-        return self.request(
-            "POST", "/predict", json.dumps({"instances": instances}).encode(), content_type="application/json"
-        )
-
-    def stream(self, *events: dict[str, Any]) -> list[dict[str, Any]]:
-        """What the stream says about events; it learns them, too."""
-        records = [
-            Record(IMAGES, place, 0, one["key"], one["value"], one["headers"]) for place, one in enumerate(events)
-        ]
-        outcome = self.processor.finish(self.processor.encode(self.processor.prepare(records)))
-        return [json.loads(one.value or b"") for one in outcome.commit.outputs if one.channel == "predictions"]
 
 
 @pytest.fixture
@@ -145,6 +65,19 @@ def test_a_batch_has_an_answer_or_a_reason_for_each(served: Served) -> None:
     jsonschema.validate(answer, {**content["schema"], "components": DOCUMENT["components"]})
 
 
+def test_a_batch_need_not_say_that_it_is_json(served: Served) -> None:
+    body = json.dumps({"instances": [{"picture": b64("cat", 1)}]}).encode()
+    status, answer, _ = served.request("POST", "/predict", body, content_type="application/x-www-form-urlencoded")
+    assert status == 200
+    assert answer["predictions"][0]["top"][0]["label"] == "cat"
+    assert served.request("POST", "/predict", b'{"instances": [')[0] == 400
+
+
+def test_a_picture_may_be_a_data_url(served: Served) -> None:
+    for text in (f"data:image/jpeg;base64,{b64('cat', 1)}", b64("cat", 1).rstrip("=")):
+        assert served.batch({"picture": text})[1]["predictions"][0]["top"][0]["label"] == "cat"
+
+
 def test_a_picture_that_shows_a_fault_of_ours_takes_no_other_ones_answer(served: Served) -> None:
     fatal = base64.b64encode(b"fatal").decode()
     status, answer, _ = served.batch({"picture": fatal}, {"picture": b64("cat", 1)})
@@ -159,6 +92,8 @@ def test_a_vector_comes_as_bytes_too_and_must_be_the_encoder_s(served: Served) -
     vector = served.encoder.encode([served.encoder.prepare(b"dog 1", "")])[0].astype("<f4").tobytes()
     ask = f"/predict?fingerprint={served.encoder.fingerprint}"
     assert served.request("POST", ask, vector, content_type=EMBEDDING)[0] == 200
+    status, answer, _ = served.request("POST", "/predict", vector, content_type=EMBEDDING)
+    assert (status, "needs `?fingerprint=`" in answer["error"]) == (400, True)
     status, answer, _ = served.request("POST", "/predict?fingerprint=other", vector, content_type=EMBEDDING)
     assert status == 422
     assert "vectors of two encoders cannot be compared" in answer["error"]
@@ -174,6 +109,19 @@ def test_a_vector_comes_as_bytes_too_and_must_be_the_encoder_s(served: Served) -
         (b'{"instances": [{"picture": "?"}]}', 400, r"instances\[0\]` cannot be read"),
         (b'{"instances": [{"vector": [1e999], "fingerprint": 1}]}', 400, "not JSON"),
         (b'{"instances": [{"vector": [[1], 2], "fingerprint": "f"}]}', 400, "cannot be read"),
+        (
+            b'{"instances": [{"vector": [[0.6], [0.8]], "fingerprint": "f"}]}',
+            400,
+            r"list of numbers, found \[0\.6\] at 0",
+        ),
+        (b'{"instances": [{"vector": ["0.6", "0.8"], "fingerprint": "f"}]}', 400, "list of numbers, found '0.6' at 0"),
+        (b'{"instances": [{"vector": [true], "fingerprint": "f"}]}', 400, "list of numbers, found True at 0"),
+        (b'{"instances": [{"vector": [1], "picture": "", "fingerprint": "f"}]}', 400, "needs a `picture` in base64, a"),
+        (b'{"instances": [{"reference": "s3://a/b", "picture": 1}]}', 400, "needs a `picture` in base64, a"),
+        (b'{"instances": [{"reference": "nonsense"}]}', 400, "cannot be read"),
+        (b'{"instances": [1, null]}', 400, "needs a `picture` in base64, a"),
+        (b'{"instances": {"0": {}}}', 400, "must be a list of 1 to 16"),
+        (b"", 400, "not JSON"),
         (b" " * 20_001, 413, "more than 20,000 bytes"),
     ],
 )
@@ -183,6 +131,25 @@ def test_what_makes_no_sense_is_refused_with_the_reason(served: Served, body: by
     jsonschema.validate(answer, schema("Error"))
     assert re.search(said, answer["error"])
     assert served.metrics.http_predictions.labels(outcome="refused")._value.get() == 1
+
+
+def test_numbers_that_are_none_are_said_of_the_instance(served: Served) -> None:
+    given = {"vector": [1e300] + [0.0] * (served.encoder.d - 1), "fingerprint": served.encoder.fingerprint}
+    status, answer, _ = served.batch(given, {"picture": b64("cat", 1)})
+    assert status == 200
+    assert "not finite" in answer["predictions"][0]["error"]
+    assert answer["predictions"][1]["top"]
+
+
+@pytest.mark.parametrize("token", ["ein-Schlüssel-für-Türen", "0123456789abcdef\n", " 0123456789abcdef "])
+def test_a_token_works_as_it_is_written(token: str) -> None:
+    served = Served(token=token)
+    try:
+        served.open()
+        known = f"Bearer {token.strip()}".encode().decode("latin-1")
+        assert served.request("POST", "/predict", b"cat 1", authorization=known)[0] == 200
+    finally:
+        served.stop()
 
 
 def test_classes_and_anchors_are_shown(served: Served) -> None:
@@ -235,82 +202,3 @@ def test_off_loopback_there_is_no_answer_without_a_token(
 ) -> None:
     access = Access.of_predictions(PredictConfig.model_validate(config), PageConfig(), host)
     assert (access.enabled, access.private, access.changes) == (enabled, private, False)
-
-
-def test_while_it_starts_and_while_too_much_is_asked_it_says_so_and_when_to_ask_again() -> None:
-    served = Served(max_waiting=1, max_batch=1)
-    try:
-        status, answer, headers = served.request("POST", "/predict", b"cat 1")
-        assert (status, headers["retry-after"]) == (503, "1")
-        assert "still starting" in answer["error"]
-        served.open()
-        served.encoder.go_on.clear()
-        with ThreadPoolExecutor(4) as pool:
-            asked = [pool.submit(served.request, "POST", "/predict", b"cat 1") for _ in range(4)]
-            deadline = time.monotonic() + 10
-            while not any(one.done() for one in asked) and time.monotonic() < deadline:
-                time.sleep(0.01)
-            served.encoder.go_on.set()
-            statuses = sorted(one.result()[0] for one in asked)
-        assert statuses[0] == 200
-        assert statuses[-1] == 503
-    finally:
-        served.stop()
-
-
-def test_questions_that_wait_are_embedded_together(served: Served) -> None:
-    sizes: list[int] = []
-    encode = served.encoder.encode
-
-    def counting(prepared: Any) -> Any:
-        sizes.append(len(prepared))
-        return encode(prepared)
-
-    served.encoder.encode = counting  # type: ignore[method-assign]
-    served.encoder.go_on.clear()
-
-    def wait_for(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 8
-        while not condition() and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-    with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(served.request, "POST", "/predict", b"cat 1")]
-        wait_for(lambda: sizes == [1])
-        asked += [pool.submit(served.request, "POST", "/predict", b"cat 1") for _ in range(7)]
-        wait_for(lambda: served.answering._questions.qsize() == 7)
-        served.encoder.go_on.set()
-        assert [one.result()[0] for one in asked] == [200] * 8
-    assert sizes == [1, 7]
-
-
-@settings(deadline=None)
-@given(share=st.floats(0.01, 0.99), pieces=st.lists(st.floats(0.0, 0.5), min_size=1, max_size=50))
-def test_work_takes_no_more_than_its_share_and_a_moment(share: float, pieces: list[float]) -> None:
-    clock = FakeClock()
-    bounded, worked = Share(share, clock), 0.0
-    for seconds in pieces:
-        clock.now_s += bounded.wait_s()
-        assert worked <= share * clock.now_s + 0.2 + 1e-6
-        clock.now_s += seconds
-        bounded.spend(seconds)
-        worked += seconds
-
-
-def test_a_share_of_all_never_waits() -> None:
-    free = Share(1.0, FakeClock())
-    free.spend(100.0)
-    assert free.wait_s() == 0.0
-
-
-def test_predictions_are_answered_while_a_batch_is_embedded(served: Served) -> None:
-    """The stream's own encode does not hold the adapter."""
-    vectors = np.eye(1, served.processor.adapter.dimension, dtype=np.float32)
-    served.encoder.go_on.clear()
-    with ThreadPoolExecutor(1) as pool:
-        batch = pool.submit(served.stream, picture("cat", 1, "cat"))
-        assert served.processor.questions.answer(vectors)[0]["anchors"] == []
-        assert not batch.done()
-        served.encoder.go_on.set()
-        batch.result(10)
-    assert len(served.processor.questions.answer(vectors)[0]["anchors"]) == 1
