@@ -103,6 +103,7 @@ class Classifier:
         self.vocabulary = Vocabulary(names, np.asarray(text_vectors, np.float32), logit_scale)
         self.adapter = Adapter(self.vocabulary.text_vectors, names, logit_scale, self._config)
         self._learned = 0
+        self._newest_ms = 0
 
     @property
     def classes_(self) -> tuple[str, ...]:
@@ -158,15 +159,15 @@ class Classifier:
         if strange:
             said = ", ".join(sorted(map(repr, strange)))
             raise VocabularyError(f"labels that are no classes: {said}; see `classes_`")
-        now_ms = int(time.time() * 1000)
+        # The later call's label counts, also within a millisecond and where the clock was set back.
+        now_ms = max(int(time.time() * 1000), self._newest_ms)
         anchors = [
-            # Of two labels within a millisecond the later call's counts.
             Anchor(id, row, label, now_ms, Origin(offset=self._learned + place))
             for place, (id, row, label) in enumerate(zip(names, rows, labels, strict=True))
             if label is not None
         ]
         self.adapter.update(names, rows, anchors)
-        self._learned += len(rows)
+        self._learned, self._newest_ms = self._learned + len(rows), now_ms
         return names
 
     def forget(self, ids: Sequence[str | int]) -> list[str]:
@@ -221,6 +222,7 @@ class Classifier:
         except (KeyError, TypeError, ValueError, ValidationError, VocabularyError) as error:
             raise SnapshotError(f"{path}: not as this version writes it: {error}") from error
         loaded.adapter.restore(arrays)
+        loaded._newest_ms = max((anchor.event_time_ms for anchor in loaded.adapter.anchors), default=0)
         loaded.adapter.learn(())  # a graph, where that many want one
         return loaded
 

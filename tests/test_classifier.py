@@ -61,6 +61,16 @@ def test_the_same_picture_is_corrected_and_not_counted_twice() -> None:
     assert model.learn(TEXTS[:1], ["cat"], ids=["mine"]) == ["mine"]
 
 
+def test_a_clock_that_is_set_back_loses_no_correction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = classifier()
+    model.learn(TEXTS[:1], ["dog"], ids=["mine"])
+    model.save(tmp_path / "model")
+    monkeypatch.setattr("time.time", lambda: 1_000.0)
+    for one in (model, Classifier.load(tmp_path / "model")):
+        one.learn(TEXTS[:1], ["cow"], ids=["mine"])
+        assert [anchor.label for anchor in one.adapter.anchors] == ["cow"]
+
+
 def test_what_nobody_labelled_teaches_without_becoming_an_anchor() -> None:
     model = classifier()
     vectors, _ = pictures()

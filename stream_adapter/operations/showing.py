@@ -159,7 +159,7 @@ def show_waiting(events: Sequence[WaitingEvent], *, as_json: bool) -> None:
         {
             "source": event.source,
             "id": event.id,
-            "time": format_time(event.time_ms),
+            "event_time": format_time(event.time_ms),  # of lines that come back with a label, `time` is the label's
             "predicted": event.adapted[0],
             "probability": round(event.adapted[1], 4),
             "zero_shot": event.zero_shot[0],

@@ -51,7 +51,7 @@ class Labelling:
         """Send what a request says, once it is checked; None where it withdraws a label.
 
         Raises:
-            EventError: it names no event, or its label is no class.
+            EventError: it names no event or no label, or its label is no class.
             TransportError: it cannot be written.
         """
         given = {name: document.get(name) if isinstance(document, dict) else None for name in _TEXTS}
@@ -59,6 +59,8 @@ class Labelling:
             if text is not None and not (isinstance(text, str) and len(text) <= _LONGEST):
                 raise MalformedEvent(f"`{name}` must be a text of at most {_LONGEST} characters")
         source, id, label, annotator = given.values()
+        if not isinstance(document, dict) or "label" not in document:  # a slip of a webhook takes no label back
+            raise MalformedEvent("`label` is missing; null withdraws a label")
         event = LabelEvent.new(source or "", id or "", label, annotator=annotator or None, sender=SENDER)
         if event.label is not None:
             self.questions.check_label(event.label)

@@ -272,3 +272,15 @@ def test_what_to_label_next_is_what_waits_and_has_no_label(loaded: Config, tmp_p
     send_labels(loaded, [LabelEvent.new("/test", id, "cat", time_ms=2_000) for id in first])
     work(loaded.files)
     assert len(asked()) == 3 and not set(first) & set(asked())
+
+
+def test_what_to_label_next_comes_back_with_labels_that_count_from_when_they_are_sent(
+    loaded: Config, tmp_path: Path
+) -> None:
+    assert loaded.files is not None
+    work(loaded.files)
+    done = RUNNER.invoke(app, ["labels", "next", str(tmp_path / "worker.yaml"), "--limit", "1", "--json"])
+    one, before_ms = json.loads(done.stdout), int(time.time() * 1000)
+    (label,) = read_labels_of(tmp_path / "labelled.jsonl", json.dumps(one | {"label": "cat"}))
+    assert (label.event_source, label.event_id, label.label) == (one["source"], one["id"], "cat")
+    assert label.time_ms >= before_ms  # and not when the event was: what is said later replaces it

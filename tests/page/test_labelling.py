@@ -75,7 +75,8 @@ def test_a_label_is_learned_under_its_annotator_and_can_be_taken_back(one: Serve
         ({"source": "/test", "label": "cat"}, "not empty"),
         ({"source": "/test", "id": 3, "label": "cat"}, "`id` must be a text"),
         ({"source": "/test", "id": "3", "label": "cat", "annotator": "a" * 2_001}, "`annotator`"),
-        (["cat"], "not empty"),
+        ({"source": "/test", "id": "3", "lable": "cat"}, "`label` is missing"),
+        (["cat"], "`label` is missing"),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_not_sent(one: Served, journey: Journey, document: Any, reason: str) -> None:
