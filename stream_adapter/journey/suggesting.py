@@ -124,7 +124,7 @@ def to_label_record(chosen: Sequence[WaitingEvent], source: str, slot: str, now_
             "source": event.source,
             "id": event.id,
             "time": format_time(event.time_ms),
-            "label": event.adapted[0],
+            "adapted_label": event.adapted[0],
             "probability": event.adapted[1],
             "zero_shot_label": event.zero_shot[0],
         }
