@@ -17,6 +17,7 @@ from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.config import AdapterConfig
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import AnchorError, SnapshotError, VocabularyError
+from stream_adapter.events.names import canonical_name
 from stream_adapter.journey.explaining import Explaining
 from stream_adapter.page.explaining import explain
 from stream_adapter.snapshots import file
@@ -99,7 +100,7 @@ class Classifier:
         config: AdapterConfig | None = None,
     ) -> None:
         self._config = config or AdapterConfig()
-        names = tuple(str(name) for name in class_names)  # of NumPy's texts, too
+        names = tuple(canonical_name(str(name)) for name in class_names)  # of NumPy's texts, too
         self.vocabulary = Vocabulary(names, np.asarray(text_vectors, np.float32), logit_scale)
         self.adapter = Adapter(self.vocabulary.text_vectors, names, logit_scale, self._config)
         self._learned = 0
@@ -149,9 +150,15 @@ class Classifier:
             VocabularyError: a label is no class; nothing was learned.
         """
         rows = _rows(vectors)
-        labels = [None] * len(rows) if labels is None else list(labels)
+        labels = (
+            [None] * len(rows)
+            if labels is None
+            else [canonical_name(label) if isinstance(label, str) else label for label in labels]
+        )
         if ids is None:  # the same for vectors that are the same where an anchor is kept, in float16
             ids = [hashlib.blake2b(row.astype(np.float16).tobytes(), digest_size=16).hexdigest() for row in rows]
+        if any(id is None for id in ids):
+            raise AnchorError("an id is None; leave `ids` out, or give each picture its own")
         names = [str(id) for id in ids]
         if not len(rows) == len(labels) == len(names):
             raise AnchorError(f"{len(rows)} vectors, {len(labels)} labels and {len(names)} ids; give as many of each")

@@ -119,3 +119,17 @@ def test_what_cannot_be_used_is_refused_and_changes_nothing(tmp_path: Path) -> N
     (tmp_path / "model").write_bytes(b"not one")
     with pytest.raises(SnapshotError, match="cannot be read"):
         Classifier.load(tmp_path / "model")
+
+
+def test_names_are_compared_as_everywhere_else():
+    model = Classifier(np.eye(2, 8, dtype=np.float32), ["cafe\u0301", " dog "], 10.0)
+    assert model.classes_ == ("caf\u00e9", "dog")
+    model.learn(np.eye(2, 8, dtype=np.float32), ["caf\u00e9 ", "cafe\u0301"])
+    assert model.adapter.n_anchors == 2
+
+
+def test_an_id_that_is_none_is_refused():
+    model = Classifier(np.eye(2, 8, dtype=np.float32), ["cat", "dog"], 10.0)
+    with pytest.raises(AnchorError, match="an id is None"):
+        model.learn(np.eye(2, 8, dtype=np.float32), ["cat", "dog"], ids=[None, None])
+    assert model.adapter.n_anchors == 0
