@@ -164,25 +164,29 @@ class Worker:
         A transport that does not answer is waited for: nothing is lost by it, and a restart would not help.
         """
         self._supervise()
-        trouble = None
-        try:
-            with self._health.asking():
-                self._read()
-                self._catch_up()
-                if self._batcher.due or (self._source.exhausted and len(self._batcher)):
-                    self._hand_over()
-                self._pipeline.commit_finished()
-                self._follow_classes()
-                self._follow_changelog()
-                self._follow_labels()
-        except Unreachable as error:
-            trouble = str(error)
-            time.sleep(_POLL_WHILE_IDLE_S)
-        trouble = self._source.trouble or trouble
-        self._outage.report(trouble)
+        with self._health.asking():
+            trouble = self._ask()
+            self._outage.report(trouble)  # before it stops asking: or it would be ready for a moment
         self.metrics.ready.set(not self._health.missing)
         if trouble is not None or not self._pipeline.batches:
             self._health.progress()
+        if trouble is not None:
+            time.sleep(_POLL_WHILE_IDLE_S)
+
+    def _ask(self) -> str | None:
+        """Read, hand over, commit and follow; returns why there is no answer, as far as that is so."""
+        try:
+            self._read()
+            self._catch_up()
+            if self._batcher.due or (self._source.exhausted and len(self._batcher)):
+                self._hand_over()
+            self._pipeline.commit_finished()
+            self._follow_classes()
+            self._follow_changelog()
+            self._follow_labels()
+        except Unreachable as error:
+            return self._source.trouble or str(error)
+        return self._source.trouble
 
     def _read(self) -> None:
         busy = self._pipeline.batches >= _BATCHES_UNDER_WAY

@@ -1,5 +1,7 @@
 """A transport that does not answer for a while: what is said, and that the worker is still there afterwards."""
 
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +84,29 @@ def test_the_worker_asks_for_the_same_commit_until_there_is_an_answer() -> None:
     thread.join(10)
     assert sorted(int(record.key or b"") for record in sink.records["predictions"]) == list(range(30))
     assert rig.processor.adapter.n_anchors == 30
+
+
+def test_a_worker_whose_commit_had_no_answer_is_not_ready_for_a_moment_in_between() -> None:
+    rig, sink = rig_without_answers(4)
+    ask, overdue = sink.commit, threading.Event()
+
+    def late(commit: Commit) -> None:
+        with rig.health._lock:  # it has been asked for ten seconds
+            if rig.health._asked_at is not None:  # while it drains it is none
+                rig.health._asked_at -= 10.0
+        overdue.set()
+        time.sleep(0.02)
+        ask(commit)
+
+    sink.commit = late  # type: ignore[method-assign]
+    thread = rig.run_in_thread()
+    assert overdue.wait(10)
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        assert rig.health.missing == ["transport_answers"]
+    sink.away = False
+    rig.worker.stop()
+    thread.join(10)
 
 
 def test_a_worker_without_answers_is_alive_as_long_as_it_asks() -> None:
