@@ -53,7 +53,7 @@ class ClipEncoder:
         self._device = pick_device(config.device)
         # Convolutional towers are about 1.4 times as fast with the channels last; for transformers it is all one.
         visual = fused(towers.visual, self._size).to(self._device).to(memory_format=torch.channels_last)
-        self._dtype = choose(config.precision, self._device, visual)
+        self._dtype = choose(config.precision, self._device)
         self._visual: Callable[[torch.Tensor], Any] = visual
         if self._device.type == "cpu":
             self._visual = traced(visual.to(self._dtype), self._size, self._dtype)

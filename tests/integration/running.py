@@ -31,7 +31,12 @@ def write_config(folder: Path, cluster: Cluster, **sections: Mapping[str, Any]) 
     """A configuration on the bundled small CLIP and the cluster's topics; `sections` replace or add whole sections."""
     kafka = cluster.config.model_dump(mode="json") | {"delivery": "exactly_once"}
     document: dict[str, Any] = {
-        "encoder": {"model": MODEL_NAME, "model_config_file": str(CONFIG), "pretrained": str(WEIGHTS)},
+        "encoder": {
+            "model": MODEL_NAME,
+            "model_config_file": str(CONFIG),
+            "pretrained": str(WEIGHTS),
+            "precision": "float32",  # on every processor the same
+        },
         "vocabulary": {"classes": list(CLASSES), "templates": "simple"},
         "adapter": {"canaries": [CANARY]},
         "batch": {"max_batch": 16, "max_wait_ms": 20},
