@@ -80,7 +80,7 @@ def run_demo(settings: DemoSettings, display: Display) -> None:
             "DEMO_TRANSPORT": transport,
             "DEMO_FOLDER": str(scratch),
             "DEMO_PREFIX": f"demo-{uuid.uuid4().hex[:8]}",
-            "DEMO_PORT": str(_free_port()),
+            "DEMO_PORT": os.environ.get("DEMO_PORT") or str(_free_port()),
             "DEMO_TOKEN": secrets.token_urlsafe(12),
             "KAFKA_BOOTSTRAP_SERVERS": servers,
         }

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ def start_demo(output: Path, *options: str, servers: str = "") -> subprocess.Pop
     without = ("KAFKA_BOOTSTRAP_SERVERS", "no_proxy", "NO_PROXY")
     environment = {name: value for name, value in os.environ.items() if name not in without}
     environment["http_proxy"] = "http://127.0.0.1:9"  # where nobody answers: this machine is not asked through a proxy
+    with socket.socket() as free:  # two that begin at once would find the same one free
+        free.bind(("127.0.0.1", 0))
+        environment["DEMO_PORT"] = str(free.getsockname()[1])
     if servers:
         environment["KAFKA_BOOTSTRAP_SERVERS"] = servers
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
