@@ -34,6 +34,7 @@ from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
 from stream_adapter.service.health import Health
+from stream_adapter.service.heap import frozen
 from stream_adapter.service.web.answering import Answering
 from stream_adapter.service.web.predict import PredictApi
 from stream_adapter.service.web.server import HttpServer, build_app
@@ -121,7 +122,7 @@ def main() -> None:
     address = f"http://127.0.0.1:{server.port}"
     url = f"{address}/predict?fingerprint={encoder.fingerprint}"
     thread = threading.Thread(target=stream)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as asking:
+    with frozen(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as asking:  # as a worker is
         asking.submit(int).result()
         began = time.monotonic()
         thread.start()

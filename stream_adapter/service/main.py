@@ -1,6 +1,5 @@
 """A worker as a process: logs, signals, exit."""
 
-import gc
 import logging
 import os
 import signal
@@ -12,7 +11,7 @@ import structlog
 
 from stream_adapter.config import Config
 from stream_adapter.service.build import open_worker
-from stream_adapter.service.heap import return_freed_memory
+from stream_adapter.service.heap import frozen, return_freed_memory
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.worker import DrainBudgetExceeded, Worker
 
@@ -48,18 +47,10 @@ def run_worker(config: Config) -> None:
 
 
 def work(worker: Worker) -> None:
-    """Restore a worker and run it, with nothing in the collector's way; for a process that does nothing else.
-
-    All that libraries and the model are made of is looked through by Python's collector every few minutes, which takes
-    a third of a second. None of it ever goes.
-    """
+    """Restore a worker and run it, with nothing in the collector's way; for a process that does nothing else."""
     worker.restore()
-    gc.collect()
-    gc.freeze()
-    try:
+    with frozen():
         worker.run()
-    finally:
-        gc.unfreeze()  # or libraries that look for leaks at the end find all of it
 
 
 def _end(status: int) -> NoReturn:

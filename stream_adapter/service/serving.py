@@ -21,6 +21,7 @@ from stream_adapter.metrics import Metrics
 from stream_adapter.references import References
 from stream_adapter.service.build import open_classes, open_models, open_predictions, open_processor
 from stream_adapter.service.health import Health
+from stream_adapter.service.heap import frozen
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.outage import Outage
 from stream_adapter.service.restoring import get_ready, read_anchors, read_classes
@@ -114,6 +115,7 @@ def serve(config: Config) -> None:
         for condition in ("restored", "model_warm", "partitions_assigned"):  # it needs none
             health.set(condition, True)
         log.info("serving", anchors=follower.processor.adapter.n_anchors)
+        stack.enter_context(frozen())
         while not stopping.wait(_POLL_S):
             follower.follow()
             health.progress()

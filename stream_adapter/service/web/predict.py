@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from stream_adapter import __version__
 from stream_adapter.errors import EventError
 from stream_adapter.events import EMBEDDING, PredictionDocument
-from stream_adapter.events.payloads import from_numbers, from_picture, looks_like_json
+from stream_adapter.events.payloads import from_numbers, from_picture, looks_like_json, media_type
 from stream_adapter.events.reference import Reference
 from stream_adapter.metrics import Metrics
 from stream_adapter.page.access import Access
@@ -131,7 +131,7 @@ class PredictApi:
 
     async def _asked(self, request: Request) -> tuple[list[Asked], bool]:
         """What is asked, and whether it was one body."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = media_type(request.headers.get("content-type", ""))
         if kind == "application/json":
             document = await read_json(request, 2 * self._max_bytes)
         else:
