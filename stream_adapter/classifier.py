@@ -1,6 +1,5 @@
 """The library's front door: an adapter in a program or a notebook, in scikit-learn's words, and its state in a file."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from stream_adapter.adapter.learner import ClassKind
 from stream_adapter.config import AdapterConfig
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import AnchorError, SnapshotError, VocabularyError
+from stream_adapter.events.image import id_of_vector
 from stream_adapter.events.names import canonical_name
 from stream_adapter.journey.explaining import Explaining
 from stream_adapter.page.explaining import explain
@@ -150,13 +150,10 @@ class Classifier:
             VocabularyError: a label is no class; nothing was learned.
         """
         rows = _rows(vectors)
-        labels = (
-            [None] * len(rows)
-            if labels is None
-            else [canonical_name(label) if isinstance(label, str) else label for label in labels]
-        )
-        if ids is None:  # the same for vectors that are the same where an anchor is kept, in float16
-            ids = [hashlib.blake2b(row.astype(np.float16).tobytes(), digest_size=16).hexdigest() for row in rows]
+        given = [None] * len(rows) if labels is None else labels
+        labels = [canonical_name(label) if isinstance(label, str) else label for label in given]
+        if ids is None:
+            ids = list(map(id_of_vector, rows))
         if any(id is None for id in ids):
             raise AnchorError("an id is None; leave `ids` out, or give each picture its own")
         names = [str(id) for id in ids]

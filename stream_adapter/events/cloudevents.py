@@ -104,7 +104,6 @@ def refuse_unreadable(record: Record) -> None:
         raise MalformedEvent(unreadable.decode(errors="replace"))
 
 
-@lru_cache(maxsize=256)
 @lru_cache(maxsize=1_024)
 def _of_interest(name: str) -> str | None:
     """A header's name in lower case, if it is one of CloudEvents', the content type or the trace."""

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 
+import numpy as np
+
 from stream_adapter.events.headers import format_time
 from stream_adapter.events.reference import Reference
 from stream_adapter.transport.base import Headers, Record
@@ -51,6 +53,12 @@ def anchor_id_of(source: str, id: str) -> str:
     """The id of the anchor that the event of this CloudEvents source and id becomes, see `ImageEvent.anchor_id`."""
     identity = f"[{encode_basestring(source)}, {encode_basestring(id)}]".encode()  # JSON
     return hashlib.blake2b(identity, digest_size=16).hexdigest()
+
+
+def id_of_vector(vector: np.ndarray) -> str:
+    """An id for a picture of which nothing is known but its vector (d,): that of all that are the same in float16."""
+    with np.errstate(over="ignore"):
+        return hashlib.blake2b(vector.astype("<f2").tobytes(), digest_size=16).hexdigest()
 
 
 def image_event_headers(

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ _LONGEST_VECTOR = 65_536
 _URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
 
 
+@lru_cache(maxsize=256)
 def media_type(content_type: str) -> str:
     """`image/jpeg` of `Image/JPEG; charset=binary`."""
     return content_type.partition(";")[0].strip().lower()

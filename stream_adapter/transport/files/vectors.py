@@ -1,6 +1,5 @@
 """Vectors of pictures that were embedded elsewhere: an .npz with a row an event."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.errors import TransportError
 from stream_adapter.events import EMBEDDING, image_event_headers
+from stream_adapter.events.image import id_of_vector
 from stream_adapter.events.names import canonical_name
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.pictures import source_name
@@ -43,7 +43,7 @@ class VectorsInput:
         self._vectors = arrays["vectors"]
         try:
             self._fingerprint = _texts(arrays["fingerprint"].reshape(1))[0]
-            self._ids = _texts(arrays["ids"]) if "ids" in arrays else list(map(_digest, self._vectors))
+            self._ids = _texts(arrays["ids"]) if "ids" in arrays else list(map(id_of_vector, self._vectors))
             self._labels = _names(arrays) if labels else [""] * len(self._vectors)
         except (UnicodeError, SystemError) as error:  # the latter for what is no character at all
             raise TransportError(f"{path}: labels, ids or fingerprint hold what is no text: {error}") from error
@@ -96,11 +96,6 @@ def _problem(arrays: dict[str, NDArray[Any]]) -> str | None:
         if not ((labels >= -1) & (labels < len(names))).all():
             return f"labels must be −1 or an index of one of the {len(names)} class_names"
     return None
-
-
-def _digest(vector: NDArray[Any]) -> str:
-    with np.errstate(over="ignore"):
-        return hashlib.blake2b(vector.astype("<f2").tobytes(), digest_size=16).hexdigest()
 
 
 def _names(arrays: dict[str, NDArray[Any]]) -> list[str]:
