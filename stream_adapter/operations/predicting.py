@@ -39,14 +39,19 @@ def _read(path: Path, encoder: Encoder) -> Iterator[tuple[str, Prepared | str]]:
             yield str(path), encoder.prepare(path.read_bytes(), path.suffix)
             return
         given = np.load(path, allow_pickle=False)
-        if given.dtype.kind not in "fiu" or given.ndim not in (1, 2):
+        if not isinstance(given, np.ndarray):  # an .npz under another name
+            given.close()
+            raise ForeignVector("expected numbers (d,) or (N, d), found several arrays")
+        if given.dtype.kind not in "fiu" or given.ndim not in (1, 2) or not given.size:
             raise ForeignVector(f"expected numbers (d,) or (N, d), found {given.dtype} {given.shape}")
     except (EventError, OSError, ValueError, EOFError) as error:
         yield str(path), getattr(error, "strerror", None) or str(error)
         return
-    for row, vector in enumerate(given.reshape(-1, given.shape[-1])):
+    for row, vector in enumerate(np.atleast_2d(given)):
         name = f"{path}[{row}]" if given.ndim == 2 else str(path)
         try:
-            yield name, encoder.check_vector(vector.astype("<f4").tobytes(), encoder.fingerprint)
+            with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
+                value = vector.astype("<f4").tobytes()
+            yield name, encoder.check_vector(value, encoder.fingerprint)
         except EventError as error:
             yield name, str(error)

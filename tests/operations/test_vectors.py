@@ -68,6 +68,30 @@ def files(tmp_path: Path) -> Files:
     return Files(tmp_path)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_what_is_no_vector_at_all_is_said_and_stops_nobody(files: Files) -> None:
+    np.save(files.folder / "none.npy", np.ones(0, np.float32))
+    np.save(files.folder / "no rows.npy", np.ones((0, D), np.float32))
+    np.save(files.folder / "no columns.npy", np.ones((2, 0), np.float32))
+    np.save(files.folder / "large.npy", np.full(D, 1e300))
+    np.savez(files.folder / "several.npz", vectors=files.vectors)
+    (files.folder / "several.npz").rename(files.folder / "several.npy")
+    np.save(files.folder / "good.npy", files.vectors[0])
+    names = ("none", "no rows", "no columns", "large", "several", "good")
+    done = files.run("predict", *(str(files.folder / f"{name}.npy") for name in names), "--json")
+    assert isinstance(done.exception, SystemExit) and done.exit_code == 1, done.exception
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(one["file"]).stem for one in said] == list(names)
+    assert [one.get("error", "").partition(", found ")[2] for one in said[:3]] == [
+        "float32 (0,)",
+        "float32 (0, 16)",
+        "float32 (2, 0)",
+    ]
+    assert said[3]["error"].startswith("16 of 16 values are not finite")
+    assert said[4]["error"].endswith("found several arrays")
+    assert said[5]["top"]
+
+
 def test_vectors_go_through_a_worker_and_are_asked_about(files: Files) -> None:
     assert files.run("validate").stdout.splitlines()[-1] == "3 classes: cat, dog, cow"
     assert "30 events, 0 refused" in files.run("events", "try", "--limit", "99").stdout
