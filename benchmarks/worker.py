@@ -102,7 +102,7 @@ def main() -> None:
         folder = Path(name)
         pictures = write_pictures(arguments.pictures, folder)
         config = configuration(arguments.model, folder, arguments.batch)
-        encoder = with_threads(load_encoder(config.encoder), None)
+        encoder = with_threads(load_encoder(config.encoder), None, config.encoder.device)
         batches = [pictures[start : start + arguments.batch] for start in range(0, len(pictures), arguments.batch)]
         encoder.encode([encoder.prepare(data, "image/jpeg") for data in batches[0]])
 

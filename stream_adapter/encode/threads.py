@@ -17,7 +17,7 @@ import numpy as np
 from stream_adapter.encode.base import Encoder, Prepared, Vectors
 
 
-def with_threads(encoder: Encoder, threads: int | None, device: str = "cpu") -> Encoder:
+def with_threads(encoder: Encoder, threads: int | None, device: str) -> Encoder:
     """The encoder with threads of its own; one that loaded no torch stays as it is.
 
     Args:

@@ -35,7 +35,7 @@ class Counting(FakeEncoder):
 def test_an_encoder_has_threads_of_its_own_and_all_else_has_one(given: int | None, expected: int) -> None:
     torch.set_num_threads(5)
     counting = Counting()
-    encoder = with_threads(counting, given)
+    encoder = with_threads(counting, given, "cpu")
     assert torch.get_num_threads() == 1
     encoder.warm_up()
     encoder.encode([encoder.prepare(b"cat 1", "")])
@@ -46,7 +46,7 @@ def test_an_encoder_has_threads_of_its_own_and_all_else_has_one(given: int | Non
 @pytest.mark.parametrize("pictures", [2, 3, 4, 7])
 def test_a_batch_is_shared_out_and_comes_back_in_order(pictures: int) -> None:
     counting = Counting()
-    encoder = with_threads(counting, 3)
+    encoder = with_threads(counting, 3, "cpu")
     batch = [encoder.prepare(f"cat {number}".encode(), "") for number in range(pictures)]
     expected = FakeEncoder().encode(batch)
     np.testing.assert_array_equal(encoder.encode(batch), expected)
@@ -56,11 +56,11 @@ def test_a_batch_is_shared_out_and_comes_back_in_order(pictures: int) -> None:
 def test_a_part_that_fails_fails_the_batch_when_all_are_done() -> None:
     counting = Counting(fails=True)
     with pytest.raises(ZeroDivisionError):
-        with_threads(counting, 3).encode([counting.prepare(b"cat 1", "")] * 5)
+        with_threads(counting, 3, "cpu").encode([counting.prepare(b"cat 1", "")] * 5)
     assert len(counting.threads) == 3
 
 
 def test_an_encoder_that_fails_leaves_one() -> None:
     with pytest.raises(ZeroDivisionError):
-        with_threads(Counting(fails=True), 4).encode([])
+        with_threads(Counting(fails=True), 4, "cpu").encode([])
     assert torch.get_num_threads() == 1
