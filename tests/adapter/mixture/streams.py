@@ -65,3 +65,11 @@ def run(to: Adapter, of: Stream, labelled: np.ndarray | None = None, wrong: int 
         taught = rows[:0] if labelled is None else rows[np.isin(rows, labelled)]
         to.predict(of.vectors[rows])
         to.update([of.ids[row] for row in rows], of.vectors[rows], of.anchors(taught, wrong))
+
+
+PROBES = stream(200, seed=99, classes=C).vectors
+
+
+def answers(of: Adapter) -> np.ndarray:
+    """Float32 (200, C), what is said about the probes."""
+    return of.predict(PROBES).adapted

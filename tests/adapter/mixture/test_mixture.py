@@ -6,15 +6,21 @@ from hypothesis import strategies as st
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.adapter.mixture.class_means import ClassMeans
-from stream_adapter.adapter.mixture.estimate import Estimate
 from stream_adapter.adapter.mixture.mixture import Mixture
-from tests.adapter.mixture.streams import CENTRES, NAMES, TEXTS, C, D, Stream, adapter, copies, run, stream, unit
-
-PROBES = stream(200, seed=99, classes=C).vectors
-
-
-def answers(of: Adapter) -> np.ndarray:
-    return of.predict(PROBES).adapted
+from tests.adapter.mixture.streams import (
+    NAMES,
+    PROBES,
+    TEXTS,
+    C,
+    D,
+    Stream,
+    adapter,
+    answers,
+    copies,
+    run,
+    stream,
+    unit,
+)
 
 
 def accuracy(of: Adapter, on: Stream) -> float:
@@ -42,77 +48,6 @@ def test_it_gets_better_where_it_is_taught_and_where_it_is_not():
     right = taught.predict(later.vectors).adapted.argmax(axis=1) == later.truth
     for group in (later.truth < 3, later.truth >= 3):
         assert right[group].mean() > zero_shot[group].mean() + 0.02
-
-
-def test_a_label_is_in_force_in_the_very_next_batch_though_the_window_is_asked_later():
-    now = [0.0]
-    taught = adapter(LearnerContext(clock=lambda: now[0]))
-    run(taught, stream(300, 1), np.arange(0, 300, 4))
-    before, waiting = answers(taught), taught.pending
-    event = Stream(["new"], unit(CENTRES[7] + 0.05)[None], np.array([8]))
-    taught.update(["new"], event.vectors, event.anchors(np.array([0])))
-    assert taught.pending == waiting + 1
-    assert abs(answers(taught) - before).max() > 0.01
-    now[0] = 60.0
-    taught.update([], np.zeros((0, D), np.float32))
-    assert taught.pending == 0
-
-
-def test_a_refresh_takes_at_most_a_tenth_of_the_time():
-    reads = iter(range(10**9))
-
-    def clock() -> float:  # every look at the clock takes half a second, so a refresh does
-        return next(reads) / 2
-
-    taught, busy = adapter(LearnerContext(clock=clock), every_s=1.0), stream(3_000, 3)
-    run(taught, Stream(busy.ids[:2_200], busy.vectors[:2_200], busy.truth[:2_200]))  # while it is young growth counts
-    versions = set()
-    for start in range(2_200, 3_000, 10):
-        rows = slice(start, start + 10)
-        taught.update(busy.ids[rows], busy.vectors[rows])
-        versions.add(taught.version)
-    # 80 updates of half a second each, a refresh of half a second in at least five, and three with a tenth more
-    assert 3 <= len(versions) - 1 <= 12
-
-
-@pytest.mark.parametrize("publishes", [False, True])
-def test_at_its_start_a_fast_stream_is_asked_anew_within_the_second(publishes):
-    """Labels are in force at once: so must be what protects the classes that have none."""
-    now = [0.0]
-
-    def clock() -> float:
-        now[0] += 0.0005
-        return now[0]
-
-    taught, busy = adapter(LearnerContext(clock=clock, publishes=publishes), every_s=1.0), stream(640, 3)
-    versions = []
-    for start in range(0, 640, 16):
-        rows = slice(start, start + 16)
-        taught.update(busy.ids[rows], busy.vectors[rows], busy.anchors(np.arange(start, start + 4)))
-        taught.follow((), taught.records())
-        versions.append(taught.version.rpartition("-")[2])
-        now[0] += 0.02
-    assert now[0] < 1.0
-    assert 8 <= len(set(versions)) <= 30  # each time with a tenth more
-
-
-def test_while_nothing_arrives_a_refresh_does_not_wait_for_its_tenth_of_the_time():
-    now = [0.0]
-
-    def clock() -> float:  # every look at the clock takes half a second, so a refresh does
-        now[0] += 0.5
-        return now[0]
-
-    taught, busy = adapter(LearnerContext(clock=clock), every_s=1.0), stream(420, 3)
-    taught.follow(busy.anchors(np.arange(400)))
-    taught.learn(())  # a refresh, and the next in five seconds
-    taught.follow(busy.anchors(np.arange(400, 420)))  # not a tenth more
-    taught.learn(())
-    assert taught.pending == 20
-    started = now[0]
-    while taught.pending:
-        taught.learn(())
-    assert now[0] - started <= 2.0
 
 
 @settings(max_examples=15, deadline=None)
@@ -205,33 +140,6 @@ def test_workers_with_the_same_anchors_and_records_give_the_same_answers():
     assert workers[0].version == workers[1].version
     # Both know what the other's traffic showed.
     assert workers[0]._learner._labelled.evidence.events == 800  # type: ignore[attr-defined]
-
-
-def test_the_window_is_not_asked_while_nothing_may_be_told(monkeypatch):
-    """Records are large and may come only so often; what would be found in between nobody would hear of."""
-    monkeypatch.setattr("stream_adapter.adapter.mixture.shared_evidence._BYTES_PER_S", 100)
-    asked, ask = list[float](), Estimate.ask
-    monkeypatch.setattr(Estimate, "ask", lambda *arguments: (asked.append(now[0]), ask(*arguments)))
-    now, of = [0.0], stream(400, 1)
-    one = adapter(LearnerContext(clock=lambda: now[0], slot="w", publishes=True))
-
-    def learn(start: int, end: int, at_s: float) -> bool:
-        now[0], rows = at_s, np.arange(start, end)
-        one.update([of.ids[row] for row in rows], of.vectors[rows], of.anchors(rows[::4]))
-        told = one.records()
-        one.follow((), told)
-        return "evidence/w" in told
-
-    assert learn(0, 40, 0.0)
-    until_s = one._learner._labelled.shared.pause_until_s  # type: ignore[attr-defined]
-    assert until_s > 5.0
-    before = answers(one)
-    assert not learn(40, 200, 2.0) and not learn(200, 360, until_s - 0.5)
-    assert asked == [0.0]
-    assert abs(answers(one) - before).max() > 0.01, "labels are in force all the same"
-    assert one.pending > 0
-    assert learn(400, 400, until_s), "then at once, also where nothing comes"
-    assert asked == [0.0, until_s] and one.pending == 0
 
 
 def test_a_slot_that_is_withdrawn_is_forgotten():
