@@ -1,12 +1,8 @@
 """What is parsed, each from bytes, with sound inputs to begin with and the errors that it may end in."""
 
-import io
 import json
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from open_clip.transform import PreprocessCfg
@@ -16,10 +12,8 @@ from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import EventsConfig, FieldsConfig
-from stream_adapter.encode.class_list import read_class_list
 from stream_adapter.encode.images import ImageDecoder
-from stream_adapter.errors import EventError, StreamAdapterError, UnexpectedFailure
-from stream_adapter.evaluate.features import Features, read_features, save_features
+from stream_adapter.errors import EventError, UnexpectedFailure
 from stream_adapter.events import EMBEDDING, AnchorRecord, DriftEvent, PresenceRecord, image_event_headers
 from stream_adapter.events.class_record import ClassRecord
 from stream_adapter.events.headers import parse_time
@@ -27,40 +21,19 @@ from stream_adapter.events.label import LabelEvent
 from stream_adapter.journey.foreign import LeftAlone
 from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.sharing import Sharing
-from stream_adapter.journey.state import JourneyState
-from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import STAGES, Metrics
-from stream_adapter.snapshots import Snapshot
 from stream_adapter.transport.base import Headers, Partition, Record
 from stream_adapter.transport.changelog import change_of
 from stream_adapter.transport.dead_letters import dead_letter, reason, undo
-from stream_adapter.transport.files.manifest import ManifestInput
-from stream_adapter.transport.files.recording import RecordedInput
-from stream_adapter.transport.files.vectors import VectorsInput
 from stream_adapter.transport.labels import Arrivals
 from tests.fakes import CLASSES, TEXT_VECTORS, D, FakeEncoder, picture, unit
+from tests.faults.file_parsers import FILE_PARSERS, Parser
 from tests.journey.late_journey import IMAGES, Journey, said
 from tests.journey.running import run
 from tests.odd_pictures import odd_picture
 
-_FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 _METRICS = Metrics()
 _DECODE = ImageDecoder(PreprocessCfg(size=64), max_pixels=1_000_000, max_bytes=1_000_000)
-
-
-@dataclass(frozen=True)
-class Parser:
-    """Something that reads bytes.
-
-    Attributes:
-        parse: to be fed; whatever it raises beyond `promised` is a fault.
-        seeds: sound inputs.
-    """
-
-    name: str
-    parse: Callable[[bytes], object]
-    seeds: list[bytes]
-    promised: tuple[type[Exception], ...] = (StreamAdapterError,)
 
 
 # Records as bytes: key, value, and every header's name and value. What is between them seldom comes about by chance:
@@ -224,41 +197,6 @@ def _classes(data: bytes) -> None:
     _read()
 
 
-def _in_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
-    path = _FOLDER / name
-
-    def parse(data: bytes) -> object:
-        path.write_bytes(data)
-        return read(path)
-
-    return parse
-
-
-def _snapshot_seed() -> bytes:
-    learner = {"learner.x": np.arange(6.0)}
-    classes = ClassesNow(CLASSES, TEXT_VECTORS, "v", frozenset(), {})
-    facts = ({"window": 9}, {"observed": 2})
-    state = JourneyState([("a" * 32, "cat")], learner, {"directions": b"d"}, *facts, classes, {})
-    Snapshot("f", "v", 0, "topic", {0: 3}, state.facts(), state.arrays()).write(_FOLDER / "seed.bin")
-    return (_FOLDER / "seed.bin").read_bytes()
-
-
-def _restores(path: Path) -> object:
-    snapshot = Snapshot.read(path)
-    return JourneyState.of(snapshot.arrays, snapshot.facts)
-
-
-def _features_seed() -> bytes:
-    from stream_adapter.encode.vocabulary import Vocabulary
-
-    vocabulary = Vocabulary(CLASSES, TEXT_VECTORS, 10.0)
-    features = Features(TEXT_VECTORS, np.arange(len(CLASSES)), np.full(len(CLASSES), "all"), vocabulary, "seed")
-    save_features(_FOLDER / "seed.npz", features)
-    plain = io.BytesIO()
-    np.savez(plain, vectors=TEXT_VECTORS, labels=np.arange(4), class_names=np.array(CLASSES), text_vectors=TEXT_VECTORS)
-    return plain.getvalue()
-
-
 def _drift(data: bytes) -> object:
     record = unpacked(data)
     return DriftEvent.from_record(record.value, record.headers)
@@ -281,31 +219,6 @@ adapter: {canaries: [cat], anchors: {budget: 10}}
 kafka: {bootstrap_servers: [a:1, b], topics: {images: a}, security: {sasl_plain_password: "${HOME}"}}
 batch: {max_wait_ms: 1e1}
 """
-_MANIFESTS = [
-    b"path,label,id\na.jpg,cat,1\nb.jpg,,2\n",
-    b'{"path": "a.jpg", "label": "cat"}\n',
-    b"Path;Label\nx.png;dog\n",
-]
-_CLASS_LISTS = [
-    b"cat\ndog\n",
-    b'["cat", "dog"]',
-    b'{"id2label": {"0": "cat"}}',
-    b"0, tench\n1, shark\n",
-    b"names:\n  0: a\n",
-]
-
-
-_RECORDING = {"topic": "t", "partition": 0, "offset": 1, "timestamp_ms": 5, "key": "aw==", "value": "dg=="}
-
-
-def _manifest(path: Path) -> object:
-    return list(ManifestInput(path, labels=True).records(0))
-
-
-def _vectors_seed() -> bytes:
-    plain = io.BytesIO()
-    np.savez(plain, vectors=TEXT_VECTORS, fingerprint="f", labels=np.array(CLASSES), ids=np.arange(4))
-    return plain.getvalue()
 
 
 def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:
@@ -329,21 +242,7 @@ PARSERS = [
     Parser("class events", _classes, [packed(one.key, one.value, one.headers) for one in _CLASSES], promised=()),
     Parser("drift events", _drift, [packed(b"unseen", _DRIFT, _DRIFT_HEADERS)]),
     Parser("dead letters", _reads_letters, [packed(_LETTER.key, _LETTER.value, _LETTER.headers)]),
-    Parser("snapshots", _in_file("snapshot.bin", _restores), [_snapshot_seed()]),
     Parser("configuration", _text(config.parse), [_CONFIG, b"a: [1]"]),
-    Parser("manifests", _in_file("manifest.csv", _manifest), _MANIFESTS),
-    Parser(
-        "recordings",
-        _in_file("recording.jsonl", lambda path: list(RecordedInput(path).records(0))),
-        [json.dumps({**_RECORDING, "headers": [["a", "Yg=="]]}).encode() + b"\n"],
-    ),
-    Parser("class lists", _in_file("classes.txt", read_class_list), _CLASS_LISTS),
-    Parser("class lists in YAML", _in_file("classes.yaml", read_class_list), _CLASS_LISTS[::-1]),
     Parser("pictures", lambda data: _DECODE(data, "image/jpeg"), [odd_picture(number).data for number in range(60)]),
-    Parser("feature files", _in_file("features.npz", read_features), [_features_seed()]),
-    Parser(
-        "files of vectors",
-        _in_file("vectors.npz", lambda path: list(VectorsInput(path, labels=True).records(0))),
-        [_vectors_seed()],
-    ),
+    *FILE_PARSERS,
 ]
