@@ -1,5 +1,6 @@
 """Record what this version writes, once for each release: `python -m tests.formats 0.2.0`."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ def snapshot() -> Snapshot:
 
 def main() -> None:
     """Write the files of a version; existing ones are never changed."""
+    if len(sys.argv) != 2 or re.fullmatch(r"\d+\.\d+\.\d+", sys.argv[1]) is None:
+        raise SystemExit(__doc__)
     folder = HERE / sys.argv[1]
     folder.mkdir()
     lines = [

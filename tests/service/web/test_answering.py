@@ -1,26 +1,17 @@
 """How much is answered at once, in what order, and in which share of the time."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.service.web.answering import Share
 from tests.fakes import FakeClock, picture
 from tests.service.web.served import Served
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    served = Served()
-    served.open()
-    yield served
-    served.stop()
 
 
 def test_while_it_starts_and_while_too_much_is_asked_it_says_so_and_when_to_ask_again() -> None:

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -17,14 +16,6 @@ from tests.fakes import CLASSES, picture
 from tests.service.web.served import TOKEN, Served
 
 DOCUMENT = json.loads(OPENAPI.read_text())
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    served = Served()
-    served.open()
-    yield served
-    served.stop()
 
 
 def schema(name: str) -> dict[str, Any]:
