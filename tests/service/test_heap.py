@@ -40,3 +40,10 @@ def test_no_cycles_are_looked_for_meanwhile_and_afterwards_as_before(collects: b
         assert gc.isenabled() == collects
     finally:
         gc.enable()
+
+
+def test_what_is_there_is_not_looked_through_meanwhile() -> None:
+    with pytest.raises(ValueError, match="whatever"), heap.frozen():
+        assert gc.get_freeze_count() > 10_000
+        raise ValueError("whatever")
+    assert gc.get_freeze_count() == 0
