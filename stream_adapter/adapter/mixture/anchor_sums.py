@@ -7,7 +7,7 @@ from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.anchors.weights import WeightChanges
 
 # Vectors whose products are worked out together: of all that change between two refreshes it would be a long step.
-_ROWS_AT_ONCE = 512
+_ROWS_AT_ONCE = 256
 
 
 class AnchorSums:

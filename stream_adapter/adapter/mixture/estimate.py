@@ -102,7 +102,7 @@ class Estimate:
         give_way()
         moves = self._moves(window, shift, traffic, give_way)
         give_way()
-        root = self._whitening(evidence.spread)
+        root = self._whitening(evidence.spread, give_way)
         give_way()
         model = ClassMeans(self._sums, evidence, prior, root, self._backend)
         if model.active:
@@ -164,10 +164,12 @@ class Estimate:
         presence, standing = presence_of(evidence, labelled)
         return Prior(presence, labelled), standing
 
-    def _whitening(self, spread: tuple[float, float]) -> NDArray[np.float32]:
+    def _whitening(
+        self, spread: tuple[float, float], give_way: Callable[[], None] = lambda: None
+    ) -> NDArray[np.float32]:
         """The covariance's root. Between two changes it is asked for by the spread in force, and twice by the next."""
         if self._rooted != self._sums.changes:
             self._rooted, self._roots = self._sums.changes, {}
         if spread not in self._roots:
-            self._roots[spread] = whitening(self._sums, spread)
+            self._roots[spread] = whitening(self._sums, spread, give_way)
         return self._roots[spread]

@@ -1,5 +1,7 @@
 """The covariance within classes: a root of its inverse, in units of an event's mean square distance."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,7 +9,9 @@ from stream_adapter.adapter.mixture.anchor_sums import AnchorSums
 from stream_adapter.adapter.mixture.constants import PRIOR, SPHERE, SPREAD
 
 
-def whitening(anchors: AnchorSums, spread: tuple[float, float]) -> NDArray[np.float32]:
+def whitening(
+    anchors: AnchorSums, spread: tuple[float, float], give_way: Callable[[], None] = lambda: None
+) -> NDArray[np.float32]:
     """R (d, d), float32, with |(z − m) R|² about 1 on average for an event z and its class's mean m.
 
     The covariance of the anchors around their classes' means, shrunk towards a sphere that weighs `SPHERE` pictures.
@@ -17,6 +21,7 @@ def whitening(anchors: AnchorSums, spread: tuple[float, float]) -> NDArray[np.fl
     Args:
         anchors: sums over them.
         spread: of the traffic, see `Evidence.spread`.
+        give_way: see `LearnerContext.give_way`.
     """
     d = anchors.sums.shape[1]
     variance = (PRIOR * SPREAD + spread[0]) / (PRIOR + spread[1])
@@ -24,11 +29,15 @@ def whitening(anchors: AnchorSums, spread: tuple[float, float]) -> NDArray[np.fl
     if free < 1.0:
         return np.asarray(np.eye(d) / np.sqrt(variance), np.float32)
     scatter = anchors.scatter()
+    give_way()
     trace = (PRIOR * variance + float(np.trace(scatter))) / (PRIOR + free)
     covariance = scatter / (free + SPHERE)
     ball = SPHERE / (free + SPHERE) * trace / d + 1e-9
     covariance[np.diag_indices(d)] += ball
-    root = _inverse(np.asarray(np.linalg.cholesky(covariance), np.float64)).T  # root rootᵀ = covariance⁻¹
+    lower = np.asarray(np.linalg.cholesky(covariance), np.float64)
+    give_way()
+    root = _inverse(lower).T  # root rootᵀ = covariance⁻¹
+    give_way()
     sphere = float(np.square(root).sum()) / d
     # tr(rootᵀ scatter root) / free, of what the root is the inverse of: no product of matrices.
     inside = (free + SPHERE) * d * (1.0 - ball * sphere) / free
