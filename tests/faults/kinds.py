@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource
+from kafka.errors import InvalidPartitionsError, KafkaError
 
 from stream_adapter.demo.broker import LocalKafka
 from tests.campaigns.campaign import CLASSES, EXPELLED_S, PARTITIONS, Campaign
@@ -51,7 +52,8 @@ class FaultCampaign(Campaign):
             acks="all",
             max_request_size=2**24,
             metadata_max_age_ms=1_000,
-            max_block_ms=20_000,
+            reconnect_backoff_max_ms=1_000,  # it would wait for 30 s after a broker that was away
+            max_block_ms=120_000,
         )
         self.kinds = Counter[str]()
         self.watch = Watch(self.workers, self._hurt, folder / "sizes.jsonl")
@@ -224,19 +226,30 @@ class FaultCampaign(Campaign):
         self._set_limit(2**20)
 
     def _set_limit(self, size: int) -> None:
-        admin = KafkaAdminClient(bootstrap_servers=self._direct)
-        admin.alter_configs(
-            [ConfigResource("topic", self._config.kafka.topics.anchors, {"max.message.bytes": str(size)})]
-        )
-        admin.close()
+        limits = ConfigResource("topic", self._config.kafka.topics.anchors, {"max.message.bytes": str(size)})
+        self._administer(lambda admin: admin.alter_configs([limits]))
+
+    def _administer(self, change: Callable[[KafkaAdminClient], object]) -> None:
+        """Ask the broker, which may have come back just now, until it answers."""
+        until = time.monotonic() + 60.0
+        while True:
+            try:
+                with contextlib.closing(KafkaAdminClient(bootstrap_servers=self._direct)) as admin:
+                    change(admin)
+                return
+            except InvalidPartitionsError:  # it was done, and the answer lost
+                return
+            except KafkaError:
+                if time.monotonic() > until:
+                    raise
+                self._pass(1.0)
 
     def _more_partitions(self) -> None:
         if self._partition_count >= PARTITIONS + 3:
             return
         self._partition_count += 1
-        admin = KafkaAdminClient(bootstrap_servers=self._direct)
-        admin.create_partitions({self._config.kafka.topics.images: self._partition_count})
-        admin.close()
+        topic = self._config.kafka.topics.images
+        self._administer(lambda admin: admin.create_partitions({topic: self._partition_count}))
         time.sleep(0.5)
         self._send("images", 20, self._hostile)
 
