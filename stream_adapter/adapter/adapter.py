@@ -14,7 +14,7 @@ from stream_adapter.adapter.anchors.state import AnchorsCopy
 from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.adapter.learner import Answer, ClassKind, Events, Learner, LearnerContext, Records
-from stream_adapter.adapter.learners import Learners, make_learner, tell
+from stream_adapter.adapter.learners import Learners, make_learner, update_learner
 from stream_adapter.adapter.packing import Arrays
 from stream_adapter.adapter.prediction import Prediction, nearness_of
 from stream_adapter.adapter.unknown import UnknownRule
@@ -293,4 +293,4 @@ class Adapter:
         back = self.anchors.put(list(change.result.before.values()))
         labels, none = back.new, Events.none(self.dimension)
         self._learner.follow(labels, {})
-        self._learners.in_shadow(lambda shadow: tell(shadow, change.gone, none, labels))
+        self._learners.in_shadow(lambda shadow: update_learner(shadow, change.gone, none, labels))

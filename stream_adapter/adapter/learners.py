@@ -69,7 +69,7 @@ class Learners:
 
     def update(self, gone: Labels, events: Events, labels: Labels) -> None:
         """Anchors are gone; traffic and others have come."""
-        self.each(lambda learner: tell(learner, gone, events, labels))
+        self.each(lambda learner: update_learner(learner, gone, events, labels))
 
     def follow(self, gone: Labels, labels: Labels, records: Records) -> None:
         """Anchors are gone and others have come elsewhere; records are the answering one's alone."""
@@ -81,7 +81,7 @@ class Learners:
         self.each(follow)
 
 
-def tell(learner: Learner, gone: Labels, events: Events, labels: Labels) -> None:
+def update_learner(learner: Learner, gone: Labels, events: Events, labels: Labels) -> None:
     """Anchors are gone; traffic and others have come."""
     _forget(learner, gone)
     learner.update(events, labels)

@@ -17,7 +17,7 @@ class EventTimes:
     Args:
         max_ahead_s: seconds that a stated time may be ahead: what clocks differ by.
         clock: seconds since the epoch.
-        ahead: told of every time that was not believed.
+        ahead: called for every time that was not believed.
     """
 
     def __init__(

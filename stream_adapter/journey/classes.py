@@ -52,7 +52,7 @@ class ClassesInForce:
         background: where it does so.
         add_unknown: whether a label that is no class becomes one.
         source: who adds such a class, CloudEvents' `source`.
-        left_alone: told of records that are no class events.
+        left_alone: called for records that are no class events.
     """
 
     live: LiveVocabulary

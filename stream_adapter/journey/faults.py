@@ -45,7 +45,7 @@ class UnderWay:
         vectors: float32 (B, d), unit.
         refused: the records that left the batch, with the reason.
         metrics: stages.
-        unexpected: told of the faults.
+        unexpected: called for the faults.
     """
 
     events: Sequence[ImageEvent]

@@ -38,7 +38,7 @@ class Foreign:
     Args:
         fingerprint: the encoder whose vectors are used.
         dimension: d of its vectors.
-        left_alone: told of them.
+        left_alone: called for them.
     """
 
     def __init__(self, *, fingerprint: str, dimension: int, left_alone: LeftAlone) -> None:

@@ -51,8 +51,8 @@ class LateLabels:
         fingerprint: the encoder's.
         check: raises an `UnknownLabel` for a label that is to be refused.
         parse: reads a label; raises an `EventError` for what is none.
-        unexpected: told of errors that nobody foresaw.
-        left_alone: told of records of the waiting topic that cannot be read.
+        unexpected: called for errors that nobody foresaw.
+        left_alone: called for records of the waiting topic that cannot be read.
         slot: this worker's, for whoever asks what became of a label.
         metrics: labels by outcome, what waits.
         now_ms: milliseconds since the epoch.

@@ -23,7 +23,7 @@ class LatePictures:
 
     Args:
         encoder: embeds them.
-        unexpected: told of pictures that the encoder fails at.
+        unexpected: called for pictures that the encoder fails at.
         fetch: starts to get and to decode the picture of a reference; the record says for whom.
     """
 

@@ -53,7 +53,7 @@ class Reader:
     Attributes:
         labels: those that are known; another one may take its place in any thread.
         times: decides on the times of events and labels.
-        unexpected: told of errors that nobody foresaw.
+        unexpected: called for errors that nobody foresaw.
 
     Args:
         encoder: knows how its pictures are prepared and which vectors are its own.

@@ -34,7 +34,7 @@ class Sharing:
         writer: this process's name in what it writes.
         fingerprint: of the encoder.
         vocabulary: hash of the vocabulary.
-        left_alone: told of records that the learner cannot read.
+        left_alone: called for records that the learner cannot read.
     """
 
     def __init__(

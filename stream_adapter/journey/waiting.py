@@ -43,7 +43,7 @@ class Waiting:
         bound_gone: most events of which only the vector was let go, because their pictures can be fetched.
         max_age_ms: after which an event, or a label, is let go of.
         early_ms: after which a label whose event is not known is.
-        left_alone: told of records that cannot be read.
+        left_alone: called for records that cannot be read.
     """
 
     def __init__(

@@ -55,7 +55,7 @@ def reembed(
         old: whose anchors, and how the images are to be read.
         new: which encoder, which anchors topic, and what may be fetched.
         images: a recorded images topic; None for the topic as it is.
-        progress: told how many anchors are done, of how many.
+        progress: called with how many anchors are done, of how many.
 
     Raises:
         AnchorError: both have the same anchors topic.

@@ -59,7 +59,7 @@ class Pipeline:
     Args:
         metrics: stage "commit", latency, what became durable.
         progress: called when a commit is durable.
-        took: told of every batch that was computed: how many records, and seconds.
+        took: called for every batch that was computed: how many records, and seconds.
         poll: serves the group and calls `keep_only`; called between attempts of a commit that is aborted.
         clock: monotonic seconds.
     """

@@ -48,8 +48,8 @@ class Snapshotter:
         every_s: seconds from the beginning of one snapshot to that of the next.
         executor: packs and writes, one snapshot at a time.
         now_s: when the worker started, by the caller's monotonic clock.
-        written: told of a snapshot that is complete.
-        failed: told of one that is not.
+        written: called for a snapshot that is complete.
+        failed: called for one that is not.
     """
 
     def __init__(

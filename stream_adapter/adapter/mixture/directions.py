@@ -82,13 +82,13 @@ class SharedDirections:
         if self._publishes:
             self._offered = directions
         else:
-            self.hear({KEY: bytes_of(directions)})
+            self.follow({KEY: bytes_of(directions)})
 
     def due(self) -> dict[str, bytes]:
         """The record to be published now, and to be heard once it is; mostly none."""
         return {} if self._offered is None else {KEY: bytes_of(self._offered)}
 
-    def hear(self, records: Records) -> bool:
+    def follow(self, records: Records) -> bool:
         """Take the newest record; whether it changes what is in force.
 
         Raises:

@@ -91,10 +91,10 @@ class Mixture:
 
     def follow(self, labels: Labels, records: Records) -> None:
         """See `Learner.follow`."""
-        if self._directions.hear(records):
+        if self._directions.follow(records):
             self._use_directions()
         for estimate in self._estimates:
-            if not estimate.shared.hear(records):
+            if not estimate.shared.follow(records):
                 continue
             if estimate.shared.key in records:  # what this worker has just published is in force with the next answer
                 estimate.rebuild()
@@ -102,12 +102,12 @@ class Mixture:
             else:
                 self._stale = True
         self._learned(len(labels.rows))
-        self._heard(came=len(labels.rows) > 0)
+        self._changed(came=len(labels.rows) > 0)
 
     def forget(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """See `Learner.forget`."""
         self._learned(len(rows))
-        self._heard()
+        self._changed()
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner.set_classes`."""
@@ -123,7 +123,7 @@ class Mixture:
         # The window is asked when that is due: a thousand classes may come one by one.
         self._stale = True
         self._name_version()
-        self._heard()
+        self._changed()
 
     def records(self) -> Mapping[str, bytes]:
         """See `Learner.records`."""
@@ -150,7 +150,7 @@ class Mixture:
         if not window:
             return
         directions = arrays.get("directions.value")
-        if directions is not None and self._directions.hear({"directions": directions.tobytes() or None}):
+        if directions is not None and self._directions.follow({"directions": directions.tobytes() or None}):
             self._use_directions()
         for kind, estimate in self._by_kind:
             part = _part(arrays, kind)
@@ -219,7 +219,7 @@ class Mixture:
             self._pending += labels
             self._stale = True
 
-    def _heard(self, *, came: bool = False) -> None:
+    def _changed(self, *, came: bool = False) -> None:
         """Something has changed apart from a batch: what is due by the clock waits for `update`, as much may follow."""
         if self._clock is None:
             self._refresh_if_due()

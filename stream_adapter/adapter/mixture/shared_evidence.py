@@ -51,8 +51,8 @@ class SharedEvidence:
         self._every_s = every_s
         self._records: dict[str, bytes] = {}
         self._evidence: dict[str, Evidence] = {}
-        self._own: tuple[bytes, Evidence] | None = None  # found and not told
-        self._told_s = self._pause_until_s = float("-inf")
+        self._own: tuple[bytes, Evidence] | None = None  # found and not published
+        self._published_s = self._pause_until_s = float("-inf")
 
     @property
     def digest(self) -> str:
@@ -83,17 +83,17 @@ class SharedEvidence:
             return {}
         before = self._evidence.get(self.key)
         grown = before is None or self._own[1].events >= _GROWN * before.events
-        if not grown and now_s - self._told_s < self._every_s:
+        if not grown and now_s - self._published_s < self._every_s:
             return {}
-        self._told_s = now_s
+        self._published_s = now_s
         self._pause_until_s = now_s + len(self._own[0]) / _BYTES_PER_S
         return {self.key: self._own[0]}
 
-    def hear(self, records: Records) -> bool:
+    def follow(self, records: Records) -> bool:
         """Take the newest records of this kind; whether they change anything.
 
         Raises:
-            ValueError: one cannot be read; the others are heard.
+            ValueError: one cannot be read; the others are followed.
         """
         changed, unreadable = False, list[ValueError]()
         for key, value in records.items():
@@ -127,7 +127,7 @@ class SharedEvidence:
     def set_classes(self, classes: Classes) -> None:
         """Read all records again, by another vocabulary's names."""
         self._classes, self._own = classes, None
-        self.hear(dict(self._records))
+        self.follow(dict(self._records))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """All records, as arrays."""
@@ -154,7 +154,7 @@ class SharedEvidence:
             raise SnapshotError(f"the saved records of workers cannot be used: {error}") from error
         whole, starts = values.tobytes(), [0, *ends[:-1].tolist()]
         self._records, self._evidence = {}, {}
-        self.hear({key: whole[start:end] for key, start, end in zip(keys, starts, ends.tolist(), strict=False)})
+        self.follow({key: whole[start:end] for key, start, end in zip(keys, starts, ends.tolist(), strict=False)})
 
     def _is_news(self, now_s: float) -> bool:
         assert self._own is not None
@@ -165,7 +165,7 @@ class SharedEvidence:
         # What this slot said before a restart may still rest on more than the new window.
         if value == self._records[self.key] or own.events < before.events / 2:
             return False
-        if self._clock is None or now_s - self._told_s >= _ALL_NEWS_S:
+        if self._clock is None or now_s - self._published_s >= _ALL_NEWS_S:
             return True
         return any(
             bool((np.abs(now - then) > np.maximum(1.0, _NEWS * then)).any())

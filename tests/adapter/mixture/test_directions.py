@@ -101,23 +101,23 @@ def test_a_record_that_does_not_fit_is_refused_and_changes_nothing(
         directions_of(value, D)
     shared = SharedDirections(D, publishes=True)
     with pytest.raises(ValueError, match=reason):
-        shared.hear({"directions": value})
+        shared.follow({"directions": value})
     assert shared.in_force is None and shared.value == b""
 
 
-def test_what_was_found_is_in_force_when_it_is_heard(found: tuple[Any, ...]) -> None:
+def test_what_was_found_is_in_force_when_it_comes_back(found: tuple[Any, ...]) -> None:
     directions = found[0]
     shared = SharedDirections(D, publishes=True)
     shared.found(directions)
     assert shared.in_force is None and shared.newest is directions
     (value,) = shared.due().values()
-    assert shared.hear({"directions": value}) and not shared.due()
+    assert shared.follow({"directions": value}) and not shared.due()
     assert shared.in_force is not None and shared.in_force.version == 777 and shared.value == value
-    assert not shared.hear({"directions": value}), "it is no news"
-    assert not shared.hear({"another": b""})
+    assert not shared.follow({"directions": value}), "it is no news"
+    assert not shared.follow({"another": b""})
     shared.found(directions)  # not newer than what is in force
     older = bytes_of(type(directions)(directions.matrix, directions.variance, 5))
-    assert shared.hear({"directions": older}) and shared.newest is directions, "older ones leave what was found waiting"
+    assert shared.follow({"directions": older}) and shared.newest is directions, "older ones leave what waits"
     alone = SharedDirections(D, publishes=False)
     alone.found(directions)
     assert alone.in_force is not None and not alone.due()

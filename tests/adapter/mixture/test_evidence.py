@@ -161,7 +161,7 @@ def test_a_record_whose_parts_do_not_fit_is_refused_with_the_reason(damage: Any,
 
 def test_the_saved_records_of_workers_must_fit_each_other():
     shared = SharedEvidence("evidence/", Classes(tuple(NAMES), TEXTS, 20.0), LearnerContext(slot="a"), 1.0)
-    shared.hear({"evidence/a": found(1).to_bytes(NAMES), "evidence/b": found(2).to_bytes(NAMES)})
+    shared.follow({"evidence/a": found(1).to_bytes(NAMES), "evidence/b": found(2).to_bytes(NAMES)})
     state, before = shared.state(), shared.digest
     for name, of in {"ends": state["ends"][:-1], "values": state["values"][:-1]}.items():
         with pytest.raises(SnapshotError, match="one value for each key"):
@@ -173,15 +173,15 @@ def test_the_saved_records_of_workers_must_fit_each_other():
     assert other.digest == before == shared.digest
 
 
-def test_one_record_keeps_no_other_from_being_heard():
+def test_one_record_keeps_no_other_from_being_read():
     value = found(1).to_bytes(NAMES)
     for first in ({"directions": b"{}"}, {"evidence/gone": None}, {"evidence/damaged": b"no safetensors"}):
         shared = SharedEvidence("evidence/", Classes(tuple(NAMES), TEXTS, 20.0), LearnerContext(slot="a"), 1.0)
         with pytest.raises(ValueError, match="cannot be read") if "evidence/damaged" in first else nullcontext():
-            assert shared.hear({**first, "evidence/b": value})
+            assert shared.follow({**first, "evidence/b": value})
         assert shared.in_force().events == found(1).events
-        assert not shared.hear({"evidence/b": value}), "it was heard before"
-        assert shared.hear({"evidence/b": None}) and not shared.hear({"evidence/b": None})
+        assert not shared.follow({"evidence/b": value}), "it was there before"
+        assert shared.follow({"evidence/b": None}) and not shared.follow({"evidence/b": None})
 
 
 def test_records_of_workers_that_cannot_be_read_change_nothing():
