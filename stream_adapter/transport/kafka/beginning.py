@@ -6,6 +6,8 @@ import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, FencedInstanceIdError, KafkaError, RebalanceInProgressError
 
+from stream_adapter.transport.base import Partition
+
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_MS = 1_000
@@ -23,12 +25,14 @@ class LatestBeginning:
 
     Args:
         partitions: how many the topic has now; any more will have been added.
+        reached: see `Positions`; a partition in it is not new, whatever the group says.
     """
 
-    def __init__(self, consumer: KafkaConsumer, topic: str, partitions: int) -> None:
+    def __init__(self, consumer: KafkaConsumer, topic: str, partitions: int, reached: Mapping[Partition, int]) -> None:
         self._consumer = consumer
         self._topic = topic
         self._partitions = partitions
+        self._reached = reached
         self._undecided: set[TopicPartition] = set()
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
@@ -75,6 +79,7 @@ class LatestBeginning:
         """Where to begin in those of the undecided partitions that the group has no position in."""
         everything = [TopicPartition(self._topic, n) for n in sorted(self._consumer.partitions_for_topic(self._topic))]
         committed = {at: self._consumer.committed(at, timeout_ms=_TIMEOUT_MS) for at in everything}
+        committed |= {at: self._reached[Partition(*at)] for at in everything if Partition(*at) in self._reached}
         new = [at for at in self._undecided if committed.get(at) is None]
         newest = max((at.partition for at, offset in committed.items() if offset is not None), default=None)
         added = [at for at in new if self._was_added(at.partition, newest)]

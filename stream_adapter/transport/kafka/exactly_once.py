@@ -97,6 +97,8 @@ class ExactlyOnce:
                 raise
             if not self._was_committed(*self._in_doubt):
                 raise CommitAborted(f"the transaction was aborted, nothing of it is visible: {error}") from error
+        else:
+            self._source.positions.remember(positions)
 
     def close(self) -> None:
         """Release the producer; what was not committed is aborted."""
@@ -140,6 +142,7 @@ class ExactlyOnce:
         found = bool(marks) and all(found == mark for found in marks.values())
         self._in_doubt = None
         if found:
+            self._source.positions.remember(positions)
             log.warning("transaction was committed though its answer was lost")
         return found
 

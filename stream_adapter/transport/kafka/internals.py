@@ -47,6 +47,7 @@ __all__ = [
     "is_fenced",
     "take_away_bad_bytes",
     "topic_id",
+    "watch_coordinator",
     "watch_init",
     "watch_joins",
     "would_spin",
@@ -99,6 +100,28 @@ def watch_joins(consumer: KafkaConsumer, ended: Callable[[BaseException | None],
         return assignment
 
     coordinator._do_join_and_sync_async = watched
+
+
+def watch_coordinator(consumer: KafkaConsumer, gone: Callable[[], None], found: Callable[[str], None]) -> None:
+    """Be told when the group's coordinator does not answer any more, and which one was found. In the client's thread.
+
+    The client looks for one again without a word to anybody.
+    """
+    coordinator = consumer._coordinator
+    dead, look = coordinator.coordinator_dead, coordinator._send_group_coordinator_request
+
+    def watched_dead(error: Any) -> None:
+        if coordinator.coordinator_id is not None:
+            gone()
+        dead(error)
+
+    async def watched_look() -> Any:
+        node = await look()
+        found(str(node))
+        return node
+
+    coordinator.coordinator_dead = watched_dead
+    coordinator._send_group_coordinator_request = watched_look
 
 
 def watch_init(producer: KafkaProducer, lost: Callable[[], None]) -> None:

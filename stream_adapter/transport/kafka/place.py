@@ -17,6 +17,9 @@ from stream_adapter.transport.kafka.doubt import Doubt
 
 log = structlog.get_logger(__name__)
 
+# A connection that was reset is there again sooner; a broker that ended is not.
+_AWAY_S = 1.0
+
 # What a group answers to a join that it did not take; whatever else ends one leaves open whether it did.
 _REFUSED = (
     FencedInstanceIdError,
@@ -34,20 +37,26 @@ class Place:
     before: another worker, or the same one, where the answer to a join was lost. Such a join may be taken after the
     one that was sent again. Or it is forgotten: a broker writes down who is in a group only when all have their
     partitions, and whoever takes over from it knows the former id. The group says the same in each case, and Java's
-    client always ends (KAFKA-20985). But only a worker with such a join behind it can have fenced itself: `Doubt`.
+    client always ends (KAFKA-20985). But only a worker with such a join behind it can have fenced itself, or one whose
+    coordinator was away: `Doubt`.
     """
 
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
         self._doubt = Doubt()
         self._joined_at: float | None = None
+        self._node: str | None = None
+        self._gone_at: float | None = None
         internals.watch_joins(consumer, self._join_ended)
+        internals.watch_coordinator(consumer, self._coordinator_gone, self._coordinator_found)
 
     def take_back(self) -> bool:
-        """Whether this worker, which was fenced, may have done it itself; then its next poll joins anew."""
+        """Whether this worker was fenced though no other may be there; then its next poll joins anew."""
         itself = self._doubt.spend()
         place = self._consumer.group_metadata()
-        say, what = (log.warning, "a lost join of its own: joins anew") if itself else (log.error, "another worker")
+        say, what = (
+            (log.warning, "a lost join or a broker's return: joins anew") if itself else (log.error, "another worker")
+        )
         say(
             f"fenced by {what}",
             group_instance_id=place.group_instance_id,
@@ -58,6 +67,17 @@ class Place:
         if itself:
             internals.forget_member_id(self._consumer)
         return itself
+
+    def _coordinator_gone(self) -> None:
+        """In the client's thread."""
+        self._gone_at = time.monotonic()
+
+    def _coordinator_found(self, node: str) -> None:
+        """In the client's thread."""
+        other = self._node not in (None, node)
+        if other or (self._gone_at is not None and time.monotonic() - self._gone_at >= _AWAY_S):
+            self._doubt.came_back()
+        self._node, self._gone_at = node, None
 
     def _join_ended(self, error: BaseException | None) -> None:
         """In the client's thread."""

@@ -21,6 +21,12 @@ class Positions:
 
     Commits made with kafka-python's own idea of positions would be wrong under cooperative assignment. While the group
     rebalances they are kept, and committed after it if the partition stayed.
+
+    What this worker has seen committed is remembered: a group's positions never go back while a member lives, but a
+    broker that came back was seen to know those of twenty minutes before, having read a part of its log (Kafka 4.3.1).
+
+    Attributes:
+        reached: the furthest position that this worker has committed, by partition.
     """
 
     def __init__(self, consumer: KafkaConsumer, connection: Connection, place: Place) -> None:
@@ -29,6 +35,12 @@ class Positions:
         self._place = place
         self._group = f"of group {connection.config.group_id!r}"
         self._waiting: dict[Partition, int] = {}
+        self.reached: dict[Partition, int] = {}
+
+    def remember(self, positions: Mapping[Partition, int]) -> None:
+        """These are committed."""
+        for at, to in positions.items():
+            self.reached[at] = max(to, self.reached.get(at, to))
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
         """Whether these, and what waited, are committed; else they wait, because the group rebalances.
@@ -71,6 +83,7 @@ class Positions:
             return False
         for at, offset in begins.items():
             self._consumer.seek(at, offset)
+        self.reached.clear()  # of the topic before, also where others own a partition now
         self._waiting = {Partition(*at): offset for at, offset in begins.items()}
         return not begins or self.settle()
 
@@ -80,12 +93,15 @@ class Positions:
             self._waiting.pop(at, None)
 
     def committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """The positions that the group has committed; a partition without one is missing.
+        """The positions that the group has committed, at least `reached`; a partition without one is missing.
 
         Raises:
             TransportError: the group's coordinator did not answer within the connection's deadline.
         """
-        return {at: place.offset for at, place in self._places(partitions).items()}
+        partitions = list(partitions)
+        reached = {at: self.reached[at] for at in partitions if at in self.reached}
+        found = {at: place.offset for at, place in self._places(partitions).items()}
+        return reached | {at: max(offset, reached.get(at, offset)) for at, offset in found.items()}
 
     def marks(self, partitions: Iterable[Partition]) -> dict[Partition, str]:
         """What was committed with these positions; errors as `committed`."""
@@ -108,6 +124,7 @@ class Positions:
             if isinstance(error, FencedInstanceIdError) and not self._place.take_back():
                 raise
             raise _GroupIsMoving from error
+        self.remember(self._waiting)
         self._waiting.clear()
 
 

@@ -64,7 +64,9 @@ class KafkaSource:
         self.positions = Positions(self._consumer, self.connection, self.place)
         self._topic_id: str | None = None
         latest = config.auto_offset_reset == "latest"
-        self._beginning = LatestBeginning(self._consumer, self._topic, partitions) if latest else None
+        self._beginning = (
+            LatestBeginning(self._consumer, self._topic, partitions, self.positions.reached) if latest else None
+        )
         self._answers = Answers(self._consumer, self.connection, self._topic)
         self._poller = Poller(self._consumer, self.connection, self._topic, self._answers, self.place)
         with self.connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
@@ -244,11 +246,25 @@ class KafkaSource:
         for at, batch in polled.items():
             if Partition(*at) in self._ownership.came_back:
                 self._consumer.seek(at, batch[0].offset)
-            else:
+            elif not self._went_back(at, batch[0].offset):
                 self._say_what_is_gone(at, batch[0].offset)
                 records += batch
         self._ownership.delivered(records)
         return records
+
+    def _went_back(self, at: TopicPartition, begins: int) -> bool:
+        """Whether these events were committed already; then what follows is read next. See `Positions`."""
+        reached = self.positions.reached.get(Partition(*at), begins)
+        if begins >= reached:
+            return False
+        if (self._consumer.highwater(at) or 0) < reached:  # the log itself was cut off: they are others
+            del self.positions.reached[Partition(*at)]
+            return False
+        log.warning(
+            "the group went back to an earlier position", partition=str(Partition(*at)), to=begins, kept=reached
+        )
+        self._consumer.seek(at, reached)
+        return True
 
     def _say_what_is_gone(self, at: TopicPartition, begins: int) -> None:
         """Retention may delete events before they are read, of which the client says nothing."""

@@ -14,7 +14,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
-from kafka.protocol.metadata import MetadataResponse
+from kafka.protocol.metadata import FindCoordinatorRequest, FindCoordinatorResponse, MetadataResponse
 from kafka.protocol.producer import InitProducerIdResponse
 
 from stream_adapter.transport.kafka import internals
@@ -170,6 +170,30 @@ def test_the_end_of_every_attempt_to_join_is_told(consumer: KafkaConsumer) -> No
         coordinator._net.run(coordinator._do_join_and_sync_async)
     assert coordinator._net.run(coordinator._do_join_and_sync_async) == b"assignment"
     assert [type(one) for one in told] == [KafkaTimeoutError, type(None)]
+
+
+def test_a_coordinator_that_is_gone_and_the_one_that_is_found_are_told(
+    consumer: KafkaConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator, said = consumer._coordinator, list[str]()
+    answer = FindCoordinatorResponse(error_code=0, node_id=3, host="127.0.0.1", port=9, version=2)
+
+    async def send(request: Any, node_id: Any = None) -> Any:
+        assert isinstance(request, FindCoordinatorRequest)
+        return answer
+
+    monkeypatch.setattr(coordinator._client, "least_loaded_node", lambda: 1)
+    monkeypatch.setattr(coordinator._client, "maybe_connect", lambda node: None)
+    monkeypatch.setattr(coordinator._manager, "send", send)
+    internals.watch_coordinator(consumer, lambda: said.append("gone"), said.append)
+    coordinator._net.run(coordinator.ensure_coordinator_ready_async, 1_000)
+    found = said.pop()
+    assert found and not said
+    coordinator.coordinator_dead("Node Disconnected")
+    coordinator.coordinator_dead("and nobody knows another one")
+    assert said == ["gone"]
+    coordinator._net.run(coordinator.ensure_coordinator_ready_async, 1_000)
+    assert said == ["gone", found]
 
 
 def test_a_request_for_transactions_that_has_no_answer_is_told() -> None:

@@ -36,6 +36,7 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> Consumer:
         of.forgot += 1
 
     monkeypatch.setattr(internals, "watch_joins", lambda consumer, ended: None)
+    monkeypatch.setattr(internals, "watch_coordinator", lambda consumer, gone, found: None)
     monkeypatch.setattr(internals, "forget_member_id", forget)
     return Consumer()
 
@@ -84,4 +85,41 @@ def test_what_was_lost_long_ago_comes_no_more(consumer: Consumer, monkeypatch: p
     place._join_ended(None)
     joined_at = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: joined_at + 121.0)
+    assert not place.take_back()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now_s = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    return now_s
+
+
+@pytest.mark.parametrize(("away_s", "node"), [(5.0, "1"), (0.1, "2")], ids=["away", "another one"])
+def test_for_a_minute_after_its_coordinator_came_back_a_worker_joins_anew(
+    consumer: Consumer, clock: list[float], away_s: float, node: str
+) -> None:
+    """What it answers with meanwhile it may have read in part: it may be wrong more than once."""
+    place = Place(consumer)
+    place._coordinator_found("1")
+    place._join_ended(None)
+    clock[0] += 1_000.0
+    place._coordinator_gone()
+    clock[0] += away_s
+    place._coordinator_found(node)
+    for _ in range(3):
+        clock[0] += 15.0
+        assert place.take_back()
+        place._join_ended(None)
+    clock[0] += 30.0
+    assert not place.take_back() and consumer.forgot == 3
+
+
+def test_a_connection_that_was_reset_is_no_reason_to_doubt(consumer: Consumer, clock: list[float]) -> None:
+    place = Place(consumer)
+    place._coordinator_found("1")
+    place._join_ended(None)
+    place._coordinator_gone()
+    clock[0] += 0.2
+    place._coordinator_found("1")
     assert not place.take_back()
