@@ -16,7 +16,7 @@ _LEAST, _WIDTH = -4.0, 1.0 / 3.0  # of the log-odds of a top probability, up to 
 
 def histogram(sure: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.float64]:
     """Float64 (BINS,): weight (n,) by zero-shot's top probability (n,)."""
-    return np.asarray(np.bincount(_strata(sure), weights, BINS), np.float64)
+    return np.asarray(np.bincount(strata(sure), weights, BINS), np.float64)
 
 
 def as_traffic(
@@ -33,7 +33,7 @@ def as_traffic(
     """
     if not len(sure) or not traffic.any():
         return weights
-    stratum = _strata(sure)
+    stratum = strata(sure)
     labelled = np.bincount(stratum, weights, BINS)
     known = np.flatnonzero(labelled)
     nearest = known[np.abs(np.arange(BINS)[:, None] - known).argmin(axis=1)]  # (BINS,)
@@ -46,6 +46,7 @@ def least_sure(stratum: int) -> float:
     return 1.0 / (1.0 + float(np.exp(-(_LEAST + _WIDTH * stratum)))) if stratum else 0.0
 
 
-def _strata(sure: NDArray[np.floating]) -> NDArray[np.int64]:
+def strata(sure: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Int64 (n,), 0..BINS − 1, by zero-shot's top probability (n,) or by another one."""
     p = np.clip(sure.astype(np.float64), 1e-6, 1.0 - 1e-6)
     return np.clip((np.log(p / (1.0 - p)) - _LEAST) / _WIDTH, 0, BINS - 1).astype(np.int64)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.adapter.anchors.anchors import Anchors
 from stream_adapter.adapter.classes import Classes
-from stream_adapter.adapter.confidence import as_traffic, least_sure
+from stream_adapter.adapter.confidence import as_traffic, least_sure, strata
 from stream_adapter.adapter.learner import Answer, Labels, Learner, Records
 from stream_adapter.adapter.mixture.constants import WORTH
 from stream_adapter.adapter.wrapped import Wrapped
@@ -26,7 +26,8 @@ from stream_adapter.adapter.wrapped import Wrapped
 # Labels, copies counted once, from which on a class looks after itself.
 FEW = 5.0
 DOUBT = 0.05
-"""What zero-shot's class may have left where an event leaves it between names without labels, before any label."""
+"""What zero-shot's class may have left where an event leaves it for a name without labels, before any label has tried.
+"""
 LEVEL_KEY = "protection"
 """Key of the record that says how often the configured protection is doubled now; of all workers the newest counts."""
 # Anchors that are asked, those whose ids hash lowest: the same on all workers.
@@ -59,7 +60,7 @@ class Limits:
         top: int64 (n,), its class.
         classes: int64 (n,), the class that their label names.
         weights: float64 (n,), by how much each counts.
-        moves: what moves between names without labels cost labelled events (see `Standing`); None: nobody can tell.
+        moves: what moves to names without labels cost labelled events (see `Standing`); None: nobody can tell.
         level: how often the protection is doubled.
     """
 
@@ -74,9 +75,9 @@ class Limits:
         moves: NDArray[np.float64] | None = None,
         level: int = 0,
     ) -> None:
-        self._doubt = _doubt(counts, moves) * 2.0**-level
+        self._doubt = _doubt(moves) * 2.0**-level
         self._counts = counts
-        self._protected = (counts < FEW) & (protection > 0.0)
+        self._protected = protection > 0.0
         wrong = (counts[top] < FEW) & (top != classes)
         order = np.argsort(sure[wrong], kind="stable")
         levels = np.concatenate([[np.float32(0.0)], sure[wrong][order]])
@@ -89,24 +90,25 @@ class Limits:
         top, named = zero_shot.argmax(axis=1), answer.argmax(axis=1)
         rows = np.arange(len(top))
         by_labels = zero_shot[rows, top] > self.limits[top]
+        by_labels &= self._counts[top] < FEW  # a class with more looks after itself, among classes with labels
         doubtful = np.where(self._counts[named] > 0.0, by_labels, answer[rows, top] > self._doubt)
         return np.asarray((named != top) & self._protected[top] & doubtful)
 
 
-def _doubt(counts: NDArray[np.float64], moves: NDArray[np.float64] | None) -> float:
-    """What zero-shot's class may have left at most where an event leaves it for another name, and no label speaks.
+def _doubt(moves: NDArray[np.float64] | None) -> float:
+    """What zero-shot's class may have left at most where an event leaves it for a name that has no label.
 
     The most at which labelled events, answered as if nothing was labelled, would not have lost more right answers than
-    they would have won, by more than the standard error of that. Nor more than `DOUBT` before any label, and than ½,
-    which is everything, once many have checked.
+    they would have won, by more than the standard error of that. Nor more than `DOUBT` before any of them has left
+    zero-shot's class, and than ½, which is everything, once many have.
     """
     if moves is None:
         return DOUBT
-    checked = float(np.maximum(counts - 1.0, 0.0).sum())  # as h in formula (2) of docs/method.md
-    most = DOUBT + (0.5 - DOUBT) * checked / (checked + WORTH)
     lost, squares = np.cumsum(moves[:, ::-1], axis=1)[:, ::-1]  # in this stratum and all surer ones
-    harmless = np.flatnonzero(lost <= np.sqrt(squares) + _NOTHING)
-    return min(most, 1.0 - least_sure(int(harmless[0]))) if len(harmless) else 0.0
+    most = DOUBT + (0.5 - DOUBT) * squares[0] / (squares[0] + WORTH)
+    harmless = lost <= np.sqrt(squares) + _NOTHING
+    harmless[: strata(np.array([1.0 - most]))[0]] = False  # so far nobody may go
+    return min(most, 1.0 - least_sure(int(harmless.argmax()))) if harmless.any() else 0.0
 
 
 class Protected(Wrapped):
