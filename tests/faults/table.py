@@ -105,6 +105,14 @@ TESTED: dict[str, tuple[Row, str]] = {
         ),
         "integration/test_fencing.py::test_a_worker_whose_group_went_back_to_its_former_self_joins_anew",
     ),
+    "broker back with an earlier state of the group": (
+        Row(
+            "it knows former members, and positions from before what was committed last",
+            "a line in the log; it joins anew, and goes on where it was",
+            "it ended `Fenced`, and what others had committed was predicted again",
+        ),
+        "integration/test_fencing.py::test_a_worker_whose_broker_came_back_with_an_earlier_state_of_the_group_goes_on_where_it_was",
+    ),
     "a transaction left open for too long": (
         Row("longer than `transaction_timeout_ms`", "an aborted commit, tried again", "it ended `Fenced`"),
         "integration/test_exactly_once.py::test_a_transaction_that_its_worker_left_open_for_too_long_is_tried_again",
