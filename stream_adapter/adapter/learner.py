@@ -65,7 +65,7 @@ class Standing:
         presence: float32 (C,) in (0, 1], how far each class is held to be in the traffic; 1 for labelled ones.
         sure: float64 (`confidence.BINS`,), how sure zero-shot is of the traffic of labelled classes; None: nobody can
             tell.
-        moves: float64 (2, `confidence.BINS`), what moves between names without labels cost labelled events; None:
+        moves: float64 (2, `confidence.BINS`), what moves to names without labels cost labelled events; None:
             nobody can tell.
     """
 

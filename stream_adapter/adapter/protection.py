@@ -7,6 +7,9 @@ stands. Labelled classes then keep on average at least e^−v − 1 / (n + 1) of
 being the events seen, if their labels are a sample of them (split conformal prediction: Vovk, Gammerman, Shafer,
 *Algorithmic Learning in a Random World*, 2005). Before there is any such event all of zero-shot's answers about such
 classes stand.
+
+For a name without labels an event leaves zero-shot's class, which may have some, only as far as labelled events have
+tried it: `_doubt`. Labels of other views of a class make it narrow, and then any name without labels fits better.
 """
 
 import hashlib
