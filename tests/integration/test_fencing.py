@@ -107,8 +107,11 @@ def test_a_lost_request_for_transactions_that_is_taken_later_ends_nobody(
     with pytest.raises(CommitAborted):
         sink.commit(commit)
     sink.commit(commit)
-    written = [record.value for record in cluster.read(cluster.config.topics.predictions)]
-    assert sorted(written) == [b"0", b"1", b"2", b"3"] and cluster.committed() == {0: 2, 1: 2}
+
+    def written() -> list[bytes]:  # a transaction shows a moment after its commit
+        return sorted(record.value for record in cluster.read(cluster.config.topics.predictions))
+
+    wait_for(lambda: written() == [b"0", b"1", b"2", b"3"] and cluster.committed() == {0: 2, 1: 2})
 
     other = KafkaSink(source)  # the same name
     with pytest.raises(Fenced, match="another worker took over"):
