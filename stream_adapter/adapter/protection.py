@@ -29,8 +29,7 @@ from stream_adapter.adapter.wrapped import Wrapped
 # Labels, copies counted once, from which on a class looks after itself.
 FEW = 5.0
 DOUBT = 0.05
-"""What zero-shot's class may have left where an event leaves it for a name without labels, before any label has tried.
-"""
+"""What zero-shot's class may have left where an event goes to a name without labels, before labelled events tried."""
 LEVEL_KEY = "protection"
 """Key of the record that says how often the configured protection is doubled now; of all workers the newest counts."""
 # Anchors that are asked, those whose ids hash lowest: the same on all workers.
@@ -110,7 +109,7 @@ def _doubt(moves: NDArray[np.float64] | None) -> float:
     lost, squares = np.cumsum(moves[:, ::-1], axis=1)[:, ::-1]  # in this stratum and all surer ones
     most = DOUBT + (0.5 - DOUBT) * squares[0] / (squares[0] + WORTH)
     harmless = lost <= np.sqrt(squares) + _NOTHING
-    harmless[: strata(np.array([1.0 - most]))[0]] = False  # so far nobody may go
+    harmless[: strata(np.array([1.0 - most]))[0]] = False  # what is less sure may not go in any case
     return min(most, 1.0 - least_sure(int(harmless.argmax()))) if harmless.any() else 0.0
 
 

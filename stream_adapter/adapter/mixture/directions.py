@@ -85,7 +85,7 @@ class SharedDirections:
             self.follow({KEY: bytes_of(directions)})
 
     def due(self) -> dict[str, bytes]:
-        """The record to be published now, and to be heard once it is; mostly none."""
+        """The record to be published now, and to be followed once it is; mostly none."""
         return {} if self._offered is None else {KEY: bytes_of(self._offered)}
 
     def follow(self, records: Records) -> bool:

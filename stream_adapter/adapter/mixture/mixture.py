@@ -102,12 +102,12 @@ class Mixture:
             else:
                 self._stale = True
         self._learned(len(labels.rows))
-        self._changed(came=len(labels.rows) > 0)
+        self._note_change(came=len(labels.rows) > 0)
 
     def forget(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
         """See `Learner.forget`."""
         self._learned(len(rows))
-        self._changed()
+        self._note_change()
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner.set_classes`."""
@@ -123,7 +123,7 @@ class Mixture:
         # The window is asked when that is due: a thousand classes may come one by one.
         self._stale = True
         self._name_version()
-        self._changed()
+        self._note_change()
 
     def records(self) -> Mapping[str, bytes]:
         """See `Learner.records`."""
@@ -219,7 +219,7 @@ class Mixture:
             self._pending += labels
             self._stale = True
 
-    def _changed(self, *, came: bool = False) -> None:
+    def _note_change(self, *, came: bool = False) -> None:
         """Something has changed apart from a batch: what is due by the clock waits for `update`, as much may follow."""
         if self._clock is None:
             self._refresh_if_due()

@@ -77,7 +77,7 @@ class SharedEvidence:
         return self._pause_until_s if self._publishes and self._clock is not None else float("-inf")
 
     def due(self) -> Mapping[str, bytes]:
-        """Records to be published now, and to be heard once they are; mostly none."""
+        """Records to be published now, and to be followed once they are; mostly none."""
         now_s = float("inf") if self._clock is None else self._clock()
         if self._own is None or now_s < self._pause_until_s or not self._is_news(now_s):
             return {}

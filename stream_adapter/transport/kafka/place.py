@@ -1,4 +1,4 @@
-"""`Place`: this worker's place in its group, and whether it was lost to another worker or to itself."""
+"""`Place`: this worker's place in its group, and whether it was lost to another worker."""
 
 import time
 
@@ -31,7 +31,7 @@ _REFUSED = (
 
 
 class Place:
-    """Tells a worker that was fenced by itself from one whose name another worker has.
+    """Tells a worker that was fenced by itself, or by a broker's mistake, from one whose name another worker has.
 
     A member that joins without a member id gets a new one, and the group fences whoever had its `group_instance_id`
     before: another worker, or the same one, where the answer to a join was lost. Such a join may be taken after the
@@ -52,21 +52,19 @@ class Place:
 
     def take_back(self) -> bool:
         """Whether this worker was fenced though no other may be there; then its next poll joins anew."""
-        itself = self._doubt.spend()
+        doubtful = self._doubt.spend()
         place = self._consumer.group_metadata()
-        say, what = (
-            (log.warning, "a lost join or a broker's return: joins anew") if itself else (log.error, "another worker")
-        )
-        say(
-            f"fenced by {what}",
+        by_whom = "a lost join or a broker's return: joins anew" if doubtful else "another worker"
+        (log.warning if doubtful else log.error)(
+            f"fenced by {by_whom}",
             group_instance_id=place.group_instance_id,
             member_id=place.member_id,
             generation=place.generation_id,
             seconds_since_join=self._joined_at and round(time.monotonic() - self._joined_at, 1),
         )
-        if itself:
+        if doubtful:
             internals.forget_member_id(self._consumer)
-        return itself
+        return doubtful
 
     def _coordinator_gone(self) -> None:
         """In the client's thread."""
