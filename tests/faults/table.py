@@ -109,7 +109,7 @@ TESTED: dict[str, tuple[Row, str]] = {
         Row(
             "it knows former members, and positions from before what was committed last",
             "a line in the log; it joins anew, and goes on where it was",
-            "it ended `Fenced`, and what others had committed was predicted again",
+            "it ended `Fenced`, and what was committed was predicted again",
         ),
         "integration/test_fencing.py::test_a_worker_whose_broker_came_back_with_an_earlier_state_of_the_group_goes_on_where_it_was",
     ),
