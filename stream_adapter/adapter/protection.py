@@ -109,7 +109,9 @@ def _doubt(moves: NDArray[np.float64] | None) -> float:
     lost, squares = np.cumsum(moves[:, ::-1], axis=1)[:, ::-1]  # in this stratum and all surer ones
     most = DOUBT + (0.5 - DOUBT) * squares[0] / (squares[0] + WORTH)
     harmless = lost <= np.sqrt(squares) + _NOTHING
-    harmless[: strata(np.array([1.0 - most]))[0]] = False  # what is less sure may not go in any case
+    first = strata(np.array([1.0 - most]))[0]  # only a part of it may go in any case,
+    harmless[first] &= harmless[first + 1]  # and what the other part would win makes up for nothing
+    harmless[:first] = False
     return min(most, 1.0 - least_sure(int(harmless.argmax()))) if harmless.any() else 0.0
 
 
