@@ -20,12 +20,11 @@ from peer_work import NAMES, D, class_vectors
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING
 from stream_adapter.adapter.learner import LearnerContext
-from stream_adapter.config import AdapterConfig, AnchorsConfig
+from stream_adapter.config import AdapterConfig, AnchorsConfig, LabelsConfig
 from stream_adapter.encode.vectors_only import VectorsOnly
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.events.image import anchor_id_of
-from stream_adapter.journey.labels import REMEMBERED
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.heap import return_freed_memory
 from stream_adapter.service.wiring import JourneyConfig, make_processor
@@ -71,7 +70,7 @@ class Journey:
     def fill(self) -> None:
         """As many waiting events and remembered labels as there can be; made of the first batch."""
         waiting = next(output for output in self.batch() if output.channel == "waiting" and output.value)
-        before = [anchor_id_of("/before", str(number)) for number in range(REMEMBERED)]
+        before = [anchor_id_of("/before", str(number)) for number in range(LabelsConfig().wait_max_events)]
         records = [
             Record(
                 WAITING,

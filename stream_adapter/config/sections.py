@@ -165,6 +165,7 @@ class LabelsConfig(Section):
     wait_max_age: PositiveFloat = 604_800.0
     early_max_age: PositiveFloat = 3_600.0
     reference_max_events: Annotated[int, Field(ge=0)] = 100_000
+    remembered_max_events: PositiveInt = 100_000
     suggest: Annotated[int, Field(ge=0, le=1_000)] = 20
     suggest_every_s: PositiveFloat = 60.0
 

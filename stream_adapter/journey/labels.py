@@ -3,6 +3,7 @@
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from sys import intern
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,6 @@ from stream_adapter.journey.vocabulary import ClassesNow
 from stream_adapter.metrics import Metrics, value_of
 from stream_adapter.transport.base import OutRecord
 from stream_adapter.transport.changelog import Change
-
-# Labelled events remembered, so that one that is delivered again is neither scored nor taught twice, even where its
-# anchor was pruned or forgotten meanwhile. About 200 bytes each.
-REMEMBERED = 100_000
 
 
 class BatchLabels(NamedTuple):
@@ -46,6 +43,8 @@ class Labels:
         classes: class names in the vocabulary's order.
         fingerprint: the encoder whose vectors are learned.
         metrics: labels by outcome, changes that others wrote.
+        remembered: labelled events that are known again, so that one that is delivered twice is neither scored nor
+            taught twice, even where its anchor was pruned or forgotten meanwhile.
     """
 
     def __init__(
@@ -55,11 +54,13 @@ class Labels:
         *,
         fingerprint: str,
         metrics: Metrics,
+        remembered: int,
     ) -> None:
         self.replica = replica
         self._use(classes, {})
         self._fingerprint = fingerprint
         self._metrics = metrics
+        self._remembered = remembered
         self._known: OrderedDict[str, str] = OrderedDict()  # anchor id -> label
 
     def read(self, events: Sequence[ImageEvent]) -> BatchLabels:
@@ -190,12 +191,12 @@ class Labels:
 
     def restore(self, state: Sequence[tuple[str, str]]) -> None:
         """Take over what `state` gave."""
-        self._known = OrderedDict(state)
+        self._known = OrderedDict((anchor_id, intern(label)) for anchor_id, label in state[-self._remembered :])
 
     def _use(self, classes: Sequence[str], aliases: Mapping[str, str]) -> None:
         self._class_index, self._aliases = {name: index for index, name in enumerate(classes)}, aliases
 
     def _remember(self, anchor_id: str, label: str) -> None:
-        self._known[anchor_id] = label
-        if len(self._known) > REMEMBERED:
+        self._known[anchor_id] = intern(label)  # one for all that have it
+        if len(self._known) > self._remembered:
             self._known.popitem(last=False)

@@ -128,7 +128,8 @@ def make_processor(
         clock=clock,
         removed_kept_s=0.0 if alone else KEPT_REMOVED_S,
     )
-    labels = Labels(replica, names, fingerprint=fingerprint, metrics=metrics)
+    remembered = config.labels.remembered_max_events
+    labels = Labels(replica, names, fingerprint=fingerprint, metrics=metrics, remembered=remembered)
     scoring = Scoring(canary, metrics)
     slot = context.slot
     left_alone = LeftAlone(metrics)

@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", default=[], help="a kind of fault; by default all")
     parser.add_argument("--soak", action="store_true", help="let one worker live, which must stay as large as it was")
+    parser.add_argument("--broker-away", action="store_true", help="no fault but this one, for all of the time")
     parser.add_argument("--folder", type=Path, help="keep logs here")
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -43,6 +44,7 @@ def main() -> None:
             seed=given.seed,
             only=given.only,
             spare_one=given.soak,
+            broker_away=given.broker_away,
         )
     print(as_line(report))
     sys.exit(not report.good or (given.soak and not report.flat))

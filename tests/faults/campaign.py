@@ -71,13 +71,20 @@ def run_faults(
     seed: int = 0,
     only: Sequence[str] = (),
     spare_one: bool = False,
+    broker_away: bool = False,
 ) -> FaultReport:
-    """Inject faults for so long, let the workers come to rest, and judge; `spare_one` as for `FaultCampaign`."""
+    """Inject faults for so long, or only take the broker away, let the workers come to rest, and judge.
+
+    `spare_one` as for `FaultCampaign`.
+    """
     campaign = FaultCampaign(kafka, folder, workers=workers, rate=rate, seed=seed, spare_one=spare_one)
 
     def disturb(_: Campaign) -> None:
         campaign.watch.start()
-        campaign.disturb_for(seconds, only)
+        if broker_away:
+            campaign.take_broker_away(seconds)
+        else:
+            campaign.disturb_for(seconds, only)
 
     try:
         found = campaign.run(disturb)

@@ -112,6 +112,19 @@ class FaultCampaign(Campaign):
             self.kinds[name] += 1
             self._pass(self._rng.expovariate(1 / 2.0))
 
+    def take_broker_away(self, seconds: float) -> None:
+        """Leave the workers without any broker for so long, and do nothing else to them."""
+        name = "no broker"
+        self.watch.kinds = frozenset([name])
+        self.watch.note(name)
+        self._kafka.kill()
+        try:
+            self._pass(seconds)
+        finally:
+            self._kafka.start()
+        self.kinds[name] += 1
+        self._pass(60.0)
+
     def _judge(self) -> tuple[list[str], list[str]]:
         verdict = judge(self._config.kafka, self._fingerprint)
         self.verdict_events, self.letters = verdict.records, verdict.letters
@@ -300,7 +313,8 @@ class FaultCampaign(Campaign):
         # Loading torch is no progress, and takes four of them a minute where the machine has other things to do.
         document["service"]["stuck_after_s"] = 180.0
         # What is bounded shall be full within a minute: what grows after that, grows for ever.
-        document["labels"] = {"wait_max_events": 1_000, "reference_max_events": 1_000}
+        bounds = ("wait_max_events", "reference_max_events", "remembered_max_events")
+        document["labels"] = dict.fromkeys(bounds, 1_000)
         path.write_text(yaml.safe_dump(document))
         disk = Path(document["snapshots"]["folder"])
         disk.mkdir(parents=True, exist_ok=True)

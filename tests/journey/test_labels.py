@@ -1,11 +1,9 @@
 """Which labels are tests, which are learned, and which are remembered."""
 
 import numpy as np
-import pytest
 
 from stream_adapter.adapter.adapter import Adapter
 from stream_adapter.events import EMBEDDING, ImageEvent
-from stream_adapter.journey import labels as module
 from stream_adapter.journey.labels import Labels
 from stream_adapter.journey.replica import Replica
 from stream_adapter.metrics import Metrics
@@ -18,11 +16,11 @@ CAT, DOG = CLASSES.index("cat"), CLASSES.index("dog")
 
 
 class Rig:
-    def __init__(self) -> None:
+    def __init__(self, remembered: int = 100) -> None:
         self.metrics = Metrics()
         self.adapter = Adapter(TEXT_VECTORS, CLASSES, 10.0, adapter_config())
         replica = Replica(self.adapter, fingerprint="f", writer="me", metrics=self.metrics)
-        self.labels = Labels(replica, CLASSES, fingerprint="f", metrics=self.metrics)
+        self.labels = Labels(replica, CLASSES, fingerprint="f", metrics=self.metrics, remembered=remembered)
 
     def learn(self, *events: ImageEvent) -> list[OutRecord]:
         vectors = unit(np.random.default_rng(int(events[0].id)).normal(size=(len(events), D)))
@@ -76,13 +74,15 @@ def test_canaries_are_tests_and_no_lessons_whatever_else_is_in_the_batch() -> No
     assert rig.outcome("repeated") == 1
 
 
-def test_the_oldest_label_is_the_first_to_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMEMBERED", 3)
-    rig = Rig()
+def test_the_oldest_label_is_the_first_to_be_forgotten() -> None:
+    rig = Rig(remembered=3)
     for number in range(1, 5):
         rig.learn(event(number, "cat"))
     tests = rig.labels.read([event(number, "cat") for number in range(1, 5)]).tests
     assert tests.tolist() == [CAT, -1, -1, -1]
+    smaller = Rig(remembered=2)
+    smaller.labels.restore(rig.labels.state())
+    assert smaller.labels.state() == rig.labels.state()[1:], "a bound that was lowered since"
 
 
 def test_what_others_learned_is_remembered_and_what_was_taken_back_is_not() -> None:
