@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 _EVERY_S = 20.0
+_M_ARENA_MAX = -8  # of mallopt(3)
 
 
 @contextlib.contextmanager
@@ -38,15 +39,18 @@ def frozen() -> Iterator[None]:
 
 
 def return_freed_memory() -> None:
-    """From now on, let glibc give back every 20 s what lies free between what is used; elsewhere do nothing.
+    """Let glibc keep one heap, and give back every 20 s what lies free between what is used; elsewhere do nothing.
 
+    To be called before threads are started: each of them would get a heap, with gaps that no other thread fills.
     Pictures, batches and snapshots are buffers of many sizes. Freed ones leave gaps, which glibc keeps for good where
     anything above them is in use: 1.3 GB were seen where 0.4 are held (benchmarks/flat.py). Giving them back takes 3 to
     50 ms (`malloc_trim(3)`); to map large buffers one by one, which needs no giving back, would make the encoder 9 %
     slower.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    libc = ctypes.CDLL(None)
+    trim = getattr(libc, "malloc_trim", None)
     if trim is not None:
+        libc.mallopt(_M_ARENA_MAX, 1)
         threading.Thread(target=_repeat, args=(trim,), name="heap", daemon=True).start()
 
 
