@@ -67,12 +67,14 @@ class Standing:
             tell.
         moves: float64 (2, `confidence.BINS`), what moves to names without labels cost labelled events; None:
             nobody can tell.
+        surest: float64 (C,), zero-shot's largest probability of each class in the traffic; None: nobody can tell.
     """
 
     kinds: Sequence[ClassKind]
     presence: NDArray[np.float32]
     sure: NDArray[np.float64] | None = None
     moves: NDArray[np.float64] | None = None
+    surest: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,10 @@ being the events seen, if their labels are a sample of them (split conformal pre
 classes stand.
 
 For a name without labels an event leaves zero-shot's class, which may have some, only as far as labelled events have
-tried it: `_doubt`. Labels of other views of a class make it narrow, and then any name without labels fits better.
+tried it: `_doubt`. Labels of other views of a class make it narrow, and then any name without labels fits better. And
+only for a name of which zero-shot was once as sure as of all but a tenth of the labelled events: `Limits.shown`. If it
+is as sure of classes that nobody labels as of the others, each event of a class that is there shows it with a
+probability of nine tenths (the same prediction, the other way round).
 """
 
 import hashlib
@@ -34,6 +37,7 @@ LEVEL_KEY = "protection"
 """Key of the record that says how often the configured protection is doubled now; of all workers the newest counts."""
 # Anchors that are asked, those whose ids hash lowest: the same on all workers.
 _MOST_ANCHORS = 2_048
+_UNSURE = 0.1  # share of labelled events
 _NOTHING = 1e-3  # events' worth below which a net loss is rounding
 
 Asked = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]
@@ -55,6 +59,10 @@ def level_of(value: bytes | None) -> int:
 class Limits:
     """How sure zero-shot must be for its answer to stand.
 
+    Attributes:
+        limits: float32 (C,), above which zero-shot's answer stands against a name with labels.
+        shown: bool (C,), the names that events may leave another one for without any label; None: all of them.
+
     Args:
         protection: float64 (C,), v ≥ 0.
         counts: float64 (C,), labels of each class, copies counted once.
@@ -63,6 +71,7 @@ class Limits:
         classes: int64 (n,), the class that their label names.
         weights: float64 (n,), by how much each counts.
         moves: what moves to names without labels cost labelled events (see `Standing`); None: nobody can tell.
+        surest: float64 (C,), zero-shot's largest probability of each class in the traffic; None: nobody can tell.
         level: how often the protection is doubled.
     """
 
@@ -75,17 +84,15 @@ class Limits:
         classes: NDArray[np.int64],
         weights: NDArray[np.float64],
         moves: NDArray[np.float64] | None = None,
+        surest: NDArray[np.float64] | None = None,
         level: int = 0,
     ) -> None:
         self._doubt = _doubt(moves) * 2.0**-level
         self._counts = counts
         self._protected = protection > 0.0
         wrong = (counts[top] < FEW) & (top != classes)
-        order = np.argsort(sure[wrong], kind="stable")
-        levels = np.concatenate([[np.float32(0.0)], sure[wrong][order]])
-        reached = np.cumsum(weights[wrong][order])
-        total = float(weights[wrong].sum()) + 1.0
-        self.limits = levels[np.searchsorted(reached, np.exp(-protection) * total + 1e-9, side="right")]  # (C,)
+        self.limits = _at_most_so_sure(sure[wrong], weights[wrong], np.exp(-protection))  # (C,)
+        self.shown = None if surest is None else surest >= _at_most_so_sure(sure, weights, np.array([_UNSURE]))
 
     def held(self, zero_shot: NDArray[np.float32], answer: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Bool (B,): the events that stay as they are, of probabilities (B, C) before and after."""
@@ -93,8 +100,21 @@ class Limits:
         rows = np.arange(len(top))
         by_labels = zero_shot[rows, top] > self.limits[top]
         by_labels &= self._counts[top] < FEW  # a class with more looks after itself, among classes with labels
-        doubtful = np.where(self._counts[named] > 0.0, by_labels, answer[rows, top] > self._doubt)
+        by_traffic = answer[rows, top] > self._doubt
+        if self.shown is not None:
+            by_traffic |= ~self.shown[named]
+        doubtful = np.where(self._counts[named] > 0.0, by_labels, by_traffic)
         return np.asarray((named != top) & self._protected[top] & doubtful)
+
+
+def _at_most_so_sure(
+    sure: NDArray[np.float32], weights: NDArray[np.float64], shares: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """How sure zero-shot is at most of these shares (k,) of events (n,) by weight, and of one to come: float32 (k,)."""
+    order = np.argsort(sure, kind="stable")
+    levels = np.concatenate([[np.float32(0.0)], sure[order]])
+    reached = np.cumsum(weights[order])
+    return np.asarray(levels[np.searchsorted(reached, shares * (float(weights.sum()) + 1.0) + 1e-9, side="right")])
 
 
 def _doubt(moves: NDArray[np.float64] | None) -> float:
@@ -160,7 +180,8 @@ class Protected(Wrapped):
             if self._chosen and standing.sure is not None:
                 weights = as_traffic(sure, weights, standing.sure)
             classes = anchors.classes[slots]
-            limits = Limits(of_class, counts, sure, top, classes, weights, standing.moves, self._level)
+            moves, surest = standing.moves, standing.surest
+            limits = Limits(of_class, counts, sure, top, classes, weights, moves, surest, self._level)
             self._limits = of, limits
         return self._limits[1]
 

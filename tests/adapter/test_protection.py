@@ -95,11 +95,40 @@ def test_also_where_zero_shots_class_has_labels_and_may_be_given_to_others_that_
     assert limits_of(0.0, [0.4], (10, 10, 0, 0)).held(left, giraffe).tolist() == [False]
 
 
+@given(st.lists(st.floats(0.25, 1.0, width=32), max_size=40), st.floats(0.0, 1.0))
+def test_of_a_name_that_is_there_nine_events_in_ten_show_it(sure: list[float], surest: float) -> None:
+    """Each labelled event in turn is taken for the only one of a class that nobody labels."""
+    passed_over = 0
+    for one in range(len(sure)):
+        limits = shown_by([*sure[:one], *sure[one + 1 :]], sure[one])
+        assert limits.shown is not None and limits.shown[:3].all(), "of others zero-shot is certain"
+        passed_over += not limits.shown[WALL]
+    assert passed_over <= 0.1 * len(sure)
+    few = shown_by(sure[:8], surest)
+    assert few.shown is not None and few.shown.all(), "so few labels say nothing of it"
+
+
+def shown_by(sure: list[float], surest: float) -> Limits:
+    """Of walls zero-shot was so sure at most, and so sure of labelled events."""
+    n = len(sure)
+    most = np.array([1.0, 1.0, 1.0, surest])
+    cats, ones = np.full(n, CAT), np.ones(n)
+    return Limits(np.full(4, 0.5), np.zeros(4), np.array(sure, np.float32), cats, cats, ones, tried(1_000), most)
+
+
+def test_an_event_leaves_for_a_name_without_labels_only_if_zero_shot_was_once_sure_of_that() -> None:
+    giraffe, wall = probabilities(GIRAFFE, 0.4), probabilities(WALL, 0.9)
+    sure = [0.3, *[0.6] * 19]
+    assert shown_by(sure, 0.59).held(giraffe, wall).tolist() == [True]
+    assert shown_by(sure, 0.61).held(giraffe, wall).tolist() == [False]
+    assert shown_by([0.3, 0.3, *[0.6] * 18], 0.31).held(giraffe, wall).tolist() == [False], "a tenth is less sure"
+
+
 def most_left(moves: NDArray[np.float64] | None, level: int = 0) -> float:
     """What a wall has left at most where it becomes a giraffe, which has no labels."""
     one = np.ones(0)
     counts = np.array([1_000.0, 1_000.0, 0.0, 0.0])
-    limits = Limits(np.full(4, 0.5), counts, one, one.astype(int), one.astype(int), one, moves, level)
+    limits = Limits(np.full(4, 0.5), counts, one, one.astype(int), one.astype(int), one, moves, level=level)
     left = np.arange(0.001, 0.5, 0.002, dtype=np.float32)
     answer = np.stack([0 * left, 0 * left, 1 - left, left], axis=1)
     held = limits.held(np.repeat(probabilities(WALL, 0.3), len(left), axis=0), answer)

@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 
 from stream_adapter.adapter.confidence import BINS
 
-_FORMAT = 3
+_FORMAT = 4
 # On the wire, classes that are below this in everything are left out: a fiftieth of an event changes nothing.
 _LEAST = 0.02
 # Means of traffic are a byte a number; of so many bytes at most, those of the classes with most mass. A record must fit
@@ -38,6 +38,7 @@ class Evidence:
         sums: float64 (m, d), T: Σ w z by belief, of these.
         sure: float64 (BINS,), how sure zero-shot is of the events of labelled classes, by belief; see `confidence.py`.
         moves: float64 (2, BINS), right answers that labelled events would lose, net; see `Traffic.moves`.
+        surest: float64 (C,), zero-shot's largest probability of each class in any event.
     """
 
     events: int
@@ -53,13 +54,15 @@ class Evidence:
     sums: NDArray[np.float64]
     sure: NDArray[np.float64] = field(default_factory=lambda: np.zeros(BINS))
     moves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, BINS)))
+    surest: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def none(cls, n_classes: int, dimension: int) -> "Evidence":
         """Nothing seen."""
         zero = np.zeros(n_classes)
         total, sums = np.zeros(dimension), np.zeros((0, dimension))
-        return cls(0, 0.0, 0.0, total, zero, zero, zero, zero, (0.0, 0.0), np.zeros(0, np.int64), sums)
+        none = np.zeros(0, np.int64)
+        return cls(0, 0.0, 0.0, total, zero, zero, zero, zero, (0.0, 0.0), none, sums, surest=zero)
 
     def __add__(self, other: "Evidence") -> "Evidence":
         """Two windows' evidence together."""
@@ -81,6 +84,7 @@ class Evidence:
             sums,
             self.sure + other.sure,
             self.moves + other.moves,
+            np.maximum(self.surest, other.surest),
         )
 
     @property
@@ -95,8 +99,8 @@ class Evidence:
 
     def to_bytes(self, class_names: Sequence[str]) -> bytes:
         """Its wire form: safetensors, classes by name, so that another vocabulary can read it."""
-        columns = np.stack([self.given, self.explained, self.mass, self.mass_explained]).astype(np.float32)
-        named = np.flatnonzero((columns >= _LEAST).any(axis=0))
+        columns = np.stack([self.given, self.explained, self.mass, self.mass_explained, self.surest]).astype(np.float32)
+        named = np.flatnonzero((columns[:4] >= _LEAST).any(axis=0))
         most = np.argsort(-self.mass[self.classes], kind="stable")[: _MOST_BYTES // len(self.total)]
         kept = np.sort(most)
         kept = kept[np.isin(self.classes[kept], named)]
@@ -133,7 +137,7 @@ class Evidence:
         facts, arrays = _checked(value, dimension)
         index = {name: number for number, name in enumerate(class_names)}
         place = np.array([index.get(name, -1) for name in facts["classes"]], np.int64)
-        columns = np.zeros((4, len(class_names)))
+        columns = np.zeros((5, len(class_names)))
         columns[:, place[place >= 0]] = arrays["columns"][:, place >= 0]
         classes = place[arrays["with_mean"]]
         means = arrays["means"].astype(np.float64) * arrays["scale"][:, None]
@@ -143,7 +147,7 @@ class Evidence:
         sums = means * columns[2][classes][:, None]
         spread = (float(facts["spread"][0]), float(facts["spread"][1]))
         total = arrays["total"].astype(np.float64)
-        given, explained, mass, mass_explained = columns
+        given, explained, mass, mass_explained, surest = columns
         return cls(
             int(facts["events"]),
             float(facts["weight"]),
@@ -158,6 +162,7 @@ class Evidence:
             sums,
             arrays["sure"].astype(np.float64),
             arrays["moves"].astype(np.float64),
+            surest,
         )
 
 
@@ -177,7 +182,7 @@ def _checked(value: bytes, dimension: int) -> tuple[dict[str, Any], dict[str, ND
         fits = (
             all(isinstance(name, str) for name in names)
             and len(set(names)) == n
-            and arrays["columns"].shape == (4, n)
+            and arrays["columns"].shape == (5, n)
             and arrays["total"].shape == (dimension,)
             and arrays["means"].shape == (m, dimension)
             and arrays["means"].dtype == np.int8

@@ -21,4 +21,5 @@ def presence_of(evidence: Evidence, labelled: NDArray[np.bool_]) -> tuple[NDArra
     purity = (unexplained + FEW) / (np.maximum(evidence.given, unexplained) + FEW)
     presence = np.where(labelled, 1.0, np.square(shown) * purity).astype(np.float32)
     there = (shown >= 1.0) & (evidence.weight > 0.0)
-    return presence, replace(standing_of(labelled, presence, there), sure=evidence.sure, moves=evidence.moves)
+    standing = standing_of(labelled, presence, there)
+    return presence, replace(standing, sure=evidence.sure, moves=evidence.moves, surest=evidence.surest)

@@ -96,6 +96,7 @@ class Traffic:
         labelled = backend.get(belief)[self._labelled_slots]
         vectors = backend.get(backend.put(weights.astype(np.float32)) @ self._window.vectors)
         taught = backend.get(backend.xp.sum(belief[:, self._taught], axis=1))
+        surest = backend.xp.max(self._window.zero_shot, axis=0)
         return Evidence(
             events=len(self._window),
             weight=float(weights.sum()),
@@ -109,6 +110,7 @@ class Traffic:
             classes=classes,
             sums=sums,
             sure=histogram(backend.get(backend.xp.max(self._window.zero_shot, axis=1)), weights * taught),
+            surest=backend.get(surest).astype(np.float64),
         )
 
     def _explained(self, belief: NDArray[np.float32], mass: NDArray[np.float64], weight: float) -> NDArray[np.float64]:

@@ -30,7 +30,8 @@ def test_it_survives_the_wire_and_what_survived_is_exact():
     value = evidence.to_bytes(NAMES)
     again = Evidence.from_bytes(value, NAMES, D)
     assert again.to_bytes(NAMES) == value
-    for name in ("given", "explained", "mass", "mass_explained", "total", "sure", "moves"):
+    assert evidence.surest.max() > 0.5
+    for name in ("given", "explained", "mass", "mass_explained", "total", "sure", "moves", "surest"):
         np.testing.assert_allclose(getattr(again, name), getattr(evidence, name), atol=0.02)
     np.testing.assert_allclose(again.sums, evidence.sums, atol=0.01 * evidence.mass.max())
 
@@ -56,6 +57,16 @@ def test_it_adds_up_in_any_order():
     for name in (*names, "sure", "moves"):
         parts = [np.asarray(getattr(each, name)) for each in (one, two, three)]
         np.testing.assert_allclose(getattr(left, name), sum(parts))
+    np.testing.assert_array_equal(left.surest, np.max([each.surest for each in (one, two, three)], axis=0))
+
+
+def test_it_says_how_sure_zero_shot_was_of_each_class_at_most():
+    events = stream(200, 1)
+    logits = 20.0 * events.vectors @ TEXTS.T
+    zero_shot = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    evidence = found(1)
+    kept = evidence.given >= 0.02
+    np.testing.assert_allclose(evidence.surest[kept], zero_shot.max(axis=0)[kept], rtol=1e-4)
 
 
 def test_a_record_stays_small_however_many_classes_there_are():
@@ -74,6 +85,7 @@ def test_a_record_stays_small_however_many_classes_there_are():
         (1.0, 1.0),
         np.arange(n),
         random.normal(size=(n, d)),
+        surest=zero + 0.5,
     )
     names = [f"a class with a long enough name, number {index}" for index in range(n)]
     value = evidence.to_bytes(names)
