@@ -1,5 +1,6 @@
 """Outputs and positions in one Kafka transaction (KIP-98, KIP-447): visible together or not at all."""
 
+import contextlib
 import threading
 import time
 import uuid
@@ -53,6 +54,9 @@ class ExactlyOnce:
 
     After any failure the producer is thrown away: kafka-python keeps offsets of an aborted transaction and would add
     them to the next one. Its successor has the same identity, so making it ends whatever the old one left open.
+
+    Once the group's coordinator has settled after it was away, a transaction without anything is ended as the one
+    before it was: `_end_what_hangs`.
     """
 
     def __init__(self, source: KafkaSource, writer: Writer, transactional_id: str) -> None:
@@ -61,8 +65,10 @@ class ExactlyOnce:
         self._writer = writer
         self._transactional_id = transactional_id
         self._doubt = Doubt()
+        self._committed_last = False  # the newest transaction under this name
         self._producer: KafkaProducer | None = self._new_producer()
         self._in_doubt: tuple[str, dict[Partition, int]] | None = None  # a commit of which nobody knows the end
+        source.before_poll = self._end_what_hangs
 
     def commit(self, commit: Commit) -> None:
         """See `Sink.commit`; where nobody can say what became of a commit, the next call finds out."""
@@ -98,6 +104,7 @@ class ExactlyOnce:
             if not self._was_committed(*self._in_doubt):
                 raise CommitAborted(f"the transaction was aborted, nothing of it is visible: {error}") from error
         else:
+            self._committed_last = True
             self._source.positions.remember(positions)
 
     def close(self) -> None:
@@ -118,6 +125,30 @@ class ExactlyOnce:
             sending.wait(max(1.0, give_up_at - time.monotonic()))
         with self._connection.errors_of("cannot commit a transaction"):
             self._within_deadline(producer.commit_transaction)
+
+    def _end_what_hangs(self) -> None:
+        """End in the group's log what its coordinator has forgotten to end there.
+
+        Kafka 4.3.1 was seen to count a transaction as committed that it never marked so in that log: it ended before,
+        and led the log anew while it saw to the rest. Nobody is told the positions of such partitions then, for as long
+        as whoever has this name commits nothing, which it cannot if it waits for them. The next mark under a name ends
+        all that is open under it, so it must say what became of the last one. Where all is well nothing is open.
+        """
+        if not self._source.place.spend_return():
+            return
+        try:
+            producer = self._producer = self._producer or self._new_producer()
+            producer.begin_transaction()
+            with self._connection.errors_of("cannot end what hangs in the group's log"):
+                group = self._connection.config.group_id
+                self._within_deadline(lambda: producer.send_offsets_to_transaction({}, group))
+                end = producer.commit_transaction if self._committed_last else producer.abort_transaction
+                self._within_deadline(end)
+        except (KafkaError, TransportError) as error:
+            self._drop_producer()
+            if isinstance(error, Fenced) and not self._fenced_itself(error, 0.0):
+                raise
+            self._source.place.put_return_off()
 
     def _fenced_itself(self, error: Fenced, open_s: float) -> bool:
         """Whether no other worker needs to be there: a request was lost, or the transaction was open for too long.
@@ -153,6 +184,7 @@ class ExactlyOnce:
             transaction_timeout_ms=self._connection.config.transaction_timeout_ms,
         )
         watch_init(producer, self._doubt.lost)
+        self._committed_last = self._was_newest_committed()
         try:
             with self._connection.errors_of(f"cannot begin transactions as {self._transactional_id!r}"):
                 producer.init_transactions()
@@ -162,6 +194,15 @@ class ExactlyOnce:
             raise
         self._doubt.answered()
         return producer
+
+    def _was_newest_committed(self) -> bool:
+        """Whether the newest transaction under this name was, or will be; what nobody can tell was not."""
+        with contextlib.suppress(TransportError, KafkaError), self._connection.admin() as admin:
+            state = admin.describe_transactions([self._transactional_id])[self._transactional_id].state
+            if state != "Empty":  # as of `init_transactions`: none since
+                return state in ("PrepareCommit", "CompleteCommit")
+            return self._committed_last
+        return False
 
     def _drop_producer(self) -> None:
         if self._producer is not None:

@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 # A connection that was reset is there again sooner; a broker that ended is not.
 _AWAY_S = 1.0
 
+# For so long after its return the broker that coordinates may still change its mind about what it leads.
+SETTLED_S = 10.0
+
 # What a group answers to a join that it did not take; whatever else ends one leaves open whether it did.
 _REFUSED = (
     FencedInstanceIdError,
@@ -47,6 +50,7 @@ class Place:
         self._joined_at: float | None = None
         self._node: str | None = None
         self._gone_at: float | None = None
+        self._returned_at: float | None = time.monotonic()  # it may have been away before this process was there
         internals.watch_joins(consumer, self._join_ended)
         internals.watch_coordinator(consumer, self._coordinator_gone, self._coordinator_found)
 
@@ -66,6 +70,17 @@ class Place:
             internals.forget_member_id(self._consumer)
         return doubtful
 
+    def spend_return(self) -> bool:
+        """Whether the coordinator has settled since it was away, or since the start; true once for each time."""
+        if self._returned_at is None or time.monotonic() - self._returned_at < SETTLED_S:
+            return False
+        self._returned_at = None
+        return True
+
+    def put_return_off(self) -> None:
+        """Tell of it again, that much later."""
+        self._returned_at = time.monotonic()
+
     def _coordinator_gone(self) -> None:
         """In the client's thread."""
         self._gone_at = time.monotonic()
@@ -75,6 +90,7 @@ class Place:
         other = self._node not in (None, node)
         if other or (self._gone_at is not None and time.monotonic() - self._gone_at >= _AWAY_S):
             self._doubt.came_back()
+            self._returned_at = time.monotonic()
         self._node, self._gone_at = node, None
 
     def _join_ended(self, error: BaseException | None) -> None:

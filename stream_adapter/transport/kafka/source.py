@@ -1,7 +1,7 @@
 """`KafkaSource`: image events from a topic, as a member of a consumer group."""
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import structlog
 from kafka import ConsumerGroupMetadata, ConsumerRebalanceListener, TopicPartition
@@ -33,6 +33,9 @@ class KafkaSource:
     With `kafka.group_instance_id` a restart within `kafka.session_timeout_ms` moves no partition. Offsets are committed
     by the sink only, through `commit`. Used by one thread.
 
+    Attributes:
+        before_poll: called at the beginning of each `poll`; for the sink.
+
     Args:
         start_timeout_s: seconds to wait for a first answer from the cluster.
         deadline_s: seconds that a commit waits for the cluster. Not much more than `transaction_timeout_ms`, after
@@ -49,6 +52,7 @@ class KafkaSource:
         self._ownership = Ownership()
         self._member_id = ""
         self._paused = False
+        self.before_poll: Callable[[], None] = lambda: None
         # Members learn of a rebalance from a heartbeat, and all wait for the last one: 1 s, not the client's 3 s.
         heartbeat_ms = config.consumer.get("heartbeat_interval_ms", min(1_000, config.session_timeout_ms // 3))
         self._consumer = self.connection.consumer(
@@ -86,6 +90,7 @@ class KafkaSource:
                 return self.poll(max_records, timeout_s)
             finally:
                 self.resume()
+        self.before_poll()
         self._ownership.poll_begins()
         polled = self._poller.poll(max(1, max_records), timeout_s)
         self._decide_beginnings()
