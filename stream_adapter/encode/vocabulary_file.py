@@ -13,6 +13,7 @@ from stream_adapter.encode.base import Vectors
 from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.errors import FingerprintMismatch, VocabularyError
 from stream_adapter.events.names import canonical_name
+from stream_adapter.numpy_files import read_npz
 from stream_adapter.output_file import open_output
 
 _REBUILD = "make it again with `stream-adapter classes build`"
@@ -44,11 +45,8 @@ class VocabularyFile:
             VocabularyError: it cannot be read, or lacks names or vectors.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in _KEYS if name in stored}
-        except MemoryError:
-            raise
-        except Exception as error:  # zip, zlib, header and pickle errors of all kinds
+            arrays = read_npz(path, _KEYS)
+        except (OSError, ValueError) as error:
             raise VocabularyError(
                 f"`vocabulary.vectors` {path} cannot be read as .npz: {error}; {_REBUILD}, or save it with "
                 "numpy.savez(path, class_names=numpy.array(names), text_vectors=vectors)"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.encode.vocabulary import DEFAULT_LOGIT_SCALE, Vocabulary
 from stream_adapter.errors import EvaluationError, VocabularyError
+from stream_adapter.numpy_files import read_npz
 from stream_adapter.output_file import open_output
 
 UNKNOWN = -1
@@ -66,11 +67,8 @@ def read_features(path: Path) -> Features:
     `text_vectors` (C, d), and optionally `logit_scale` (100 where it is absent) and `domains` (N,). Others are ignored.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in (*_REQUIRED, *_OPTIONAL) if name in stored}
-    except MemoryError:
-        raise
-    except Exception as error:  # zip, zlib, header and pickle errors of all kinds
+        arrays = read_npz(path, (*_REQUIRED, *_OPTIONAL))
+    except (OSError, ValueError) as error:
         raise EvaluationError(
             f"{path} cannot be read as a feature file: {error}; expected an .npz with the arrays {', '.join(_REQUIRED)}"
         ) from error

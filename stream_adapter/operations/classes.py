@@ -14,6 +14,7 @@ from stream_adapter.errors import EncoderError, MalformedEvent, VocabularyError
 from stream_adapter.events.class_record import ClassRecord, checked_name, unit_vector
 from stream_adapter.events.names import did_you_mean
 from stream_adapter.journey.classes import changes_of
+from stream_adapter.numpy_files import read_npy
 from stream_adapter.operations.anchors import read_anchors, whoever
 from stream_adapter.transport.opening import transport_of
 from stream_adapter.transport.transport import read_all
@@ -221,8 +222,7 @@ def _encode(config: Config, names: Sequence[str], prompts: Sequence[str] | None)
 
 def _read_vector(path: Path) -> NDArray[np.float32]:
     try:
-        given = np.load(path, allow_pickle=False)
-        return unit_vector(given, f"the vector in {path}")
+        return unit_vector(read_npy(path), f"the vector in {path}")
     except (OSError, ValueError, MalformedEvent) as error:
         raise VocabularyError(
             f"{error}; `--vector` needs a file as `numpy.save` writes it, with one unit vector of the text tower"

@@ -11,6 +11,7 @@ from stream_adapter.config import Config
 from stream_adapter.encode.base import Encoder, Prepared
 from stream_adapter.errors import EventError, ForeignVector
 from stream_adapter.metrics import Metrics
+from stream_adapter.numpy_files import read_npy
 from stream_adapter.service.health import Health
 from stream_adapter.service.serving import open_follower
 
@@ -38,13 +39,10 @@ def _read(path: Path, encoder: Encoder) -> Iterator[tuple[str, Prepared | str]]:
         if path.suffix.lower() != _VECTORS:
             yield str(path), encoder.prepare(path.read_bytes(), path.suffix)
             return
-        given = np.load(path, allow_pickle=False)
-        if not isinstance(given, np.ndarray):  # an .npz under another name
-            given.close()
-            raise ForeignVector("expected numbers (d,) or (N, d), found several arrays")
+        given = read_npy(path)
         if given.dtype.kind not in "fiu" or given.ndim not in (1, 2) or not given.size:
             raise ForeignVector(f"expected numbers (d,) or (N, d), found {given.dtype} {given.shape}")
-    except (EventError, OSError, ValueError, EOFError) as error:
+    except (EventError, OSError, ValueError) as error:
         yield str(path), getattr(error, "strerror", None) or str(error)
         return
     for row, vector in enumerate(np.atleast_2d(given)):

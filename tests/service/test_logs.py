@@ -19,7 +19,6 @@ def as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     package.setLevel(levels[1])
-    structlog.reset_defaults()
 
 
 def fail(password: str) -> None:

@@ -11,6 +11,7 @@ from stream_adapter.errors import TransportError
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.events.image import id_of_vector
 from stream_adapter.events.names import canonical_name
+from stream_adapter.numpy_files import read_npz
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.pictures import source_name
 
@@ -30,12 +31,9 @@ class VectorsInput:
     def __init__(self, path: Path, *, labels: bool) -> None:
         self.partition = Partition(path.name, 0)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in _ARRAYS if name in stored}
+            arrays = read_npz(path, _ARRAYS)
             self._time_ms = int(path.stat().st_mtime * 1000)
-        except MemoryError:
-            raise
-        except Exception as error:  # zip, zlib, header and pickle errors of all kinds
+        except (OSError, ValueError) as error:
             raise TransportError(f"{path} cannot be read as vectors: {error}") from error
         problem = _problem(arrays)
         if problem:
