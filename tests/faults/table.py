@@ -113,6 +113,14 @@ TESTED: dict[str, tuple[Row, str]] = {
         ),
         "integration/test_fencing.py::test_a_worker_whose_broker_came_back_with_an_earlier_state_of_the_group_goes_on_where_it_was",
     ),
+    "positions that a broker forgot to end": (
+        Row(
+            "open for good in the group's log, of a transaction that counts as complete",
+            "their partitions stand still for some ten seconds",
+            "they stood still until somebody aborted it by hand",
+        ),
+        "integration/test_hanging_positions.py::test_what_hangs_ends_as_the_newest_transaction_did",
+    ),
     "a transaction left open for too long": (
         Row("longer than `transaction_timeout_ms`", "an aborted commit, tried again", "it ended `Fenced`"),
         "integration/test_exactly_once.py::test_a_transaction_that_its_worker_left_open_for_too_long_is_tried_again",
