@@ -1,11 +1,9 @@
 """Outputs and positions in one Kafka transaction (KIP-98, KIP-447): visible together or not at all."""
 
 import contextlib
-import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import structlog
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -16,7 +14,6 @@ from kafka.errors import (
     InvalidTimestampError,
     InvalidTopicError,
     KafkaError,
-    KafkaTimeoutError,
     MessageSizeTooLargeError,
     PolicyViolationError,
     RecordListTooLargeError,
@@ -26,7 +23,7 @@ from kafka.errors import (
 from stream_adapter.errors import Fenced, TransportError, Unreachable
 from stream_adapter.transport.base import Commit, CommitAborted, Partition
 from stream_adapter.transport.kafka.doubt import Doubt
-from stream_adapter.transport.kafka.internals import close_producer, watch_init
+from stream_adapter.transport.kafka.internals import add_offsets, close_producer, end_transaction, watch_init
 from stream_adapter.transport.kafka.source import KafkaSource
 from stream_adapter.transport.kafka.writing import Writer
 
@@ -120,11 +117,11 @@ class ExactlyOnce:
                 if positions:  # while the outputs are on their way: that saves one of three waits
                     offsets = {TopicPartition(*at): OffsetAndMetadata(to, mark, -1) for at, to in positions.items()}
                     metadata = self._source.group_metadata()
-                    self._within_deadline(lambda: producer.send_offsets_to_transaction(offsets, metadata))
+                    add_offsets(producer, offsets, metadata, self._connection.deadline_s)
         finally:
             sending.wait(max(1.0, give_up_at - time.monotonic()))
         with self._connection.errors_of("cannot commit a transaction"):
-            self._within_deadline(producer.commit_transaction)
+            end_transaction(producer, commit=True, timeout_s=self._connection.deadline_s)
 
     def _end_what_hangs(self) -> None:
         """End in the group's log what its coordinator has forgotten to end there.
@@ -140,10 +137,8 @@ class ExactlyOnce:
             producer = self._producer = self._producer or self._new_producer()
             producer.begin_transaction()
             with self._connection.errors_of("cannot end what hangs in the group's log"):
-                group = self._connection.config.group_id
-                self._within_deadline(lambda: producer.send_offsets_to_transaction({}, group))
-                end = producer.commit_transaction if self._committed_last else producer.abort_transaction
-                self._within_deadline(end)
+                add_offsets(producer, {}, self._connection.config.group_id, self._connection.deadline_s)
+                end_transaction(producer, commit=self._committed_last, timeout_s=self._connection.deadline_s)
         except (KafkaError, TransportError) as error:
             self._drop_producer()
             if isinstance(error, Fenced) and not self._fenced_itself(error, 0.0):
@@ -208,22 +203,3 @@ class ExactlyOnce:
         if self._producer is not None:
             close_producer(self._producer)
             self._producer = None
-
-    def _within_deadline(self, call: Callable[[], Any]) -> None:
-        """Call, but not for ever: kafka-python waits for the transaction's coordinator without a limit."""
-        failures: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                call()
-            except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
-                failures.append(error)
-
-        # Not a pool: its threads would keep a process with an unanswered call from ending.
-        thread = threading.Thread(target=run, name="kafka-transaction", daemon=True)
-        thread.start()
-        thread.join(self._connection.deadline_s)
-        if thread.is_alive():
-            raise KafkaTimeoutError(f"no answer within {self._connection.deadline_s:g} s")
-        if failures:
-            raise failures[0]

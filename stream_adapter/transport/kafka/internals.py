@@ -7,17 +7,17 @@ underscore.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 
 # Claims with an age (KIP-792): the client's assignor believes members that were away, see `assigning.py`.
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.sasl import get_sasl_mechanism
 from kafka.net.sasl.oauth import AbstractTokenProvider
-from kafka.producer.transaction_manager import InitProducerIdHandler
+from kafka.producer.transaction_manager import InitProducerIdHandler, TransactionalRequestResult
 
 # Words of the protocol, to find out why a broker does not let us in: the client says only that it did not, after a
 # while. See `diagnosis.py`.
@@ -40,7 +40,9 @@ __all__ = [
     "MetadataRequest",
     "SaslAuthenticateRequest",
     "SaslHandshakeRequest",
+    "add_offsets",
     "close_producer",
+    "end_transaction",
     "finish_join",
     "forget_member_id",
     "get_sasl_mechanism",
@@ -184,6 +186,38 @@ def topic_id(consumer: KafkaConsumer, topic: str) -> str | None:
     """
     found = consumer._cluster.topic_id(topic)
     return str(found) if found is not None and found.int else None
+
+
+def add_offsets(
+    producer: KafkaProducer,
+    offsets: Mapping[TopicPartition, OffsetAndMetadata],
+    group: ConsumerGroupMetadata | str,
+    timeout_s: float,
+) -> None:
+    """Make positions part of the transaction, as `send_offsets_to_transaction`, which waits without a limit.
+
+    A thread that waits there for a producer that is closed by then would stay for good, and the producer with it.
+
+    Raises:
+        KafkaTimeoutError: there is no answer after so many seconds.
+    """
+    _answered(producer, producer._transaction_manager.send_offsets_to_transaction(offsets, group), timeout_s)
+
+
+def end_transaction(producer: KafkaProducer, *, commit: bool, timeout_s: float) -> None:
+    """Commit or abort, as `commit_transaction` and `abort_transaction`, which wait without a limit.
+
+    Raises:
+        KafkaTimeoutError: there is no answer after so many seconds.
+    """
+    manager = producer._transaction_manager
+    _answered(producer, manager.begin_commit() if commit else manager.begin_abort(), timeout_s)
+
+
+def _answered(producer: KafkaProducer, result: TransactionalRequestResult, timeout_s: float) -> None:
+    producer._sender.wakeup()
+    if not result.wait(1000.0 * timeout_s):
+        raise KafkaTimeoutError(f"no answer within {timeout_s:g} s")
 
 
 def close_producer(producer: KafkaProducer, timeout_s: float = 0.0) -> None:

@@ -4,16 +4,19 @@ Without a broker; what a broker's answers do to it is in `tests/integration/test
 """
 
 import ast
+import gc
 import time
 import uuid
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+from kafka.producer.transaction_manager import TransactionState
 from kafka.protocol.metadata import FindCoordinatorRequest, FindCoordinatorResponse, MetadataResponse
 from kafka.protocol.producer import InitProducerIdResponse
 
@@ -208,6 +211,25 @@ def test_a_request_for_transactions_that_has_no_answer_is_told() -> None:
         manager._in_flight_request_correlation_id = 7
         handler.on_complete(7, answer)
     assert handler.result.succeeded and len(lost) == 2
+
+
+@pytest.mark.parametrize("how", ["offsets", "commit", "abort"])
+def test_transactions_are_not_waited_for_without_end_and_leave_nothing_behind(how: str) -> None:
+    producer = KafkaProducer(bootstrap_servers="127.0.0.1:9", api_version=(3, 5), transactional_id="a")
+    manager = producer._transaction_manager
+    manager._current_state = TransactionState.READY
+    producer.begin_transaction()
+    manager._transaction_started = True  # there is something to end
+    with pytest.raises(KafkaTimeoutError, match=r"no answer within 0\.2 s"):
+        if how == "offsets":
+            internals.add_offsets(producer, {AT: OffsetAndMetadata(1, "", -1)}, "g", 0.2)
+        else:
+            internals.end_transaction(producer, commit=how == "commit", timeout_s=0.2)
+    internals.close_producer(producer)
+    gone = weakref.ref(producer)
+    del producer, manager
+    gc.collect()
+    assert gone() is None
 
 
 def test_without_its_id_a_member_joins_as_one_that_starts(consumer: KafkaConsumer) -> None:
