@@ -10,8 +10,9 @@ from kafka.errors import KafkaTimeoutError
 
 from stream_adapter.errors import Fenced, Unreachable
 from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord
-from stream_adapter.transport.kafka import KafkaSink, KafkaSource
+from stream_adapter.transport.kafka import KafkaSink, KafkaSource, exactly_once
 from stream_adapter.transport.kafka.exactly_once import ExactlyOnce
+from stream_adapter.transport.kafka.internals import end_transaction
 from stream_adapter.transport.kafka.writing import Sending
 from tests.integration.cluster import Cluster, Member, close, commit_of, poll_until, settled, wait_for
 
@@ -42,17 +43,14 @@ def test_outputs_alone_are_written_once_though_their_answer_is_lost(
     source = KafkaSource(cluster.but(delivery="exactly_once"))
     sink = KafkaSink(source)
     sink.commit(commit_of(poll_until(source, 2)))
-    assert isinstance(sink._how, ExactlyOnce) and sink._how._producer is not None
-    producer = sink._how._producer
-    commit_transaction = producer.commit_transaction
 
-    def lost() -> None:
-        commit_transaction()
+    def lost(producer: KafkaProducer, *, commit: bool, timeout_s: float) -> None:
+        end_transaction(producer, commit=commit, timeout_s=timeout_s)
         raise KafkaTimeoutError("the answer is lost")
 
-    monkeypatch.setattr(producer, "commit_transaction", lost)
     outputs = Commit([OutRecord("anchors", b"k", None, source=cluster.at(0))])
-    with pytest.raises(Unreachable, match="answer is lost"):
+    with monkeypatch.context() as patch, pytest.raises(Unreachable, match="answer is lost"):
+        patch.setattr(exactly_once, "end_transaction", lost)
         sink.commit(outputs)
     sink.commit(outputs)  # finds out that it was written
     assert len(cluster.read(cluster.config.topics.anchors)) == 1
