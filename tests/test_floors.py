@@ -19,7 +19,7 @@ FLOORS = (
     {"drift"},
     {"adapter"},
     {"events", "config", "errors", "plugins"},
-    {"output_file", "yaml_text", "terminal_text", "throttled_log", "cores"},
+    {"output_file", "numpy_files", "yaml_text", "terminal_text", "throttled_log", "cores"},
 )
 # What the words that all floors speak are made of.
 WORDS = {"drift.settings", "drift.alarm", "drift.confidence_sequence", "transport.base"}
