@@ -43,6 +43,7 @@ def test_what_hangs_ends_as_the_newest_transaction_did(
     if how.startswith("aborted"):
         with pytest.raises(TransportError, match="does not take an output"):
             sink.commit(Commit([OutRecord("predictions", b"key", bytes(2**21))], {cluster.at(0): 6}))
+    wait_for(lambda: stable(cluster) == 5, what="the mark of the transaction itself")
     leave_open(sink, cluster, 8)
     with pytest.raises(KafkaTimeoutError):
         position(cluster)
@@ -56,9 +57,7 @@ def test_what_hangs_ends_as_the_newest_transaction_did(
 
     def known() -> int | None:
         source.poll(1, 0.1)  # again and again, as a worker does
-        with contextlib.suppress(KafkaTimeoutError):
-            return position(cluster)
-        return None
+        return stable(cluster)
 
     expected = 8 if how.startswith("committed") else 5
     assert wait_for(known, timeout_s=60.0) == expected
@@ -109,3 +108,10 @@ def position(cluster: Cluster) -> int | None:
         return found
     finally:
         consumer.close()
+
+
+def stable(cluster: Cluster) -> int | None:
+    """The same, None while that is not told."""
+    with contextlib.suppress(KafkaTimeoutError):
+        return position(cluster)
+    return None
