@@ -267,7 +267,8 @@ class Replica:
             homeless = {one.anchor_id for one in ignored if one.reason in ("unknown label", "canary")}
             self.set_aside.drop(one.anchor_id for one in anchors if not self.set_aside.has_newer(one))
             self._put_aside([anchor for anchor in anchors if anchor.anchor_id in homeless])
-            self._overruled.update(one.anchor_id for one in ignored if one.reason == "outdated")
+            older = {one for one in homeless if self.adapter.anchors.get(one) is not None}  # or it would be forgotten
+            self._overruled |= older.union(one.anchor_id for one in ignored if one.reason == "outdated")
 
     def _delete(self, anchor_ids: Sequence[str]) -> None:
         """Forget these at once."""

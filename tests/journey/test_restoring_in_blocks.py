@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_adapter.adapter.adapter import Adapter
@@ -63,6 +63,13 @@ class Reader:
         return self.adapter.predict(VECTORS).adapted
 
 
+def of_another(name: str, label: str, time: int) -> OutRecord:
+    return replace(record(name, label, time=time), fingerprint="fake-encoder").to_record("another")
+
+
+@example(
+    written=[of_another("a", CLASSES[0], 1), of_another("a", CLASSES[-1], 0)], cuts=[], directions=None, asked=False
+).via("an older label of a canary: what is newer is written again")
 @settings(max_examples=60, deadline=None)
 @given(
     written=st.lists(WRITTEN, max_size=16),
