@@ -125,14 +125,14 @@ class Replica:
 
     def record(self, anchor_id: str) -> AnchorRecord | None:
         """The anchor of this id, as it is written; None where there is none."""
-        anchor = self.adapter.anchors.get(anchor_id) or self.set_aside.anchors.get(anchor_id)
+        anchor = self._known(anchor_id)
         return None if anchor is None else record_of_anchor(anchor, self._fingerprint)
 
     def reassert(self, owned: Ownership) -> list[OutRecord]:
         """Write again what an older record has replaced in the compacted topic, as far as this worker decides."""
         outputs = []
         for anchor_id in sorted(self._overruled):
-            anchor = self.adapter.anchors.get(anchor_id)
+            anchor = self._known(anchor_id)
             if anchor is None or owned.owns_id(anchor_id):
                 self._overruled.discard(anchor_id)
             if anchor is not None and owned.owns_id(anchor_id):
@@ -178,7 +178,7 @@ class Replica:
         """
         outputs = []
         for anchor_id in dict.fromkeys(anchor_ids):
-            before = self.adapter.anchors.get(anchor_id) or self.set_aside.anchors.get(anchor_id)
+            before = self._known(anchor_id)
             if before is not None:
                 outputs.append(anchor_tombstone(anchor_id, self._writer, forgotten=forgotten))
                 self._wrote(outputs[-1], before)
@@ -262,13 +262,19 @@ class Replica:
         What has no class stays under the name that it was written with: an alias may be taken back.
         """
         if anchors:
-            known = [self._in_class(one) for one in anchors if not self.set_aside.has_newer(one)]
+            older = {one.anchor_id for one in anchors if self.set_aside.has_newer(one)}
+            known = [self._in_class(one) for one in anchors if one.anchor_id not in older]
             ignored = self.adapter.follow(known).ignored
             homeless = {one.anchor_id for one in ignored if one.reason in ("unknown label", "canary")}
-            self.set_aside.drop(one.anchor_id for one in anchors if not self.set_aside.has_newer(one))
+            self.set_aside.drop(one.anchor_id for one in known)
             self._put_aside([anchor for anchor in anchors if anchor.anchor_id in homeless])
-            older = {one for one in homeless if self.adapter.anchors.get(one) is not None}  # or it would be forgotten
-            self._overruled |= older.union(one.anchor_id for one in ignored if one.reason == "outdated")
+            older.update(one for one in homeless if self.adapter.anchors.get(one) is not None)  # or it were forgotten
+            older.update(one.anchor_id for one in ignored if one.reason == "outdated")
+            self._overruled |= older
+
+    def _known(self, anchor_id: str) -> Anchor | None:
+        """The anchor of this id, whether it has a class or not."""
+        return self.adapter.anchors.get(anchor_id) or self.set_aside.anchors.get(anchor_id)
 
     def _delete(self, anchor_ids: Sequence[str]) -> None:
         """Forget these at once."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from stream_adapter.adapter.anchors.weights import Directions
 from stream_adapter.adapter.learner import LearnerContext
 from stream_adapter.adapter.mixture.directions import bytes_of
 from stream_adapter.config import AdapterConfig, AnchorsConfig
-from stream_adapter.events import anchor_tombstone
+from stream_adapter.events import AnchorRecord, anchor_tombstone
 from stream_adapter.journey.foreign import Foreign, LeftAlone
 from stream_adapter.journey.replica import Replica
 from stream_adapter.metrics import Metrics
@@ -105,3 +106,17 @@ def test_blocks_come_to_the_same_as_records_one_by_one(
     for one in (single, blocks):
         one.adapter.learn(())  # all is in force
     np.testing.assert_allclose(blocks.answers(), single.answers(), atol=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("newer", [CLASSES[0], CLASSES[-1], "no class"])
+@pytest.mark.parametrize("older", [CLASSES[0], CLASSES[-1], "no class"])
+def test_what_an_older_record_replaced_is_written_again_whatever_class_it_has(
+    newer: str, older: str, at_once: bool
+) -> None:
+    reader, written = Reader(), [of_another("a", newer, 1), of_another("a", older, 0)]
+    for start, records in [(0, written)] if at_once else [(0, written[:1]), (1, written[1:])]:
+        reader.follow(records, start)
+    again = reader.replica.reassert(EVERYTHING)
+    assert [AnchorRecord.from_record(one.key, one.value, one.headers).label for one in again] == [newer]
+    assert reader.replica.reassert(EVERYTHING) == []
