@@ -26,7 +26,7 @@ from stream_adapter.encode.vocabulary import Vocabulary
 from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.metrics import Metrics
-from stream_adapter.service.heap import return_freed_memory
+from stream_adapter.service.heap import keep_heap_small
 from stream_adapter.service.wiring import JourneyConfig, make_processor
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.changelog import change_of
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="after which it ends in any case")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    return_freed_memory()  # as a worker does
+    keep_heap_small()  # as a worker does
     journey, ending_s = Journey(), time.monotonic() + 60.0 * arguments.minutes
     full_mb: list[float] = []
     journey.fill()

@@ -10,6 +10,7 @@ from peer_work import CLASSES, MODEL, NAMES, D, Meter, class_vectors
 from stream_adapter.config import KafkaTopics, parse
 from stream_adapter.encode.vectors_only import FINGERPRINT
 from stream_adapter.service.build import open_worker
+from stream_adapter.service.heap import keep_heap_small
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.main import work
 
@@ -23,6 +24,7 @@ def topics_of(kind: str, topics: str) -> dict[str, str]:
 def worker(kind: str, servers: str, topics: str, meter: Meter) -> None:
     """The worker as it is configured by default, exactly once."""
     configure_logs("warning", "human")
+    keep_heap_small()
     document: dict[str, Any] = {
         "kafka": {
             "bootstrap_servers": servers,

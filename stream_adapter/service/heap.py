@@ -38,7 +38,7 @@ def frozen() -> Iterator[None]:
         gc.unfreeze()  # or libraries that look for leaks at the end find all of it
 
 
-def return_freed_memory() -> None:
+def keep_heap_small() -> None:
     """Let glibc keep one heap, and give back every 20 s what lies free between what is used; elsewhere do nothing.
 
     To be called before threads are started: each of them would get a heap, with gaps that no other thread fills.

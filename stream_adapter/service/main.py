@@ -11,7 +11,7 @@ import structlog
 
 from stream_adapter.config import Config
 from stream_adapter.service.build import open_worker
-from stream_adapter.service.heap import frozen, return_freed_memory
+from stream_adapter.service.heap import frozen, keep_heap_small
 from stream_adapter.service.logs import configure_logs
 from stream_adapter.service.worker import DrainBudgetExceeded, Worker
 
@@ -28,7 +28,7 @@ def run_worker(config: Config) -> None:
     ends the process at once.
     """
     configure_logs(config.service.log_level, config.service.log_format)
-    return_freed_memory()
+    keep_heap_small()
     ending = _Ending()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.asked_for)
