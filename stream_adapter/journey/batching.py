@@ -6,6 +6,9 @@ from stream_adapter.transport.base import Partition, Record
 
 # A batch is full when it takes so long to compute: fewer records would cost more each, more would only wait longer.
 _FULL_S = 0.1
+# Where the newest event waits for longer anyway, a batch takes a tenth of that: larger ones cost less each and make the
+# wait shorter. At most so much, which is what whoever asks beside the stream can wait for.
+_OF_BACKLOG, _FULL_AT_MOST_S = 0.1, 0.3
 _FIRST = 64  # as long as nothing was measured
 _LEAST = 16
 
@@ -23,6 +26,7 @@ class Batcher:
         self._max_batch = max_batch
         self._full = min(_FIRST, max_batch)
         self._each_s: float | None = None
+        self._behind = 0
         self._max_wait_s = max_wait_s
         self._clock = clock
         self._records: list[Record] = []
@@ -38,9 +42,14 @@ class Batcher:
 
     def took(self, records: int, seconds: float) -> None:
         """A batch of so many records took so long: those that come have the size that fits."""
-        each_s = seconds / records
+        each_s = max(seconds / records, 1e-9)
         self._each_s = each_s if self._each_s is None else 0.8 * self._each_s + 0.2 * each_s
-        self._full = min(max(_LEAST, int(_FULL_S / max(self._each_s, 1e-9))), self._max_batch)
+        full_s = min(max(_FULL_S, _OF_BACKLOG * self._behind * self._each_s), _FULL_AT_MOST_S)
+        self._full = min(max(_LEAST, int(full_s / self._each_s)), self._max_batch)
+
+    def behind(self, records: int) -> None:
+        """So many records wait to be read."""
+        self._behind = records
 
     @property
     def remaining_wait_s(self) -> float:

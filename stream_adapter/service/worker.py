@@ -206,7 +206,9 @@ class Worker:
         self._health.set("partitions_assigned", bool(self._assigned))
         if self._clock() >= self._lag_due_at:
             self._lag_due_at = self._clock() + _LAG_EVERY_S
-            self.metrics.set_lag(self._source.lag())
+            lag = self._source.lag()
+            self.metrics.set_lag(lag)
+            self._batcher.behind(sum(lag.values()))
 
     def _look_at_assignment(self) -> None:
         """After every poll: drop what belongs to others now."""

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,21 @@ def test_a_batch_is_full_when_it_takes_a_tenth_of_a_second() -> None:
     small = Batcher(max_batch=4, max_wait_s=10.0, clock=Clock())
     small.took(1, 10.0)
     assert small.room == 4
+
+
+@pytest.mark.parametrize(
+    ("behind", "room"),
+    [(0, 100), (1_000, 100), (2_000, 200), (1_000_000, 300)],
+    ids=["nothing waits", "for a second", "for two seconds", "for as long as can be"],
+)
+def test_where_events_wait_for_long_a_batch_takes_a_tenth_of_that(behind: int, room: int) -> None:
+    batcher = Batcher(max_batch=512, max_wait_s=10.0, clock=Clock())
+    batcher.behind(behind)
+    batcher.took(100, 0.1)
+    assert batcher.room == room
+    batcher.behind(0)  # whoever has caught up answers as soon as ever
+    batcher.took(100, 0.1)
+    assert batcher.room == 100
 
 
 def test_an_empty_batch_is_never_due() -> None:

@@ -6,12 +6,13 @@ import pytest
 
 from stream_adapter.errors import TransportError
 from stream_adapter.events import AnchorRecord
+from stream_adapter.journey.batching import Batcher
 from stream_adapter.service.worker import DrainBudgetExceeded
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.changelog import Change
 from stream_adapter.transport.memory import MemorySource
 from tests.fakes import FakeEncoder, picture
-from tests.service.rig import ZERO, Rig, SlowEncoder, learned_elsewhere, wait_for
+from tests.service.rig import ONE, ZERO, Rig, SlowEncoder, learned_elsewhere, wait_for
 
 
 def test_it_works_through_a_source_and_ends_with_it() -> None:
@@ -105,6 +106,17 @@ def test_the_source_is_polled_and_paused_while_enough_is_under_way() -> None:
     wait_for(lambda: rig.sink.positions.get(ZERO) == 100)
     rig.worker.stop()
     thread.join(10)
+
+
+def test_the_batcher_hears_how_many_events_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[int] = []
+    monkeypatch.setattr(Batcher, "behind", lambda _, records: heard.append(records))
+    source = MemorySource([ZERO, ONE])
+    for number in range(20):
+        source.add(**picture("cat", number), partition=(ZERO, ONE)[number % 2])
+    Rig(source).worker.run()
+    assert heard
+    assert 10 <= heard[0] <= 20  # of both partitions, but for the first batches
 
 
 def test_an_error_of_the_compute_thread_ends_the_worker() -> None:
