@@ -51,7 +51,11 @@ RUN /opt/tools/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-d
 
 
 FROM ${BASE} AS image
-RUN groupadd --gid 10001 stream-adapter \
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libjemalloc2 \
+    && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 10001 stream-adapter \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/stream-adapter \
         --shell /usr/sbin/nologin stream-adapter \
     && install --directory /etc/stream-adapter \
@@ -63,7 +67,10 @@ COPY --from=build /trees/package /opt/stream-adapter
 COPY deploy/container/healthcheck.py /opt/stream-adapter/healthcheck.py
 # Weights are in the image or mounted: nothing is downloaded unless HF_HUB_OFFLINE=0 asks for it, and then into the state
 # folder. The rest of what libraries would write below a home goes to /tmp, so that the root may be read-only.
+# jemalloc is faster here than glibc's malloc, and smaller (docs/performance.md); one arena, because each has gaps of its own.
 ENV PATH=/opt/stream-adapter/bin:${PATH} \
+    LD_PRELOAD=libjemalloc.so.2 \
+    MALLOC_CONF=background_thread:true,narenas:1 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HF_HUB_OFFLINE=1 \
@@ -74,7 +81,7 @@ ENV PATH=/opt/stream-adapter/bin:${PATH} \
 USER 10001:10001
 WORKDIR /var/lib/stream-adapter
 # An image that lacks something fails here and not at its first start.
-RUN ["python", "-c", "import stream_adapter.service.main"]
+RUN ["python", "-c", "import stream_adapter.service.main; assert 'libjemalloc' in open('/proc/self/maps').read()"]
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # HTTP answers while a model loads; only then it may look stuck.

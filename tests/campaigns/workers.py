@@ -5,11 +5,15 @@ Importing torch takes longer than all else that a worker does at its start, so a
 
 import contextlib
 import ctypes
+import ctypes.util
 import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
+from collections.abc import Iterator
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from stream_adapter.demo.browser import open_loopback
 
 _PRELOAD = ["stream_adapter.service.main", "stream_adapter.transport.kafka", "stream_adapter.encode.loading"]
 _PR_SET_PDEATHSIG = 1
+_DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
 
 
 def _run(config: str, log: str) -> None:
@@ -28,6 +33,24 @@ def _run(config: str, log: str) -> None:
 
     sys.argv = ["stream-adapter", "run", config]
     main()
+
+
+def allocator_of_the_image() -> dict[str, str]:
+    """The variables that make a process allocate as the image's do; none where jemalloc is not installed."""
+    if not ctypes.util.find_library("jemalloc"):
+        return {}
+    return dict(re.findall(r"^ +(LD_PRELOAD|MALLOC_CONF)=(\S+)", _DOCKERFILE.read_text(), re.MULTILINE))
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Workers:
@@ -43,6 +66,8 @@ class Workers:
         self._folder = folder
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
+        with _environment(allocator_of_the_image()):
+            forkserver.ensure_running()
         self._processes: list[BaseProcess | None] = [None] * len(configs)
         self.ended: list[int] = []
 

@@ -1,5 +1,6 @@
 """The Dockerfile, and what it copies."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stream_adapter.config import Config
+from tests.campaigns.workers import allocator_of_the_image
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -50,3 +52,12 @@ def test_the_port_is_the_configurations() -> None:
     port = Config.model_fields["service"].default.port
     assert f"EXPOSE {port}\n" in DOCKERFILE
     assert f"STREAM_ADAPTER_PORT={port}\n" in DOCKERFILE
+
+
+def test_the_image_allocates_with_jemalloc() -> None:
+    variables = allocator_of_the_image()
+    if not variables:
+        pytest.skip("no jemalloc here: apt-get install libjemalloc2")
+    assert "--no-install-recommends libjemalloc2 " in DOCKERFILE
+    maps = subprocess.check_output(["cat", "/proc/self/maps"], env={**os.environ, **variables}, text=True)
+    assert variables["LD_PRELOAD"] in maps

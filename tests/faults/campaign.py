@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stream_adapter.demo.broker import LocalKafka
 from tests.campaigns.campaign import Campaign
+from tests.campaigns.workers import allocator_of_the_image
 from tests.faults.kinds import FaultCampaign
 
 FLAT = 0.02
@@ -28,6 +29,7 @@ class FaultReport:
             worker lived for long enough.
         ended: how workers ended by themselves, with how often.
         lines_a_minute: of a worker's log.
+        jemalloc: whether workers allocated with it, as they do in the image; else with what the machine has.
     """
 
     faults: int = 0
@@ -43,6 +45,7 @@ class FaultReport:
     dead_letters: int = 0
     lines_a_minute: float = 0.0
     seconds: float = 0.0
+    jemalloc: bool = False
     kinds: dict[str, int] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
@@ -107,6 +110,7 @@ def run_faults(
         dead_letters=campaign.letters,
         lines_a_minute=round(watch.lines(folder) / (found.seconds / 60) / (workers + 1), 1),
         seconds=found.seconds,
+        jemalloc=bool(allocator_of_the_image()),
         kinds=dict(campaign.kinds),
         ended=watch.endings(folder, found.ended_by_themselves),
         examples=[*found.examples, *waits, *watch.stuck, *uncaught][:12],
