@@ -177,6 +177,12 @@ class LabelWithoutEvent(EventError):
     stage = "label"
 
 
+class UnwritablePrediction(EventError):
+    """What was predicted is larger than its topic takes."""
+
+    stage = "commit"
+
+
 class UnexpectedFailure(EventError):
     """Something that is not foreseen was raised about one event: a fault of ours, which must not stop a stream."""
 

@@ -1,10 +1,12 @@
 """What a finished batch leaves."""
 
-from collections.abc import Callable, Collection, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Set
+from dataclasses import dataclass, field, replace
 
+from stream_adapter.errors import UnwritablePrediction
 from stream_adapter.metrics import Metrics
-from stream_adapter.transport.base import Commit, OutRecord, Partition
+from stream_adapter.transport.base import Commit, OutputTooLarge, OutRecord, Partition, Record
+from stream_adapter.transport.dead_letters import dead_letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +17,22 @@ class Outcome:
         commit: outputs and positions.
         refused: the partition of every dead letter, and the stage that refused the event.
         durable: to be called once it is.
+        events: the event of each prediction, by the `id` of the output.
     """
 
     commit: Commit
     refused: tuple[tuple[Partition, str], ...] = ()
     durable: tuple[Callable[[], None], ...] = ()
+    events: Mapping[int, Record] = field(default_factory=dict)
+
+    def with_letter(self, error: OutputTooLarge) -> "Outcome":
+        """The same with a dead letter for the event whose prediction is too large, where it is one of this batch."""
+        event = self.events.get(id(error.output))
+        if event is None:
+            return self
+        letter = dead_letter(event, UnwritablePrediction(str(error)))
+        refused = (*self.refused, (event.partition, UnwritablePrediction.stage))
+        return replace(self, commit=Commit([*self.commit.outputs, letter], self.commit.positions), refused=refused)
 
     def without(
         self, partitions: Set[Partition], too_large: Collection[OutRecord] = ()
@@ -31,7 +44,7 @@ class Outcome:
         kept = [one for one in self.commit.outputs if id(one) not in left_out]
         positions = {at: to for at, to in self.commit.positions.items() if at not in partitions}
         refused = tuple((at, stage) for at, stage in self.refused if at not in partitions)
-        return Outcome(Commit(kept, positions), refused, self.durable), dropped
+        return replace(self, commit=Commit(kept, positions), refused=refused), dropped
 
     def report(self, metrics: Metrics) -> None:
         """Count what became durable, and call back who waits for it."""

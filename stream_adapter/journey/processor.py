@@ -158,7 +158,8 @@ class Processor:
         letters = [dead_letter(record, error) for record, error in refused]
         stages = tuple((record.partition, error.stage) for record, error in refused)
         written = [*(one.record for one in explained), *outputs, *letters]
-        return Outcome(Commit(written, batch.next_offsets), stages, durable)
+        events = {id(one.record): event.record for one, event in zip(explained, under_way.events, strict=True)}
+        return Outcome(Commit(written, batch.next_offsets), stages, durable, events)
 
     def learn(
         self, under_way: UnderWay, prediction: Prediction, owned: Ownership = EVERYTHING

@@ -189,8 +189,9 @@ class Pipeline:
         """Commit these together; returns what was committed of each."""
         give_up_at = self._clock() + _RETRY_ABORTED_S
         too_large: list[OutRecord] = []
+        computed = [job.future.result() for job in jobs]
         while True:
-            parts = [job.future.result().without(job.lost, too_large) for job in jobs]
+            parts = [one.without(job.lost, too_large) for one, job in zip(computed, jobs, strict=True)]
             outcomes = [outcome for outcome, _ in parts]
             commit = _merged(outcome.commit for outcome in outcomes)
             try:
@@ -200,6 +201,7 @@ class Pipeline:
                 break
             except OutputTooLarge as error:
                 too_large.append(error.output)
+                computed = [one.with_letter(error) for one in computed]
                 self._count_too_large(error)
             except CommitAborted as error:
                 if self._clock() > give_up_at:

@@ -14,6 +14,7 @@ from kafka.admin import ConfigResource
 from kafka.errors import InvalidPartitionsError, KafkaError
 
 from stream_adapter.demo.broker import LocalKafka
+from stream_adapter.events import EMBEDDING, image_event_headers
 from tests.campaigns.campaign import CLASSES, EXPELLED_S, PARTITIONS, Campaign
 from tests.faults.hostile_records import Sent, foreign_anchor, hostile_event
 from tests.faults.proxy import stand_between
@@ -22,6 +23,7 @@ from tests.faults.watch import Watch
 
 _DISK_KB = 16_000  # room for three snapshots of these workers, and little more
 _SMALL_RECORD = 1_500  # bytes: anchors fit, the evidence on the traffic does not
+_SMALL_PREDICTION = 8_000  # bytes: what is said fits, the id of an event that has 5,000 characters does not
 
 
 class FaultCampaign(Campaign):
@@ -177,6 +179,12 @@ class FaultCampaign(Campaign):
     def _hostile(self) -> Sent:
         return hostile_event(self._rng, self._fingerprint, self._dimension, CLASSES)
 
+    def _long(self) -> Sent:
+        id = f"{self._rng.getrandbits(64):x}".ljust(5_000, "x")
+        headers = image_event_headers(source="/hostile", id=id, content_type=EMBEDDING)
+        vector = self.stream.vector(0).astype("<f4").tobytes()
+        return Sent(None, vector, (*headers, ("ce_fingerprint", self._fingerprint.encode())))
+
     def _foreign(self) -> Sent:
         return foreign_anchor(self._rng, self._fingerprint, self._dimension)
 
@@ -234,13 +242,18 @@ class FaultCampaign(Campaign):
             _limit(pid, resource.RLIMIT_NOFILE, soft)
 
     def _small_records(self) -> None:
-        self._set_limit(_SMALL_RECORD)
+        self._set_limits(_SMALL_RECORD, _SMALL_PREDICTION)
+        self._send("images", 4, self._long)
         self._pass(6.0)
-        self._set_limit(2**20)
+        self._set_limits(2**20, 2**20)
 
-    def _set_limit(self, size: int) -> None:
-        limits = ConfigResource("topic", self._config.kafka.topics.anchors, {"max.message.bytes": str(size)})
-        self._administer(lambda admin: admin.alter_configs([limits]))
+    def _set_limits(self, anchors: int, predictions: int) -> None:
+        topics = self._config.kafka.topics
+        limits = [
+            ConfigResource("topic", topic, {"max.message.bytes": str(size)})
+            for topic, size in ((topics.anchors, anchors), (topics.predictions, predictions))
+        ]
+        self._administer(lambda admin: admin.alter_configs(limits))
 
     def _administer(self, change: Callable[[KafkaAdminClient], object]) -> None:
         """Ask the broker, which may have come back just now, until it answers."""

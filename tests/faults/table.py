@@ -69,9 +69,11 @@ ROWS: dict[str, Row] = {
     ),
     "few file descriptors": Row("a limit of 64 while all connections are reset", "nothing"),
     "outputs too large": Row(
-        "the anchors topic takes no more than 1,500 bytes",
-        "`outputs_too_large_total`, a line that names topic and size, alert StreamAdapterOutputsTooLarge",
-        "one such record ended the worker; what fits is written, what the other would have taught is taken back",
+        "the anchors topic takes no more than 1,500 bytes, the one for predictions 8,000, and there are ids of 5,000",
+        "`outputs_too_large_total`, a line that names topic and size, alert StreamAdapterOutputsTooLarge; dead letters "
+        "for the predictions that do not fit",
+        "one such record ended the worker, and a prediction was lost; what fits is written, what an anchor would have "
+        "taught is taken back",
     ),
     "partitions added": Row("the images topic grows", "they are read from their beginning within half a minute"),
     "wrong labels": Row("60 near-copies under a wrong name", "see below"),

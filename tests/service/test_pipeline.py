@@ -56,7 +56,7 @@ class Narrow(MemorySink):
     most = 10_000
 
     def commit(self, commit: Commit) -> None:
-        large = [output for output in commit.outputs if size_of(output) > self.most]
+        large = [one for one in commit.outputs if size_of(one) > self.most and one.channel != "dead_letters"]
         if large:
             raise OutputTooLarge("the topic does not take it", large[0])
         super().commit(commit)
@@ -77,7 +77,12 @@ def test_outputs_that_are_too_large_are_left_out_and_end_nothing(channel: str) -
     assert sink.positions == {ZERO: 6}
     assert [record.key for record in sink.records["predictions"]] == [b"0", b"2", b"3", b"5"]
     assert len(sink.records["anchors"]) == 4 == rig.processor.adapter.n_anchors, "what is not written is not kept"
+    letters = [dict(record.headers) for record in sink.records["dead_letters"]]
+    assert [letter["ce_id"] for letter in letters] == [b"1", b"4"], "no event goes without a word"
+    assert {letter["__connect.errors.stage"] for letter in letters} == {b"commit"}
+    assert b"the topic does not take it" in letters[0]["__connect.errors.exception.message"]
     sample = rig.metrics.registry.get_sample_value
+    assert sample("stream_adapter_dead_letters_total", {"stage": "commit"}) == 2
     assert sample("stream_adapter_outputs_too_large_total", {"channel": channel}) == 2
     assert sample("stream_adapter_predictions_total") == 4
 
