@@ -169,6 +169,14 @@ TESTED: dict[str, tuple[Row, str]] = {
         Row("idle and busy, once and at least once", "alive, not ready, a line a minute"),
         "integration/test_outages.py::test_a_broker_that_is_away_for_100_s_is_waited_for",
     ),
+    "broker with quotas": (
+        Row("60 kB a second for each client, both ways", "lag; nothing else"),
+        "integration/test_broker_limits.py::test_a_worker_that_is_slowed_down_by_its_broker_predicts_each_event_once",
+    ),
+    "broker's disk full": (
+        Row("until it ends itself, and room again", "alive, not ready until it is back"),
+        "integration/test_broker_limits.py::test_a_broker_whose_disk_is_full_is_waited_for",
+    ),
     "disk full, with files": (
         Row("no room in `files.output`", "it ends with one line; nothing of the commit is left, nothing is lost"),
         "transport/files/test_sink.py::test_a_full_disk_leaves_nothing_of_the_commit",
