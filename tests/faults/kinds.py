@@ -86,7 +86,7 @@ class FaultCampaign(Campaign):
             "connections reset": self._resets,
             "hostile events": lambda: self._send("images", 60, self._hostile),
             "tombstones": lambda: self._send("images", 250, lambda: Sent(b"deleted", None, ())),
-            "foreign records": lambda: self._send("anchors", 40, self._foreign),
+            "foreign records": self._foreign_records,
             "anchors deleted from outside": lambda: self._send("anchors", 20, lambda: Sent(b"nobody's", None, ())),
             "disk full": self._disk_full,
             "disk read-only": self._disk_read_only,
@@ -187,6 +187,10 @@ class FaultCampaign(Campaign):
 
     def _foreign(self) -> Sent:
         return foreign_anchor(self._rng, self._fingerprint, self._dimension)
+
+    def _foreign_records(self) -> None:
+        for role in ("anchors", "labels", "classes", "waiting"):
+            self._send(role, 20, self._foreign)
 
     def _send(self, role: str, number: int, make: Callable[[], Sent]) -> None:
         topic = getattr(self._config.kafka.topics, role)

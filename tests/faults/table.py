@@ -54,8 +54,10 @@ ROWS: dict[str, Row] = {
     ),
     "tombstones": Row("250 null values on the images topic", "`tombstones_total`"),
     "foreign records": Row(
-        "another encoder's anchors, a newer version's, another application's records, garbage",
-        "`records_set_aside_total` by reason, one line a minute, alert StreamAdapterForeignRecords",
+        "another encoder's anchors, a newer version's, another application's records, garbage; on the topics for "
+        "anchors, labels, classes and waiting events",
+        "`records_set_aside_total` by reason, one line a minute, alert StreamAdapterForeignRecords; dead letters for "
+        "labels that are none",
         "one such record ended every worker, again at each restart; now only a majority of them stops a start",
     ),
     "anchors deleted from outside": Row("deletions of keys that nobody has", "nothing"),

@@ -46,8 +46,10 @@ def judge(config: KafkaConfig, fingerprint: str) -> Verdict:
     for record in read_all(transport, "predictions"):
         outcomes[dict(record.headers)["ce_id"].decode()] += 1
     for record in read_all(transport, "dead_letters"):
-        outcomes[_origin(record.headers)] += 1
-        verdict.letters += 1
+        topic, origin = _origin(record.headers)
+        if topic == config.topics.images:  # labels may be dead letters, too
+            outcomes[origin] += 1
+            verdict.letters += 1
     verdict.lost += [f"{place} ({event}) has no outcome" for place, event in places.items() if not outcomes[place]]
     verdict.doubled += [f"{place} has {n} outcomes" for place, n in outcomes.items() if n > 1]
     verdict.doubled += [f"{place} has an outcome and no event" for place in outcomes if place not in places]
@@ -69,6 +71,7 @@ def judge(config: KafkaConfig, fingerprint: str) -> Verdict:
     return verdict
 
 
-def _origin(headers: Headers) -> str:
+def _origin(headers: Headers) -> tuple[str, str]:
     named = {name: value.decode(errors="replace") for name, value in headers}
-    return f"{named['__connect.errors.topic']}-{named['__connect.errors.partition']}@{named['__connect.errors.offset']}"
+    topic, partition, offset = (named[f"__connect.errors.{what}"] for what in ("topic", "partition", "offset"))
+    return topic, f"{topic}-{partition}@{offset}"
