@@ -77,7 +77,15 @@ def daemon() -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(60)
-            shutil.rmtree(folder)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """A folder, and what is mounted below it: the daemon leaves a namespace behind where the machine was busy."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if (place := line.split()[1]).startswith(f"{folder}/"):
+            subprocess.run(["umount", "--lazy", place], check=False)
+    shutil.rmtree(folder)
 
 
 def make_base(docker: Docker) -> None:
