@@ -25,7 +25,7 @@ def test_every_counter_begins_with_a_zero_that_rate_can_count_from() -> None:
 
 def test_the_values_of_labels_are_those_that_the_code_gives() -> None:
     assert {*ALARMS, "status"} == set(get_args(AlarmKind))
-    assert set(REFUSING) == {"parse", "fetch", "decode", "encode", "label", "predict", "explain", "learn"}
+    assert set(REFUSING) == {"parse", "fetch", "decode", "encode", "label", "predict", "explain", "learn", "commit"}
     kinds = set(EventError.__subclasses__()) - {UnexpectedFailure}  # of any stage
     assert all(error.stage in REFUSING for error in kinds)
 
