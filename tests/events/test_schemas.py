@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_adapter.errors import ForeignVector, MalformedEvent, UndecodableImage, UnexpectedFailure, UnknownLabel
+from stream_adapter.errors import STAGES, EventError, MalformedEvent, UnexpectedFailure
 from stream_adapter.events import anchor_tombstone, parse_image_event
 from stream_adapter.events.cloudevents import STRUCTURED
 from stream_adapter.events.image import EMBEDDING
@@ -56,14 +56,14 @@ def test_an_anchor_needs_every_header(header: str) -> None:
     assert not ANCHOR.is_valid({**document, "headers": {**document["headers"], "another": "x"}})
 
 
-ERRORS = (MalformedEvent, UndecodableImage, ForeignVector, UnknownLabel)
+ERRORS = [kind for kind in EventError.__subclasses__() if kind is not UnexpectedFailure]
 
 
 @given(st.sampled_from(ERRORS), texts, st.integers(0, 100), st.integers(0, 2**60))
 def test_a_dead_letter_fits(kind: type[Any], reason: str, partition: int, offset: int) -> None:
     record = Record(Partition("images", partition), offset, 0, b"key", bytes(1_000), (("ce_id", b"1"),))
     letter = dead_letter(record, kind(reason))
-    for stage in ("parse", "decode", "predict", "learn"):
+    for stage in STAGES:
         LETTER.validate(as_json(dead_letter(record, UnexpectedFailure(stage, OverflowError(reason))))["headers"])
     LETTER.validate(as_json(letter)["headers"])
     shortened = as_json(without_value(letter, 900))["headers"]
