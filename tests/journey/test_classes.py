@@ -45,7 +45,9 @@ def test_a_name_that_is_no_class_is_refused_until_it_is_one() -> None:
 
 def test_a_renamed_class_keeps_its_anchors_which_get_its_name_and_late_labels_mean_it() -> None:
     logs, worker = alone(drift=DriftSettings(groups={"pets": ("cat", "dog")}))
-    worker.feed(*(picture("cat", n, "cat") for n in range(4)))
+    worker.feed(*(picture("cat", n, "cat") for n in range(2)))
+    worker.settle()
+    worker.feed(*(picture("cat", n, "cat") for n in range(2, 4)))  # these are on their way while the name changes
     logs.say(ClassRecord("feline", text_of="cat"), ClassRecord("cat", alias_of="feline"))
     worker.settle()
     assert set(worker.state["anchors"].values()) == {"feline"} and len(worker.state["anchors"]) == 4
@@ -54,8 +56,8 @@ def test_a_renamed_class_keeps_its_anchors_which_get_its_name_and_late_labels_me
     worker.feed(picture("cat", 9, "cat"))  # late: by somebody who has not heard of it
     assert set(worker.state["anchors"].values()) == {"feline"} and len(worker.state["anchors"]) == 5
     assert (
-        worker.processor._metrics.registry.get_sample_value("stream_adapter_scored_total", {"group": "labelled"}) == 1
-    ), "and is a test"
+        worker.processor._metrics.registry.get_sample_value("stream_adapter_scored_total", {"group": "labelled"}) == 3
+    ), "and is a test, as the second batch was"
     logs.say(ClassRecord("cat", vector=ZEBRA))  # the name is given to another class
     worker.settle()
     assert set(worker.state["anchors"].values()) == {"feline"}, "whose it was not"
@@ -72,14 +74,37 @@ def test_merged_classes_are_one() -> None:
     assert {one["label"] for one in prediction["anchors"]} == {"cat"}
 
 
+def test_groups_are_watched_under_the_names_that_their_classes_have_by_now() -> None:
+    groups = {"buildings": ("house",), "animals": ("cat", "horse")}
+    logs, worker = alone(drift=DriftSettings(groups=groups))
+
+    def labels(group: str) -> float | None:
+        logs.clock.now_s += 2.0
+        worker.settle()
+        shown = worker.processor._metrics.registry.get_sample_value
+        return shown("stream_adapter_drift_observed", {"kind": "harm", "group": group})
+
+    worker.feed(picture("house", 1, "house"))
+    assert labels("buildings") == 1
+    logs.say(ClassRecord("home", text_of="house", canary=True), ClassRecord("house", alias_of="home"))
+    worker.settle()
+    worker.feed(picture("house", 2, "home"))
+    assert labels("buildings") == 2, "another name"
+    logs.say(ClassRecord("horse", alias_of="home"))  # which two groups name now
+    worker.settle()
+    worker.feed(picture("horse", 3, "horse"))
+    assert labels("buildings") == 3 and labels("animals") is None
+
+
 def test_what_was_learned_of_a_removed_class_is_forgotten_at_once_and_deleted_soon() -> None:
     logs, worker = alone()
     worker.feed(*(picture("cat", n, "cat") for n in range(3)))
     worker.settle()
+    written = len(logs.of("anchors"))
     logs.say(ClassRecord("cat", removed=True))
     worker.settle()
     assert worker.state["anchors"] == {} and len(worker.state["set aside"]) == 3
-    assert not any(record.value is None for record in logs.of("anchors")), "it may be back in a moment"
+    assert len(logs.of("anchors")) == written, "it may be back in a moment, and nothing has another name"
     logs.clock.now_s += 11.0
     worker.settle()
     assert sum(record.value is None for record in logs.of("anchors")) == 3
@@ -154,11 +179,13 @@ def test_a_label_becomes_a_class_where_that_is_wanted() -> None:
     assert asked == [["zebra"]]
     assert worker.state == other.state
     assert list(worker.state["anchors"].values()) == ["zebra"] * 4
+    assert worker.state["set aside"] == {}, "what can be no name waits for no class"
     logs.say(ClassRecord("zebra", removed=True))
     worker.settle()
     worker.feed(picture("dog", 12, "zebra"))
     worker.settle()
     assert "zebra" not in worker.state["names"], "what a person took out no label brings back"
+    assert len(worker.state["set aside"]) == 4, "nor does it wait until it is back"
     assert asked == [["zebra"]]
 
 
