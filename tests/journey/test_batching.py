@@ -54,6 +54,9 @@ def test_a_batch_is_full_when_it_takes_a_tenth_of_a_second() -> None:
     small = Batcher(max_batch=4, max_wait_s=10.0, clock=Clock())
     small.took(1, 10.0)
     assert small.room == 4
+    quick = Batcher(max_batch=512, max_wait_s=10.0, clock=Clock())
+    quick.took(10, 0.0)  # less than the clock can tell
+    assert quick.room == 512
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,9 @@ def test_a_start_at_which_most_anchors_are_another_encoders_stops() -> None:
     tolerant.apply(as_changes(*theirs[:4], *anchors[4:]))
     tolerant.warm_up()
     assert tolerant.adapter.n_anchors == 5
+    tolerant.apply(as_changes(*theirs[4:]))
+    assert tolerant.adapter.n_anchors == 0
+    tolerant.warm_up()  # of those that come later none is remembered
     strict.apply(as_changes(*theirs[:5], *anchors[5:]))
     with pytest.raises(FingerprintMismatch, match=r"5 of 9 .*other.*fake-encoder.*kafka\.topics\.anchors"):
         strict.warm_up()

@@ -94,6 +94,17 @@ def test_a_canary_is_scored_and_never_learned() -> None:
     assert late.said_of([key, "of nobody"]) == {key: CANARY}
 
 
+def test_of_the_labels_of_an_event_that_has_no_anchor_the_first_alone_is_a_test() -> None:
+    journey = Journey()
+    journey.send(picture("house", 1), picture("cat", 2))
+    journey.say(said(1, CANARY), said(1, CANARY, 60_000, annotator="bob"), said(2, None))
+    assert value(journey.metrics, "scored_total", group="canary") == 1
+    journey.say(said(1, "cat", 70_000))
+    assert journey.anchors.keys() == {"1"}
+    groups = ("unlabelled", "labelled", "canary")
+    assert [value(journey.metrics, "scored_total", group=group) for group in groups] == [0, 0, 1]
+
+
 def test_a_withdrawn_label_is_gone_and_may_be_given_anew() -> None:
     journey = Journey()
     journey.send(picture("cat", 1))
@@ -163,6 +174,19 @@ def test_what_is_deleted_on_the_page_is_forgotten_by_whoever_owns_the_event() ->
     assert last[key.encode()] is None
     assert journey.label_of(1).state == "withdrawn"  # type: ignore[union-attr]
     assert [change.key for change in journey.forgotten] == [key]
+
+
+def test_what_is_deleted_on_the_page_is_forgotten_also_where_its_label_has_a_time_to_come() -> None:
+    journey = Journey()
+    journey.send(picture("cat", 1))
+    tomorrow = journey.now_ms + 86_400_000
+    journey.say(LabelEvent.new("/test", "1", "cat", time_ms=tomorrow, sender="zoe's clock is wrong"))
+    assert journey.anchors.keys() == {"1"}
+    journey.requests.append(DeletionRequest([anchor_id_of("/test", "1")], journey.deleted.extend))
+    journey.settle()
+    journey.settle()
+    assert not journey.anchors
+    assert journey.label_of(1).state == "withdrawn"  # type: ignore[union-attr]
 
 
 def test_who_deletes_anchors_by_command_is_in_the_log() -> None:
@@ -241,6 +265,18 @@ def test_partitions_share_the_bound() -> None:
     one = frozenset({1})
     records, refused = late.take(Arrivals(one, (), one, ours), {1: IMAGES})
     assert len(refused) == 2 == sum(record.channel == "dead_letters" for record in records)
+
+
+def test_labels_of_others_events_among_ours_are_passed_over() -> None:
+    late = make_processor(waiting_partitions=3).late
+    assert late is not None
+    events = [said(number, "cat") for number in range(12)]
+    ours = [event.anchor_id for event in events if partition_of(event.anchor_id, 3) == 1]
+    assert 2 <= len(ours) < 12 and ours[-1] != events[0].anchor_id
+    one = frozenset({1})
+    records, _ = late.take(Arrivals(one, (), one, [event.to_record() for event in events]), {1: IMAGES})
+    waiting = {(record.key or b"").decode() for record in records if record.channel == "waiting"}
+    assert {LABEL_PREFIX + key for key in ours} == {key for key in waiting if key.startswith(LABEL_PREFIX)}
 
 
 def test_what_nobody_owns_is_passed_over() -> None:

@@ -80,3 +80,5 @@ def test_the_shadow_is_scored_by_what_it_says_itself() -> None:
     assert value(metrics, "correct_total", group="unlabelled", model="adapted") == 1
     assert value(metrics, "shadow_scored_total", group="unlabelled") == 11
     assert value(metrics, "shadow_correct_total", group="unlabelled") == 0
+    shown = metrics.registry.get_sample_value
+    assert shown("stream_adapter_shadow_accuracy_ratio", {"group": "unlabelled"}) == 0.0, "zero-shot was right once"
