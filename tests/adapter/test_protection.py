@@ -250,6 +250,15 @@ def test_a_record_that_says_no_level_is_refused(value: bytes) -> None:
     np.testing.assert_array_equal(limits_in_force(own), limits_in_force(adapter(protection=0.2)))
 
 
+def test_limits_are_worked_out_once_for_many_batches_and_anew_with_the_next_label() -> None:
+    taught = adapter(protection=0.2)
+    before = limits_in_force(taught)
+    taught.predict(UNSURE)
+    assert limits_in_force(taught) is before
+    taught.learn([Anchor("one more", UNSURE[0], "cat", 0)])
+    assert limits_in_force(taught) is not before
+
+
 def test_forgotten_labels_leave_no_limit_behind() -> None:
     taught = adapter(protection=0.2)
     assert limits_in_force(taught)[WALL] > 0.0

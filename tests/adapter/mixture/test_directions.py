@@ -88,6 +88,7 @@ def test_their_record_is_read_back(found: tuple[Any, ...]) -> None:
         ("variance_and_version", lambda facts: np.array([1e-300, 1.0]), "out of range"),
         ("variance_and_version", lambda facts: np.array([1e300, 1.0]), "out of range"),
         ("variance_and_version", lambda facts: np.array([0.1, 1e300]), "out of range"),
+        ("variance_and_version", lambda facts: np.array([0.1, 2.0**53]), "out of range"),  # the next is no float
         ("variance_and_version", None, "cannot be read"),
     ],
 )

@@ -1,5 +1,6 @@
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -58,6 +59,9 @@ def test_it_adds_up_in_any_order():
         parts = [np.asarray(getattr(each, name)) for each in (one, two, three)]
         np.testing.assert_allclose(getattr(left, name), sum(parts))
     np.testing.assert_array_equal(left.surest, np.max([each.surest for each in (one, two, three)], axis=0))
+    nothing = one + Evidence.none(C, D)
+    for name in (*names, "sure", "moves", "surest", "classes", "sums"):
+        np.testing.assert_array_equal(getattr(nothing, name), getattr(one, name))
 
 
 def test_it_says_how_sure_zero_shot_was_of_each_class_at_most():
@@ -91,6 +95,19 @@ def test_a_record_stays_small_however_many_classes_there_are():
     value = evidence.to_bytes(names)
     assert len(value) < 900_000
     assert Evidence.from_bytes(value, names, d).mass.sum() == pytest.approx(0.6 * n)
+
+
+def test_the_means_that_find_room_in_a_record_are_those_of_the_largest_classes():
+    n, d = 1_000, 1_024
+    zero, mass = np.zeros(n), np.random.default_rng(0).permutation(n) + 1.0
+    sums = np.full((n, d), 0.5) * mass[:, None]
+    evidence = Evidence(
+        2_000, 2_000.0, 0.0, np.zeros(d), mass, zero, mass, zero, (1.0, 1.0), np.arange(n), sums, surest=zero
+    )
+    names = [f"class {index}" for index in range(n)]
+    kept = Evidence.from_bytes(evidence.to_bytes(names), names, d).classes
+    assert 300 < len(kept) < n
+    assert mass[kept].min() > np.delete(mass, kept).max()
 
 
 @settings(deadline=None)
@@ -196,6 +213,31 @@ def test_one_record_keeps_no_other_from_being_read():
         assert shared.follow({"evidence/b": None}) and not shared.follow({"evidence/b": None})
 
 
+def test_it_is_news_where_a_class_has_a_tenth_more_or_less_and_all_else_a_while_later():
+    now = [0.0]
+    context = LearnerContext(clock=lambda: now[0], slot="a", publishes=True)
+    shared = SharedEvidence("evidence/", Classes(tuple(NAMES), TEXTS, 20.0), context, 1.0)
+    first = found(1)
+    first = replace(first, mass=first.mass * 10, mass_explained=first.mass_explained * 10, sums=first.sums * 10)
+    largest = int(first.mass.argmax())
+
+    def due(factor: float, at_s: float) -> bool:
+        """Of the largest class there is so much now."""
+        mass = first.mass.copy()
+        mass[largest] *= factor
+        now[0] = at_s
+        shared.found(replace(first, mass=mass))
+        return bool(shared.due())
+
+    assert first.mass[largest] > 100
+    shared.found(first)
+    shared.follow(shared.due())
+    assert not due(0.95, 2.0) and not due(1.05, 2.0)
+    assert due(1.05, 5.0)
+    for factor in (0.8, 1.2):
+        assert due(factor, now[0] + 2.0)
+
+
 def test_records_of_workers_that_cannot_be_read_change_nothing():
     worker = adapter(LearnerContext(publishes=True))
     run(worker, stream(100, 1))
@@ -218,3 +260,21 @@ def test_who_the_traffic_is_of_is_asked_again_with_what_labels_taught():
         evidence: Evidence = taught._learner._labelled.evidence  # type: ignore[attr-defined]
         errors.append(np.abs(evidence.mass - truth * evidence.mass.sum() / 400).sum() / evidence.mass.sum())
     assert errors[0] < 0.75 * errors[1]
+
+
+def test_how_sure_zero_shot_is_is_said_of_events_of_classes_that_have_labels():
+    seen = stream(400, 1)
+    taught = adapter()
+    run(taught, seen, np.flatnonzero(seen.truth == 0)[::4])
+    evidence: Evidence = taught._learner._labelled.evidence  # type: ignore[attr-defined]
+    assert evidence.sure.sum() == pytest.approx((seen.truth == 0).sum(), rel=0.2)
+
+
+def test_of_a_class_that_is_not_there_hardly_any_event_is_believed_to_be():
+    """Of 12 classes the traffic has six; what the untouched model takes for another one counts as far as that does."""
+    seen, taught = stream(1_500, 1), adapter()
+    run(taught, seen, np.arange(0, 1_500, 8), batch=500)
+    evidence: Evidence = taught._learner._labelled.evidence  # type: ignore[attr-defined]
+    zero_shot = taught.predict(seen.vectors).zero_shot
+    assert zero_shot[:, 6:].sum() > 0.05 * len(seen.ids)
+    assert evidence.mass[6:].sum() < 0.01 * evidence.mass.sum()

@@ -189,6 +189,14 @@ def test_what_others_said_of_their_traffic_is_in_a_replicas_snapshot():
     assert np.abs(answers(first) - answers(silent)).max() > 0.01, "or it would not matter"
 
 
+def test_what_a_restored_window_says_is_told_before_the_next_event_comes():
+    first, second = (adapter(LearnerContext(slot="worker", publishes=True)) for _ in range(2))
+    run(first, stream(100, 1))
+    second.restore({**first.copy().finish().arrays(), **first.learner_state()})
+    second.learn(())
+    assert "evidence/worker" in second.records()
+
+
 def test_from_the_anchors_alone_it_answers_too():
     first, second = adapter(), adapter()
     run(first, stream(300, 1), np.arange(0, 300, 2))

@@ -88,6 +88,78 @@ def test_while_nothing_arrives_a_refresh_does_not_wait_for_its_tenth_of_the_time
     assert now[0] - started <= 2.0
 
 
+@pytest.mark.parametrize("labels", [0, 1])
+def test_labels_that_others_write_are_arrivals_and_what_says_nothing_is_none(labels):
+    now = [0.0]
+
+    def clock() -> float:  # every look at the clock takes half a second, so a refresh does
+        now[0] += 0.5
+        return now[0]
+
+    taught, busy = adapter(LearnerContext(clock=clock), every_s=2.0), stream(420, 3)
+    taught.follow(busy.anchors(np.arange(400)))
+    taught.learn(())  # a refresh, and the next in five seconds, or in two where nothing arrives
+    started = now[0]
+    taught.follow(busy.anchors(np.arange(400, 401)))
+    now[0] += 2.0
+    for row in range(401, 420):  # not a tenth more
+        taught.follow(busy.anchors(np.arange(row, row + labels)))
+        taught.learn(())
+        if taught.pending <= labels:
+            break
+    assert (now[0] - started >= 5.0) if labels else (now[0] - started <= 4.0)
+
+
+def test_a_batch_that_shows_new_directions_is_asked_in_the_same_update():
+    taught, events = adapter(), stream(32, 1)
+    taught.update(events.ids, events.vectors)
+    assert taught._learner._window.seen == 32  # type: ignore[attr-defined]
+    assert taught._learner._labelled.evidence.events == 32  # type: ignore[attr-defined]
+
+
+def test_directions_of_another_worker_make_the_window_be_asked_anew():
+    """They decide what is a copy of what, and so by how much each event counts."""
+    other, events = adapter(LearnerContext(publishes=True)), stream(300, 1)
+    run(other, stream(300, 2), batch=300)
+    directions = {"directions": other.records()["directions"]}
+    before, after = adapter(), adapter()
+    before.follow((), directions)
+    for one in (before, after):
+        one.update(events.ids, events.vectors)
+    alone = answers(after)
+    after.follow((), directions)
+    np.testing.assert_allclose(answers(after), answers(before), atol=1e-6)
+    assert abs(answers(after) - alone).max() > 1e-4, "or it would not matter"
+
+
+def test_a_pause_that_is_nearly_over_does_not_make_a_refresh_take_more_than_its_tenth(monkeypatch):
+    monkeypatch.setattr("stream_adapter.adapter.mixture.shared_evidence._BYTES_PER_S", 100)
+    asked, ask, rebuild = list[float](), Estimate.ask, Estimate.rebuild
+    monkeypatch.setattr(Estimate, "ask", lambda *arguments: (asked.append(now[0]), ask(*arguments)))
+    now, of = [0.0], stream(420, 1)
+
+    def slow(estimate: Estimate) -> None:
+        now[0] += 0.5
+        rebuild(estimate)
+
+    one = adapter(LearnerContext(clock=lambda: now[0], slot="w", publishes=True))
+
+    def learn(start: int, end: int, at_s: float) -> None:
+        now[0], rows = at_s, np.arange(start, end)
+        one.update([of.ids[row] for row in rows], of.vectors[rows], of.anchors(rows[::4]))
+        one.follow((), one.records())
+
+    learn(0, 40, 0.0)
+    until_s = one._learner._labelled.shared.pause_until_s  # type: ignore[attr-defined]
+    monkeypatch.setattr(Estimate, "rebuild", slow)
+    learn(40, 400, until_s - 1.0)  # a refresh of half a second, without the window
+    learn(400, 405, until_s + 0.1)
+    learn(405, 410, until_s + 3.9)
+    assert asked == [0.0]
+    learn(410, 415, until_s + 4.1)
+    assert asked == [0.0, until_s + 4.1]
+
+
 def test_the_window_is_not_asked_while_nothing_may_be_told(monkeypatch):
     """Records are large and may come only so often; what would be found in between nobody would hear of."""
     monkeypatch.setattr("stream_adapter.adapter.mixture.shared_evidence._BYTES_PER_S", 100)
