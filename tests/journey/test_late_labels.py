@@ -124,6 +124,17 @@ def test_the_same_label_by_somebody_else_is_theirs_from_then_on() -> None:
     assert value(journey.metrics, "scored_total", group="unlabelled") == 1
 
 
+def test_of_two_labels_of_the_same_millisecond_the_same_one_counts_whichever_came_first() -> None:
+    labels = said(1, "dog"), said(1, "horse")
+    newest = max(labels, key=lambda one: one.stamp)
+    for order in (labels, labels[::-1]):
+        journey = Journey()
+        journey.send(picture("cat", 1))
+        for label in order:
+            journey.say(label)
+        assert journey.anchors["1"][0] == newest.label
+
+
 def test_an_event_that_came_with_a_label_is_corrected_and_withdrawn_by_its_ids() -> None:
     journey = Journey()
     journey.send(picture("cat", 1, "dog", time_ms=40_000), picture("cat", 2, "dog", time_ms=40_000))

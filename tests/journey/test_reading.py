@@ -3,13 +3,14 @@
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from stream_adapter.adapter.inline_executor import InlineExecutor
 from stream_adapter.config import EventsConfig, FieldsConfig
-from stream_adapter.errors import EventError, UnexpectedFailure, UnknownLabel
-from stream_adapter.events import image_event_headers
+from stream_adapter.errors import EventError, ForeignVector, UnexpectedFailure, UnknownLabel
+from stream_adapter.events import EMBEDDING, image_event_headers
 from stream_adapter.journey.reading import ReadBatch, Reader
 from stream_adapter.metrics import Metrics
 from stream_adapter.transport.base import UNREADABLE, Headers, Partition, Record
@@ -105,6 +106,17 @@ def test_an_unforeseen_error_in_a_decoder_makes_that_event_a_dead_letter_and_no_
     assert letter["__connect.errors.exception.class.name"] == b"builtins.ZeroDivisionError"
     assert reading.value("unexpected_errors_total", stage="decode") == 1
     assert reading.value("stage_failed_total", stage="decode") == 1
+
+
+def test_of_vectors_that_events_bring_those_are_refused_that_no_picture_has() -> None:
+    vectors = np.eye(4, FakeEncoder.d, dtype="<f4")
+    vectors[1], vectors[2, 3] = 0.0, np.nan
+    sent = image_event_headers(source="/test", id="1", content_type=EMBEDDING, fingerprint=FakeEncoder.fingerprint)
+    reading = Reading()
+    events, prepared, refused = reading.reader.decoded(reading.read(*(record(one.tobytes(), sent) for one in vectors)))
+    assert [event.data for event in events] == [vectors[row].tobytes() for row in (0, 3)]
+    np.testing.assert_array_equal(prepared, vectors[[0, 3]])
+    assert [type(error) for _, error in refused] == [ForeignVector] * 2
 
 
 def test_an_unforeseen_error_in_a_parser_does_too(monkeypatch: pytest.MonkeyPatch) -> None:
