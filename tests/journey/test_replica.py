@@ -229,6 +229,18 @@ def test_whoever_decides_about_an_anchor_writes_it_again_when_an_older_record_ca
     assert worker.replica.reassert(EVERYTHING) == []
 
 
+def test_what_is_written_again_is_on_its_way_until_it_has_come_back() -> None:
+    worker = Worker("me", adapter_of(10))
+    newer = [record(name, "cat", vector=n, time=9).to_record("x") for n, name in enumerate("ab")]
+    older = [record(name, "dog", vector=n, time=1).to_record("y") for n, name in enumerate("ab")]
+    worker.replica.follow(changes_of([*newer, *older], "me"))
+    again = worker.replica.reassert(EVERYTHING)
+    assert set(worker.replica.unconfirmed) == {"a", "b"}
+    worker.replica.follow(changes_of(again, "me"))
+    assert not worker.replica.unconfirmed
+    assert [anchor.label for anchor in worker.adapter.anchors] == ["cat", "cat"]
+
+
 def test_so_it_does_when_the_older_record_is_its_own() -> None:
     worker = Worker("me", adapter_of(10))
     _, ours = learn(worker.replica, [record("a", "dog", time=1)], EVERYTHING)

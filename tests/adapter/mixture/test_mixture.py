@@ -142,6 +142,20 @@ def test_workers_with_the_same_anchors_and_records_give_the_same_answers():
     assert workers[0]._learner._labelled.evidence.events == 800  # type: ignore[attr-defined]
 
 
+def test_records_of_either_kind_are_followed_without_the_other():
+    other = adapter(LearnerContext(slot="other", publishes=True), reach=0.6)
+    run(other, stream(200, 1), np.arange(0, 200, 4))
+    records = dict(other.records())
+    kinds = [{key: records[key]} for key in ("evidence/other", "traffic/other")]
+    whole, *parts = (adapter(reach=0.6) for _ in range(3))
+    whole.follow(list(other.anchors), kinds[0] | kinds[1])
+    for one, order in zip(parts, (kinds, kinds[::-1]), strict=True):
+        one.follow(list(other.anchors), order[0])
+        assert abs(answers(one) - answers(whole)).max() > 1e-3, "or it would not matter"
+        one.follow((), order[1])
+        np.testing.assert_allclose(answers(one), answers(whole), atol=1e-6)
+
+
 def test_a_slot_that_is_withdrawn_is_forgotten():
     workers = [adapter(LearnerContext(slot=name, publishes=True)) for name in ("a", "b")]
     run(workers[0], stream(200, 1))
