@@ -209,6 +209,19 @@ def test_words_are_encoded_in_the_background_and_no_batch_waits() -> None:
     np.testing.assert_array_equal(worker.processor.adapter.classes.texts[0], ZEBRA)
 
 
+def test_a_label_waits_for_a_class_that_waits_for_its_vector_and_for_no_class_that_was_taken_out() -> None:
+    class Busy:
+        def submit(self, *_: Any) -> Future[Any]:
+            return Future()
+
+    logs, worker = alone(unknown_labels="add", encode=lambda asked: np.stack([ZEBRA] * len(asked)))
+    worker.processor.parts.classes.background = Busy()  # type: ignore[assignment]
+    logs.say(ClassRecord("cat", removed=True), ClassRecord("zebra", prompts=("a striped {}",)))
+    worker.take("classes")
+    worker.feed(picture("dog", 1, "zebra"), picture("cat", 2, "cat"))
+    assert list(worker.state["set aside"].values()) == ["zebra"]
+
+
 def test_who_said_what_of_a_class_is_logged_while_it_runs_and_not_when_it_starts() -> None:
     logs, worker = alone()
     logs.say(ClassRecord("zebra", vector=ZEBRA, source="/me"))
