@@ -103,7 +103,8 @@ def test_harm_is_found_held_back_and_reported() -> None:
         events = until_the_guard_acts(stream)
     harm = next(one for one in events if one.alarm.kind == "harm")
     assert harm.alarm.labels > 0 and harm.alarm.event_ids and harm.source == "stream_adapter/test"
-    assert {entry["event"] for entry in logs} >= {"drift", "guard"}
+    assert {(entry["event"], entry["kind"]) for entry in logs} >= {("drift", "harm"), ("guard", "guard")}
+    assert all((entry["event"] == "guard") == (entry["kind"] == "guard") for entry in logs)
     published, _ = stream.batch()
     assert (published.adapted.argmax(axis=1) == HOUSE).all(), "zero-shot has the last word on the canary"
     assert stream.value("drift_alarms_total", kind="guard") == 1
