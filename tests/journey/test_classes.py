@@ -33,6 +33,17 @@ def test_a_class_is_predicted_as_soon_as_it_is_there() -> None:
     assert [anchor.label for anchor in worker.processor.adapter.anchors] == ["zebra"]
 
 
+def test_whoever_follows_the_classes_hears_once_of_each_change() -> None:
+    logs, worker = alone()
+    heard: list[tuple[str, ...]] = []
+    worker.processor.parts.classes.followers.append(lambda now: heard.append(now.names))
+    logs.say(ClassRecord("zebra", vector=ZEBRA))
+    worker.take("classes")
+    logs.say(ClassRecord("zebra", removed=True))
+    worker.take("classes")
+    assert heard == [(*CLASSES, "zebra"), CLASSES]
+
+
 def test_a_name_that_is_no_class_is_refused_until_it_is_one() -> None:
     logs, worker = alone()
     refused = worker.processor.prepare([Record(IMAGES, 0, 0, **picture("dog", 1, "zebra"))]).refused

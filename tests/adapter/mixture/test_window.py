@@ -1,6 +1,9 @@
 """The window beside one that is kept as a list, event by event."""
 
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +12,7 @@ from stream_adapter.adapter.classes import Classes
 from stream_adapter.adapter.learner import Events
 from stream_adapter.adapter.mixture.backend import Backend
 from stream_adapter.adapter.mixture.window import Window
+from stream_adapter.errors import SnapshotError
 
 C, D, SIZE = 3, 6, 24
 CLASSES = Classes(("a", "b", "c"), np.eye(C, D, dtype=np.float32), 10.0)
@@ -65,3 +69,23 @@ def test_it_holds_the_newest_events_and_lets_go_of_copies_first(batches: list[li
     assert again.state()["keys"].tolist() == held and again.seen == seen
     logits = np.exp(10.0 * np.array([vector(key) for key in again.keys.tolist()])[:, :C])
     np.testing.assert_allclose(again.zero_shot, logits / logits.sum(axis=1, keepdims=True), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param({"seen": np.zeros(0, np.int64)}, id="no number"),
+        pytest.param({"seen": np.array([2])}, id="fewer seen than held"),
+        pytest.param({"seen": np.array([9.0])}, id="no whole number"),
+        pytest.param({"keys": np.arange(2, dtype=np.uint64)}, id="a key too few"),
+        pytest.param({"vectors": np.ones((3, D - 1), np.float32)}, id="another encoder's"),
+        pytest.param({"vectors": np.full((3, D), np.nan, np.float32)}, id="not finite"),
+    ],
+)
+def test_a_saved_window_that_does_not_fit_is_refused_and_what_was_held_stays(damage: dict[str, Any]) -> None:
+    window, keys = Window(CLASSES, SIZE, Backend("numpy")), [1, 2, 4]
+    window.add(Events(np.array(keys, np.uint64), np.array([vector(key) for key in keys])), probabilities(keys))
+    state = window.state()
+    with pytest.raises(SnapshotError, match="the saved window of traffic cannot be used"):
+        window.restore({**state, **damage}, CLASSES)
+    assert window.state()["keys"].tolist() == keys and window.seen == 3
