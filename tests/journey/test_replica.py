@@ -186,6 +186,15 @@ def test_what_will_never_be_written_is_taken_back() -> None:
     assert worker.adapter.anchors_digest == before
 
 
+def test_so_is_what_waits_for_its_class() -> None:
+    worker = Worker("me", adapter_of(10))
+    worker.replica.ask_for = lambda _: True
+    _, outputs = learn(worker.replica, [record("a", "zebra")], EVERYTHING)
+    assert worker.replica.set_aside.anchors.keys() == {"a"} and len(outputs) == 1
+    worker.replica.undo(outputs)
+    assert not worker.replica.set_aside.anchors
+
+
 def test_a_deletion_by_an_operator_counts_when_it_comes_after_our_own_record() -> None:
     worker = Worker("me", adapter_of(10))
     _, ours = learn(worker.replica, [record("a", "cat")], EVERYTHING)
