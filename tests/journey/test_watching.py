@@ -129,6 +129,16 @@ def test_where_labels_are_few_there_is_no_number() -> None:
     assert stream.value("drift_observed", kind="harm", group="overall") == 4
 
 
+def test_figures_are_shown_at_most_every_second_and_only_where_there_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, shown = Stream(), list[float]()
+    monkeypatch.setattr(stream.metrics, "set_drift", lambda statuses, damping: shown.append(now_s))
+    for now_s, news in ((0.0, True), (0.5, True), (1.5, False), (3.0, False), (3.5, True)):
+        if news:
+            stream.batch(4)
+        stream.watching.report(now_s)
+    assert shown == [0.0, 1.5, 3.5]
+
+
 def test_a_status_is_reported_every_so_often_once_there_were_events() -> None:
     stream = Stream(status_every_s=10.0)
     assert stream.watching.report(0.0) == [] == stream.watching.report(11.0)
