@@ -60,6 +60,7 @@ def test_a_state_is_read_back_from_its_arrays_or_refused_by_what_is_wrong() -> N
     wrong = [
         ({**arrays, "records.lengths": lengths + 1}, facts),
         ({**arrays, "records.lengths": np.array([-1, *lengths[1:-1], lengths[-1] + lengths[0] + 1])}, facts),
+        ({**arrays, "records.lengths": np.array([*lengths, 0])}, facts),  # one more than there are keys
         ({name: array for name, array in arrays.items() if name != "records.keys.text"}, facts),
         ({**arrays, "labels.names.codes": arrays["labels.names.codes"][1:]}, facts),
         (arrays, {"accuracy": facts["accuracy"]}),
