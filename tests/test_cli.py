@@ -11,6 +11,7 @@ import pytest
 
 from stream_adapter import __version__
 from stream_adapter.cli import main
+from stream_adapter.errors import STAGES
 from tests.processes import ended_within, first_process
 
 ROOT = Path(__file__).parents[1]
@@ -111,7 +112,7 @@ def test_a_stage_that_is_none_is_wrong_usage(
 ) -> None:
     assert run(monkeypatch, "dead-letters", command, ROOT / "configs" / "default.yaml", "--stage", "foo") == 2
     shown = re.sub(r"[│\s]+", " ", capsys.readouterr().err)  # without the frame around it
-    assert "'foo' is no stage; known: decode, encode, explain, fetch, label, learn, parse, predict" in shown
+    assert f"'foo' is no stage; known: {', '.join(STAGES)}" in shown
 
 
 def test_what_a_command_logs_keeps_out_of_its_output(tmp_path: Path) -> None:
