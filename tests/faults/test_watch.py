@@ -19,5 +19,5 @@ def test_a_worker_that_is_killed_in_the_midst_of_its_answer_does_not_end_the_wat
         thread = threading.Thread(target=half_an_answer)
         thread.start()
         workers: Any = SimpleNamespace(_port=lambda number: server.getsockname()[1])
-        assert not Watch(workers, set(), tmp_path / "sizes.jsonl")._alive(0, 1)
+        assert not Watch(workers, set(), tmp_path / "sizes.jsonl")._alive(0, "1")
         thread.join()

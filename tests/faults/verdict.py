@@ -32,6 +32,7 @@ def judge(config: KafkaConfig, fingerprint: str) -> Verdict:
     transport, verdict = KafkaTransport(config), Verdict()
     places: dict[str, str] = {}
     labels: defaultdict[str, list[str]] = defaultdict(list)
+    at: dict[str, str] = {}  # of labelled events, the last place
     for record in read_all(transport, "images"):
         if record.value is None:
             continue
@@ -40,11 +41,14 @@ def judge(config: KafkaConfig, fingerprint: str) -> Verdict:
         event_id = headers.get("ce_id", b"").decode(errors="replace")
         if headers.get("ce_source") == SOURCE.encode() and "ce_label" in headers and not event_id.startswith(PROBE):
             labels[event_id].append(headers["ce_label"].decode())
+            at[event_id] = f"{record.partition}@{record.offset}"
     verdict.records = len(places)
 
-    outcomes = Counter[str]()
+    outcomes, said_ms = Counter[str](), dict[str, int]()
     for record in read_all(transport, "predictions"):
-        outcomes[dict(record.headers)["ce_id"].decode()] += 1
+        place = dict(record.headers)["ce_id"].decode()
+        outcomes[place] += 1
+        said_ms[place] = record.timestamp_ms
     for record in read_all(transport, "dead_letters"):
         topic, origin = _origin(record.headers)
         if topic == config.topics.images:  # labels may be dead letters, too
@@ -64,7 +68,8 @@ def judge(config: KafkaConfig, fingerprint: str) -> Verdict:
             effects[headers["event_id"].decode()][headers["label"].decode()] += 1
     for event_id, said in labels.items():
         if not effects[event_id][said[-1]] and anchor_id_of(SOURCE, event_id).encode() not in deleted:
-            verdict.lost.append(f"event {event_id}: its label {said[-1]!r} had no effect")
+            when = said_ms.get(at[event_id])
+            verdict.lost.append(f"event {event_id} ({at[event_id]}, predicted {when}): {said[-1]!r} had no effect")
         verdict.doubled += [
             f"event {event_id}: {name!r} taught {n} times" for name, n in effects[event_id].items() if n > 1
         ]

@@ -42,11 +42,12 @@ class Watch(threading.Thread):
         self._hurt = hurt
         self._stopping = threading.Event()
         self._fault = "nothing yet"
-        self._reported: set[int] = set()
+        # By process, see `_identity`; silence by number.
+        self._reported: set[str] = set()
         self._silent_since: dict[int, float] = {}
-        self._ready_at: dict[int, float] = {}
-        self._met: defaultdict[int, set[str]] = defaultdict(set)  # the faults that a process has seen since
-        self._sizes: dict[int, list[tuple[int, int]]] = {}
+        self._ready_at: dict[str, float] = {}
+        self._met: defaultdict[str, set[str]] = defaultdict(set)  # the faults that a process has seen since
+        self._sizes: dict[str, list[tuple[int, int]]] = {}
         self.kinds: Set[str] = frozenset()
         self.stuck: list[str] = []
 
@@ -67,8 +68,8 @@ class Watch(threading.Thread):
     def note(self, fault: str) -> None:
         """What is done from now on, for the messages."""
         self._fault = fault
-        for pid in list(self._ready_at):
-            self._met[pid].add(fault)
+        for one in list(self._ready_at):
+            self._met[one].add(fault)
 
     def pids(self) -> list[int]:
         """Of the workers that run."""
@@ -117,30 +118,30 @@ class Watch(threading.Thread):
         if pid is None or number in self._hurt:
             self._silent_since.pop(number, None)
             return
-        now = time.monotonic()
-        self._measure(number, pid, now)
-        if self._alive(number, pid):
+        now, one = time.monotonic(), _identity(pid)
+        self._measure(number, pid, one, now)
+        if self._alive(number, one):
             self._silent_since.pop(number, None)
         elif now - self._silent_since.setdefault(number, now) > _SILENT_S:
-            self._report(pid, f"worker {number} did not say that it is alive for {_SILENT_S:.0f} s at {self._fault!r}")
+            self._report(one, f"worker {number} did not say that it is alive for {_SILENT_S:.0f} s at {self._fault!r}")
 
-    def _measure(self, number: int, pid: int, now: float) -> None:
+    def _measure(self, number: int, pid: int, one: str, now: float) -> None:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-        ready_at = self._ready_at.get(pid)
-        if ready_at is not None and now - ready_at > _FILLED_S and self._met[pid] >= self.kinds:
-            self._sizes.setdefault(pid, []).append((pages, descriptors))
+        ready_at = self._ready_at.get(one)
+        if ready_at is not None and now - ready_at > _FILLED_S and self._met[one] >= self.kinds:
+            self._sizes.setdefault(one, []).append((pages, descriptors))
         line = {"at": round(now, 1), "worker": number, "pid": pid, "rss_mb": pages // 256, "descriptors": descriptors}
         with self._file.open("a") as file:
             print(json.dumps({**line, "ready": ready_at is not None, "fault": self._fault}), file=file)
 
-    def _report(self, pid: int, what: str) -> None:
+    def _report(self, one: str, what: str) -> None:
         """Once for each process."""
-        if pid not in self._reported:
-            self._reported.add(pid)
+        if one not in self._reported:
+            self._reported.add(one)
             self.stuck.append(what)
 
-    def _alive(self, number: int, pid: int) -> bool:
+    def _alive(self, number: int, one: str) -> bool:
         """Whether `/healthz` answers 200; a process that was just started has not said yet where it listens."""
         port = self._workers._port(number)
         if port is None:
@@ -148,16 +149,22 @@ class Watch(threading.Thread):
         try:
             with open_loopback(f"http://127.0.0.1:{port}/healthz", 5) as answer:
                 alive = bool(json.loads(answer.read())["alive"])
-            if pid not in self._ready_at:
+            if one not in self._ready_at:
                 with contextlib.suppress(urllib.error.HTTPError):
                     open_loopback(f"http://127.0.0.1:{port}/startupz", 5).close()
-                    self._ready_at[pid] = time.monotonic()
+                    self._ready_at[one] = time.monotonic()
             return alive
         except urllib.error.HTTPError as error:
-            self._report(pid, f"worker {number}: /healthz says {error.code} at {self._fault!r}")
+            self._report(one, f"worker {number}: /healthz says {error.code} at {self._fault!r}")
             return True
         except (OSError, http.client.HTTPException):  # it may be killed in the midst of its answer
             return False
+
+
+def _identity(pid: int) -> str:
+    """A process, by when it was started as well: in two hours numbers come again."""
+    started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return f"{pid}, started at {started}"
 
 
 def _is_uncaught(line: str) -> bool:
