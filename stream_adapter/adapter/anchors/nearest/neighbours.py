@@ -34,7 +34,8 @@ def ranked(store: AnchorStore, vectors: NDArray[np.float32], slots: NDArray[np.i
     """Candidates in order, with cosines computed pair by pair.
 
     A matrix product's last bits depend on where in the matrix a vector stands, and a store's slots on the order of
-    arrival; a worker that was restored shall answer bit for bit as the others do.
+    arrival; a worker that was restored shall answer bit for bit as the others do. Of equally near ones, such as copies,
+    the one whose id has the smaller hash comes first.
 
     Args:
         store: the anchors; must not be empty.
@@ -45,7 +46,7 @@ def ranked(store: AnchorStore, vectors: NDArray[np.float32], slots: NDArray[np.i
     candidates = store.vectors[slots]  # (B, m, d)
     cosines = np.einsum("bd,bmd->bm", vectors, candidates)
     cosines[slots < 0] = -np.inf
-    order = np.argsort(-cosines, axis=1, kind="stable")
+    order = np.lexsort((store.keys[slots], -cosines), axis=1)
     found = nothing_found(len(vectors), k)
     rows = np.where(slots < 0, -1, store.rows[slots])
     found.rows[:, : slots.shape[1]] = np.take_along_axis(rows, order, axis=1)

@@ -118,3 +118,23 @@ def test_the_largest_of_each_row_are_found_whatever_is_equal(rows: int, n: int, 
     assert found.shape == (rows, k)
     assert all(len(set(row)) == k for row in found.tolist())
     np.testing.assert_array_equal(np.sort(np.take_along_axis(scores, found, 1), 1), np.sort(scores, 1)[:, n - k :])
+
+
+@search
+def test_equally_near_anchors_come_in_one_order_whichever_came_first(
+    make: Callable[[AnchorStore], NearestAnchors],
+) -> None:
+    """Each coordinate of the query is as large: anchors along different ones are as near."""
+    anchors = [Anchor(f"id{axis}", vector, "cat", 0) for axis, vector in enumerate(np.eye(D, dtype=np.float32))]
+    query = np.full((1, D), D**-0.5, np.float32)
+
+    def found(order: list[Anchor]) -> list[str]:
+        store = AnchorStore(["cat"], D)
+        index = make(store)
+        for anchor in order:
+            offer(store, anchor)
+        index.add(store.rows)
+        index.maintain(InlineExecutor())
+        return list(store.ids_at(store.slots_of(index.query(query, D).rows[0])))
+
+    assert found(anchors) == found(anchors[::-1]) == found(anchors[3:] + anchors[:3])
