@@ -148,12 +148,13 @@ class Pipeline:
             Unreachable: the sink does not answer; the next call asks it for the same commit again.
             StreamAdapterError: whatever the work or the commit raised; nothing of what failed was committed.
         """
+        again = bool(self._tried)
         finished = self._tried or list(takewhile(lambda job: job.future.done(), self._jobs))
         if not finished or (not self._tried and self._waits_for_more(len(finished))):
             return
         self._finished_at = None
         self._tried = finished  # nobody may know yet what became of it: nothing is added to it
-        outcomes = self._commit(finished)
+        outcomes = self._commit(finished, again=again)
         self._tried = []
         for job, outcome in zip(finished, outcomes, strict=True):
             self._jobs.remove(job)
@@ -185,8 +186,8 @@ class Pipeline:
         self._compute.shutdown(wait=False, cancel_futures=True)
         self._encode.shutdown(wait=False, cancel_futures=True)
 
-    def _commit(self, jobs: Sequence[_Job]) -> list[Outcome]:
-        """Commit these together; returns what was committed of each."""
+    def _commit(self, jobs: Sequence[_Job], *, again: bool) -> list[Outcome]:
+        """Commit these together, maybe `again`; returns what was committed of each."""
         give_up_at = self._clock() + _RETRY_ABORTED_S
         too_large: list[OutRecord] = []
         computed = [job.future.result() for job in jobs]
@@ -195,7 +196,8 @@ class Pipeline:
             outcomes = [outcome for outcome, _ in parts]
             commit = _merged(outcome.commit for outcome in outcomes)
             try:
-                if commit.outputs or commit.positions:
+                # Also where nothing is left of it: a sink that is in doubt would take the next commit for this one.
+                if commit.outputs or commit.positions or again:
                     with self._metrics.stage("commit", len(commit.outputs)):
                         self._sink.commit(commit)
                 break

@@ -170,7 +170,7 @@ class Sink(Protocol):
             CommitAborted: the commit was undone; the batch can be processed again.
             OutputTooLarge: that, and it would be again with this output in it.
             Unreachable: nobody answers, or nobody can say what became of it; the same commit, or what is left of it
-                when partitions move away, is to be asked for again.
+                when partitions move away, and be it nothing, is to be asked for again.
             Fenced: another worker took over this one's identity.
         """
 

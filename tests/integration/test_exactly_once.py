@@ -54,6 +54,12 @@ def test_outputs_alone_are_written_once_though_their_answer_is_lost(
         sink.commit(outputs)
     sink.commit(outputs)  # finds out that it was written
     assert len(cluster.read(cluster.config.topics.anchors)) == 1
+    with monkeypatch.context() as patch, pytest.raises(Unreachable, match="answer is lost"):
+        patch.setattr(exactly_once, "end_transaction", lost)
+        sink.commit(outputs)
+    sink.commit(Commit([]))  # finds it out, too, where nothing is left to be written; the next is another one
+    sink.commit(Commit([OutRecord("anchors", b"next", None, source=cluster.at(0))]))
+    assert [record.key for record in cluster.read(cluster.config.topics.anchors)] == [b"k", b"k", b"next"]
     assert cluster.committed() == {0: 1, 1: 1}
     close(sink, source)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from stream_adapter.adapter.anchors.ownership import EVERYTHING, Ownership
+from stream_adapter.errors import Unreachable
 from stream_adapter.journey.outcome import Outcome
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.pipeline import Pipeline
@@ -172,6 +173,26 @@ def test_a_batch_alone_and_three_together_do_not_wait() -> None:
     pipeline.commit_finished()
     assert [commit.positions for commit in sink.commits] == [{ZERO: 3}]
     processor.go[3].set()
+    pipeline.close()
+
+
+def test_a_sink_in_doubt_is_asked_again_though_nothing_of_the_commit_is_left() -> None:
+    """Else it would take the next commit for the one that it has no answer for, and nobody would write that."""
+    processor, pipeline, sink, _ = held(1)
+    commit = sink.commit
+
+    def unreachable(_: Commit) -> None:
+        sink.commit = commit  # type: ignore[method-assign]
+        raise Unreachable("no answer")
+
+    sink.commit = unreachable  # type: ignore[method-assign]
+    finish(processor, pipeline, 0)
+    with pytest.raises(Unreachable):
+        pipeline.commit_finished()
+    pipeline.keep_only(frozenset())
+    pipeline.commit_finished()
+    assert sink.commits == [Commit([])]
+    assert len(pipeline) == 0
     pipeline.close()
 
 

@@ -71,6 +71,8 @@ class ExactlyOnce:
         """See `Sink.commit`; where nobody can say what became of a commit, the next call finds out."""
         if self._in_doubt is not None and self._was_committed(*self._in_doubt):
             return
+        if not (commit.outputs or commit.positions):  # nothing of what was in doubt is left to be written
+            return
         foreign = commit.positions.keys() - self._source.committable(commit.positions).keys()
         if foreign:
             raise CommitAborted(
@@ -103,6 +105,11 @@ class ExactlyOnce:
         else:
             self._committed_last = True
             self._source.positions.remember(positions)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether nobody knows yet what became of the newest commit."""
+        return self._in_doubt is not None
 
     def close(self) -> None:
         """Release the producer; what was not committed is aborted."""

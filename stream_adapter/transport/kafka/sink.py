@@ -49,7 +49,7 @@ class KafkaSink:
 
     def commit(self, commit: Commit) -> None:
         """Write the outputs and commit the positions; see `Sink.commit`."""
-        if not commit.outputs and not commit.positions:
+        if not (commit.outputs or commit.positions or self._how.in_doubt):
             return
         if self._source.trouble is not None:  # what is known needs not be waited for
             raise Unreachable(self._source.trouble)
@@ -61,7 +61,9 @@ class KafkaSink:
 
 
 class _AtLeastOnce:
-    """Outputs first, positions last."""
+    """Outputs first, positions last; what has no answer is written again."""
+
+    in_doubt = False
 
     def __init__(self, source: KafkaSource, writer: Writer) -> None:
         self._source = source
