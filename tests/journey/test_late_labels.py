@@ -94,17 +94,6 @@ def test_a_canary_is_scored_and_never_learned() -> None:
     assert late.said_of([key, "of nobody"]) == {key: CANARY}
 
 
-def test_of_the_labels_of_an_event_that_has_no_anchor_the_first_alone_is_a_test() -> None:
-    journey = Journey()
-    journey.send(picture("house", 1), picture("cat", 2))
-    journey.say(said(1, CANARY), said(1, CANARY, 60_000, annotator="bob"), said(2, None))
-    assert value(journey.metrics, "scored_total", group="canary") == 1
-    journey.say(said(1, "cat", 70_000))
-    assert journey.anchors.keys() == {"1"}
-    groups = ("unlabelled", "labelled", "canary")
-    assert [value(journey.metrics, "scored_total", group=group) for group in groups] == [0, 0, 1]
-
-
 def test_a_withdrawn_label_is_gone_and_may_be_given_anew() -> None:
     journey = Journey()
     journey.send(picture("cat", 1))

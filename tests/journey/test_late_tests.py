@@ -1,7 +1,7 @@
 """The first label of an event is a test of what was predicted then."""
 
 from stream_adapter.events.image import anchor_id_of
-from tests.fakes import CLASSES, picture, vectors_of
+from tests.fakes import CANARY, CLASSES, picture, vectors_of
 from tests.journey.late_journey import Journey, said
 from tests.journey.running import value
 
@@ -44,3 +44,14 @@ def test_it_counts_with_the_classes_that_had_anchors_when_it_was_predicted() -> 
     journey.send(picture("cat", 3))
     journey.say(said(3, "cat"))
     assert value(journey.metrics, "scored_total", group="labelled") == 1
+
+
+def test_of_the_labels_of_an_event_that_has_no_anchor_the_first_alone_is_a_test() -> None:
+    journey = Journey()
+    journey.send(picture("house", 1), picture("cat", 2))
+    journey.say(said(1, CANARY), said(1, CANARY, 60_000, annotator="bob"), said(2, None))
+    assert value(journey.metrics, "scored_total", group="canary") == 1
+    journey.say(said(1, "cat", 70_000))
+    assert journey.anchors.keys() == {"1"}
+    groups = ("unlabelled", "labelled", "canary")
+    assert [value(journey.metrics, "scored_total", group=group) for group in groups] == [0, 0, 1]

@@ -17,6 +17,18 @@ from tests.adapter.mixture.streams import (
 )
 
 
+class Slow:
+    """A clock at which every look takes so many seconds, so a refresh does."""
+
+    def __init__(self, look_s: float) -> None:
+        self.now_s = 0.0
+        self._look_s = look_s
+
+    def __call__(self) -> float:
+        self.now_s += self._look_s
+        return self.now_s
+
+
 def test_a_label_is_in_force_in_the_very_next_batch_though_the_window_is_asked_later():
     now = [0.0]
     taught = adapter(LearnerContext(clock=lambda: now[0]))
@@ -51,12 +63,7 @@ def test_a_refresh_takes_at_most_a_tenth_of_the_time():
 @pytest.mark.parametrize("publishes", [False, True])
 def test_at_its_start_a_fast_stream_is_asked_anew_within_the_second(publishes):
     """Labels are in force at once: so must be what protects the classes that have none."""
-    now = [0.0]
-
-    def clock() -> float:
-        now[0] += 0.0005
-        return now[0]
-
+    clock = Slow(0.0005)
     taught, busy = adapter(LearnerContext(clock=clock, publishes=publishes), every_s=1.0), stream(640, 3)
     versions = []
     for start in range(0, 640, 16):
@@ -64,50 +71,40 @@ def test_at_its_start_a_fast_stream_is_asked_anew_within_the_second(publishes):
         taught.update(busy.ids[rows], busy.vectors[rows], busy.anchors(np.arange(start, start + 4)))
         taught.follow((), taught.records())
         versions.append(taught.version.rpartition("-")[2])
-        now[0] += 0.02
-    assert now[0] < 1.0
+        clock.now_s += 0.02
+    assert clock.now_s < 1.0
     assert 8 <= len(set(versions)) <= 30  # each time with a tenth more
 
 
 def test_while_nothing_arrives_a_refresh_does_not_wait_for_its_tenth_of_the_time():
-    now = [0.0]
-
-    def clock() -> float:  # every look at the clock takes half a second, so a refresh does
-        now[0] += 0.5
-        return now[0]
-
+    clock = Slow(0.5)
     taught, busy = adapter(LearnerContext(clock=clock), every_s=1.0), stream(420, 3)
     taught.follow(busy.anchors(np.arange(400)))
     taught.learn(())  # a refresh, and the next in five seconds
     taught.follow(busy.anchors(np.arange(400, 420)))  # not a tenth more
     taught.learn(())
     assert taught.pending == 20
-    started = now[0]
+    started = clock.now_s
     while taught.pending:
         taught.learn(())
-    assert now[0] - started <= 2.0
+    assert clock.now_s - started <= 2.0
 
 
 @pytest.mark.parametrize("labels", [0, 1])
 def test_labels_that_others_write_are_arrivals_and_what_says_nothing_is_none(labels):
-    now = [0.0]
-
-    def clock() -> float:  # every look at the clock takes half a second, so a refresh does
-        now[0] += 0.5
-        return now[0]
-
+    clock = Slow(0.5)
     taught, busy = adapter(LearnerContext(clock=clock), every_s=2.0), stream(420, 3)
     taught.follow(busy.anchors(np.arange(400)))
     taught.learn(())  # a refresh, and the next in five seconds, or in two where nothing arrives
-    started = now[0]
+    started = clock.now_s
     taught.follow(busy.anchors(np.arange(400, 401)))
-    now[0] += 2.0
+    clock.now_s += 2.0
     for row in range(401, 420):  # not a tenth more
         taught.follow(busy.anchors(np.arange(row, row + labels)))
         taught.learn(())
         if taught.pending <= labels:
             break
-    assert (now[0] - started >= 5.0) if labels else (now[0] - started <= 4.0)
+    assert (clock.now_s - started >= 5.0) if labels else (clock.now_s - started <= 4.0)
 
 
 def test_a_batch_that_shows_new_directions_is_asked_in_the_same_update():
