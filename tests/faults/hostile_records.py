@@ -6,6 +6,7 @@ import time
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_adapter.events import EMBEDDING, AnchorRecord, PresenceRecord, image_event_headers
 from stream_adapter.transport.base import Headers
@@ -71,6 +72,13 @@ def hostile_event(draw: random.Random, fingerprint: str, dimension: int, classes
             value = draw.choice([b'{"order": 1}', b"<order/>", draw.randbytes(2_000), b"\x00\x00\x00\x00\x07avro"])
     key = draw.choice([None, b"", id.encode(), b"\xff\x00", b"k" * 10_000])
     return Sent(key, value, tuple(headers.items()) + tuple(pairs))
+
+
+def event_with_a_long_id(draw: random.Random, fingerprint: str, vector: NDArray[np.float32]) -> Sent:
+    """An image event with an id that is taken, but so long that its prediction is large."""
+    id = f"{draw.getrandbits(64):x}".ljust(5_000, "x")
+    headers = image_event_headers(source="/hostile", id=id, content_type=EMBEDDING)
+    return Sent(None, vector.astype("<f4").tobytes(), (*headers, ("ce_fingerprint", fingerprint.encode())))
 
 
 def foreign_anchor(draw: random.Random, fingerprint: str, dimension: int) -> Sent:

@@ -14,9 +14,8 @@ from kafka.admin import ConfigResource
 from kafka.errors import InvalidPartitionsError, KafkaError
 
 from stream_adapter.demo.broker import LocalKafka
-from stream_adapter.events import EMBEDDING, image_event_headers
 from tests.campaigns.campaign import CLASSES, EXPELLED_S, PARTITIONS, Campaign
-from tests.faults.hostile_records import Sent, foreign_anchor, hostile_event
+from tests.faults.hostile_records import Sent, event_with_a_long_id, foreign_anchor, hostile_event
 from tests.faults.proxy import stand_between
 from tests.faults.verdict import judge
 from tests.faults.watch import Watch
@@ -179,12 +178,6 @@ class FaultCampaign(Campaign):
     def _hostile(self) -> Sent:
         return hostile_event(self._rng, self._fingerprint, self._dimension, CLASSES)
 
-    def _long(self) -> Sent:
-        id = f"{self._rng.getrandbits(64):x}".ljust(5_000, "x")
-        headers = image_event_headers(source="/hostile", id=id, content_type=EMBEDDING)
-        vector = self.stream.vector(0).astype("<f4").tobytes()
-        return Sent(None, vector, (*headers, ("ce_fingerprint", self._fingerprint.encode())))
-
     def _foreign(self) -> Sent:
         return foreign_anchor(self._rng, self._fingerprint, self._dimension)
 
@@ -247,7 +240,8 @@ class FaultCampaign(Campaign):
 
     def _small_records(self) -> None:
         self._set_limits(_SMALL_RECORD, _SMALL_PREDICTION)
-        self._send("images", 4, self._long)
+        vector = self.stream.vector(0)
+        self._send("images", 4, lambda: event_with_a_long_id(self._rng, self._fingerprint, vector))
         self._pass(6.0)
         self._set_limits(2**20, 2**20)
 

@@ -1,10 +1,12 @@
+import os
 import socket
+import subprocess
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.faults.watch import Watch
+from tests.faults.watch import Watch, _identity
 
 
 def test_a_worker_that_is_killed_in_the_midst_of_its_answer_does_not_end_the_watch(tmp_path: Path) -> None:
@@ -21,3 +23,12 @@ def test_a_worker_that_is_killed_in_the_midst_of_its_answer_does_not_end_the_wat
         workers: Any = SimpleNamespace(_port=lambda number: server.getsockname()[1])
         assert not Watch(workers, set(), tmp_path / "sizes.jsonl")._alive(0, "1")
         thread.join()
+
+
+def test_a_process_is_told_by_when_it_was_started() -> None:
+    before_s = float(Path("/proc/uptime").read_text().split()[0])
+    with subprocess.Popen(["sleep", "60"]) as process:
+        number, _, ticks = _identity(process.pid).partition(", started at ")
+        process.kill()
+    assert int(number) == process.pid
+    assert -0.1 < int(ticks) / os.sysconf("SC_CLK_TCK") - before_s < 10.0
