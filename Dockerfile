@@ -67,7 +67,7 @@ COPY --from=build /trees/package /opt/stream-adapter
 COPY deploy/container/healthcheck.py /opt/stream-adapter/healthcheck.py
 # Weights are in the image or mounted: nothing is downloaded unless HF_HUB_OFFLINE=0 asks for it, and then into the state
 # folder. The rest of what libraries would write below a home goes to /tmp, so that the root may be read-only.
-# jemalloc is faster here than glibc's malloc, and smaller (docs/performance.md); one arena, because each has gaps of its own.
+# With jemalloc a worker stays as large as it was, and is no slower (docs/performance.md); one arena: each has its gaps.
 ENV PATH=/opt/stream-adapter/bin:${PATH} \
     LD_PRELOAD=libjemalloc.so.2 \
     MALLOC_CONF=background_thread:true,narenas:1 \
