@@ -2,6 +2,8 @@
 
 An event's first record is written by the worker that read its picture, the second one by the worker that applies its
 labels. Neither ever writes the other's key, so none can undo what the other knows.
+
+Beside them are positions: how far labels were applied, and how far each partition of the input was read.
 """
 
 import base64
@@ -15,11 +17,12 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from stream_adapter.errors import MalformedEvent
-from stream_adapter.events.headers import FORMAT
+from stream_adapter.events.headers import FORMAT, check_format, decode_headers
 from stream_adapter.events.label import LabelEvent, LabelStamp
 from stream_adapter.transport.base import OutRecord, Partition, Record
 
 LABEL_PREFIX = "label/"
+INPUT_PREFIX = "input/"
 POSITION_KEY = "position"
 WAITING_FORMAT = 1
 
@@ -168,13 +171,60 @@ _LABEL_FIELDS = [one.name for one in fields(LabelRecord)]
 _LABEL_EVENT_FIELDS = [one.name for one in fields(LabelEvent) if one.name != "record"]
 
 
+@dataclass(frozen=True, slots=True)
+class InputPosition:
+    """How far a group has read a partition of the input, written in one transaction with what came of it.
+
+    Attributes:
+        offset: the next one to be read.
+        topic_id: of the topic, as Kafka has it (KIP-516); None before 2.8.
+        mark: of the commit; no two have the same.
+    """
+
+    offset: int
+    topic_id: str | None
+    mark: str
+
+    @staticmethod
+    def key(group: str, at: Partition) -> str:
+        """The key of a group's position in a partition."""
+        return f"{INPUT_PREFIX}{group}/{at}"
+
+    def to_value(self) -> bytes:
+        """JSON."""
+        return orjson.dumps(self)
+
+    @classmethod
+    def from_record(cls, record: Record) -> "InputPosition":
+        """Read it back.
+
+        Raises:
+            EventError: it is none, or one of a later format.
+        """
+        check_format(decode_headers(record.headers), WAITING_FORMAT, "an input's position")
+        try:
+            one = _INPUT_POSITIONS.validate_json(record.value or b"")
+            _number(one.offset)
+        except (ValueError, TypeError) as error:
+            raise MalformedEvent(f"not an input's position: {error}") from error
+        return one
+
+
+_INPUT_POSITIONS = TypeAdapter(InputPosition)
+
+
+def is_of_an_event(key: str) -> bool:
+    """Whether a record with this key is what is kept of an event."""
+    return key != POSITION_KEY and not key.startswith((LABEL_PREFIX, INPUT_PREFIX))
+
+
 def waiting_record(
     key: str, value: bytes | None, number: int, at_ms: int | None = None, source: Partition | None = None
 ) -> OutRecord:
     """A record of the waiting topic.
 
     Args:
-        key: an anchor id, `LABEL_PREFIX` and one, or `POSITION_KEY`.
+        key: an anchor id, `LABEL_PREFIX` and one, `InputPosition.key`, or `POSITION_KEY`.
         value: None deletes.
         number: partition of the waiting topic.
         at_ms: milliseconds since the epoch: its age counts from there; None for the time of writing.

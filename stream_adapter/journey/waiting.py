@@ -9,7 +9,14 @@ from typing import NamedTuple
 from stream_adapter.adapter.anchors.ownership import key_of
 from stream_adapter.errors import EventError, MalformedEvent
 from stream_adapter.events.headers import check_format, decode_headers
-from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, WAITING_FORMAT, LabelRecord, WaitingEvent
+from stream_adapter.events.waiting import (
+    INPUT_PREFIX,
+    LABEL_PREFIX,
+    POSITION_KEY,
+    WAITING_FORMAT,
+    LabelRecord,
+    WaitingEvent,
+)
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.labels import read_positions
 
@@ -70,6 +77,8 @@ class Waiting:
             check_format(decode_headers(record.headers), WAITING_FORMAT, "a waiting event")
         except EventError as error:
             self._left_alone(error, at=f"{record.partition}@{record.offset}")
+            return None
+        if key.startswith(INPUT_PREFIX):  # the source reads it
             return None
         if key == POSITION_KEY:
             if not self.restored:

@@ -18,7 +18,7 @@ from stream_adapter.events.headers import format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent, PlainLabels, parse_label_event
 from stream_adapter.events.payloads import as_text, json_object
-from stream_adapter.events.waiting import LABEL_PREFIX, POSITION_KEY, LabelRecord, WaitingEvent
+from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord, WaitingEvent, is_of_an_event
 from stream_adapter.journey.suggesting import choose
 from stream_adapter.operations.anchors import read_anchors, whoever
 from stream_adapter.transport import dead_letters
@@ -55,7 +55,7 @@ def last_waiting(transport: Transport) -> dict[str, bytes]:
 def waiting_events(waiting: Mapping[str, bytes]) -> Iterator[WaitingEvent]:
     """The events that `last_waiting` found, labelled since or not."""
     for key, value in waiting.items():
-        if not key.startswith(LABEL_PREFIX) and key != POSITION_KEY:
+        if is_of_an_event(key):
             with contextlib.suppress(MalformedEvent):
                 yield WaitingEvent.from_value(value)
 

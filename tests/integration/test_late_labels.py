@@ -13,6 +13,7 @@ from stream_adapter.adapter.anchors.ownership import key_of
 from stream_adapter.events import round_through_float16
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
+from stream_adapter.events.waiting import is_of_an_event
 from tests.integration.cluster import Cluster, wait_for
 from tests.integration.running import (
     CANARY,
@@ -106,6 +107,8 @@ def test_waiting_records_are_where_their_owners_read_them(cluster: Cluster, tmp_
         wait_for(lambda: len(predicted_ids(cluster)) == len(PICTURES), timeout_s=180, what="predictions")
     records = cluster.read(cluster.config.topics.waiting)
     keys = {record.key.decode(): record for record in records if record.value is not None}
+    reads = [keys.pop(key) for key in list(keys) if not is_of_an_event(key)]
+    assert [record.partition for record in sorted(reads, key=lambda one: one.key)] == [*range(cluster.partitions)]
     assert keys.keys() == {anchor_id_of("/test", id) for id in TRUTH}
     for key, record in keys.items():
         assert record.partition == key_of(key) % cluster.partitions

@@ -57,7 +57,9 @@ class ExactlyOnce:
     """
 
     def __init__(self, source: KafkaSource, writer: Writer, transactional_id: str) -> None:
+        assert source.resuming is not None  # as delivery is exactly once
         self._source = source
+        self._resuming = source.resuming
         self._connection = source.connection
         self._writer = writer
         self._transactional_id = transactional_id
@@ -118,7 +120,7 @@ class ExactlyOnce:
     def _transact(self, producer: KafkaProducer, commit: Commit, positions: Mapping[Partition, int], mark: str) -> None:
         give_up_at = time.monotonic() + self._connection.deadline_s
         producer.begin_transaction()
-        sending = self._writer.start(producer, commit.outputs)
+        sending = self._writer.start(producer, [*commit.outputs, *self._resuming.outputs(positions, mark)])
         try:
             with self._connection.errors_of("cannot commit a transaction"):
                 if positions:  # while the outputs are on their way: that saves one of three waits
@@ -165,14 +167,17 @@ class ExactlyOnce:
         """Whether a transaction was committed in spite of an error.
 
         A commit whose answer got lost may have happened. A new producer with the same identity ends the transaction one
-        way or the other, and the mark at the positions, which are part of it, tells which.
+        way or the other, and the mark at the positions, which are part of it, tells which: the group's, or, where the
+        group's coordinator has lost them again, those that were written with the outputs.
         """
         if self._producer is None:
             self._producer = self._new_producer()
         # A partition that moved may have been read on by its new owner: those that stayed tell.
         decisive = positions.keys() & self._source.assigned or positions.keys()
-        marks = self._source.positions.marks(decisive)
-        found = bool(marks) and all(found == mark for found in marks.values())
+        found = _all_are(mark, self._source.positions.marks(decisive))
+        if not found:
+            written = self._resuming.written(decisive)
+            found = _all_are(mark, {at: position.mark for at, position in written.items()})
         self._in_doubt = None
         if found:
             self._source.positions.remember(positions)
@@ -210,3 +215,7 @@ class ExactlyOnce:
         if self._producer is not None:
             close_producer(self._producer)
             self._producer = None
+
+
+def _all_are(mark: str, found: Mapping[Partition, str]) -> bool:
+    return bool(found) and all(one == mark for one in found.values())

@@ -26,7 +26,7 @@ class Positions:
     broker that came back was seen to know those of twenty minutes before, having read a part of its log (Kafka 4.3.1).
 
     Attributes:
-        reached: the furthest position that this worker has committed, by partition.
+        reached: the furthest position that this worker has committed or knows of others, by partition.
     """
 
     def __init__(self, consumer: KafkaConsumer, connection: Connection, place: Place) -> None:
@@ -41,6 +41,17 @@ class Positions:
         """These are committed."""
         for at, to in positions.items():
             self.reached[at] = max(to, self.reached.get(at, to))
+
+    def correct(self, written: Mapping[Partition, int]) -> None:
+        """These were written with outputs; those of them that the group has lost again count nevertheless.
+
+        Raises:
+            KafkaError: the group's coordinator did not answer at once.
+        """
+        for at, offset in written.items():
+            place = self._look_up(TopicPartition(*at), _SETTLE_MS)
+            if place is not None and place.metadata and place.offset < offset:  # without a mark it was set by hand
+                self.remember({at: offset})
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
         """Whether these, and what waited, are committed; else they wait, because the group rebalances.

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
 import structlog
 from kafka import ConsumerGroupMetadata, ConsumerRebalanceListener, TopicPartition
@@ -20,6 +21,7 @@ from stream_adapter.transport.kafka.ownership import Ownership
 from stream_adapter.transport.kafka.place import Place
 from stream_adapter.transport.kafka.polling import Poller
 from stream_adapter.transport.kafka.positions import Positions
+from stream_adapter.transport.kafka.resuming import Resuming
 from stream_adapter.transport.kafka.topics import require_topics
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ class KafkaSource:
 
     Attributes:
         before_poll: called at the beginning of each `poll`; for the sink.
+        resuming: what is written and read of positions beside the group, where delivery is exactly once.
 
     Args:
         start_timeout_s: seconds to wait for a first answer from the cluster.
@@ -71,6 +74,10 @@ class KafkaSource:
         self._beginning = (
             LatestBeginning(self._consumer, self._topic, partitions, self.positions.reached) if latest else None
         )
+        self.resuming: Resuming | None = None
+        if config.delivery == "exactly_once":
+            current_id = partial(internals.topic_id, self._consumer, self._topic)
+            self.resuming = Resuming(self._consumer, self.connection, self.positions, current_id)
         self._answers = Answers(self._consumer, self.connection, self._topic)
         self._poller = Poller(self._consumer, self.connection, self._topic, self._answers, self.place)
         with self.connection.errors_of(f"cannot subscribe to topic {self._topic!r}"):
@@ -93,7 +100,7 @@ class KafkaSource:
         self.before_poll()
         self._ownership.poll_begins()
         polled = self._poller.poll(max(1, max_records), timeout_s)
-        self._decide_beginnings()
+        self._decide()
         records = [] if self._was_made_anew() or self._was_expelled() else self._keep(polled)
         if self.positions.settle():
             self._answers.came()
@@ -147,6 +154,8 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group; a static member keeps its partitions until its session times out."""
+        if self.resuming is not None:
+            self.resuming.close()
         with self.connection.errors_of(f"cannot leave group {self.connection.config.group_id!r}"):
             self._consumer.close(timeout_ms=int(self.connection.deadline_s * 1000))
 
@@ -169,8 +178,8 @@ class KafkaSource:
 
     def _on_assigned(self, partitions: Collection[TopicPartition]) -> None:
         self._ownership.assigned(Partition(*at) for at in partitions)
-        if self._beginning is not None:
-            self._beginning.assigned(partitions)
+        for gate in self._gates:
+            gate.assigned(partitions)
         if self._paused:
             self._consumer.pause(*partitions)
         log.info("partitions assigned", partitions=sorted(str(Partition(*at)) for at in partitions))
@@ -178,8 +187,8 @@ class KafkaSource:
     def _on_gone(self, partitions: Iterable[TopicPartition], reason: str) -> None:
         gone = [Partition(*at) for at in partitions]
         self._ownership.revoked(gone)
-        if self._beginning is not None:
-            self._beginning.gone(map(TopicPartition._make, gone))
+        for gate in self._gates:
+            gate.gone(map(TopicPartition._make, gone))
         self.positions.gone(gone)
         log.info("partitions gone", reason=reason, partitions=sorted(map(str, gone)))
 
@@ -231,15 +240,19 @@ class KafkaSource:
             elif self._beginning is None:
                 self._consumer.seek_to_beginning(at)
 
-    def _decide_beginnings(self) -> None:
-        if self._beginning is None:
-            return
+    @property
+    def _gates(self) -> list[Resuming | LatestBeginning]:
+        """What decides where a partition is read from that was assigned, in this order."""
+        return [gate for gate in (self.resuming, self._beginning) if gate is not None]
+
+    def _decide(self) -> None:
         with self.connection.errors_of(f"cannot tell where to begin in topic {self._topic!r}"):
-            if self._beginning.decide() and not self._paused:
+            waiting = [gate for gate in self._gates if gate.undecided]
+            if waiting and all(gate.decide() for gate in waiting) and not self._paused:
                 self._let_flow(self._consumer.assignment())
 
     def _let_flow(self, partitions: Iterable[TopicPartition]) -> None:
-        undecided = self._beginning.undecided if self._beginning is not None else frozenset()
+        undecided = frozenset[TopicPartition]().union(*(gate.undecided for gate in self._gates))
         self._consumer.resume(*(at for at in partitions if at not in undecided))
 
     def _keep(self, polled: Mapping[TopicPartition, list[Record]]) -> list[Record]:
