@@ -46,6 +46,29 @@ class _Job:
     lost: set[Partition] = field(default_factory=set)
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """What a commit is about, from its first attempt on.
+
+    Attributes:
+        outcomes: of each piece of work.
+        too_large: outputs that their topics do not take.
+    """
+
+    jobs: Sequence[_Job]
+    outcomes: list[Outcome]
+    too_large: list[OutRecord] = field(default_factory=list)
+
+    def parts(self) -> list[tuple[Outcome, list[OutRecord]]]:
+        """Of each piece of work what is to be committed, and what is left out."""
+        return [one.without(job.lost, self.too_large) for one, job in zip(self.outcomes, self.jobs, strict=True)]
+
+    def leave_out(self, error: OutputTooLarge) -> None:
+        """Go on without what is too large; of a prediction with a dead letter in its place."""
+        self.too_large.append(error.output)
+        self.outcomes = [one.with_letter(error) for one in self.outcomes]
+
+
 class Pipeline:
     """Hands work to the compute thread and commits what is finished, in the same order.
 
@@ -87,7 +110,7 @@ class Pipeline:
         self._jobs: deque[_Job] = deque()
         self._finished_at: float | None = None
         self._say = ThrottledLog(log.error)
-        self._tried: list[_Job] = []  # what a commit that had no answer was about
+        self._attempt: _Attempt | None = None  # the commit that had no answer
 
     def __len__(self) -> int:
         """Pieces of work that are not committed yet, batches or not."""
@@ -148,19 +171,21 @@ class Pipeline:
             Unreachable: the sink does not answer; the next call asks it for the same commit again.
             StreamAdapterError: whatever the work or the commit raised; nothing of what failed was committed.
         """
-        again = bool(self._tried)
-        finished = self._tried or list(takewhile(lambda job: job.future.done(), self._jobs))
-        if not finished or (not self._tried and self._waits_for_more(len(finished))):
-            return
+        again = self._attempt is not None
+        if self._attempt is None:
+            finished = list(takewhile(lambda job: job.future.done(), self._jobs))
+            if not finished or self._waits_for_more(len(finished)):
+                return
+            # Kept until there is an answer: nobody may know what became of it, so nothing is added to it.
+            self._attempt = _Attempt(finished, [job.future.result() for job in finished])
         self._finished_at = None
-        self._tried = finished  # nobody may know yet what became of it: nothing is added to it
-        outcomes = self._commit(finished, again=again)
-        self._tried = []
-        for job, outcome in zip(finished, outcomes, strict=True):
+        committed = self._commit(self._attempt, again=again)
+        for job, outcome in zip(self._attempt.jobs, committed, strict=True):
             self._jobs.remove(job)
             outcome.report(self._metrics)
             if job.closed_at is not None:
                 self._metrics.batch_latency.observe(self._clock() - job.closed_at)
+        self._attempt = None
         self._progress()
 
     def _waits_for_more(self, finished: int) -> bool:
@@ -186,15 +211,12 @@ class Pipeline:
         self._compute.shutdown(wait=False, cancel_futures=True)
         self._encode.shutdown(wait=False, cancel_futures=True)
 
-    def _commit(self, jobs: Sequence[_Job], *, again: bool) -> list[Outcome]:
+    def _commit(self, attempt: _Attempt, *, again: bool) -> list[Outcome]:
         """Commit these together, maybe `again`; returns what was committed of each."""
         give_up_at = self._clock() + _RETRY_ABORTED_S
-        too_large: list[OutRecord] = []
-        computed = [job.future.result() for job in jobs]
         while True:
-            parts = [one.without(job.lost, too_large) for one, job in zip(computed, jobs, strict=True)]
-            outcomes = [outcome for outcome, _ in parts]
-            commit = _merged(outcome.commit for outcome in outcomes)
+            parts = attempt.parts()
+            commit = _merged(outcome.commit for outcome, _ in parts)
             try:
                 # Also where nothing is left of it: a sink that is in doubt would take the next commit for this one.
                 if commit.outputs or commit.positions or again:
@@ -202,8 +224,7 @@ class Pipeline:
                         self._sink.commit(commit)
                 break
             except OutputTooLarge as error:
-                too_large.append(error.output)
-                computed = [one.with_letter(error) for one in computed]
+                attempt.leave_out(error)
                 self._count_too_large(error)
             except CommitAborted as error:
                 if self._clock() > give_up_at:
@@ -212,7 +233,7 @@ class Pipeline:
                 log.warning("commit aborted, trying again", error=str(error))
                 self._poll()
         self._undo([output for _, dropped in parts for output in dropped])
-        return outcomes
+        return [outcome for outcome, _ in parts]
 
     def _count_too_large(self, error: OutputTooLarge) -> None:
         """One record must not stop every worker that computes it; but people must hear of it."""

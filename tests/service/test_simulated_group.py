@@ -1,0 +1,20 @@
+"""Each event has one outcome and each label one effect, whatever happens to a group of workers, and in any order.
+
+`tests/faults` asks the same of real processes on a real broker, an interleaving or two a second; here it is thousands.
+"""
+
+import pytest
+
+from stream_adapter.service.pipeline import Pipeline
+from tests.service.simulated_group import Simulation
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_each_event_has_one_outcome_and_each_label_one_effect(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Simulation(seed, monkeypatch, budget=20 if seed % 4 == 0 else 1_000).run() == []
+
+
+@pytest.mark.parametrize("without", ["leaving", "_undo"])
+def test_it_finds_what_it_looks_for(without: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, without, property(lambda _: False) if without == "leaving" else lambda *_: None)
+    assert any(Simulation(seed, monkeypatch).run() for seed in range(20))
