@@ -6,6 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from tests.faults.watch import Watch, _identity
 
 
@@ -32,3 +34,16 @@ def test_a_process_is_told_by_when_it_was_started() -> None:
         process.kill()
     assert int(number) == process.pid
     assert -0.1 < int(ticks) / os.sysconf("SC_CLK_TCK") - before_s < 10.0
+
+
+def test_growth_is_what_stays_and_not_what_is_there_for_a_moment(tmp_path: Path) -> None:
+    workers: Any = SimpleNamespace()
+    watch = Watch(workers, set(), tmp_path / "sizes.jsonl")
+    for second in range(300):
+        moment = 10 if second % 50 == 49 else 0
+        watch._sizes.setdefault("1", []).append((900 + moment, 44 + moment))
+        watch._sizes.setdefault("2", []).append((900 + second // 10, 44 + second // 100))
+    assert watch.growth("rss") == pytest.approx(20 / 904.5, abs=1e-3)
+    assert watch.growth("descriptors") == pytest.approx(2 / 44, abs=1e-3)
+    del watch._sizes["2"]
+    assert (watch.growth("rss"), watch.growth("descriptors")) == (0.0, 0.0)

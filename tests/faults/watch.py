@@ -79,15 +79,17 @@ class Watch(threading.Thread):
     def growth(self, what: str) -> float | None:
         """By how much the one that grew most has grown since its stores were full, as a share; None: none lived long.
 
-        The last third of its life since then against the first: memory by the medians; descriptors by the most, because
-        there are fewer whenever a broker is away.
+        The last third of its life since then against the first, by the medians: what leaks raises them, and for moments
+        there are more descriptors (a connection that is made anew before the old one is let go of), or fewer.
         """
-        column, of = {"rss": (0, statistics.median), "descriptors": (1, max)}[what]
+        column = {"rss": 0, "descriptors": 1}[what]
         grown = []
         for sizes in self._sizes.values():
             if len(sizes) >= _ENOUGH:
                 third = len(sizes) // 3
-                first, last = (of([one[column] for one in part]) for part in (sizes[:third], sizes[-third:]))
+                first, last = (
+                    statistics.median(one[column] for one in part) for part in (sizes[:third], sizes[-third:])
+                )
                 grown.append(last / max(1, first) - 1.0)
         return round(max(grown), 4) if grown else None
 
