@@ -18,6 +18,7 @@ from stream_adapter.events import EMBEDDING, AnchorRecord, DriftEvent, PresenceR
 from stream_adapter.events.class_record import ClassRecord
 from stream_adapter.events.headers import parse_time
 from stream_adapter.events.label import LabelEvent
+from stream_adapter.events.waiting import InputPosition, waiting_record
 from stream_adapter.journey.foreign import LeftAlone
 from stream_adapter.journey.reading import Reader
 from stream_adapter.journey.sharing import Sharing
@@ -190,6 +191,15 @@ def _waiting(data: bytes) -> None:
     )
 
 
+_POSITION = waiting_record(InputPosition.key("group", IMAGES), InputPosition(7, "id", "mark").to_value(), 0)
+
+
+def _positions(data: bytes) -> None:
+    position = InputPosition.from_record(unpacked(data, "waiting"))
+    if not -(2**63) <= position.offset < 2**63:
+        raise AssertionError(f"an offset that no broker has: {position}")
+
+
 def _classes(data: bytes) -> None:
     record = unpacked(data, "classes")
     _journey()[0].processor.apply_classes([record], restoring=True)
@@ -239,6 +249,7 @@ PARSERS = [
     Parser("presence records", _presence_values(), _presence_seeds(), promised=()),
     Parser("label events", _labels, [packed(_LABEL.key, _LABEL.value, _LABEL.headers)], promised=()),
     Parser("waiting events", _waiting, [packed(one.key, one.value, one.headers) for one in _journey()[1]], promised=()),
+    Parser("positions", _positions, [packed(_POSITION.key, _POSITION.value, _POSITION.headers)]),
     Parser("class events", _classes, [packed(one.key, one.value, one.headers) for one in _CLASSES], promised=()),
     Parser("drift events", _drift, [packed(b"unseen", _DRIFT, _DRIFT_HEADERS)]),
     Parser("dead letters", _reads_letters, [packed(_LETTER.key, _LETTER.value, _LETTER.headers)]),
