@@ -7,31 +7,33 @@ also away and back within one poll; commits are aborted, too large, or have no a
 
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from stream_adapter.config import AnchorsConfig
-from stream_adapter.errors import Unreachable
+from stream_adapter.events.headers import format_time
 from stream_adapter.events.image import anchor_id_of
+from stream_adapter.events.label import LabelEvent
+from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
 from stream_adapter.service import pipeline, worker
 from stream_adapter.service.health import Health
 from stream_adapter.service.worker import Worker
-from stream_adapter.transport.base import Commit, CommitAborted, OutputTooLarge, OutRecord, Partition, Record
-from stream_adapter.transport.changelog import Change, change_of
-from stream_adapter.transport.kafka.ownership import Ownership
+from stream_adapter.transport.base import Partition, Record
+from stream_adapter.transport.kafka.labels import KafkaLabelFeed
 from stream_adapter.transport.memory import MemoryTransport
 from tests.fakes import CANARY, CLASSES, FakeClock, adapter_config, make_processor, picture
+from tests.service.simulated_broker import TOO_LARGE, Changelog, Group, Sink, Source, label_feed
 
 _STEPS_S = (0.001, 0.02, 0.2, 1.2)
 _PATIENCE = 20_000  # steps until it must have come to rest
-_TOO_LARGE = 23  # of so many events the anchor of one is larger than its topic takes, and the prediction of another
+_LATEST = 40  # events after its own a label comes at most
+_LEARNED = tuple(name for name in CLASSES if name != CANARY)
 
 
 class Later:
@@ -60,203 +62,19 @@ class Later:
         """There is no thread."""
 
 
-@dataclass
-class Group:
-    """What the broker knows.
-
-    Attributes:
-        images: the records of each partition.
-        committed: the group's positions, and the mark of the commit that each is from.
-        written: what is visible to readers of what was committed, in order.
-        owners: who may commit positions of a partition; None between two owners.
-        faults: whether anything goes wrong.
-    """
-
-    draw: random.Random
-    images: dict[Partition, list[Record]]
-    committed: dict[Partition, tuple[int, object]] = field(default_factory=dict)
-    written: list[OutRecord] = field(default_factory=list)
-    owners: dict[Partition, int | None] = field(default_factory=dict)
-    faults: bool = True
-    progress: Callable[[], None] = lambda: None
-
-    def chance(self, share: float) -> bool:
-        """Whether a fault happens that does so with this probability."""
-        return self.faults and self.draw.random() < share
-
-
-class Source:
-    """As `KafkaSource`, of what concerns who owns what.
-
-    Attributes:
-        news: what the group tells this member in its next poll: "gone" or "assigned", and partitions.
-        belongs: whether the group knows this member.
-        trouble: see `Source`.
-    """
-
-    exhausted = False
-
-    def __init__(self, group: Group, number: int) -> None:
-        self.ownership = Ownership()
-        self.news: deque[tuple[str, list[Partition]]] = deque()
-        self.belongs = True
-        self.trouble: str | None = None
-        self._group = group
-        self._number = number
-        self._next: dict[Partition, int] = {}
-        self._paused = False
-
-    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        group = self._group
-        group.progress()
-        if self.trouble is not None:
-            return []
-        self.ownership.poll_begins()
-        while self.news:
-            what, partitions = self.news.popleft()
-            if what == "gone":
-                self.ownership.revoked(partitions)
-                for at in partitions:
-                    if group.owners[at] == self._number:
-                        group.owners[at] = None
-            else:
-                mine = [at for at in partitions if group.owners[at] == self._number]
-                self.ownership.assigned(mine)
-                self._next |= {at: group.committed[at][0] for at in mine}
-        records: list[Record] = []
-        visible = sorted(self.ownership.visible) if max_records > 0 and not self._paused else []
-        for at in group.draw.sample(visible, len(visible)):
-            most = min(max_records - len(records), group.draw.choice((0, 2, 5, 16)))
-            new = group.images[at][self._next[at] : self._next[at] + most]
-            self._next[at] += len(new)
-            records += new
-        self.ownership.delivered(records)
-        return records
-
-    def pause(self) -> None:
-        self._paused = True
-
-    def resume(self) -> None:
-        self._paused = False
-
-    @property
-    def assigned(self) -> frozenset[Partition]:
-        return self.ownership.visible
-
-    @property
-    def partition_count(self) -> int:
-        return len(self._group.images)
-
-    def lag(self) -> dict[Partition, int]:
-        return {at: len(self._group.images[at]) - self._next[at] for at in self.assigned}
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class Sink:
-    """As `KafkaSink` with `exactly_once`: see `ExactlyOnce`."""
-
-    def __init__(self, group: Group, source: Source, number: int) -> None:
-        self._group = group
-        self._source = source
-        self._number = number
-        self._in_doubt: tuple[object, set[Partition]] | None = None
-
-    def commit(self, commit: Commit) -> None:
-        if not (commit.outputs or commit.positions or self._in_doubt):
-            return
-        if self._source.trouble is not None:
-            raise Unreachable(self._source.trouble)
-        if self._in_doubt is not None:
-            (mark, partitions), self._in_doubt = self._in_doubt, None
-            decisive = partitions & self._source.assigned or partitions
-            if decisive and all(self._group.committed[at][1] is mark for at in decisive):
-                return
-        if not (commit.outputs or commit.positions):
-            return
-        if commit.positions.keys() - self._source.ownership.committable(commit.positions).keys():
-            raise CommitAborted("some moved to another worker")
-        if not self._source.belongs:
-            raise CommitAborted("fell out of the group")
-        self._transact(commit)
-
-    def _transact(self, commit: Commit) -> None:
-        group, mark = self._group, object()
-        sources = {output.source for output in commit.outputs if output.source is not None}
-        positions = dict(commit.positions) or {at: group.committed[at][0] for at in sources & self._source.assigned}
-        if large := [output for output in commit.outputs if too_large(output)]:
-            raise OutputTooLarge("the topic does not take it", group.draw.choice(large))
-        fenced = any(group.owners[at] != self._number for at in positions)
-        if group.chance(0.15):
-            self._in_doubt = mark, set(positions)
-            if not fenced and group.chance(0.5):
-                self._write(commit, positions, mark)
-            raise Unreachable("no answer")
-        if fenced or group.chance(0.15):
-            raise CommitAborted("the transaction was aborted")
-        self._write(commit, positions, mark)
-
-    def _write(self, commit: Commit, positions: dict[Partition, int], mark: object) -> None:
-        self._group.written += commit.outputs
-        for at, to in positions.items():
-            assert to >= self._group.committed[at][0], "a position goes back"
-            self._group.committed[at] = to, mark
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class Changelog:
-    """What is written to the anchors, now and then less of it than there is."""
-
-    identity = "simulated"
-    deletions_kept_ms = None
-
-    def __init__(self, group: Group, writer: str) -> None:
-        self._group = group
-        self._writer = writer
-        self._next = self._delivered = 0
-
-    def read_to_end(self) -> Iterator[Sequence[Change]]:
-        if changes := self._new(len(self._group.written)):
-            yield changes
-
-    def poll(self) -> Sequence[Change]:
-        left = len(self._group.written) - self._next
-        return self._new(self._group.draw.choice((0, 3, left)) if self._group.faults else left)
-
-    def _new(self, most: int) -> list[Change]:
-        outputs = self._group.written[self._next : self._next + most]
-        self._next += len(outputs)
-        changes = []
-        for output in outputs:
-            if output.channel == "anchors":
-                at = Partition("anchors", 0)
-                record = Record(at, self._delivered, 0, output.key, output.value, output.headers)
-                changes.append(change_of(record, self._writer))
-                self._delivered += 1
-        return changes
-
-    @property
-    def positions(self) -> dict[int, int]:
-        return {0: self._delivered}
-
-    def go_on_from(self, positions: Any) -> bool:
-        return False
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 class Member:
     """A worker, its connections and its two threads."""
 
-    def __init__(self, group: Group, number: int, life: int, clock: FakeClock, budget: int) -> None:
+    def __init__(self, group: Group, name: str, clock: FakeClock, budget: int, feed: KafkaLabelFeed | None) -> None:
         anchors = AnchorsConfig(neighbours=4, index="exact", budget=budget)
-        metrics, name = Metrics(), f"{number}-{life}"
+        metrics, number = Metrics(), int(name[0])
         self.processor = make_processor(
-            metrics=metrics, clock=clock, slot=name, adapter=adapter_config(anchors=anchors)
+            metrics=metrics,
+            clock=clock,
+            slot=name,
+            adapter=adapter_config(anchors=anchors),
+            waiting_partitions=len(group.waiting) if feed is not None else 0,
+            now_ms=lambda: int(clock.now_s * 1e3),
         )
         self.source = Source(group, number)
         self.worker = Worker(
@@ -269,6 +87,7 @@ class Member:
             metrics=metrics,
             health=Health(60.0, clock),
             drain_s=5.0,
+            labels=feed,
             clock=clock,
         )
         self.worker.restore()
@@ -290,24 +109,38 @@ class Simulation:
 
     Args:
         budget: most anchors.
+        late: whether labels come apart from their events.
     """
 
-    def __init__(self, seed: int, monkeypatch: pytest.MonkeyPatch, *, members: int = 2, budget: int = 1_000) -> None:
+    def __init__(
+        self,
+        seed: int,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        members: int = 2,
+        budget: int = 1_000,
+        late: bool = False,
+    ) -> None:
         self._clock = FakeClock(1_000.0)
+        self._monkeypatch = monkeypatch
         monkeypatch.setattr(pipeline, "ThreadPoolExecutor", Later)
         monkeypatch.setattr(pipeline, "wait", lambda futures, timeout: None)
         monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=self._clock, sleep=lambda seconds: None))
         self._draw = random.Random(seed)
         self._budget = budget
+        self._late = late
         partitions = [Partition("images", number) for number in range(4)]
         self._group = Group(self._draw, {at: [] for at in partitions}, progress=self._progress)
         self._group.committed = dict.fromkeys(partitions, (0, None))
         self._group.owners = dict.fromkeys(partitions)
+        self._group.waiting = [[] for _ in partitions]
         self._moving = {at: self._draw.randrange(members) for at in partitions}  # to whom it goes
         self._joining: list[int] = []
         self._lives = Counter(range(members))
         self._members = [self._started(number) for number in range(members)]
         self._taught: list[tuple[int, str, Partition]] = []
+        self._to_say: list[tuple[int, LabelEvent]] = []  # after so many events
+        self._newest: dict[str, LabelEvent] = {}
         self._events = 0
 
     def run(self, steps: int = 400) -> list[str]:
@@ -319,6 +152,7 @@ class Simulation:
                 self._disturb()
             self._step()
         self._group.faults = False
+        self._say(self._events + _LATEST)
         for member in self._members:
             member.source.trouble = None
         for number in range(_PATIENCE):
@@ -329,26 +163,56 @@ class Simulation:
             return [f"still not read: {self._group.committed}, owned by {self._group.owners}"]
         for _ in range(400):
             self._step()
-        return [*self._wrong_outcomes(), *self._wrong_effects(), *self._differences()]
+        wrong = self._wrong_late_labels() if self._late else self._wrong_effects()
+        return [*self._wrong_outcomes(), *wrong, *self._differences()]
 
     def _started(self, number: int) -> Member:
         self._lives[number] += 1
-        return Member(self._group, number, self._lives[number], self._clock, self._budget)
+        feed = label_feed(self._group, self._monkeypatch) if self._late else None
+        return Member(self._group, f"{number}-{self._lives[number]}", self._clock, self._budget, feed)
 
     def _send(self) -> None:
         """An event: of a class, with its label or without, or the correction of an earlier one in its partition."""
-        if self._taught and self._draw.random() < 0.1:
+        label: str | None
+        if self._taught and not self._late and self._draw.random() < 0.1:
             number, name, at = self._draw.choice(self._taught[-30:])
-            label: str | None = self._draw.choice([one for one in CLASSES if one != CANARY])
+            label = self._draw.choice(_LEARNED)
         else:
             number, name, at = self._events, self._draw.choice(CLASSES), self._draw.choice(list(self._group.images))
             self._events += 1
-            label = name if name != CANARY and self._draw.random() < 0.6 else None
+            label = name if name in _LEARNED and self._draw.random() < 0.6 else None
             if label is not None:
                 self._taught.append((number, name, at))
+        if label is not None and self._late:
+            self._plan_labels(number, label)
+            label = None
         sent, log = picture(name, number, label), self._group.images[at]
         time_ms = int(self._clock.now_s * 1e3)
         log.append(Record(at, len(log), time_ms, sent["key"], sent["value"], sent["headers"]))
+        self._say(self._events)
+
+    def _plan_labels(self, number: int, label: str) -> None:
+        """Its label, some time later, or before it comes; and sometimes others, in any order, or that it is none."""
+        said: list[str | None] = [label]
+        while self._draw.random() < 0.25:
+            said.append(self._draw.choice((*_LEARNED, None)))
+        for order, name in enumerate(said):
+            after = self._draw.choice((-1, self._draw.randrange(_LATEST)))
+            time_ms = int(self._clock.now_s * 1e3) + order
+            self._to_say.append((number + after, LabelEvent.new("/test", str(number), name, time_ms=time_ms)))
+
+    def _say(self, events: int) -> None:
+        """Send the labels that are due after so many events; some twice."""
+        due = [label for after, label in self._to_say if after <= events]
+        self._to_say = [one for one in self._to_say if one[0] > events]
+        for label in due:
+            for _ in range(1 + (self._draw.random() < 0.1)):
+                record = label.to_record()
+                at, log = Partition("labels", 0), self._group.labels
+                log.append(Record(at, len(log), label.time_ms, record.key, record.value, record.headers))
+            known = self._newest.get(label.anchor_id)
+            if known is None or label.stamp > known.stamp:
+                self._newest[label.anchor_id] = label
 
     def _disturb(self) -> None:
         number = self._draw.randrange(len(self._members))
@@ -434,20 +298,43 @@ class Simulation:
         wrong = []
         for event, labels in said.items():
             took = effects[event]
-            gone = anchor_id_of("/test", event).encode() in deleted or int(event) % _TOO_LARGE == 0
+            gone = anchor_id_of("/test", event).encode() in deleted or int(event) % TOO_LARGE == 0
             if not took[labels[-1]] and not gone:
                 wrong.append(f"event {event}: of its labels {labels} the last had no effect: {dict(took)}")
             wrong += [f"event {event}: {name!r} taught {n} times" for name, n in took.items() if n > labels.count(name)]
         return wrong
 
+    def _wrong_late_labels(self) -> list[str]:
+        """The newest label of each event must be what is known of it, and each label has made one anchor at most."""
+        states = {
+            (record.key or b"").decode().removeprefix(LABEL_PREFIX): LabelRecord.from_value(record.value)
+            for log in self._group.waiting
+            for record in log
+            if (record.key or b"").startswith(LABEL_PREFIX.encode()) and record.value is not None
+        }
+        taught = Counter[tuple[str, str]]()
+        alive: dict[str, str | None] = {}
+        for output in self._group.written:
+            headers, key = dict(output.headers), (output.key or b"").decode()
+            if output.channel == "anchors" and output.value is None:
+                alive[key] = None
+            elif output.channel == "anchors" and "event_id" in headers:
+                taught[key, headers["event_time"].decode()] += 1
+                alive[key] = headers["label"].decode()
+        wrong = [f"anchor {key} of {time}: {n} times" for (key, time), n in taught.items() if n > 1]
+        for key, label in self._newest.items():
+            state = states.get(key)
+            wanted = "withdrawn" if label.label is None else "learned"
+            if state is None or state.stamp != label.stamp or state.state != wanted:
+                wrong.append(f"label {label}: {state}")
+            elif int(label.event_id) % TOO_LARGE != 0:
+                made = taught[key, format_time(label.time_ms)] or key in alive
+                if not made and label.label is not None:
+                    wrong.append(f"label {label}: never an anchor")
+                elif alive.get(key) is not None and alive[key] != label.label:
+                    wrong.append(f"label {label}: the anchor says {alive[key]!r}")
+        return wrong
+
     def _differences(self) -> list[str]:
         digests = {member.processor.adapter.anchors_digest for member in self._members}
         return [f"{len(digests)} different sets of anchors"] if len(digests) > 1 else []
-
-
-def too_large(output: OutRecord) -> bool:
-    """Whether its topic does not take it: anchors of some events, predictions of others."""
-    headers = dict(output.headers)
-    if output.channel == "anchors" and output.value is not None and "event_id" in headers:
-        return int(headers["event_id"]) % _TOO_LARGE == 0
-    return output.channel == "predictions" and int(headers["ce_subject"]) % _TOO_LARGE == 1

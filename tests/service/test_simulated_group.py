@@ -9,9 +9,12 @@ from stream_adapter.service.pipeline import Pipeline
 from tests.service.simulated_group import Simulation
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_each_event_has_one_outcome_and_each_label_one_effect(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Simulation(seed, monkeypatch, budget=20 if seed % 4 == 0 else 1_000).run() == []
+@pytest.mark.parametrize("late", [False, True], ids=["", "late"])
+@pytest.mark.parametrize("seed", range(30))
+def test_each_event_has_one_outcome_and_each_label_one_effect(
+    seed: int, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Simulation(seed, monkeypatch, budget=20 if seed % 4 == 0 else 1_000, late=late).run() == []
 
 
 @pytest.mark.parametrize("without", ["leaving", "_undo"])
