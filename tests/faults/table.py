@@ -117,6 +117,22 @@ TESTED: dict[str, tuple[Row, str]] = {
         ),
         "integration/test_fencing.py::test_a_worker_whose_broker_came_back_with_an_earlier_state_of_the_group_goes_on_where_it_was",
     ),
+    "positions that a broker lost": (
+        Row(
+            "the same, and a worker starts, or gets a partition, that did not commit them itself",
+            "a line in the log; it goes on where the former owner was",
+            "it read again, and predicted and taught, what lay in between",
+        ),
+        "integration/test_resuming.py::test_a_partition_that_moves_is_read_on_where_its_former_owner_was",
+    ),
+    "positions that a broker lost in the midst of a commit": (
+        Row(
+            "the answer to a commit is lost, and with it what the group knew of it",
+            "a line in the log",
+            "the batch was written a second time",
+        ),
+        "integration/test_resuming.py::test_a_commit_whose_answer_was_lost_is_known_though_the_group_lost_its_position",
+    ),
     "positions that a broker forgot to end": (
         Row(
             "open for good in the group's log, of a transaction that counts as complete",
@@ -128,6 +144,14 @@ TESTED: dict[str, tuple[Row, str]] = {
     "a transaction left open for too long": (
         Row("longer than `transaction_timeout_ms`", "an aborted commit, tried again", "it ended `Fenced`"),
         "integration/test_exactly_once.py::test_a_transaction_that_its_worker_left_open_for_too_long_is_tried_again",
+    ),
+    "an anchor too large for its topic, in a commit without an answer": (
+        Row(
+            "the commit goes on without it, and nobody says what became of that",
+            "a line in the log; `outputs_too_large_total`",
+            "the worker kept an anchor that no other one had",
+        ),
+        "service/test_simulated_group.py::test_each_event_has_one_outcome_and_each_label_one_effect",
     ),
     "a topic missing at the start": (
         Row("any that the worker reads or writes", "it ends, and names topics and command"),
