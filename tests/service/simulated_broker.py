@@ -216,8 +216,11 @@ class Changelog:
     def positions(self) -> dict[int, int]:
         return {0: self._delivered}
 
-    def go_on_from(self, positions: Any) -> bool:
-        return False
+    def go_on_from(self, positions: Mapping[int, int]) -> bool:
+        places = [n for n, output in enumerate(self._group.written) if output.channel == "anchors"]
+        self._delivered = positions.get(0, 0)
+        self._next = places[self._delivered - 1] + 1 if self._delivered else 0
+        return True
 
     def close(self) -> None:
         """Nothing is open."""

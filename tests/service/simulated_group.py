@@ -9,12 +9,14 @@ import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from stream_adapter.config import AnchorsConfig
+from stream_adapter.config import AnchorsConfig, SnapshotsConfig
+from stream_adapter.events import anchor_tombstone
 from stream_adapter.events.headers import format_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
@@ -23,15 +25,19 @@ from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
 from stream_adapter.service import pipeline, worker
 from stream_adapter.service.health import Health
+from stream_adapter.service.saving import Snapshots
 from stream_adapter.service.worker import Worker
+from stream_adapter.snapshots import SnapshotFolder
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.labels import KafkaLabelFeed
 from stream_adapter.transport.memory import MemoryTransport
-from tests.fakes import CANARY, CLASSES, FakeClock, adapter_config, make_processor, picture
+from tests.fakes import CANARY, CLASSES, FakeClock, FakeEncoder, adapter_config, make_processor, picture
 from tests.service.simulated_broker import TOO_LARGE, Changelog, Group, Sink, Source, label_feed
 
 _STEPS_S = (0.001, 0.02, 0.2, 1.2)
 _PATIENCE = 20_000  # steps until it must have come to rest
+_SNAPSHOT_EVERY_S = 3.0
+_PARTITIONS = 6  # at last
 _LATEST = 40  # events after its own a label comes at most
 _LEARNED = tuple(name for name in CLASSES if name != CANARY)
 
@@ -63,9 +69,11 @@ class Later:
 
 
 class Member:
-    """A worker, its connections and its two threads."""
+    """A worker, its connections and its threads; one that begins anew has the folder of its former self."""
 
-    def __init__(self, group: Group, name: str, clock: FakeClock, budget: int, feed: KafkaLabelFeed | None) -> None:
+    def __init__(
+        self, group: Group, name: str, clock: FakeClock, budget: int, feed: KafkaLabelFeed | None, folder: Path
+    ) -> None:
         anchors = AnchorsConfig(neighbours=4, index="exact", budget=budget)
         metrics, number = Metrics(), int(name[0])
         self.processor = make_processor(
@@ -77,10 +85,24 @@ class Member:
             now_ms=lambda: int(clock.now_s * 1e3),
         )
         self.source = Source(group, number)
+        changelog, self._background = Changelog(group, name), Later()
+        self.folder = SnapshotFolder(folder)
+        snapshots = Snapshots(
+            self.folder,
+            SnapshotsConfig(folder=folder, every_s=_SNAPSHOT_EVERY_S),
+            parts=self.processor.parts,
+            changelog=changelog,
+            fingerprint=FakeEncoder.fingerprint,
+            executor=self._background,  # type: ignore[arg-type]
+            metrics=metrics,
+            clock=clock,
+            wall_clock=clock,
+        )
+        self.processor.saving = snapshots.poll
         self.worker = Worker(
             source=self.source,
             sink=Sink(group, self.source, number),
-            changelog=Changelog(group, name),
+            changelog=changelog,
             classes=MemoryTransport().open_log("classes"),
             processor=self.processor,
             batcher=Batcher(8, 0.02, clock),
@@ -88,14 +110,19 @@ class Member:
             health=Health(60.0, clock),
             drain_s=5.0,
             labels=feed,
+            snapshots=snapshots,
             clock=clock,
         )
         self.worker.restore()
 
     def step(self, draw: random.Random) -> None:
-        """The loop's thread goes on, or the two others."""
-        if draw.random() < 0.5:
+        """The loop's thread goes on, or one of the others."""
+        which = draw.random()
+        if which < 0.5:
             self.worker._step()
+            return
+        if which < 0.6:
+            self._background.work()
             return
         encode, compute = self.worker._pipeline._encode, self.worker._pipeline._compute
         assert isinstance(encode, Later) and isinstance(compute, Later)
@@ -108,6 +135,7 @@ class Simulation:
     """A group of workers, events for it, and whatever may happen.
 
     Args:
+        folder: for snapshots.
         budget: most anchors.
         late: whether labels come apart from their events.
     """
@@ -116,6 +144,7 @@ class Simulation:
         self,
         seed: int,
         monkeypatch: pytest.MonkeyPatch,
+        folder: Path,
         *,
         members: int = 2,
         budget: int = 1_000,
@@ -123,13 +152,14 @@ class Simulation:
     ) -> None:
         self._clock = FakeClock(1_000.0)
         self._monkeypatch = monkeypatch
+        self._folder = folder
         monkeypatch.setattr(pipeline, "ThreadPoolExecutor", Later)
         monkeypatch.setattr(pipeline, "wait", lambda futures, timeout: None)
         monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=self._clock, sleep=lambda seconds: None))
         self._draw = random.Random(seed)
         self._budget = budget
         self._late = late
-        partitions = [Partition("images", number) for number in range(4)]
+        partitions = [Partition("images", number) for number in range(_PARTITIONS - 2)]
         self._group = Group(self._draw, {at: [] for at in partitions}, progress=self._progress)
         self._group.committed = dict.fromkeys(partitions, (0, None))
         self._group.owners = dict.fromkeys(partitions)
@@ -163,13 +193,16 @@ class Simulation:
             return [f"still not read: {self._group.committed}, owned by {self._group.owners}"]
         for _ in range(400):
             self._step()
+        for member in self._members:
+            member.folder.close()
         wrong = self._wrong_late_labels() if self._late else self._wrong_effects()
         return [*self._wrong_outcomes(), *wrong, *self._differences()]
 
     def _started(self, number: int) -> Member:
         self._lives[number] += 1
         feed = label_feed(self._group, self._monkeypatch) if self._late else None
-        return Member(self._group, f"{number}-{self._lives[number]}", self._clock, self._budget, feed)
+        name, folder = f"{number}-{self._lives[number]}", self._folder / str(number)
+        return Member(self._group, name, self._clock, self._budget, feed, folder)
 
     def _send(self) -> None:
         """An event: of a class, with its label or without, or the correction of an earlier one in its partition."""
@@ -217,7 +250,8 @@ class Simulation:
     def _disturb(self) -> None:
         number = self._draw.randrange(len(self._members))
         source = self._members[number].source
-        match self._draw.choice(("moves", "moves", "expelled", "expelled", "silent", "killed")):
+        kinds = ("moves", "moves", "expelled", "expelled", "silent", "killed", "deleted", "grows")
+        match self._draw.choice(kinds):
             case "moves":  # one partition, in order
                 at = self._draw.choice(list(self._group.images))
                 if self._group.owners[at] == number and source.belongs and at not in self._moving:
@@ -228,8 +262,18 @@ class Simulation:
                 source.news = deque([("gone", list(self._group.images))])
             case "silent":
                 source.trouble = None if source.trouble else "no broker answers"
+            case "deleted":  # by hand, and whatever may be on its way
+                anchors = [one for one in self._group.written if one.channel == "anchors" and one.value is not None]
+                if anchors and not (key := self._draw.choice(anchors).key or b"").startswith(b"presence"):
+                    self._group.write([anchor_tombstone(key.decode(), "by hand")])
+            case "grows":
+                at = Partition("images", len(self._group.images))
+                if at.number < _PARTITIONS:
+                    self._group.images[at], self._group.committed[at] = [], (0, None)
+                    self._group.owners[at] = None
             case "killed":
                 self._expel(number, stays=self._draw.random() < 0.6)
+                self._members[number].folder.close()
                 self._members[number] = self._started(number)
                 self._members[number].source.belongs = False
 
