@@ -1,7 +1,9 @@
 """What is parsed from files; `parsers.py` has what comes in records, and all of them."""
 
+import atexit
 import io
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from stream_adapter.transport.files.vectors import VectorsInput
 from tests.fakes import CLASSES, TEXT_VECTORS
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 
 
 @dataclass(frozen=True)
