@@ -32,6 +32,8 @@ class Group:
         labels: the records of the labels topic.
         owners: who may commit positions of a partition; None between two owners.
         faults: whether anything goes wrong.
+        progress: called whenever somebody asks for news.
+        unanswered: called with the number of a member whose commit has no answer.
     """
 
     draw: random.Random
@@ -43,6 +45,7 @@ class Group:
     owners: dict[Partition, int | None] = field(default_factory=dict)
     faults: bool = True
     progress: Callable[[], None] = lambda: None
+    unanswered: Callable[[int], None] = lambda number: None
 
     def write(self, outputs: Iterable[OutRecord]) -> None:
         """Let readers see these."""
@@ -166,6 +169,7 @@ class Sink:
             self._in_doubt = mark, set(positions)
             if not fenced and group.chance(0.5):
                 self._write(commit, positions, mark)
+            group.unanswered(self._number)
             raise Unreachable("no answer")
         if fenced or group.chance(0.15):
             raise CommitAborted("the transaction was aborted")

@@ -161,6 +161,7 @@ class Simulation:
         self._late = late
         partitions = [Partition("images", number) for number in range(_PARTITIONS - 2)]
         self._group = Group(self._draw, {at: [] for at in partitions}, progress=self._progress)
+        self._group.unanswered = self._cut_off
         self._group.committed = dict.fromkeys(partitions, (0, None))
         self._group.owners = dict.fromkeys(partitions)
         self._group.waiting = [[] for _ in partitions]
@@ -258,8 +259,7 @@ class Simulation:
                     source.news.append(("gone", [at]))
                     self._moving[at] = self._anybody()
             case "expelled":
-                self._expel(number, stays=self._draw.random() < 0.6)
-                source.news = deque([("gone", list(self._group.images))])
+                self._expel(number)
             case "silent":
                 source.trouble = None if source.trouble else "no broker answers"
             case "deleted":  # by hand, and whatever may be on its way
@@ -272,14 +272,21 @@ class Simulation:
                     self._group.images[at], self._group.committed[at] = [], (0, None)
                     self._group.owners[at] = None
             case "killed":
-                self._expel(number, stays=self._draw.random() < 0.6)
+                self._expel(number)
                 self._members[number].folder.close()
                 self._members[number] = self._started(number)
                 self._members[number].source.belongs = False
 
-    def _expel(self, number: int, *, stays: bool) -> None:
+    def _cut_off(self, number: int) -> None:
+        """What follows where a broker or the network is away: it is expelled, and hears of that when it is over."""
+        if self._draw.random() < 0.4:
+            self._members[number].source.trouble = "no broker answers"
+            self._expel(number)
+
+    def _expel(self, number: int) -> None:
         """The group knows a member no more, until it joins again; what was on its way to it goes elsewhere, too."""
-        self._members[number].source.belongs = False
+        source, stays = self._members[number].source, self._draw.random() < 0.6
+        source.belongs, source.news = False, deque([("gone", list(self._group.images))])
         for at, owner in self._group.owners.items():
             if owner == number:
                 self._group.owners[at] = None

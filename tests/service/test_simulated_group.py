@@ -19,7 +19,15 @@ def test_each_event_has_one_outcome_and_each_label_one_effect(
     assert Simulation(seed, monkeypatch, tmp_path, budget=20 if seed % 4 == 0 else 1_000, late=late).run() == []
 
 
-@pytest.mark.parametrize("without", ["leaving", "_undo"])
+@pytest.mark.parametrize("without", ["leaving", "_undo", "again"])
 def test_it_finds_what_it_looks_for(without: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(Pipeline, without, property(lambda _: False) if without == "leaving" else lambda *_: None)
-    assert any(Simulation(seed, monkeypatch, tmp_path / str(seed)).run() for seed in range(20))
+    commit, seeds = Pipeline._commit, range(20)
+    match without:
+        case "leaving":  # events that came back wait until what they taught is taken back
+            monkeypatch.setattr(Pipeline, "leaving", property(lambda _: False))
+        case "_undo":
+            monkeypatch.setattr(Pipeline, "_undo", lambda *_: None)
+        case "again":  # a sink in doubt is asked again, also where nothing of the commit is left
+            monkeypatch.setattr(Pipeline, "_commit", lambda self, attempt, again: commit(self, attempt, again=False))
+            seeds = range(30, 40)
+    assert any(Simulation(seed, monkeypatch, tmp_path / str(seed)).run() for seed in seeds)
