@@ -178,8 +178,8 @@ class KafkaSource:
 
     def _on_assigned(self, partitions: Collection[TopicPartition]) -> None:
         self._ownership.assigned(Partition(*at) for at in partitions)
-        for gate in self._gates:
-            gate.assigned(partitions)
+        for one in self._deciding:
+            one.assigned(partitions)
         if self._paused:
             self._consumer.pause(*partitions)
         log.info("partitions assigned", partitions=sorted(str(Partition(*at)) for at in partitions))
@@ -187,8 +187,8 @@ class KafkaSource:
     def _on_gone(self, partitions: Iterable[TopicPartition], reason: str) -> None:
         gone = [Partition(*at) for at in partitions]
         self._ownership.revoked(gone)
-        for gate in self._gates:
-            gate.gone(map(TopicPartition._make, gone))
+        for one in self._deciding:
+            one.gone(map(TopicPartition._make, gone))
         self.positions.gone(gone)
         log.info("partitions gone", reason=reason, partitions=sorted(map(str, gone)))
 
@@ -241,18 +241,18 @@ class KafkaSource:
                 self._consumer.seek_to_beginning(at)
 
     @property
-    def _gates(self) -> list[Resuming | LatestBeginning]:
+    def _deciding(self) -> list[Resuming | LatestBeginning]:
         """What decides where a partition is read from that was assigned, in this order."""
-        return [gate for gate in (self.resuming, self._beginning) if gate is not None]
+        return [one for one in (self.resuming, self._beginning) if one is not None]
 
     def _decide(self) -> None:
         with self.connection.errors_of(f"cannot tell where to begin in topic {self._topic!r}"):
-            waiting = [gate for gate in self._gates if gate.undecided]
-            if waiting and all(gate.decide() for gate in waiting) and not self._paused:
+            waiting = [one for one in self._deciding if one.undecided]
+            if waiting and all(one.decide() for one in waiting) and not self._paused:
                 self._let_flow(self._consumer.assignment())
 
     def _let_flow(self, partitions: Iterable[TopicPartition]) -> None:
-        undecided = frozenset[TopicPartition]().union(*(gate.undecided for gate in self._gates))
+        undecided = frozenset[TopicPartition]().union(*(one.undecided for one in self._deciding))
         self._consumer.resume(*(at for at in partitions if at not in undecided))
 
     def _keep(self, polled: Mapping[TopicPartition, list[Record]]) -> list[Record]:
