@@ -51,7 +51,8 @@ class _Attempt:
     """What a commit is about, from its first attempt on.
 
     Attributes:
-        outcomes: of each piece of work.
+        jobs: the pieces of work.
+        outcomes: of each.
         too_large: outputs that their topics do not take.
     """
 

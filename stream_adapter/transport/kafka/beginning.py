@@ -1,19 +1,20 @@
 """`LatestBeginning`: where a group that begins at the latest records begins, once and for all."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, FencedInstanceIdError, KafkaError, RebalanceInProgressError
 
 from stream_adapter.transport.base import Partition
+from stream_adapter.transport.kafka.held import Held
 
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_MS = 1_000
 
 
-class LatestBeginning:
+class LatestBeginning(Held):
     """Decides for `auto_offset_reset: latest` where partitions are read from that the group has no position in.
 
     Kafka's clients go to the end whenever there is no position. So they pass over what was written to a partition
@@ -29,25 +30,10 @@ class LatestBeginning:
     """
 
     def __init__(self, consumer: KafkaConsumer, topic: str, partitions: int, reached: Mapping[Partition, int]) -> None:
-        self._consumer = consumer
+        super().__init__(consumer)
         self._topic = topic
         self._partitions = partitions
         self._reached = reached
-        self._undecided: set[TopicPartition] = set()
-
-    def assigned(self, partitions: Iterable[TopicPartition]) -> None:
-        """These are to be decided about; nothing of them is delivered until then."""
-        self._undecided.update(partitions)
-        self._consumer.pause(*partitions)
-
-    def gone(self, partitions: Iterable[TopicPartition]) -> None:
-        """These are somebody else's now."""
-        self._undecided.difference_update(partitions)
-
-    @property
-    def undecided(self) -> frozenset[TopicPartition]:
-        """What is to stay paused."""
-        return frozenset(self._undecided)
 
     def decide(self) -> bool:
         """Whether there was something to decide and it is done; where no broker answers, it is to be tried again.

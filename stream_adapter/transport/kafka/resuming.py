@@ -3,13 +3,14 @@
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from stream_adapter.errors import EventError, Unreachable
 from stream_adapter.events.waiting import InputPosition, waiting_record
 from stream_adapter.transport.base import OutRecord, Partition, Record
 from stream_adapter.transport.kafka.connection import Connection
+from stream_adapter.transport.kafka.held import Held
 from stream_adapter.transport.kafka.positions import Positions
 from stream_adapter.transport.kafka.reading import TopicReader
 from stream_adapter.transport.kafka.topics import require_topics
@@ -19,7 +20,7 @@ _LAST_RECORDS = (500, 10_000)
 _DEADLINE_S = 3.0
 
 
-class Resuming:
+class Resuming(Held):
     """Writes positions with the outputs, in one transaction, and reads them where this worker gets a partition.
 
     A group's positions are in a log of the broker's own. Kafka 4.3.1 was seen to answer from it before it had read it
@@ -45,14 +46,13 @@ class Resuming:
         positions: Positions,
         topic_id: Callable[[], str | None],
     ) -> None:
-        self._consumer = consumer
+        super().__init__(consumer)
         self._positions = positions
         self._topic_id = topic_id
         self._group = connection.config.group_id
         waiting = connection.config.topics.waiting
         self._count = require_topics(connection, [waiting])[waiting]
         self._reader = TopicReader(Connection(connection.config, deadline_s=_DEADLINE_S), waiting)
-        self._undecided: set[TopicPartition] = set()
 
     def outputs(self, positions: Mapping[Partition, int], mark: str) -> list[OutRecord]:
         """What says, beside a batch's outputs, that these are the next offsets to be read."""
@@ -86,20 +86,6 @@ class Resuming:
             for portion in self._reader.portions():
                 found |= self._positions_in(portion, wanted)
         return found
-
-    def assigned(self, partitions: Iterable[TopicPartition]) -> None:
-        """These are this worker's now; nothing of them is delivered until `decide`."""
-        self._undecided.update(partitions)
-        self._consumer.pause(*partitions)
-
-    def gone(self, partitions: Iterable[TopicPartition]) -> None:
-        """These are somebody else's now."""
-        self._undecided.difference_update(partitions)
-
-    @property
-    def undecided(self) -> frozenset[TopicPartition]:
-        """What is to stay paused."""
-        return frozenset(self._undecided)
 
     def decide(self) -> bool:
         """Whether there was something to look up and it is done; where nobody answers, it is to be tried again.
