@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from stream_adapter.events.headers import format_time
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent, parse_label_event
 from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
+from stream_adapter.transport.base import OutRecord, Record
 from stream_adapter.transport.kafka.transport import KafkaTransport
 from stream_adapter.transport.transport import read_all
 from tests.campaigns.stream import PROBE, SOURCE
@@ -84,31 +86,40 @@ def judge(config: KafkaConfig, account: Account, *, late: bool = False) -> tuple
 def judge_late(config: KafkaConfig) -> tuple[int, list[str], list[str]]:
     """What became of the labels that were sent by the ids of their events.
 
-    The newest label of each event must be what is known of it, and each label may have made one anchor, once.
-
     Returns:
         How many labels there were, and which were lost and doubled, one sentence each.
     """
+    transport = KafkaTransport(config)
+    labels = [parse_label_event(record) for record in read_all(transport, "labels")]
+    return len(labels), *late_labels(labels, read_all(transport, "waiting"), read_all(transport, "anchors"))
+
+
+def late_labels(
+    labels: Iterable[LabelEvent], waiting: Iterable[Record], anchors: Iterable[Record | OutRecord]
+) -> tuple[list[str], list[str]]:
+    """The newest label of each event must be what is known of it, and each label may have made one anchor, once.
+
+    Returns:
+        Which labels were lost, and which doubled, one sentence each.
+    """
     newest: dict[str, LabelEvent] = {}
-    number = 0
-    for record in read_all(KafkaTransport(config), "labels"):
-        label, number = parse_label_event(record), number + 1
+    for label in labels:
         if label.anchor_id not in newest or label.stamp > newest[label.anchor_id].stamp:
             newest[label.anchor_id] = label
     states: dict[str, LabelRecord] = {}
-    for record in read_all(KafkaTransport(config), "waiting"):
+    for record in waiting:
         key = (record.key or b"").decode()
         if key.startswith(LABEL_PREFIX) and record.value is not None:
             states[key.removeprefix(LABEL_PREFIX)] = LabelRecord.from_value(record.value)
     lost, taught, alive, deleted = [], Counter[tuple[str, str]](), dict[str, str](), set[str]()
-    for record in read_all(KafkaTransport(config), "anchors"):
-        headers = {name: value.decode() for name, value in record.headers}
-        key = (record.key or b"").decode()
+    for anchor in anchors:
+        headers = {name: value.decode() for name, value in anchor.headers}
+        key = (anchor.key or b"").decode()
         alive.pop(key, None)
-        if record.value is not None and "label" in headers:
+        if anchor.value is not None and "label" in headers:
             taught[key, headers["event_time"]] += 1
             alive[key] = headers["label"]
-        elif record.value is None:
+        elif anchor.value is None:
             deleted.add(key)  # as one is that is pruned with the label that makes it
     for key, label in newest.items():
         state = states.get(key)
@@ -120,7 +131,7 @@ def judge_late(config: KafkaConfig) -> tuple[int, list[str], list[str]]:
         elif label.label is not None and not taught[key, format_time(label.time_ms)] and key not in deleted:
             lost.append(f"label {label}: never an anchor")
     doubled = [f"anchor {key} of {time}: {times} times" for (key, time), times in taught.items() if times > 1]
-    return number, lost, doubled
+    return lost, doubled
 
 
 def answers(config: KafkaConfig, probe: str) -> dict[str, dict[str, Any]]:

@@ -50,7 +50,7 @@ def judge(config: KafkaConfig, fingerprint: str) -> Verdict:
         outcomes[place] += 1
         said_ms[place] = record.timestamp_ms
     for record in read_all(transport, "dead_letters"):
-        topic, origin = _origin(record.headers)
+        topic, origin = origin_of(record.headers)
         if topic == config.topics.images:  # labels may be dead letters, too
             outcomes[origin] += 1
             verdict.letters += 1
@@ -76,7 +76,8 @@ def judge(config: KafkaConfig, fingerprint: str) -> Verdict:
     return verdict
 
 
-def _origin(headers: Headers) -> tuple[str, str]:
+def origin_of(headers: Headers) -> tuple[str, str]:
+    """The topic of a dead letter's event, and its place."""
     named = {name: value.decode(errors="replace") for name, value in headers}
     topic, partition, offset = (named[f"__connect.errors.{what}"] for what in ("topic", "partition", "offset"))
     return topic, f"{topic}-{partition}@{offset}"

@@ -6,7 +6,7 @@ also away and back within one poll; commits are aborted, too large, or have no a
 """
 
 import random
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,10 +17,7 @@ import pytest
 
 from stream_adapter.config import AnchorsConfig, SnapshotsConfig
 from stream_adapter.events import anchor_tombstone
-from stream_adapter.events.headers import format_time
-from stream_adapter.events.image import anchor_id_of
 from stream_adapter.events.label import LabelEvent
-from stream_adapter.events.waiting import LABEL_PREFIX, LabelRecord
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
 from stream_adapter.service import pipeline, worker
@@ -32,7 +29,8 @@ from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.kafka.labels import KafkaLabelFeed
 from stream_adapter.transport.memory import MemoryTransport
 from tests.fakes import CANARY, CLASSES, FakeClock, FakeEncoder, adapter_config, make_processor, picture
-from tests.service.simulated_broker import TOO_LARGE, Changelog, Group, Sink, Source, label_feed
+from tests.service.simulated_broker import Changelog, Group, Sink, Source, label_feed
+from tests.service.simulated_verdict import wrong_effects, wrong_late_labels, wrong_outcomes
 
 _STEPS_S = (0.001, 0.02, 0.2, 1.2)
 _PATIENCE = 20_000  # steps until it must have come to rest
@@ -171,7 +169,6 @@ class Simulation:
         self._members = [self._started(number) for number in range(members)]
         self._taught: list[tuple[int, str, Partition]] = []
         self._to_say: list[tuple[int, LabelEvent]] = []  # after so many events
-        self._newest: dict[str, LabelEvent] = {}
         self._events = 0
 
     def run(self, steps: int = 400) -> list[str]:
@@ -196,8 +193,10 @@ class Simulation:
             self._step()
         for member in self._members:
             member.folder.close()
-        wrong = self._wrong_late_labels() if self._late else self._wrong_effects()
-        return [*self._wrong_outcomes(), *wrong, *self._differences()]
+        digests = {member.processor.adapter.anchors_digest for member in self._members}
+        differ = [f"{len(digests)} different sets of anchors"] if len(digests) > 1 else []
+        effects = wrong_late_labels if self._late else wrong_effects
+        return [*wrong_outcomes(self._group), *effects(self._group), *differ]
 
     def _started(self, number: int) -> Member:
         self._lives[number] += 1
@@ -244,9 +243,6 @@ class Simulation:
                 record = label.to_record()
                 at, log = Partition("labels", 0), self._group.labels
                 log.append(Record(at, len(log), label.time_ms, record.key, record.value, record.headers))
-            known = self._newest.get(label.anchor_id)
-            if known is None or label.stamp > known.stamp:
-                self._newest[label.anchor_id] = label
 
     def _disturb(self) -> None:
         number = self._draw.randrange(len(self._members))
@@ -316,76 +312,3 @@ class Simulation:
 
     def _all_read(self) -> bool:
         return all(self._group.committed[at][0] == len(log) for at, log in self._group.images.items())
-
-    def _wrong_outcomes(self) -> list[str]:
-        outcomes = Counter[str]()
-        for output in self._group.written:
-            if output.channel == "predictions":
-                outcomes[dict(output.headers)["ce_id"].decode()] += 1
-            elif output.channel == "dead_letters":
-                said = dict(output.headers)
-                topic, number, offset = (
-                    said[f"__connect.errors.{of}"].decode() for of in ("topic", "partition", "offset")
-                )
-                outcomes[f"{topic}-{number}@{offset}"] += 1
-        places = [f"{at}@{record.offset}" for at, log in self._group.images.items() for record in log]
-        return [f"{place} has {outcomes[place]} outcomes" for place in places if outcomes[place] != 1]
-
-    def _wrong_effects(self) -> list[str]:
-        effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        deleted = set()
-        for output in self._group.written:
-            if output.channel == "anchors" and output.value is None:
-                deleted.add(output.key)
-            elif output.channel == "anchors" and b"presence" not in (output.key or b""):
-                headers = dict(output.headers)
-                effects[headers["event_id"].decode()][headers["label"].decode()] += 1
-        said: defaultdict[str, list[str]] = defaultdict(list)
-        for log in self._group.images.values():
-            for record in log:
-                headers = dict(record.headers)
-                if "ce_label" in headers:
-                    said[headers["ce_id"].decode()].append(headers["ce_label"].decode())
-        wrong = []
-        for event, labels in said.items():
-            took = effects[event]
-            gone = anchor_id_of("/test", event).encode() in deleted or int(event) % TOO_LARGE == 0
-            if not took[labels[-1]] and not gone:
-                wrong.append(f"event {event}: of its labels {labels} the last had no effect: {dict(took)}")
-            wrong += [f"event {event}: {name!r} taught {n} times" for name, n in took.items() if n > labels.count(name)]
-        return wrong
-
-    def _wrong_late_labels(self) -> list[str]:
-        """The newest label of each event must be what is known of it, and each label has made one anchor at most."""
-        states = {
-            (record.key or b"").decode().removeprefix(LABEL_PREFIX): LabelRecord.from_value(record.value)
-            for log in self._group.waiting
-            for record in log
-            if (record.key or b"").startswith(LABEL_PREFIX.encode()) and record.value is not None
-        }
-        taught = Counter[tuple[str, str]]()
-        alive: dict[str, str | None] = {}
-        for output in self._group.written:
-            headers, key = dict(output.headers), (output.key or b"").decode()
-            if output.channel == "anchors" and output.value is None:
-                alive[key] = None
-            elif output.channel == "anchors" and "event_id" in headers:
-                taught[key, headers["event_time"].decode()] += 1
-                alive[key] = headers["label"].decode()
-        wrong = [f"anchor {key} of {time}: {n} times" for (key, time), n in taught.items() if n > 1]
-        for key, label in self._newest.items():
-            state = states.get(key)
-            wanted = "withdrawn" if label.label is None else "learned"
-            if state is None or state.stamp != label.stamp or state.state != wanted:
-                wrong.append(f"label {label}: {state}")
-            elif int(label.event_id) % TOO_LARGE != 0:
-                made = taught[key, format_time(label.time_ms)] or key in alive
-                if not made and label.label is not None:
-                    wrong.append(f"label {label}: never an anchor")
-                elif alive.get(key) is not None and alive[key] != label.label:
-                    wrong.append(f"label {label}: the anchor says {alive[key]!r}")
-        return wrong
-
-    def _differences(self) -> list[str]:
-        digests = {member.processor.adapter.anchors_digest for member in self._members}
-        return [f"{len(digests)} different sets of anchors"] if len(digests) > 1 else []
