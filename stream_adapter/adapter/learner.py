@@ -49,11 +49,13 @@ class Answer:
         zero_shot: float32 (B, C), probabilities of the untouched model.
         undamped: float32 (B, C), the learner's own; equal to `zero_shot` while it knows nothing.
         adapted: float32 (B, C), what is published: `undamped`, but where a guard holds it back.
+        in_reach: bool (B,), the events about which labels may say something; None: all of them.
     """
 
     zero_shot: NDArray[np.float32]
     undamped: NDArray[np.float32]
     adapted: NDArray[np.float32]
+    in_reach: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -159,6 +159,7 @@ class Protected(Wrapped):
         self._protection, self._protect, self._chosen = protection, dict(protect), chosen
         settings = repr((protection, sorted(self._protect.items()), chosen))
         self._limits: tuple[tuple[str, str], Limits] | None = None
+        self._without_labels: Limits | None = None
         self._level = 0
         self._known: Asked
         self._settings = hashlib.blake2b(settings.encode(), digest_size=4).hexdigest()
@@ -188,18 +189,20 @@ class Protected(Wrapped):
     def predict(self, vectors: NDArray[np.float32]) -> Answer:
         """The learner's answer, or zero-shot's."""
         answer = self._learner.predict(vectors)
-        held = self.limits.held(answer.zero_shot, answer.adapted)[:, None]
+        held = self.limits.held(answer.zero_shot, answer.adapted)
+        if answer.in_reach is not None:  # where labels change nothing, they do not say either what stands
+            held = np.where(answer.in_reach, held, self._limits_without_labels.held(answer.zero_shot, answer.adapted))
         return replace(
             answer,
-            undamped=np.where(held, answer.zero_shot, answer.undamped),
-            adapted=np.where(held, answer.zero_shot, answer.adapted),
+            undamped=np.where(held[:, None], answer.zero_shot, answer.undamped),
+            adapted=np.where(held[:, None], answer.zero_shot, answer.adapted),
         )
 
     def follow(self, labels: Labels, records: Records) -> None:
         """See `Learner`; a record under `LEVEL_KEY` says how often the protection is doubled."""
         super().follow(labels, records)
         if LEVEL_KEY in records:
-            self._level, self._limits = level_of(records[LEVEL_KEY]), None
+            self._level, self._limits, self._without_labels = level_of(records[LEVEL_KEY]), None, None
 
     def set_classes(self, classes: Classes, former: NDArray[np.int64]) -> None:
         """See `Learner`."""
@@ -219,7 +222,15 @@ class Protected(Wrapped):
         self._classes = classes
         self._of_class = np.array([self._protect.get(name, self._protection) for name in classes.names])
         self._known = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0)
-        self._limits = None
+        self._limits = self._without_labels = None
+
+    @property
+    def _limits_without_labels(self) -> Limits:
+        if self._without_labels is None:
+            of_class, nobody = self._of_class * 2.0**self._level, np.zeros(0, np.int64)
+            sure, counts = np.zeros(0, np.float32), np.zeros(len(self._classes))
+            self._without_labels = Limits(of_class, counts, sure, nobody, nobody, np.zeros(0), level=self._level)
+        return self._without_labels
 
     def _asked(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Of anchors in slots (m,) zero-shot's top probability and its class, remembered from one time to the next."""

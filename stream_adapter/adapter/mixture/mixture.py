@@ -74,11 +74,12 @@ class Mixture:
         if not self._labelled.knows:
             return Answer(plain, plain.copy(), plain.copy())
         adapted = self._backend.get(self._labelled.model.answer(on_device, zero_shot))
-        if self._unlabelled is not None:
-            without = self._backend.get(self._unlabelled.model.answer(on_device, zero_shot))
-            nearness = self._nearness(vectors)[:, None]  # (B, 1)
-            adapted = np.where(nearness > 0, nearness * adapted + (1.0 - nearness) * without, without)
-        return Answer(plain, adapted, adapted.copy())
+        if self._unlabelled is None:
+            return Answer(plain, adapted, adapted.copy())
+        without = self._backend.get(self._unlabelled.model.answer(on_device, zero_shot))
+        nearness = self._nearness(vectors)[:, None]  # (B, 1)
+        adapted = np.where(nearness > 0, nearness * adapted + (1.0 - nearness) * without, without)
+        return Answer(plain, adapted, adapted.copy(), in_reach=nearness[:, 0] > 0)
 
     def update(self, events: Events, labels: Labels) -> None:
         """See `Learner.update`."""

@@ -49,10 +49,10 @@ def copies(of: np.ndarray, count: int, truth: int, seed: int) -> Stream:
     return Stream([f"copy{seed}-{index}" for index in range(count)], vectors, np.full(count, truth))
 
 
-def adapter(context: LearnerContext | None = None, **settings: object) -> Adapter:
+def adapter(context: LearnerContext | None = None, protection: float = 0.0, **settings: object) -> Adapter:
     config = AdapterConfig(
         anchors=AnchorsConfig(index="exact", neighbours=4),
-        protection=0.0,
+        protection=protection,
         mixture=MixtureConfig(**settings),  # type: ignore[arg-type]
     )
     return Adapter(TEXTS, NAMES, 20.0, config, context=context)

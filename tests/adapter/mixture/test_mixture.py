@@ -166,15 +166,17 @@ def test_a_slot_that_is_withdrawn_is_forgotten():
     assert abs(answers(workers[0]) - alone).max() > 1e-4
 
 
-def test_far_from_every_anchor_labels_change_nothing():
-    local, untaught, seen = adapter(reach=0.5), adapter(reach=0.5), stream(400, 1)
+@pytest.mark.parametrize("protection", [0.0, 0.05, 0.4])
+def test_far_from_every_anchor_labels_change_nothing(protection):
+    local, untaught = (adapter(protection=protection, reach=0.5) for _ in range(2))
+    seen = stream(400, 1)
     run(local, seen, np.flatnonzero(seen.truth == 0)[::2])
     run(untaught, seen)
     cosines = PROBES @ seen.vectors[np.flatnonzero(seen.truth == 0)[::2]].T
     far, near = cosines.max(axis=1) < 0.5, cosines.max(axis=1) > 0.75
     assert far.sum() > 50 and near.sum() >= 8
     np.testing.assert_array_equal(answers(local)[far], answers(untaught)[far])
-    everywhere = adapter()
+    everywhere = adapter(protection=protection)
     run(everywhere, seen, np.flatnonzero(seen.truth == 0)[::2])
     np.testing.assert_allclose(answers(local)[near], answers(everywhere)[near], atol=1e-6)
 
