@@ -115,7 +115,7 @@ class Campaign:
             self._wait("the first predictions", lambda: self._all_metrics("predictions_total", at_least=1), 120)
             disturb(self)
             self.stream.stop()
-            self._wait("every event to be read", self._all_read, 180)
+            self._wait("every event to be read", self._all_read, 180, while_still=self._predicted)
             self._wait("the workers to come to rest", self._at_rest, 90)
             self.workers.start(self._fresh)
             self._wait("a fresh worker to get partitions", self._fresh_has_work, 90)
@@ -169,14 +169,24 @@ class Campaign:
             self.workers.keep_alive()
             time.sleep(0.05)
 
-    def _wait(self, what: str, condition: Callable[[], bool], seconds: float) -> None:
-        until = time.monotonic() + seconds
+    def _wait(
+        self, what: str, condition: Callable[[], bool], seconds: float, while_still: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """Wait so many seconds at most, or from the last time on that a figure changed."""
+        until, figure = time.monotonic() + seconds, while_still()
         while not condition():
             self.workers.keep_alive()
+            before, figure = figure, while_still()
+            if figure != before:
+                until = time.monotonic() + seconds
             if time.monotonic() > until:
                 self.report.examples.append(f"waited {seconds:.0f} s for {what}")
                 return
             time.sleep(0.2)
+
+    def _predicted(self) -> float:
+        """A busy machine works off what waits slowly, and what is still to be read is not lost."""
+        return sum(self.workers.metric(number, "predictions_total") or 0.0 for number in self.workers.started)
 
     def _all_metrics(self, name: str, at_least: float) -> bool:
         values = [self.workers.metric(number, name) for number in self.workers.started]
