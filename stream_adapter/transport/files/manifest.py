@@ -169,6 +169,15 @@ def _parsed(text: str) -> Row:
     return {_key(name): value.strip() if isinstance(value, str) else value for name, value in row.items()}
 
 
+def _is_text(value: str, *, of_file: bool) -> bool:
+    """Whether it can be written; in JSON `\\ud800` is half of a character. Files may have names that are not UTF-8."""
+    try:
+        value.encode("utf-8", "surrogateescape" if of_file else "strict")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _problem(row: Row) -> str | None:
     """What is wrong with a row, or None."""
     if None in row:
@@ -178,6 +187,8 @@ def _problem(row: Row) -> str | None:
         value = row.get(name)
         if value is not None and not isinstance(value, str) and not (name == "id" and isinstance(value, int)):
             return f"`{name}` must be text, found {value!r}"
+        if isinstance(value, str) and not _is_text(value, of_file=name == "path" and not scheme_of(value)):
+            return f"`{name}` holds half of a character, in {value!r}; write the whole character, or leave it out"
     if not row.get("path"):
         return "`path` is missing or empty"
     try:

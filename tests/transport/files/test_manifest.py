@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,21 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, complain
         records(tmp_path, text)
 
 
+@pytest.mark.parametrize("field", ["path", "label", "id", "time", "source"])
+@pytest.mark.parametrize("path", ["a.jpg", "s3://pictures/a.jpg"])
+def test_half_of_a_character_is_told_with_its_field(tmp_path: Path, field: str, path: str) -> None:
+    row = {"path": path}
+    row[field] = row.get(field, "") + "\ud800"
+    with pytest.raises(TransportError, match=rf"is wrong:\n  - line 1: `{field}` holds half of a character, in .*\\ud800"):
+        records(tmp_path, json.dumps(row), "l.jsonl")
+
+
+def test_a_file_may_have_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.jpg")).write_bytes(b"odd")
+    (event,) = read(tmp_path, json.dumps({"path": os.fsdecode(b"\xff.jpg")}), "l.jsonl")
+    assert (event.id, event.data) == ("\ufffd.jpg", b"odd")
+
+
 def test_another_encoding_is_told(tmp_path: Path) -> None:
     with pytest.raises(TransportError, match=r"after row \d+: not UTF-8, .*; save it as UTF-8"):
         records(tmp_path, "path,label\na.jpg,cat\n" + "a.jpg,Käse\n" * 9000, encoding="latin-1")
@@ -133,8 +149,12 @@ def test_what_csv_writes_is_read_back(
     assert [(headers["ce_id"].decode(), headers.get("ce_label", b"").decode()) for headers in found] == rows
 
 
+VALUES = st.text(st.characters(), max_size=4) | st.none() | st.integers() | st.lists(st.booleans(), max_size=1)
+ROWS = st.dictionaries(st.sampled_from(["path", "label", "id", "time", "source"]), VALUES).map(json.dumps)
+
+
 @given(
-    text=st.text(st.sampled_from("path,;\n\t |\"'{}:[]\\é\x00"), max_size=60),
+    text=st.text(st.sampled_from("path,;\n\t |\"'{}:[]\\é\x00"), max_size=60) | ROWS,
     name=st.sampled_from(["l.csv", "l.jsonl"]),
 )
 def test_any_text_is_read_or_refused_and_nothing_else(
