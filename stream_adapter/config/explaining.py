@@ -59,10 +59,17 @@ def _sentence(problem: Any, model: type[BaseModel], place: Location) -> str:
         message = f"YAML reads this as {kind}; put quotes around it to have it as text"
     elif problem["type"] == "tuple_type":
         message = "must be a list, such as [a, b]"
-    shown = f"; found {found!r}" if isinstance(found, str | int | float | bool | None) else ""
+    shown = f"; found {_shown(found)}" if isinstance(found, str | int | float | bool | None) else ""
     if whole[:2] == ("kafka", "security") or any(_SECRET.search(str(part)) for part in whole):
         shown = "; what was found is not shown, because it may be a secret"
     return f"{key}: {message}{shown}"
+
+
+def _shown(found: object) -> str:
+    try:
+        return repr(found)
+    except ValueError:  # thousands of digits, which Python does not write out
+        return "a number of thousands of digits"
 
 
 def _known_keys(model: type[BaseModel], location: Location) -> list[str]:

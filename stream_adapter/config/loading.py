@@ -16,6 +16,7 @@ from stream_adapter.config.sections import Config
 from stream_adapter.errors import ConfigError
 from stream_adapter.yaml_text import YamlError, read_yaml
 
+_NO_TEXT = "holds a null character or half of a character, which no text does; write it anew"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 # `${STREAM_ADAPTER_PACKAGE}` finds what ships inside the package, wherever it is installed.
@@ -64,6 +65,8 @@ def parse(text: str, *, source: str = "configuration", folder: Path | None = Non
 def _expand(node: Any, key: str, problems: list[str]) -> Any:
     """Replace `${NAME}` in every string by the environment's value; a missing name is a problem, not an empty text."""
     if isinstance(node, dict):
+        names = [name for name in node if isinstance(name, str) and not _is_text(name)]
+        problems += [f"{key or 'the file'}: the name {name!r} {_NO_TEXT}" for name in names]
         return {name: _expand(value, f"{key}.{name}" if key else str(name), problems) for name, value in node.items()}
     if isinstance(node, list):
         return [_expand(value, f"{key}[{position}]", problems) for position, value in enumerate(node)]
@@ -77,4 +80,16 @@ def _expand(node: Any, key: str, problems: list[str]) -> Any:
             problems.append(f"{key}: environment variable {name} is not set (or write ${{{name}:-default}})")
         return value or ""
 
-    return _VARIABLE.sub(value_of, node)
+    text = _VARIABLE.sub(value_of, node)
+    if not _is_text(text):
+        problems.append(f"{key}: {_NO_TEXT}")
+    return text
+
+
+def _is_text(text: str) -> bool:
+    """Whether the system can be handed it as a path, a name or an option."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

@@ -10,9 +10,12 @@ from stream_adapter.config.values import (
     FilePath,
     Fraction,
     ModelName,
-    PositiveFloat,
+    Patience,
     PositiveInt,
+    Seconds,
+    Seed,
     TagOrCheckpoint,
+    Threads,
 )
 from stream_adapter.plugins import ENCODERS, LEARNERS
 
@@ -30,7 +33,7 @@ class PreprocessConfig(Section):
     std: tuple[Deviation, Deviation, Deviation]
     interpolation: Literal["bicubic", "bilinear"]
     resize_mode: Literal["shortest", "longest", "squash"]
-    size: PositiveInt | None = None
+    size: Annotated[PositiveInt, Field(le=16_384)] | None = None
 
 
 class EncoderConfig(Section):
@@ -45,9 +48,9 @@ class EncoderConfig(Section):
     preprocess: PreprocessConfig | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    threads: PositiveInt | None = None
-    decode_threads: PositiveInt = 2
-    decode_s: PositiveFloat = 30.0
+    threads: Threads | None = None
+    decode_threads: Threads = 2
+    decode_s: Patience = 30.0
     max_pixels: PositiveInt = 50_000_000
     max_bytes: PositiveInt = 20_000_000
     exif_orientation: bool = True
@@ -88,16 +91,19 @@ class VocabularyConfig(Section):
         return self
 
 
+Candidates = Annotated[PositiveInt, Field(le=100_000)]
+
+
 class AnchorsConfig(Section):
     """How many anchors are kept, and how their neighbours are found."""
 
     budget: PositiveInt = 100_000
     budget_per_class: PositiveInt = 1_000
     index: Literal["auto", "hnsw", "exact"] = "auto"
-    neighbours: PositiveInt = 16
+    neighbours: Annotated[PositiveInt, Field(le=1_000)] = 16
     hnsw_m: Annotated[int, Field(ge=4, le=128)] = 16
-    hnsw_ef_construction: PositiveInt = 100
-    hnsw_ef_search: PositiveInt = 64
+    hnsw_ef_construction: Candidates = 100
+    hnsw_ef_search: Candidates = 64
     recall_sample: Fraction = 0.01
 
 
@@ -105,12 +111,12 @@ class RefitConfig(Section):
     """When and how the linear maps of `llu` are refitted to the anchors."""
 
     every_labels: PositiveInt = 32
-    max_age_s: PositiveFloat = 1.0
+    max_age_s: Seconds = 1.0
     background: bool = True
-    steps: PositiveInt = 100
-    learning_rate: PositiveFloat = 1e-3
-    rho: Annotated[float, Field(ge=0.0)] = 1e4
-    max_anchors: PositiveInt = 1_024
+    steps: Annotated[PositiveInt, Field(le=1_000_000)] = 100
+    learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] = 1e-3
+    rho: Annotated[float, Field(ge=0.0, le=1e12)] = 1e4
+    max_anchors: Annotated[PositiveInt, Field(le=1_000_000)] = 1_024
 
 
 Nats = Annotated[float, Field(ge=0.0, le=10.0)]
@@ -119,15 +125,15 @@ Nats = Annotated[float, Field(ge=0.0, le=10.0)]
 class MixtureConfig(Section):
     """The default method, see docs/method.md."""
 
-    window: PositiveInt = 2_000
-    reach: Annotated[float, Field(gt=0.0, le=2.0)] | None = None
-    every_s: PositiveFloat = 1.0
+    window: Annotated[PositiveInt, Field(le=1_000_000)] = 2_000
+    reach: Annotated[float, Field(ge=1e-6, le=2.0)] | None = None
+    every_s: Seconds = 1.0
 
 
 class LatentUpdatesConfig(Section):
     """Localized Latent Updates as published."""
 
-    gamma: PositiveFloat = 10.0
+    gamma: Annotated[float, Field(gt=0.0, le=1e6)] = 10.0
     gate: Fraction = 1.0
     refit: RefitConfig = RefitConfig()
 
@@ -137,7 +143,7 @@ class AdapterConfig(Section):
 
     method: Annotated[str, registered(LEARNERS)] = "mixture"
     shadow: Annotated[str | None, registered(LEARNERS)] = None
-    seed: int = 0
+    seed: Seed = 0
     canaries: tuple[str, ...] = ()
     protection: Nats = 0.4
     protect: dict[str, Nats] = {}

@@ -9,11 +9,14 @@ from stream_adapter.config.model import AdapterConfig, EncoderConfig, Section, V
 from stream_adapter.config.plugged import registered, transport_sections
 from stream_adapter.config.values import (
     KAFKA_PORT,
+    ClientOption,
     Count,
     FilePath,
     Fraction,
-    PositiveFloat,
+    Milliseconds,
+    Patience,
     PositiveInt,
+    Seconds,
     Servers,
     TopicName,
 )
@@ -54,7 +57,7 @@ class EventsConfig(Section):
     format: Literal["cloudevents", "json", "raw"] = "cloudevents"
     fields: FieldsConfig = FieldsConfig()
     time_unit: Literal["ms", "s"] = "ms"
-    max_ahead_s: PositiveFloat = 300.0
+    max_ahead_s: Seconds = 300.0
 
     @model_validator(mode="after")
     def _fields_where_they_are_read(self) -> "EventsConfig":
@@ -84,16 +87,16 @@ class ReferencesConfig(Section):
 
     allow: tuple[Annotated[str, AfterValidator(_allowed)], ...] = ()
     networks: tuple[IPvAnyNetwork, ...] = ()
-    parallel: PositiveInt = 128
-    timeout_s: PositiveFloat = 5.0
-    total_s: PositiveFloat = 30.0
+    parallel: Annotated[PositiveInt, Field(le=10_000)] = 128
+    timeout_s: Patience = 5.0
+    total_s: Patience = 30.0
 
 
 class BatchConfig(Section):
     """When a batch closes: when it is full or after `max_wait_ms`, whichever comes first."""
 
     max_batch: PositiveInt = 512
-    max_wait_ms: Annotated[float, Field(ge=0.0)] = 50.0
+    max_wait_ms: Annotated[float, Field(ge=0.0, le=3_600_000.0)] = 50.0
     top_k: PositiveInt = 5
 
 
@@ -137,12 +140,12 @@ class KafkaConfig(Section):
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     transactional_id: str | None = None
-    transaction_timeout_ms: Annotated[PositiveInt, Field(ge=1_000)] = 10_000
-    session_timeout_ms: PositiveInt = 45_000
-    max_poll_interval_ms: PositiveInt = 300_000
-    security: dict[str, str | int | bool] = Field(default_factory=dict)
-    consumer: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    producer: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    transaction_timeout_ms: Annotated[Milliseconds, Field(ge=1_000)] = 10_000
+    session_timeout_ms: Milliseconds = 45_000
+    max_poll_interval_ms: Milliseconds = 300_000
+    security: dict[str, ClientOption] = Field(default_factory=dict)
+    consumer: dict[str, ClientOption] = Field(default_factory=dict)
+    producer: dict[str, ClientOption] = Field(default_factory=dict)
 
 
 class LabelFieldsConfig(Section):
@@ -162,12 +165,12 @@ class LabelsConfig(Section):
     fields: LabelFieldsConfig = LabelFieldsConfig()
     source: str | None = None
     wait_max_events: Count = 100_000
-    wait_max_age: PositiveFloat = 604_800.0
-    early_max_age: PositiveFloat = 3_600.0
-    reference_max_events: Annotated[int, Field(ge=0)] = 100_000
+    wait_max_age: Seconds = 604_800.0
+    early_max_age: Seconds = 3_600.0
+    reference_max_events: Count = 100_000
     remembered_max_events: PositiveInt = 100_000
     suggest: Annotated[int, Field(ge=0, le=1_000)] = 20
-    suggest_every_s: PositiveFloat = 60.0
+    suggest_every_s: Seconds = 60.0
 
 
 class FilesConfig(Section):
@@ -185,7 +188,7 @@ class SnapshotsConfig(Section):
     """A worker's state on the disk, so that a start need not read the whole anchors topic."""
 
     folder: FilePath | None = None
-    every_s: PositiveFloat = 300.0
+    every_s: Seconds = 300.0
     keep: PositiveInt = 2
 
 

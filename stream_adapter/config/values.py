@@ -19,11 +19,19 @@ def _whole_number(value: object) -> object:
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
+# Every number has bounds: what lies beyond them is a slip of the pen, and some sum, clock or array could not hold it.
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=0), BeforeValidator(_whole_number)]
+Count = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_whole_number)]
 PositiveInt = Annotated[Count, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
-Deviation = Annotated[float, Field(gt=0.0, le=1.0)]
+Threads = Annotated[PositiveInt, Field(le=1_024)]
+Milliseconds = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole_number)]
+"""As Kafka's protocol holds them."""
+Seconds = Annotated[float, Field(gt=0.0, le=1e9)]
+"""31 years at most, which is for ever."""
+Patience = Annotated[float, Field(gt=0.0, le=86_400.0)]
+"""Seconds that something is waited for, a day at most: the system's own waits hold no more than 24 days."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Deviation = Annotated[float, Field(ge=1e-3, le=1.0)]
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
@@ -46,6 +54,20 @@ def _folder_beside_the_file(model: str, info: ValidationInfo) -> str:
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 ModelName = Annotated[str, AfterValidator(_folder_beside_the_file)]
 TagOrCheckpoint = Annotated[str, AfterValidator(_checkpoint_beside_the_file)]
+
+
+def _host(name: str) -> str:
+    try:
+        name.encode("idna")  # as the system does to look it up
+    except UnicodeError as error:
+        raise ValueError(f"is no host ({error}); expected an address or a name, such as 127.0.0.1") from error
+    return name
+
+
+def _client_option(value: str | int | float | bool) -> str | int | float | bool:
+    if not isinstance(value, str) and not -(2**63) <= value < 2**63:  # not a number lies nowhere
+        raise ValueError("must be a number that has 64 bits")
+    return value
 
 
 def _topic_name(name: str) -> str:
@@ -74,6 +96,9 @@ def _with_port(given: str) -> str:
     return server if found["port"] else f"{server}:{KAFKA_PORT}"
 
 
+Host = Annotated[str, AfterValidator(_host)]
+ClientOption = Annotated[str | int | float | bool, AfterValidator(_client_option)]
+"""An option of kafka-python's, which says itself what it takes."""
 TopicName = Annotated[str, AfterValidator(_topic_name)]
 Servers = Annotated[str, BeforeValidator(_with_commas), AfterValidator(_with_ports)]
 """`host:port` with commas between; written as a list, too, and 9092 where no port is given. May be empty."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from stream_adapter.config.model import Section
-from stream_adapter.config.values import PositiveFloat, PositiveInt
+from stream_adapter.config.values import Host, Patience, PositiveInt, Seconds
 
 TOKEN_LENGTH = 16
 
@@ -13,11 +13,11 @@ TOKEN_LENGTH = 16
 class ServiceConfig(Section):
     """Being a service: HTTP, shutdown, logs."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     http: bool = True
-    drain_s: PositiveFloat = 20.0
-    stuck_after_s: PositiveFloat = 60.0
+    drain_s: Patience = 20.0
+    stuck_after_s: Seconds = 60.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
 
@@ -51,7 +51,7 @@ class PageConfig(_WithToken):
     mode: Annotated[Literal["auto", "off", "read_only", "full"], BeforeValidator(_words)] = "auto"
     hosts: tuple[str, ...] = ()
     pictures: Annotated[Literal["auto", "on", "off"], BeforeValidator(_words)] = "auto"
-    pictures_per_s: PositiveFloat = 4.0
+    pictures_per_s: Annotated[float, Field(ge=1e-3, le=1_000.0)] = 4.0
     keep_pictures: PositiveInt = 500
 
     @model_validator(mode="after")
@@ -65,7 +65,7 @@ class PredictConfig(_WithToken):
     """`POST /predict`: who may ask, and how much."""
 
     mode: Annotated[Literal["auto", "off", "on"], BeforeValidator(_words)] = "auto"
-    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    share: Annotated[float, Field(ge=1e-3, le=1.0)] = 0.25
     max_batch: PositiveInt = 16
     max_waiting: PositiveInt = 64
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stream_adapter.drift.guard import Mode, Scope
 
-_Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-_Count = Annotated[int, Field(ge=1)]
+_ErrorProbability = Annotated[float, Field(ge=1e-12, lt=1.0)]
+_Count = Annotated[int, Field(ge=1, le=10**9)]
 
 
 class DriftSettings(BaseModel):
@@ -22,19 +22,19 @@ class DriftSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
-    alpha: _Share = 0.01
+    alpha: _ErrorProbability = 0.01
     min_labels: _Count = 50
-    reference_events: Annotated[int, Field(ge=32)] = 512
+    reference_events: Annotated[int, Field(ge=32, le=100_000)] = 512
     sample_every: _Count = 4
     far_cosine: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.7
-    adwin_delta: _Share = 1e-5
+    adwin_delta: _ErrorProbability = 1e-5
     mode: Mode = "act"
     scope: Scope = "classes"
     release_labels: _Count = 500
     protection_steps: Annotated[int, Field(ge=0, le=4)] = 2
     groups: dict[str, tuple[str, ...]] = {}
-    seed: Annotated[int, Field(ge=0)] = 0
-    status_every_s: Annotated[float, Field(gt=0.0)] = 60.0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    status_every_s: Annotated[float, Field(gt=0.0, le=1e9)] = 60.0
 
     def groups_of(self, class_names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
         """Group names, and the group of each class, int (C,).

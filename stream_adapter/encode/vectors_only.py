@@ -56,7 +56,7 @@ class VectorsModel:
 
         d: Annotated[int, Field(ge=1, le=65_536)]
         fingerprint: Annotated[str, Field(min_length=1)]
-        logit_scale: Annotated[float, Field(gt=0.0, le=1_000.0)] = 100.0
+        logit_scale: Annotated[float, Field(ge=1e-3, le=1_000.0)] = 100.0
 
     def __init__(self, config: EncoderConfig, *, text: bool) -> None:
         self._settings: VectorsModel.Settings = config.options

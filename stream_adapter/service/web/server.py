@@ -3,6 +3,7 @@
 `/metrics`, `/startupz` (restored), `/healthz` (loop progress), `/readyz` (able to do its job), and the live page.
 """
 
+import errno
 import socket
 import threading
 from collections.abc import Sequence
@@ -64,9 +65,11 @@ class HttpServer:
             self._socket.listen()
         except OSError as error:
             self._socket.close()
-            raise TransportError(
-                f"cannot listen on {host}:{port}: {error.strerror}; set `service.port` to a free port, or 0 for any"
-            ) from error
+            wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+            advice = "`service.host` to an address of this machine"
+            if not wrong_host:
+                advice = "`service.port` to a free port, or 0 for any"
+            raise TransportError(f"cannot listen on {host}:{port}: {error.strerror}; set {advice}") from error
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False)
         self._server = uvicorn.Server(config)

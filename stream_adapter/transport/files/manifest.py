@@ -170,7 +170,7 @@ def _parsed(text: str) -> Row:
 
 
 def _is_text(value: str, *, of_file: bool) -> bool:
-    """Whether it can be written; in JSON `\\ud800` is half of a character. Files may have names that are not UTF-8."""
+    """Whether it is whole characters, which JSON's escapes need not be; files may have names that are not UTF-8."""
     try:
         value.encode("utf-8", "surrogateescape" if of_file else "strict")
     except UnicodeEncodeError:

@@ -89,6 +89,12 @@ def test_a_port_in_use_is_a_clear_error() -> None:
             HttpServer(build_app(Metrics(), Health(10.0, Clock())), "127.0.0.1", port)
 
 
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_here_is_a_clear_error(host: str) -> None:
+    with pytest.raises(TransportError, match=rf"cannot listen on {host}:0: .*; set `service.host` to an address of"):
+        HttpServer(build_app(Metrics(), Health(10.0, Clock())), host, 0)
+
+
 def test_stop_ends_the_thread(served: Served) -> None:
     assert served.server.alive
     served.server.stop()

@@ -114,7 +114,9 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, complain
 def test_half_of_a_character_is_told_with_its_field(tmp_path: Path, field: str, path: str) -> None:
     row = {"path": path}
     row[field] = row.get(field, "") + "\ud800"
-    with pytest.raises(TransportError, match=rf"is wrong:\n  - line 1: `{field}` holds half of a character, in .*\\ud800"):
+    with pytest.raises(
+        TransportError, match=rf"is wrong:\n  - line 1: `{field}` holds half of a character, in .*\\ud800"
+    ):
         records(tmp_path, json.dumps(row), "l.jsonl")
 
 
