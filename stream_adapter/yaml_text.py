@@ -20,6 +20,9 @@ _KINDS = {
 }
 
 
+_MOST_REPEATED = 1_000_000
+
+
 class YamlError(Exception):
     """The text is not YAML that can be used; the message says where and why, and quotes no value."""
 
@@ -56,10 +59,14 @@ def read_yaml(text: str) -> Any:
     """The document in a text.
 
     Raises:
-        YamlError: it is not YAML, gives a key twice, or has an alias that contains itself.
+        YamlError: it is not YAML, gives a key twice, or has an alias that contains itself, or aliases that stand for
+            more than whoever goes through the document can.
     """
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        document = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        if _repeated(document) > _MOST_REPEATED:
+            raise YamlError(f"its aliases stand for more than {_MOST_REPEATED:,} values; write out what they name")
+        return document
     except yaml.MarkedYAMLError as error:
         raise YamlError(_where_it_breaks(error, text)) from None
     except yaml.reader.ReaderError as error:
@@ -67,6 +74,24 @@ def read_yaml(text: str) -> Any:
         raise YamlError(f"line {line}: the character {chr(error.character)!r} may not stand in YAML") from None
     except RecursionError:
         raise YamlError("it is nested too deeply, or an alias contains itself") from None
+
+
+def _repeated(document: Any) -> int:
+    """How many values aliases add to those that are written; what is named again and again is looked through once."""
+    sizes: dict[int, int] = {}
+    written = 0
+
+    def size(node: Any) -> int:
+        nonlocal written
+        if not isinstance(node, dict | list | tuple):
+            return 1
+        if id(node) not in sizes:
+            inner = node.values() if isinstance(node, dict) else node
+            written += 1 + sum(not isinstance(one, dict | list | tuple) for one in inner)
+            sizes[id(node)] = 1 + sum(map(size, inner))
+        return sizes[id(node)]
+
+    return size(document) - written
 
 
 def read_as(value: object) -> str | None:

@@ -27,6 +27,22 @@ def test_what_is_wrong_is_said_with_its_place(text: str, message: str) -> None:
         read_yaml(text)
 
 
+AGAIN = "".join(f"a{n}: &a{n} [{', '.join(9 * [f'*a{n - 1}'])}]\n" for n in range(1, 30))
+IN_MAPPINGS = "".join(f"a{n}: &a{n} {{x: *a{n - 1}, y: {{z: *a{n - 1}}}}}\n" for n in range(1, 90))
+
+
+@pytest.mark.parametrize("text", ["a0: &a0 [x, x]\n" + AGAIN, "a0: &a0 {x: 1}\n" + IN_MAPPINGS])
+@pytest.mark.timeout(20)
+def test_aliases_that_say_again_and_again_what_says_again_are_refused(text: str) -> None:
+    with pytest.raises(YamlError, match="its aliases stand for more than 1,000,000 values; write out what they name"):
+        read_yaml(text)
+
+
+def test_a_long_list_may_be_named_a_few_times() -> None:
+    found = read_yaml(f"names: &names [{', '.join(map(str, range(20_000)))}]\nmore: [{', '.join(9 * ['*names'])}]\n")
+    assert len(found["more"]) == 9
+
+
 def test_what_only_looks_alike_is_read() -> None:
     base = "base: &base {a: 1, b: 2}\n"
     assert read_yaml(base + "more: {<<: *base, a: 3}\ntwice: [*base, *base]\n") == {

@@ -241,3 +241,11 @@ def test_canaries_and_groups_are_compared_as_labels_are() -> None:
     config = parse(SMALLEST + f"adapter: {{canaries: [' {decomposed}']}}\ndrift: {{groups: {{g: ['{decomposed} ']}}}}")
     assert config.adapter.canaries == ("caf\u00e9",)
     assert config.drift.groups == {"g": ("caf\u00e9",)}
+
+
+@pytest.mark.timeout(20)
+def test_aliases_of_aliases_are_refused_before_anything_goes_through_them() -> None:
+    lines = [f"  a{n}: &a{n} [{', '.join(9 * [f'*a{n - 1}'])}]\n" for n in range(1, 30)]
+    text = SMALLEST + "transports:\n  a0: &a0 [x]\n" + "".join(lines)
+    with pytest.raises(ConfigError, match=r"worker\.yaml: 1 problem\n  - not YAML: its aliases stand for more than"):
+        parse(text, source="worker.yaml")
