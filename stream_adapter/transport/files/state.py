@@ -80,11 +80,26 @@ class State:
                 "or delete the file to read the new input from its beginning"
             )
         try:
-            places = {
-                Partition(entry["topic"], entry["partition"]): Place(entry["offset"], entry["after"])
-                for entry in document["positions"]
+            places = dict(map(_place_in, document["positions"]))
+            extents = {
+                channel: Extent(*(_number(one, f"outputs.{channel}") for one in numbers))
+                for channel, numbers in document["outputs"].items()
             }
-            extents = {channel: Extent(*numbers) for channel, numbers in document["outputs"].items()}
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise TransportError(f"cannot read {path}: {error!r}; delete it to start from the beginning") from error
         return cls(str(input), places, extents)
+
+
+def _place_in(entry: Mapping[str, Any]) -> tuple[Partition, Place]:
+    topic, mark = entry["topic"], entry["after"]
+    if not isinstance(topic, str) or not isinstance(mark, str | None):
+        raise ValueError(f"`topic` and `after` must be texts, found {topic!r} and {mark!r}")
+    numbers = (_number(entry[key], f"positions.{key}") for key in ("partition", "offset"))
+    return Partition(topic, next(numbers)), Place(next(numbers), mark)
+
+
+def _number(value: object, key: str) -> int:
+    # A truth value is an int to `isinstance`; and no file is longer than the system can say.
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"`{key}` must be a whole number, 0 or more, found {value!r}")
+    return value
