@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stream_adapter.config import FilesConfig
 from stream_adapter.transport.changelog import Change, changes_of
-from stream_adapter.transport.files.recording import record_in, whole_lines
+from stream_adapter.transport.files.recording import record_in, size_of, whole_lines
 from stream_adapter.transport.files.sink import ANCHORS
 
 _PORTION = 1_000
@@ -24,7 +24,7 @@ class FileChangelog:
 
     def read_to_end(self) -> Iterator[Sequence[Change]]:
         """All changes that follow, oldest first; see `Changelog.read_to_end`."""
-        if not self._path.exists():
+        if size_of(self._path) is None:
             return
         lines = whole_lines(self._path, self._bytes)
         while portion := list(islice(lines, _PORTION)):
@@ -32,7 +32,7 @@ class FileChangelog:
 
     def poll(self) -> Sequence[Change]:
         """What was committed since; see `Changelog.poll`."""
-        if not self._path.exists() or self._path.stat().st_size <= self._bytes:
+        if (size_of(self._path) or 0) <= self._bytes:
             return ()
         return self._changes(list(whole_lines(self._path, self._bytes)))
 
@@ -72,4 +72,4 @@ class FileChangelog:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    return whole_lines(path) if path.exists() else iter(())
+    return iter(()) if size_of(path) is None else whole_lines(path)

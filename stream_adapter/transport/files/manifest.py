@@ -72,7 +72,7 @@ class ManifestInput:
 
     def records(self, start: int) -> Iterator[Record]:
         """The pictures from row `start` on (the first one is 0)."""
-        for offset, (_, row) in enumerate(itertools.islice(self._rows(), start, None), start):
+        for offset, row in enumerate(itertools.islice(self._read_again(), start, None), start):
             elsewhere = bool(scheme_of(row["path"]))
             name = row["path"] if elsewhere else self._found(row["path"])
             time = row.get("time") or None
@@ -98,6 +98,13 @@ class ManifestInput:
         portable = path.replace("\\", "/")
         folder = self._path.parent
         return portable if portable != path and not _is_file(folder / path) and _is_file(folder / portable) else path
+
+    def _read_again(self) -> Iterator[Row]:
+        try:
+            for _, row in self._rows():
+                yield row
+        except OSError as error:
+            raise TransportError(f"cannot read manifest {self._path}: {error.strerror}") from error
 
     def _rows(self) -> Iterator[tuple[int, Row]]:
         """Rows with the number of the line that they end in."""

@@ -55,6 +55,16 @@ def record_in(path: Path, number: int, line: bytes) -> Record:
         ) from error
 
 
+def size_of(path: Path) -> int | None:
+    """How many bytes a file has; None where there is none."""
+    try:
+        return path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise TransportError(f"cannot read {path}: {error.strerror}") from error
+
+
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
     """The lines of a file from byte `start` on, without a last one that was torn."""
     try:

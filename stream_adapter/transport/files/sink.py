@@ -17,6 +17,7 @@ from stream_adapter.config import FilesConfig
 from stream_adapter.errors import MalformedEvent, TransportError
 from stream_adapter.output_file import open_output
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
+from stream_adapter.transport.files.recording import record_in
 from stream_adapter.transport.files.source import FileSource
 from stream_adapter.transport.files.state import POSITIONS, Extent, State
 from stream_adapter.transport.recorded import from_line, to_line
@@ -148,8 +149,8 @@ class FileSink:
             return
         last: dict[bytes | None, bytes] = {}
         with path.open("rb") as file:
-            for line in file.read(extent.bytes).splitlines(keepends=True):
-                record = from_line(line)
+            for number, line in enumerate(file.read(extent.bytes).splitlines(keepends=True), 1):
+                record = record_in(path, number, line)
                 last.pop(record.key, None)
                 if record.value is not None:
                     last[record.key] = line

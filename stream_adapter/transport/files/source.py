@@ -100,10 +100,16 @@ def check_input(config: FilesConfig) -> None:
 
 def _kind(config: FilesConfig) -> str:
     """`folder`, `manifest`, `recorded` or `vectors`, as configured or detected."""
+    try:
+        is_folder, is_file, is_there = config.input.is_dir(), config.input.is_file(), config.input.exists()
+    except OSError as error:  # such as a name that is too long
+        raise TransportError(f"cannot read `files.input` {config.input}: {error.strerror}") from error
+    if is_there and not is_folder and not is_file:  # nor waited for: nobody may ever write into a pipe
+        raise TransportError(f"`files.input` {config.input} is neither a folder nor a file; name one that is")
     kind = _detect(config.input) if config.format == "auto" else config.format
-    if kind == "folder" and not config.input.is_dir():
+    if kind == "folder" and not is_folder:
         raise TransportError(f"`files.input` {config.input} is not a folder; create it, or set `files.format`")
-    if kind != "folder" and not config.input.is_file():
+    if kind != "folder" and not is_file:
         raise TransportError(f"`files.input` {config.input} is not a file; create it, or set `files.format`")
     return kind
 

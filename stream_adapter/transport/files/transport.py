@@ -12,7 +12,7 @@ from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Commit, OutRecord, Partition, Record
 from stream_adapter.transport.files.changelog import FileChangelog
 from stream_adapter.transport.files.labels import LabelLines, WaitingLines
-from stream_adapter.transport.files.recording import RecordedInput
+from stream_adapter.transport.files.recording import RecordedInput, size_of
 from stream_adapter.transport.files.sink import CLASSES, FILES, WAITING, FileSink, append_classes, append_labels
 from stream_adapter.transport.files.source import FileSource, open_input
 from stream_adapter.transport.labels import SingleLabelFeed
@@ -63,9 +63,9 @@ class FileTransport:
             path = self._labels_file()
             return SingleLog(path.name, lambda: LabelLines(path)(0))
         path = self._settings.output / (CLASSES if role == "classes" else FILES[role])
-        if role in _RESULTS and not path.exists():
+        if role in _RESULTS and size_of(path) is None:
             raise TransportError(f"cannot read {path}: there is no such file; did a worker run with this output?")
-        return SingleLog(path.name, lambda: self._outputs(role, path), lambda: path.exists() and path.stat().st_size)
+        return SingleLog(path.name, lambda: self._outputs(role, path), lambda: size_of(path) or 0)
 
     def write(self, outputs: Sequence[OutRecord]) -> None:
         """Append to the outputs, where no worker runs, and to labels and classes, also while one does."""
@@ -101,12 +101,15 @@ class FileTransport:
         return self._settings.labels_file
 
     def _outputs(self, role: str, path: Path) -> Iterator[Record]:
-        if not path.exists():
+        if size_of(path) is None:
             return
         if role == "predictions":  # written without their envelope
             at = Partition(path.name, 0)
-            with path.open("rb") as lines:
-                for number, line in enumerate(lines):
-                    yield Record(at, number, -1, None, line.rstrip(b"\n"))
+            try:
+                with path.open("rb") as lines:
+                    for number, line in enumerate(lines):
+                        yield Record(at, number, -1, None, line.rstrip(b"\n"))
+            except OSError as error:
+                raise TransportError(f"cannot read {path}: {error.strerror}") from error
         else:
             yield from RecordedInput(path).records(0)
