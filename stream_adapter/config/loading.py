@@ -32,12 +32,20 @@ def load(path: Path) -> Config:
         ConfigError: the file cannot be read or is not valid; it lists every problem.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _read(path)
     except OSError as error:
         raise ConfigError([f"cannot read the file: {error.strerror}"], str(path)) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"not UTF-8: {error.reason} at byte {error.start}"], str(path)) from None
     return parse(text, source=str(path), folder=path.parent)
+
+
+def _read(path: Path) -> str:
+    # A pipe that somebody writes into is read to its end; one that nobody does is empty, and not waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, encoding="utf-8") as file:  # noqa: PTH123 - a descriptor is no path
+        os.set_blocking(descriptor, True)
+        return file.read()
 
 
 def parse(text: str, *, source: str = "configuration", folder: Path | None = None) -> Config:
@@ -47,6 +55,8 @@ def parse(text: str, *, source: str = "configuration", folder: Path | None = Non
         document = read_yaml(text)
     except YamlError as error:
         raise ConfigError([f"not YAML: {error}"], source) from None
+    if document is None:
+        raise ConfigError(["it is empty; expected a mapping of sections"], source)
     if not isinstance(document, dict):
         raise ConfigError([f"must be a mapping of sections, found {type(document).__name__}"], source)
     document = _expand(document, "", problems)

@@ -1,3 +1,5 @@
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,26 @@ def test_what_is_no_mapping_is_refused(text: str) -> None:
 def test_missing_file_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the file"):
         load(tmp_path / "absent.yaml")
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the file: Is a directory"):
+        load(tmp_path)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_read_and_one_that_nobody_writes_into_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "worker.yaml"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="it is empty; expected a mapping"):
+        load(pipe)
+    writer = threading.Timer(0.2, pipe.write_text, [SMALLEST])
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that a writer can open it
+    held = os.open(pipe, os.O_WRONLY)
+    os.close(reader)
+    writer.start()
+    threading.Timer(0.4, os.close, [held]).start()
+    assert load(pipe).encoder.model == "ViT-B-32"
 
 
 def test_file_transport_needs_its_section() -> None:
