@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from stream_adapter.config.plugged import encoder_options, learner_sections, registered
 from stream_adapter.config.values import (
+    EXPONENT,
     Deviation,
     FilePath,
     Fraction,
@@ -33,7 +34,7 @@ class PreprocessConfig(Section):
     std: tuple[Deviation, Deviation, Deviation]
     interpolation: Literal["bicubic", "bilinear"]
     resize_mode: Literal["shortest", "longest", "squash"]
-    size: Annotated[PositiveInt, Field(le=16_384)] | None = None
+    size: Annotated[int, Field(ge=1, le=16_384), EXPONENT] | None = None
 
 
 class EncoderConfig(Section):
@@ -91,7 +92,7 @@ class VocabularyConfig(Section):
         return self
 
 
-Candidates = Annotated[PositiveInt, Field(le=100_000)]
+Candidates = Annotated[int, Field(ge=1, le=100_000), EXPONENT]
 
 
 class AnchorsConfig(Section):
@@ -100,7 +101,7 @@ class AnchorsConfig(Section):
     budget: PositiveInt = 100_000
     budget_per_class: PositiveInt = 1_000
     index: Literal["auto", "hnsw", "exact"] = "auto"
-    neighbours: Annotated[PositiveInt, Field(le=1_000)] = 16
+    neighbours: Annotated[int, Field(ge=1, le=1_000), EXPONENT] = 16
     hnsw_m: Annotated[int, Field(ge=4, le=128)] = 16
     hnsw_ef_construction: Candidates = 100
     hnsw_ef_search: Candidates = 64
@@ -113,10 +114,10 @@ class RefitConfig(Section):
     every_labels: PositiveInt = 32
     max_age_s: Seconds = 1.0
     background: bool = True
-    steps: Annotated[PositiveInt, Field(le=1_000_000)] = 100
+    steps: Annotated[int, Field(ge=1, le=1_000_000), EXPONENT] = 100
     learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] = 1e-3
     rho: Annotated[float, Field(ge=0.0, le=1e12)] = 1e4
-    max_anchors: Annotated[PositiveInt, Field(le=1_000_000)] = 1_024
+    max_anchors: Annotated[int, Field(ge=1, le=1_000_000), EXPONENT] = 1_024
 
 
 Nats = Annotated[float, Field(ge=0.0, le=10.0)]
@@ -125,7 +126,7 @@ Nats = Annotated[float, Field(ge=0.0, le=10.0)]
 class MixtureConfig(Section):
     """The default method, see docs/method.md."""
 
-    window: Annotated[PositiveInt, Field(le=1_000_000)] = 2_000
+    window: Annotated[int, Field(ge=1, le=1_000_000), EXPONENT] = 2_000
     reach: Annotated[float, Field(ge=1e-6, le=2.0)] | None = None
     every_s: Seconds = 1.0
 

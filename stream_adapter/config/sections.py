@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, IPvAnyNetwork, model_validator
 from stream_adapter.config.model import AdapterConfig, EncoderConfig, Section, VocabularyConfig
 from stream_adapter.config.plugged import registered, transport_sections
 from stream_adapter.config.values import (
+    EXPONENT,
     KAFKA_PORT,
     ClientOption,
     Count,
@@ -87,7 +88,7 @@ class ReferencesConfig(Section):
 
     allow: tuple[Annotated[str, AfterValidator(_allowed)], ...] = ()
     networks: tuple[IPvAnyNetwork, ...] = ()
-    parallel: Annotated[PositiveInt, Field(le=10_000)] = 128
+    parallel: Annotated[int, Field(ge=1, le=10_000), EXPONENT] = 128
     timeout_s: Patience = 5.0
     total_s: Patience = 30.0
 
@@ -140,7 +141,7 @@ class KafkaConfig(Section):
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     transactional_id: str | None = None
-    transaction_timeout_ms: Annotated[Milliseconds, Field(ge=1_000)] = 10_000
+    transaction_timeout_ms: Annotated[int, Field(ge=1_000, le=2**31 - 1), EXPONENT] = 10_000
     session_timeout_ms: Milliseconds = 45_000
     max_poll_interval_ms: Milliseconds = 300_000
     security: dict[str, ClientOption] = Field(default_factory=dict)

@@ -21,10 +21,11 @@ def _whole_number(value: object) -> object:
 
 # Every number has bounds: what lies beyond them is a slip of the pen, and some sum, clock or array could not hold it.
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_whole_number)]
-PositiveInt = Annotated[Count, Field(ge=1)]
-Threads = Annotated[PositiveInt, Field(le=1_024)]
-Milliseconds = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole_number)]
+EXPONENT = BeforeValidator(_whole_number)
+Count = Annotated[int, Field(ge=0, le=10**9), EXPONENT]
+PositiveInt = Annotated[int, Field(ge=1, le=10**9), EXPONENT]
+Threads = Annotated[int, Field(ge=1, le=1_024), EXPONENT]
+Milliseconds = Annotated[int, Field(ge=1, le=2**31 - 1), EXPONENT]
 """As Kafka's protocol holds them."""
 Seconds = Annotated[float, Field(gt=0.0, le=1e9)]
 """31 years at most, which is for ever."""

@@ -57,7 +57,7 @@ def test_an_image_tower_alone_needs_vectors(tmp_path: Path) -> None:
         ("{classes: [cat, dog, cat]}", "1 class names occur more than once: 'cat'"),
         ("{classes: ['a ', a]}", "more than once: 'a', written 'a', 'a '"),
         ("{classes: ['', a]}", "class names at positions [0] are empty"),
-        ('{classes: ["a\\0b", a]}', "hold control characters: 'a\\x00b'"),
+        ('{classes: ["a\\x01b", a]}', "hold control characters: 'a\\x01b'"),
         ("{classes: [cat], prompts: {Cat: [x]}}", "describes 'Cat', which is not a class; did you mean 'cat'?"),
         ("{classes_file: absent.txt}", "absent.txt cannot be read"),
         ("{vectors: absent.npz}", "absent.npz cannot be read"),

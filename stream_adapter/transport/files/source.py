@@ -9,6 +9,7 @@ from stream_adapter.config import FilesConfig
 from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Partition, Record
 from stream_adapter.transport.files.folder import FolderInput
+from stream_adapter.transport.files.labels import LabelLines
 from stream_adapter.transport.files.manifest import SUFFIXES, ManifestInput
 from stream_adapter.transport.files.recording import RecordedInput
 from stream_adapter.transport.files.state import Place, State
@@ -93,9 +94,11 @@ def open_input(config: FilesConfig) -> FileInput:
 
 
 def check_input(config: FilesConfig) -> None:
-    """Look whether the input is there and of a known format, and through a list; pictures are not looked for."""
+    """Look whether the input is of a known format, and through a list, and at a labels file; not for pictures."""
     if _kind(config) in ("manifest", "vectors"):
         open_input(config)
+    if config.labels_file is not None:
+        next(LabelLines(config.labels_file)(0), None)
 
 
 def _kind(config: FilesConfig) -> str:

@@ -11,7 +11,7 @@ from stream_adapter.errors import TransportError
 from stream_adapter.transport.base import Commit, OutRecord
 from stream_adapter.transport.files import FileChangelog, FileSink, FileSource
 from stream_adapter.transport.files.labels import LabelLines
-from stream_adapter.transport.files.source import open_input
+from stream_adapter.transport.files.source import check_input, open_input
 from stream_adapter.transport.files.transport import FileTransport
 from stream_adapter.transport.transport import read_all
 
@@ -33,7 +33,7 @@ def test_labels_are_read_from_a_file(config: FilesConfig, make: Callable[[Path],
     feed = transport.open_labels()
     assert feed is not None
     feed.assign(frozenset({0}))
-    for read in (feed.poll, lambda: list(read_all(transport, "labels"))):
+    for read in (feed.poll, lambda: list(read_all(transport, "labels")), lambda: check_input(config)):
         with pytest.raises(
             TransportError, match=rf"`files.labels_file` .*labels\.jsonl is a {kind}, and must be a file"
         ):
