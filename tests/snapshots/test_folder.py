@@ -1,8 +1,10 @@
 import errno
+import os
 import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,3 +158,96 @@ def test_a_read_only_disk_is_read_and_ends_nothing(tmp_path: Path, monkeypatch: 
             SnapshotFolder(tmp_path)
     with pytest.raises(SnapshotError, match="cannot use the folder"):
         SnapshotFolder(tmp_path / "new")
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+@pytest.mark.parametrize("name", ["snapshot-00000099.bin", "snapshot-00000002.bin", "snapshot-999999999999.bin"])
+def test_what_is_no_file_is_passed_over_with_one_line(tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
+    """A pipe would be waited for, without end, by whoever reads it and by whoever writes it."""
+    make(tmp_path / name)
+    with capture_logs() as logs, SnapshotFolder(tmp_path, keep=1) as folder:
+        assert newest(folder) is None
+        for number in (1, 2, 3):
+            folder.save(numbered(number))
+        assert newest(folder) == 3
+    assert [(one["event"], one["names"]) for one in logs] == [("passed over what is no snapshot of a worker", [name])]
+    assert (tmp_path / name).exists() and not (tmp_path / name).is_file()
+    assert len(list(tmp_path.glob("snapshot-*"))) == 2
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_lock_file_is_set_aside(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / ".lock")
+    with capture_logs() as logs, SnapshotFolder(tmp_path) as folder:
+        folder.save(numbered(1))
+        with pytest.raises(SnapshotError, match="another worker keeps its snapshots"):
+            SnapshotFolder(tmp_path)
+    assert [one["event"] for one in logs] == ["set aside what is no lock file"]
+    assert (tmp_path / ".lock.unusable").exists()
+
+
+@pytest.mark.parametrize("digits", [1, 7, 13, 242])
+def test_a_number_that_no_snapshot_has_is_passed_over(tmp_path: Path, digits: int) -> None:
+    """With a name as long as a file system lets it be there is no longer one to set it aside under."""
+    stranger = tmp_path / f"snapshot-{'9' * digits}.bin"
+    stranger.write_text("mine")
+    with capture_logs() as logs, SnapshotFolder(tmp_path, keep=1) as folder:
+        assert newest(folder) is None
+        for number in (1, 2):
+            folder.save(numbered(number))
+        assert newest(folder) == 2
+    assert [one["names"] for one in logs] == [[stranger.name]]
+    assert stranger.read_text() == "mine" and (tmp_path / "snapshot-00000002.bin").exists()
+
+
+def test_numbers_that_are_used_up_are_a_failure_with_its_reason(tmp_path: Path) -> None:
+    with SnapshotFolder(tmp_path) as folder:
+        (tmp_path / "snapshot-999999999999.bin").write_text("not a worker's")
+        with pytest.raises(SnapshotError, match=r"no number left after snapshot-999999999999\.bin: delete that file"):
+            folder.save(numbered(1))
+        assert newest(folder) is None
+        folder.save(numbered(2))
+        assert newest(folder) == 2
+
+
+def test_a_folder_set_aside_is_left_and_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "snapshot-00000099.bin.unusable").mkdir()
+    with SnapshotFolder(tmp_path) as folder:
+        folder.save(numbered(1))
+    assert (tmp_path / "snapshot-00000099.bin.unusable").is_dir()
+
+
+def test_a_snapshot_that_cannot_be_set_aside_is_passed_over(tmp_path: Path) -> None:
+    with SnapshotFolder(tmp_path) as folder:
+        for number in (1, 2):
+            folder.save(numbered(number))
+        (tmp_path / "snapshot-00000002.bin.unusable").mkdir()
+        assert newest(folder) == 2
+        with capture_logs() as logs:
+            folder.discard_newest("a test")
+        assert [one["event"] for one in logs] == ["discarded a snapshot", "could not set a snapshot aside; delete it"]
+        assert newest(folder) == 1
+        (tmp_path / "snapshot-00000002.bin").unlink()
+        folder.save(numbered(5))
+        assert newest(folder) == 5
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE])
+def test_a_folder_that_cannot_be_read_for_now_is_a_failed_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with SnapshotFolder(tmp_path) as folder:
+        folder.save(numbered(1))
+
+        def refuse(*_: object) -> Any:
+            raise OSError(number, os.strerror(number))
+
+        with monkeypatch.context() as broken, capture_logs() as logs:
+            broken.setattr(os, "scandir", refuse)
+            with pytest.raises(SnapshotError, match=rf"{tmp_path}.*{os.strerror(number)}.*`snapshots.folder`"):
+                folder.save(numbered(2))
+            assert newest(folder) is None
+        assert [one["event"] for one in logs] == ["could not look for snapshots"]
+        assert newest(folder) == 1
