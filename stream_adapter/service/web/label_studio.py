@@ -3,11 +3,11 @@
 Tasks name their image event by `ce_source` and `ce_id` in their data; docs/label-studio.md says how they come there.
 """
 
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from xml.parsers import expat
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -33,8 +33,7 @@ SENDER = "stream_adapter/label-studio"
 _BODY_BYTES = 64 * 2**20
 _REMEMBERED = 100_000
 _CREATED = ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED")
-_TAG = re.compile(r"<(Choices|Choice|Image)\b([^>]*)>")
-_ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*["']([^"']*)["']""")
+_CONFIG_CHARACTERS = 1_000_000  # tens of thousands of choices; it is read in the thread that answers `/healthz`
 
 
 class LabelStudio:
@@ -205,12 +204,37 @@ class _Tags(NamedTuple):
 
 
 def _tags(config: str) -> _Tags:
-    tags = [(tag, dict(_ATTRIBUTE.findall(attributes))) for tag, attributes in _TAG.findall(config)]
-    first = dict(reversed(tags))
+    """Read a labelling configuration, in a time that grows as its length does.
+
+    Raises:
+        HTTPException: 400, it is too long, no XML, or declares a document type, which may hold entities of any size.
+    """
+    if len(config) > _CONFIG_CHARACTERS:
+        raise HTTPException(
+            400, f"`label_config` has {len(config):,} characters, more than {_CONFIG_CHARACTERS:,}: offer fewer choices"
+        )
+    first: dict[str, dict[str, str]] = {}
+    values = set[str]()
+
+    def begin(tag: str, attributes: dict[str, str]) -> None:
+        if tag in ("Choices", "Image"):
+            first.setdefault(tag, attributes)
+        elif tag == "Choice" and "value" in attributes:
+            values.add(canonical_name(attributes["value"]))
+
+    def refuse(*_: object) -> None:
+        raise HTTPException(400, "`label_config` declares a document type; leave `<!DOCTYPE` out")
+
+    if config.strip():
+        parser = expat.ParserCreate("utf-8")
+        parser.StartElementHandler, parser.StartDoctypeDeclHandler = begin, refuse
+        try:
+            parser.Parse(config.strip().encode(), True)
+        except expat.ExpatError as error:
+            raise HTTPException(400, f"`label_config` is no XML: {error}") from None
     choices, image = first.get("Choices", {}), first.get("Image", {})
     key = image.get("value", "image").lstrip("$")
-    values = frozenset(canonical_name(of["value"]) for tag, of in tags if tag == "Choice" and "value" in of)
-    return _Tags(choices.get("name", "choice"), image.get("name", "image"), key, values)
+    return _Tags(choices.get("name", "choice"), image.get("name", "image"), key, frozenset(values))
 
 
 def _picture(task: Any, key: str) -> Asked | None:

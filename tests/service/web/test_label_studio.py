@@ -96,6 +96,35 @@ def test_only_what_the_project_offers_is_said(studio: Studio) -> None:
     assert (said["result"], said["score"]) == ([], 0.0)
 
 
+def test_a_choice_is_what_its_escaped_value_says(studio: Studio) -> None:
+    asked = {"tasks": [task(1, "cat")], "label_config": CONFIG.replace('"cat"', '"&#99;at" hint="a &gt; b > c"')}
+    (said,) = studio.say("predict", asked)[1]["results"]
+    assert said["result"][0]["value"] == {"choices": ["cat"]}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "config", ["<Image " * 140_000, f"<Image {'a' * 900_000}>", f"<Image {'a ' * 450_000}>", "<Image a='" * 90_000]
+)
+def test_a_hostile_configuration_is_read_once(studio: Studio, config: str) -> None:
+    """What looked for tags again from each of its characters took minutes, in which nothing else was answered."""
+    status, answer = studio.say("predict", {"tasks": [], "label_config": config})
+    assert status == 400 and answer["error"].startswith("`label_config` is no XML: ")
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (CONFIG * 2, "is no XML: junk after document element: line 4"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><View>&b;</View>', "declares a document type"),
+        (f"<View>{' ' * 1_000_000}</View>", "has 1,000,013 characters, more than 1,000,000"),
+    ],
+)
+def test_a_configuration_that_label_studio_would_not_send_is_refused(studio: Studio, config: str, reason: str) -> None:
+    status, answer = studio.say("predict", {"tasks": [], "label_config": config})
+    assert status == 400 and reason in answer["error"]
+
+
 def say(studio: Studio, action: str, annotation: dict[str, Any]) -> Any:
     return studio.say("webhook", {"action": action, "task": task(1, "cat"), "annotation": annotation})[1]
 
