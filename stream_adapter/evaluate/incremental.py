@@ -101,7 +101,7 @@ def draw_tasks(features: Features, settings: IncrementalSettings, seed: int) -> 
         groups = [known[features.domains[known] == name] for name in features.domain_names]
     else:
         classes = random.permutation(features.occurring)
-        parts = np.array_split(classes, min(settings.tasks, len(classes)))
+        parts = np.array_split(classes, max(1, min(settings.tasks, len(classes))))
         groups = [known[np.isin(features.labels[known], part)] for part in parts]
     groups = [group for group in groups if len(group)]
     if len(groups) < 2:

@@ -71,3 +71,8 @@ def test_one_domain_is_no_sequence() -> None:
     features.domains[:] = "photo"
     with pytest.raises(EvaluationError, match="1 domain with events of its vocabulary"):
         draw_tasks(features, IncrementalSettings(by="domain"), 0)
+
+
+def test_events_without_a_class_of_the_vocabulary_are_no_tasks() -> None:
+    with pytest.raises(EvaluationError, match="0 class with events of its vocabulary"):
+        draw_tasks(make_features(60, unknown=60), IncrementalSettings(by="class"), 0)
