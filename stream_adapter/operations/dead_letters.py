@@ -39,9 +39,13 @@ def letter_of(record: Record) -> Letter:
     """
     stage, _, reason = dead_letters.reason(record).partition(": ")
     headers = dict(record.headers)
-    origin = "{}-{}@{}".format(
-        *(headers[name].decode() for name in (dead_letters.TOPIC, dead_letters.PARTITION, dead_letters.OFFSET))
-    )
+    try:
+        place = [headers[name].decode() for name in (dead_letters.TOPIC, dead_letters.PARTITION, dead_letters.OFFSET)]
+    except (KeyError, UnicodeDecodeError) as error:  # others write to this topic, too, with headers of these names
+        raise MalformedEvent(
+            f"{record.partition} offset {record.offset} is not a dead letter: it names no origin ({error})"
+        ) from error
+    origin = "{}-{}@{}".format(*place)
     key = (record.key or b"").decode(errors="replace")
     return Letter(origin, stage, reason, key, len(record.value or b""), record)
 

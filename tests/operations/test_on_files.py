@@ -73,6 +73,24 @@ def test_replay_of_one_stage_passes_over_the_others(config: Config) -> None:
     assert dead_letters.replay(config, stage="label") == {"sent": 1, "passed over": 2}
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        (),
+        (("__connect.errors.topic", b"\xff"), ("__connect.errors.partition", b"0"), ("__connect.errors.offset", b"0")),
+    ],
+)
+def test_what_others_write_among_the_letters_is_left_out(config: Config, origin: tuple[tuple[str, bytes], ...]) -> None:
+    reasons = (("__connect.errors.stage", b"decode"), ("__connect.errors.exception.message", b"of a connector"))
+    assert config.files is not None
+    path = config.files.output / "dead-letters.jsonl"
+    foreign = Record(Partition("dead_letters", 0), 9, 5, b"key", b"value", (*origin, *reasons))
+    with path.open("ab") as file:
+        file.write(to_line(foreign))
+    assert [letter.origin for letter in dead_letters.read_letters(config)] == [f"images-2@{n}" for n in range(3)]
+    assert dead_letters.replay(config, stage="decode") == {"sent": 2, "passed over": 1, "unusable": 1}
+
+
 def test_anchors_are_read_found_and_deleted(config: Config) -> None:
     assert [found.label for found in anchors.read_anchors(config).values()] == ["cat", "dog", "cat"]
     assert list(anchors.read_anchors(config, label="dog")) == ["02" * 16]
