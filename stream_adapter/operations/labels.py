@@ -89,8 +89,10 @@ def read_labels(
     """
     now_ms, labels, problems = int(time.time() * 1000), [], []
     try:
-        for line, row in _rows(path):
+        for line, row, surplus in _rows(path):
             try:
+                if surplus:  # which column they are of, nobody can tell
+                    raise MalformedEvent(f"has more fields than line 1: {', '.join(surplus)}")
                 known = {name: one for name in COLUMNS if (one := row.get(name)) is not None}
                 given = {n: as_text(str(one) if type(one) is int else one, f"`{n}`") for n, one in known.items()}
                 if not withdraw and row.get("label", "") == "":  # None is JSON's null, and means something
@@ -118,24 +120,34 @@ def read_labels(
     return labels
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows with their line; of a table by lower-case names."""
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any], list[str]]]:
+    """Rows with their line, of a table by lower-case names; and what has no column."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline()
         file.seek(0)
         if first.lstrip().startswith("{"):
             for line, text in enumerate(file, 1):
                 if text.strip():
-                    yield line, json_object(text.encode(), "the line")
+                    yield line, json_object(text.encode(), "the line"), []
             return
         separator = max(_SEPARATORS, key=first.count)
-        reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
+        reader = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
         names = [name.strip().casefold() for name in next(reader, [])]
         if "id" not in names:
             raise TransportError(f"{path}: line 1 must name a column `id`, found {', '.join(names) or 'none'}")
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield reader.line_num, dict(zip(names, (cell.strip() for cell in cells), strict=False))
+        twice = next((name for name in COLUMNS if names.count(name) > 1), None)
+        if twice is not None:
+            raise TransportError(f"{path}: line 1 names the column `{twice}` more than once")
+        read = reader.line_num
+        try:
+            for cells in reader:
+                read = reader.line_num
+                filled = [cell.strip() for cell in cells]
+                if any(filled):
+                    surplus = [cell for cell in filled[len(names) :] if cell]
+                    yield read, dict(zip(names, filled, strict=False)), surplus
+        except csv.Error as error:
+            raise MalformedEvent(f"after line {read}: {error}; is a quote not closed?") from error
 
 
 @dataclass(frozen=True, slots=True)

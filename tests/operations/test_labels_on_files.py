@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,25 @@ def test_whatever_is_wrong_with_a_file_is_said_before_anything_is_sent(tmp_path:
     for text in ("name,label\n1,cat\n", "", '{"id": "1"}', "{broken", "id,label\n"):
         with pytest.raises(TransportError):
             read_labels_of(path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('id,label\n1,"cat\n2,dog\n3,cow\n', "after line 1: unexpected end of data; is a quote not closed?"),
+        ('id,label\n1,cat\n2,"dog"s\n', "after line 2: ',' expected after '\"'"),
+        ("id,label\n1,cat\n2,cat, big\n", "line 3: has more fields than line 1: big"),
+        ("id,label,Label\n1,cat,dog\n", "line 1 names the column `label` more than once"),
+    ],
+)
+def test_a_table_that_may_mean_something_else_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(TransportError, match=re.escape(said)):
+        read_labels_of(tmp_path / "labels.csv", text)
+
+
+def test_what_a_spreadsheet_leaves_of_empty_columns_is_no_surplus(tmp_path: Path) -> None:
+    (label,) = read_labels_of(tmp_path / "labels.csv", "id,label,,\n1,cat,,,\n")
+    assert label.label == "cat"
 
 
 def read_labels_of(path: Path, text: str, **more: Any) -> list[LabelEvent]:
