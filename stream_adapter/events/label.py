@@ -12,7 +12,7 @@ from stream_adapter.errors import MalformedEvent
 from stream_adapter.events.cloudevents import STRUCTURED, refuse_unreadable
 from stream_adapter.events.headers import FORMAT, check_format, cloud_event, decode_headers, format_time, parse_time
 from stream_adapter.events.image import anchor_id_of
-from stream_adapter.events.names import canonical_name
+from stream_adapter.events.names import canonical_name, has_control_characters
 from stream_adapter.events.payloads import as_text, from_base64, json_object, media_type
 from stream_adapter.events.place import place_of, source_of
 from stream_adapter.events.plain_json import id_text, time_ms_of, value_at
@@ -79,10 +79,18 @@ class LabelEvent:
         """A label for the image event of this `source` and `id`, by default of now; twice it is the same event.
 
         Raises:
-            MalformedEvent: an id, or the label, is empty, or the reference is none.
+            MalformedEvent: an id, or the label, is empty, or the reference is none; or no reader would take a part,
+                because it is no text or too long.
         """
         if not source or not id or (label is not None and not canonical_name(label)):
             raise MalformedEvent(f"a label needs source, id and label that are not empty, found {source, id, label!r}")
+        texts = {"source": source, "id": id, "label": label, "annotator": annotator, "sender": sender}
+        for name, text in (texts | {"reference": reference or None}).items():
+            # What is to be forgotten is there already, however long its id is.
+            if text is not None and as_text(text, f"`{name}`") and not forget:
+                _check_length(f"`{name}`", text)
+        if label is not None and has_control_characters(label):
+            raise MalformedEvent(f"`label` holds control characters, as no class does: {label[:40]!r}")
         time_ms = int(time.time() * 1000) if time_ms is None else time_ms
         label = None if label is None else canonical_name(label)
         where = str(Reference.parse(reference)) if reference else ""

@@ -168,7 +168,11 @@ def fates_of(config: Config, source: str, id: str) -> tuple[WaitingEvent | None,
     """What is known of an image event, and of every label event about it that is still there, oldest first.
 
     Reads the topics of labels, waiting events and dead letters from end to end.
+
+    Raises:
+        MalformedEvent: source or id is no text.
     """
+    source, id = as_text(source, "`source`"), as_text(id, "`id`")
     transport, key, plain = transport_of(config), anchor_id_of(source, id), PlainLabels(config.labels, config.events)
     labels: dict[tuple[str, str], LabelEvent] = {}
     for record in read_all(transport, "labels"):

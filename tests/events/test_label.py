@@ -223,3 +223,20 @@ def test_a_label_s_state_holds_what_can_be_written_again(path: str, wrong: str) 
 
 def test_a_place_is_a_partition() -> None:
     assert LabelEvent.new("/camera", "1", "cat", time_ms=5).to_record("mine").partition == Partition("mine", 0)
+
+
+@pytest.mark.parametrize("part", ["source", "id", "label", "annotator", "sender", "reference"])
+@pytest.mark.parametrize(("text", "said"), [("\udcff", "is no text"), ("x" * 8_193, "has 8193 bytes, more than 8192")])
+def test_what_no_reader_would_take_is_not_sent(part: str, text: str, said: str) -> None:
+    parts: dict[str, Any] = {"source": "/camera", "id": "1", "label": "cat", part: text}
+    with pytest.raises(MalformedEvent, match=f"`{part}` {said}"):
+        LabelEvent.new(**parts)
+
+
+def test_a_label_of_several_lines_is_not_sent() -> None:
+    with pytest.raises(MalformedEvent, match="`label` holds control characters"):
+        LabelEvent.new("/camera", "1", "cat\n2,dog")
+
+
+def test_whoever_forgets_may_name_a_longer_id() -> None:
+    assert LabelEvent.new("/camera", "x" * 8_193, None, forget=True).forget

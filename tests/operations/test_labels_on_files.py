@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from stream_adapter import LabelEvent, config, send_labels
 from stream_adapter.cli import app
 from stream_adapter.config import Config, FilesConfig
-from stream_adapter.errors import TransportError
+from stream_adapter.errors import StreamAdapterError, TransportError
 from stream_adapter.events.image import anchor_id_of
 from stream_adapter.journey.batching import Batcher
 from stream_adapter.metrics import Metrics
@@ -274,6 +274,29 @@ def test_labels_are_sent_by_commands(loaded: Config, tmp_path: Path) -> None:
         ("3", "cat", "ann"),
         ("3", None, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        (("send", "FILE", "\udcff", "1", "cat"), "source"),
+        (("send", "FILE", "/test", "\udcff", "cat"), "id"),
+        (("send", "FILE", "/test", "1", "\udcff"), "label"),
+        (("send", "FILE", "/test", "1", "cat", "--annotator", "\udcff"), "annotator"),
+        (("import", "FILE", "TABLE", "--source", "\udcff"), "source"),
+        (("show", "FILE", "\udcff", "1"), "source"),
+        (("show", "FILE", "/test", "\udcff"), "id"),
+    ],
+)
+def test_arguments_that_are_no_text_are_refused(
+    loaded: Config, tmp_path: Path, command: tuple[str, ...], part: str
+) -> None:
+    (tmp_path / "labels.csv").write_text("id,label\n1,cat\n")
+    files = {"FILE": str(tmp_path / "worker.yaml"), "TABLE": str(tmp_path / "labels.csv")}
+    done = RUNNER.invoke(app, ["labels", *(files.get(one, one) for one in command)])
+    assert isinstance(done.exception, StreamAdapterError)
+    assert f"`{part}` is no text" in str(done.exception)
+    assert not (tmp_path / "labels.jsonl").exists()
 
 
 def test_what_to_label_next_is_what_waits_and_has_no_label(loaded: Config, tmp_path: Path) -> None:
