@@ -218,5 +218,5 @@ def _evaluate(request: "Request", settings: "Settings") -> None:
 
 
 def _consoles() -> tuple[Console, Console]:
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDE), Console(stderr=True)
+    console = Console(emoji=False)
+    return console if console.is_terminal else Console(emoji=False, width=_WIDE), Console(stderr=True)

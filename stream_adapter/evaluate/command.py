@@ -20,6 +20,7 @@ from stream_adapter.evaluate.results import REFERENCE
 from stream_adapter.evaluate.running import Evaluation, Settings, run_all
 from stream_adapter.evaluate.stream import StreamSettings
 from stream_adapter.output_file import is_standard_output
+from stream_adapter.terminal_text import escape_controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _write(
         write_text(request.html, page())
     outputs = [path for path in (request.json, request.html) if path is not None]
     for path in outputs:
-        progress.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+        progress.print(escape_controls(f"written: {path}"), highlight=False, markup=False, soft_wrap=True)
     return progress if any(map(is_standard_output, outputs)) else console
 
 

@@ -10,6 +10,8 @@ import rich.table
 from rich import markup
 from rich.console import Console
 
+from stream_adapter.terminal_text import escape_controls
+
 _RISE, _UP = re.compile(r"\(\+[\d.]+\)"), r'<small class="up">\g<0></small>'
 _FALL, _DOWN = re.compile(r"\(-[\d.]+\)"), r'<small class="down">\g<0></small>'
 
@@ -27,10 +29,10 @@ class Table:
         """Print it."""
         shown = rich.table.Table()
         for number, name in enumerate(self.header):
-            shown.add_column(name, justify="left" if number < self.text_columns else "right", no_wrap=True)
+            shown.add_column(_harmless(name), justify="left" if number < self.text_columns else "right", no_wrap=True)
         for row in self.rows:
-            shown.add_row(*map(markup.escape, row))
-        console.print(self.title, markup=False, highlight=False, soft_wrap=True)
+            shown.add_row(*map(_harmless, row))
+        console.print(escape_controls(self.title), markup=False, highlight=False, soft_wrap=True)
         console.print(shown)
 
     def html(self) -> str:
@@ -49,6 +51,10 @@ class Table:
                 *(f"<{tag}>{_RISE.sub(_UP, _FALL.sub(_DOWN, escape(text)))}</{tag}>" for text in numbers),
             ]
         )
+
+
+def _harmless(text: str) -> str:
+    return markup.escape(escape_controls(text))
 
 
 def page(title: str, parts: Iterable[str]) -> str:

@@ -79,7 +79,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file in one step: readers see the old file or the new one, never a part."""
     try:
         with open_output(path) as file:
-            file.write(text.encode())
+            file.write(text.encode(errors="backslashreplace"))  # names of files need not be text
     except OSError as error:
         raise EvaluationError(f"the report cannot be written to {path}: {error.strerror}") from error
 
