@@ -18,6 +18,7 @@ from stream_adapter.operations.classes_cli import classes_app
 from stream_adapter.operations.cli import AsJson, ConfigFile, anchors_app, drift_app, letters_app, load_config
 from stream_adapter.operations.labels_cli import forget, labels_app
 from stream_adapter.output_file import is_standard_output
+from stream_adapter.standard_streams import say, writing
 from stream_adapter.terminal_text import escape_controls
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ app.add_typer(drift_app, name="drift")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -109,7 +110,8 @@ def validate(file: ConfigFile) -> None:
     found = examine(loaded)
     if found.problems:
         raise ConfigError(found.problems, str(file))
-    typer.echo("\n".join([f"{file}: valid", *found.notes]))
+    for line in (f"{file}: valid", *found.notes):
+        say(line)
 
 
 @app.command()
@@ -158,7 +160,7 @@ def record(
     from stream_adapter.operations.record import record_topic
 
     number = record_topic(load_config(file), topic, output)
-    typer.echo(f"{number} records written to {output}", err=is_standard_output(output))
+    say(f"{number} records written to {output}", err=is_standard_output(output))
 
 
 @events_app.command("try")
@@ -199,7 +201,7 @@ def topics_create(
     from stream_adapter.transport.kafka import ensure_topics
 
     created = ensure_topics(_with_topics(file).kafka, partitions=partitions, replication_factor=replication_factor)
-    typer.echo(f"created: {', '.join(created)}" if created else "all topics exist already")
+    say(f"created: {', '.join(created)}" if created else "all topics exist already")
 
 
 @topics_app.command("check")
@@ -222,7 +224,7 @@ def main() -> None:
     # A container's first process has no default action for a signal: without a handler it would ignore SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        with naming_extras():
+        with writing(), naming_extras():
             app()
     except ConfigError as error:
         _complain(error)

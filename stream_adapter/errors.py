@@ -13,6 +13,7 @@
     │   ├── Fenced             another worker took over this worker's identity
     │   └── Unreachable        nobody answers now; a worker that runs asks again
     ├── EvaluationError        features, methods or options of an evaluation cannot be used
+    ├── OutputError            a command's standard output or error output cannot be written
     ├── DeadLetterLimitExceeded  nothing but bad events came since the start; the worker stops
     └── EventError             one event cannot be used; it goes to the dead letters, the worker goes on
         ├── MalformedEvent         stage "parse": envelope, headers, content type
@@ -121,6 +122,10 @@ class Unreachable(TransportError):
 
 class EvaluationError(StreamAdapterError):
     """Features, methods or options of an evaluation cannot be used."""
+
+
+class OutputError(StreamAdapterError):
+    """What a command has to say cannot be written: the disk is full, say."""
 
 
 class DeadLetterLimitExceeded(StreamAdapterError):

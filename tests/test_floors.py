@@ -11,7 +11,7 @@ import stream_adapter
 
 PACKAGE = Path(stream_adapter.__file__).parent
 FLOORS = (
-    {"cli", "classifier", "evaluate", "operations", "demo"},
+    {"cli", "classifier", "evaluate", "operations", "demo", "standard_streams"},
     {"service"},
     {"page"},
     {"journey"},

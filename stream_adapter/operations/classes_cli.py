@@ -7,6 +7,7 @@ import typer
 
 from stream_adapter.operations.cli import AsJson, ConfigFile, load_config
 from stream_adapter.output_file import is_standard_output
+from stream_adapter.standard_streams import confirm, say
 
 classes_app = typer.Typer(help="Class names and their text vectors, also while workers run.", no_args_is_help=True)
 
@@ -28,7 +29,7 @@ def classes_build(
     encoder, vocabulary = load_models(loaded.encoder, loaded.vocabulary)
     save_vocabulary(output, vocabulary, fingerprint=encoder.fingerprint)
     written = f"{len(vocabulary.class_names)} classes, {vocabulary.d} dimensions, written to {output}"
-    typer.echo(written, err=is_standard_output(output))
+    say(written, err=is_standard_output(output))
 
 
 @classes_app.command("list")
@@ -56,7 +57,7 @@ def classes_add(
     from stream_adapter.operations import classes
 
     said = classes.add_classes(load_config(file), names, prompts=prompt, vector=vector, canary=canary, replace=replace)
-    typer.echo(f"{'changed' if replace else 'added'} {', '.join(one.name for one in said)}; {_IN_FORCE}")
+    say(f"{'changed' if replace else 'added'} {', '.join(one.name for one in said)}; {_IN_FORCE}")
 
 
 @classes_app.command("rename")
@@ -69,7 +70,7 @@ def classes_rename(
     from stream_adapter.operations import classes
 
     classes.rename_class(load_config(file), name, to)
-    typer.echo(f"{name} is {to} now; {_IN_FORCE}")
+    say(f"{name} is {to} now; {_IN_FORCE}")
 
 
 @classes_app.command("merge")
@@ -82,7 +83,7 @@ def classes_merge(
     from stream_adapter.operations import classes
 
     classes.merge_classes(load_config(file), names, into)
-    typer.echo(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} part of {into} now; {_IN_FORCE}")
+    say(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} part of {into} now; {_IN_FORCE}")
 
 
 @classes_app.command("remove")
@@ -94,6 +95,6 @@ def classes_remove(file: ConfigFile, names: Names, yes: Yes = False) -> None:
     counts = classes.anchors_of(loaded, names)
     shown = ", ".join(f"{name} ({number} anchors)" for name, number in counts.items())
     if not yes:
-        typer.confirm(f"Remove {shown}? The anchors are deleted; merging keeps them.", abort=True)
+        confirm(f"Remove {shown}? The anchors are deleted; merging keeps them.")
     classes.remove_classes(loaded, names)
-    typer.echo(f"removed {shown}; {_IN_FORCE}, and delete the anchors 10 s later")
+    say(f"removed {shown}; {_IN_FORCE}, and delete the anchors 10 s later")

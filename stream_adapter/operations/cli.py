@@ -7,6 +7,7 @@ import typer
 
 from stream_adapter.errors import STAGES
 from stream_adapter.output_file import is_standard_output
+from stream_adapter.standard_streams import confirm, say
 
 if TYPE_CHECKING:
     from stream_adapter.config import Config
@@ -86,9 +87,9 @@ def anchors_delete(
     doomed = anchors.choose_anchors(loaded, ids or [], label)
     showing.show_anchors(doomed, limit=20, as_json=False)
     if doomed and not yes:
-        typer.confirm(f"Delete {len(doomed)} anchors?", abort=True)
+        confirm(f"Delete {len(doomed)} anchors?")
     anchors.delete_anchors(loaded, doomed)
-    typer.echo(f"deleted {len(doomed)} anchors")
+    say(f"deleted {len(doomed)} anchors")
 
 
 @anchors_app.command("export")
@@ -119,14 +120,14 @@ def anchors_import(
 
     loaded = load_config(file)
     plan = anchor_files.plan_import(loaded, input, replace=replace)
-    typer.echo(f"{plan.new} new, {plan.changed} changed, {plan.unchanged} unchanged, {plan.deleted} to delete")
+    say(f"{plan.new} new, {plan.changed} changed, {plan.unchanged} unchanged, {plan.deleted} to delete")
     if dry_run or not plan.records:
         return
     if plan.changed + plan.deleted and not yes:
-        typer.confirm(f"Change {plan.changed} and delete {plan.deleted} anchors?", abort=True)
+        confirm(f"Change {plan.changed} and delete {plan.deleted} anchors?")
     with showing.progress("writing", len(plan.records)) as progress:
         anchor_files.write_import(loaded, plan, progress)
-    typer.echo(f"{len(plan.records)} records written")
+    say(f"{len(plan.records)} records written")
 
 
 @anchors_app.command("reembed")
@@ -148,7 +149,7 @@ def anchors_reembed(
         result = reembedding.reembed(load_config(file), load_config(new), images, progress)
     showing.show_lost(result.lost, as_json=as_json)
     counts = f"{result.written} written, {result.there} there already, {len(result.lost)} could not be embedded"
-    typer.echo(counts, err=as_json)
+    say(counts, err=as_json)
     if result.lost and not result.written + result.there:
         raise typer.Exit(1)
 
@@ -187,7 +188,7 @@ def dead_letters_replay(
     from stream_adapter.operations import dead_letters
 
     counts = dead_letters.replay(load_config(file), stage=stage)
-    typer.echo(f"sent {counts['sent']}, passed over {counts['passed over']}, unusable {counts['unusable']}")
+    say(f"sent {counts['sent']}, passed over {counts['passed over']}, unusable {counts['unusable']}")
 
 
 @drift_app.command("report")
@@ -200,4 +201,4 @@ def drift_report(
     from stream_adapter.operations.drift_report import write_drift_report
 
     number = write_drift_report(load_config(file), output, hours=hours)
-    typer.echo(f"{number} events, written to {output}", err=is_standard_output(output))
+    say(f"{number} events, written to {output}", err=is_standard_output(output))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stream_adapter.operations.cli import AsJson, ConfigFile, load_config
+from stream_adapter.standard_streams import say
 
 labels_app = typer.Typer(help="Labels that come apart from their events.", no_args_is_help=True)
 
@@ -35,7 +36,7 @@ def labels_send(
     time_ms = None if time is None else parse_time(time, "`--time`")
     said = LabelEvent.new(source, id, label, time_ms=time_ms, annotator=annotator, sender=sender(), reference=reference)
     send_labels(load_config(file), [said])
-    typer.echo("sent")
+    say("sent")
 
 
 @labels_app.command("import")
@@ -52,7 +53,7 @@ def labels_import(
     from stream_adapter.operations.labels import read_labels, send_labels
 
     labels = read_labels(input, source=source, annotator=annotator, withdraw=withdraw)
-    typer.echo(f"sent {send_labels(load_config(file), labels)} labels")
+    say(f"sent {send_labels(load_config(file), labels)} labels")
 
 
 @labels_app.command("show")
@@ -113,8 +114,8 @@ def forget(
         f"{len(plan.events)} events: {len(plan.anchors)} anchors, {plan.labels} labels, {plan.waiting} waiting events"
     )
     if not yes:
-        typer.echo(f"would forget {what}; --yes does it")
+        say(f"would forget {what}; --yes does it")
         return
     if plan.events:
         forgetting.carry_out(loaded, plan)
-    typer.echo(f"forgot {what}")
+    say(f"forgot {what}")

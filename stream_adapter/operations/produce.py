@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stream_adapter.config import Config, FilesConfig
 from stream_adapter.errors import TransportError
+from stream_adapter.terminal_text import escape_controls
 from stream_adapter.transport.base import UNREADABLE, Record
 from stream_adapter.transport.files.source import open_input
 from stream_adapter.transport.opening import transport_of
@@ -55,7 +56,7 @@ def produce_all(
         refused += f" (the first: {unreadable[0]})"
     if reasons and not progress.sent:
         raise TransportError(f"nothing was sent, everything refused: {refused}")
-    console.print(f"{progress.sent} sent, {refused} refused", highlight=False, markup=False)
+    console.print(escape_controls(f"{progress.sent} sent, {refused} refused"), highlight=False, markup=False)
     return progress.sent
 
 

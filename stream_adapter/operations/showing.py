@@ -1,6 +1,5 @@
 """What commands found, on a terminal: tables for people, JSON lines for programs."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from stream_adapter.operations.history import PastState
 from stream_adapter.operations.labels import Fate
 from stream_adapter.operations.suspicious import Suspects
 from stream_adapter.output_file import is_standard_output
+from stream_adapter.standard_streams import say, say_json
 from stream_adapter.terminal_text import escape_controls
 from stream_adapter.transport.kafka.topic_check import Finding
 
@@ -61,7 +61,7 @@ def show_anchor(anchor: AnchorRecord, *, as_json: bool) -> None:
     table = Table(show_header=False, box=None)
     for name, value in {**fields, "dimensions": len(anchor.vector)}.items():
         table.add_row(name, "" if value is None else escape_controls(str(value)))
-    Console(markup=False).print(table)
+    Console(markup=False, emoji=False).print(table)
 
 
 def show_suspects(found: Suspects, limit: int | None, *, as_json: bool) -> None:
@@ -148,8 +148,7 @@ def show_fates(event: WaitingEvent | None, fates: Sequence[Fate], *, as_json: bo
         return
     if event is not None:
         said = f"{event.adapted[0]!r} ({event.adapted[1]:.3f}), zero-shot {event.zero_shot[0]!r}"
-        console = Console(highlight=False, soft_wrap=True, markup=False)
-        console.print(escape_controls(f"the event is kept, from {_place(event)}; predicted was {said}"))
+        say(f"the event is kept, from {_place(event)}; predicted was {said}")
     _print_table(columns, [[cell or "" for cell in row] for row in rows], total=len(rows), noun="labels")
 
 
@@ -181,12 +180,13 @@ def show_export(state: PastState, output: Path) -> None:
     """What was exported, and whether it is sure to be all that there was."""
     labels = len({anchor.label for anchor in state.anchors.values()})
     until = ", ".join(f"{number}:{offset}" for number, offset in sorted(state.offsets.items()))
-    console = Console(stderr=is_standard_output(output), highlight=False, soft_wrap=True, markup=False)
-    console.print(f"{len(state.anchors)} anchors of {labels} classes, {state.topic} up to {until}, written to {output}")
+    exported = f"{len(state.anchors)} anchors of {labels} classes, {state.topic} up to {until}"
+    say(f"{exported}, written to {output}", err=is_standard_output(output))
     if not state.whole:
-        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(
+        say(
             f"warning: {state.topic} was compacted since: anchors that counted then and were changed or deleted "
-            "afterwards may be missing. Nothing is compacted for `min.compaction.lag.ms`, see `topics check`"
+            "afterwards may be missing. Nothing is compacted for `min.compaction.lag.ms`, see `topics check`",
+            err=True,
         )
 
 
@@ -233,7 +233,7 @@ def show_reasons(letters: Sequence[Letter], limit: int | None) -> None:
         table.add_column(column, overflow="fold", justify="right" if column == "letters" else "left")
     for row in rows[:_ROWS]:
         table.add_row(*(escape(escape_controls(cell)) for cell in row))
-    console = Console(markup=True)
+    console = Console(markup=True, emoji=False)
     if rows:
         console.print(table)
     shown = "" if len(newest) == len(letters) else f", the newest {len(newest)} counted"
@@ -248,14 +248,13 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
     if as_json:
         _print_lines([asdict(finding) for finding in worst_first])
         return
-    console = Console(highlight=False, soft_wrap=True, markup=False)
     for finding in worst_first:
         what = f"{finding.severity}: topic {finding.topic}: {finding.what} is {finding.found}: {finding.why}"
-        console.print(escape_controls(what, lines=True))
+        say(what, lines=True)
         if finding.repair:
-            console.print(f"    {finding.repair}")
+            say(f"    {finding.repair}")
     errors = sum(finding.severity == "error" for finding in findings)
-    console.print(f"{errors} errors, {len(findings) - errors} warnings")
+    say(f"{errors} errors, {len(findings) - errors} warnings")
 
 
 def _kind(letter: Letter) -> str:
@@ -288,9 +287,8 @@ def _place(record: AnchorRecord | WaitingEvent) -> str:
 
 
 def _print_lines(documents: Sequence[dict[str, Any]]) -> None:
-    console = Console(highlight=False, soft_wrap=True, markup=False)
     for document in documents:
-        console.print(escape_controls(json.dumps(document, ensure_ascii=False)))
+        say_json(document)
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total: int, noun: str) -> None:
@@ -300,9 +298,9 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, total
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(escape_controls, row))
-    console = Console(markup=False)
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(markup=False, width=_WIDE)
+        console = Console(markup=False, emoji=False, width=_WIDE)
     if rows:
         console.print(table)
     shown = "" if len(rows) == total else f", the newest {len(rows)} shown"

@@ -1,13 +1,10 @@
 """How the first records of a topic would be read, before anything runs."""
 
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from rich.console import Console
 
 from stream_adapter.config import Config
 from stream_adapter.encode.loading import class_names, load_encoder
@@ -18,7 +15,7 @@ from stream_adapter.events.wire_format import event_format
 from stream_adapter.journey.reading import KnownLabels, is_tombstone
 from stream_adapter.metrics import Metrics
 from stream_adapter.references import References
-from stream_adapter.terminal_text import escape_controls
+from stream_adapter.standard_streams import say, say_json
 from stream_adapter.transport.base import Record
 from stream_adapter.transport.files.recording import record_in, whole_lines
 from stream_adapter.transport.opening import transport_of
@@ -108,14 +105,15 @@ def _looks(config: Config) -> Callable[[ImageEvent, bytes], object]:
 
 def show_readings(readings: Iterator[Reading], *, as_json: bool) -> int:
     """Print readings as they come, and a count for people; returns how many are events."""
-    console = Console(highlight=False, soft_wrap=True, markup=False)
     counts = dict.fromkeys(("event", "refused", "tombstone"), 0)
     for reading in readings:
         counts[reading.outcome] += 1
-        said = json.dumps(asdict(reading), ensure_ascii=False) if as_json else _in_words(reading)
-        console.print(escape_controls(said))
+        if as_json:
+            say_json(asdict(reading))
+        else:
+            say(_in_words(reading))
     if not as_json:
-        console.print(f"{counts['event']} events, {counts['refused']} refused, {counts['tombstone']} tombstones")
+        say(f"{counts['event']} events, {counts['refused']} refused, {counts['tombstone']} tombstones")
     return counts["event"]
 
 
