@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from stream_adapter.page.access import Access
@@ -57,14 +57,17 @@ async def read_body(request: Request, most: int) -> bytes:
     """A body of at most so many bytes.
 
     Raises:
-        HTTPException: 413, there are more.
+        HTTPException: 413, there are more; 400, the connection ended before they were all here.
     """
     pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > most:
-            raise HTTPException(413, f"more than {most:,} bytes")
-        pieces.append(piece)
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > most:
+                raise HTTPException(413, f"more than {most:,} bytes")
+            pieces.append(piece)
+    except ClientDisconnect:  # nobody is there to read it, and no fault of this worker
+        raise HTTPException(400, "the connection ended within the body") from None
     return b"".join(pieces)
 
 
@@ -72,7 +75,7 @@ async def read_json(request: Request, most: int) -> Any:
     """What a body of at most so many bytes says.
 
     Raises:
-        HTTPException: 413, there are more; 400, it is not JSON.
+        HTTPException: 413, there are more; 400, it is not JSON, or not all of it came.
     """
     return parsed(await read_body(request, most))
 

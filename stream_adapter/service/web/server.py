@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Sequence
 
-import uvicorn
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 from stream_adapter.errors import TransportError
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
+from stream_adapter.service.web.connections import BoundedServer
 
 
 def build_app(metrics: Metrics, health: Health, page: Sequence[BaseRoute] = ()) -> Starlette:
@@ -71,8 +71,7 @@ class HttpServer:
                 advice = "`service.port` to a free port, or 0 for any"
             raise TransportError(f"cannot listen on {host}:{port}: {error.strerror}; set {advice}") from error
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False)
-        self._server = uvicorn.Server(config)
+        self._server = BoundedServer(app)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     def _serve(self) -> None:
