@@ -4,6 +4,7 @@
 """
 
 import errno
+import re
 import socket
 import threading
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ from stream_adapter.errors import TransportError
 from stream_adapter.metrics import Metrics
 from stream_adapter.service.health import Health
 from stream_adapter.service.web.connections import BoundedServer
+
+# Of a version that is no version, `choose_encoder` makes an error.
+_NO_VERSION = re.compile(r";\s*version=(?![0-9]{1,4}(\.[0-9]{1,4}){0,3}\s*([;,]|$))[^;,]*")
 
 
 def build_app(metrics: Metrics, health: Health, page: Sequence[BaseRoute] = ()) -> Starlette:
@@ -37,7 +41,7 @@ def build_app(metrics: Metrics, health: Health, page: Sequence[BaseRoute] = ()) 
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
     async def show_metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        encode, content_type = choose_encoder(_NO_VERSION.sub("", request.headers.get("accept", "")))
         return Response(encode(metrics.registry), headers={"content-type": content_type})
 
     return Starlette(

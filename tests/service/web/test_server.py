@@ -80,6 +80,25 @@ def test_metrics_are_served_in_prometheus_form(served: Served) -> None:
     assert 'stream_adapter_stage_items_total{stage="decode"} 3.0' in body
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/openmetrics-text;version=abc", "application/openmetrics-text; version=1.0.0"),
+        ("application/openmetrics-text; version=1.x, */*", "application/openmetrics-text; version=1.0.0"),
+        (f"application/openmetrics-text; version={'9' * 5000}", "application/openmetrics-text; version=1.0.0"),
+        ("application/openmetrics-text; version=2.0.0 ; q=1", "application/openmetrics-text; version=2.0.0"),
+        ("text/plain;version=abc;q=0.5", "text/plain; version=0.0.4"),
+        ("text/plain; version=1.0.0; escaping=underscores", "text/plain; version=1.0.0"),
+    ],
+)
+def test_a_version_that_is_none_counts_as_not_asked_for(served: Served, accept: str, kind: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.server.port, timeout=10)
+    connection.request("GET", "/metrics", headers={"Accept": accept})
+    answer = connection.getresponse()
+    assert (answer.status, (answer.headers["content-type"] or "").startswith(kind)) == (200, True)
+    connection.close()
+
+
 def test_a_port_in_use_is_a_clear_error() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
