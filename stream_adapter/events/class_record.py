@@ -122,6 +122,8 @@ def checked_name(given: Any, member: str = "name") -> str:
 
 def unit_vector(given: Any, what: str) -> NDArray[np.float32]:
     """Numbers as a unit vector, float32 (d,): given within 0.5 %, renormalised."""
+    if isinstance(given, np.ndarray) and given.dtype.kind not in "fiu":  # half of a complex number is none
+        raise MalformedEvent(f"{what} must be real numbers, found {given.dtype}")
     try:
         vector = np.asarray(given, np.float64)
     except (TypeError, ValueError, OverflowError) as error:

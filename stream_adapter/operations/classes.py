@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_adapter.config import Config
 from stream_adapter.encode.loading import ClassTexts, class_names
+from stream_adapter.encode.vocabulary_file import VocabularyFile
 from stream_adapter.errors import EncoderError, MalformedEvent, VocabularyError
 from stream_adapter.events.class_record import ClassRecord, checked_name, unit_vector
 from stream_adapter.events.names import did_you_mean
@@ -138,7 +139,7 @@ def add_classes(
     keeps = {name for name in there if vector is None and prompts is None}
     texts: dict[str, NDArray[np.float32]] = {}
     if vector is not None:
-        texts = {wanted[0]: _read_vector(vector)}
+        texts = {wanted[0]: _read_vector(vector, *_length(config, known, wanted[0]))}
     elif encoded := [name for name in wanted if name not in keeps]:
         texts = dict(zip(encoded, _encode(config, encoded, prompts), strict=True))
     records = []
@@ -220,13 +221,31 @@ def _encode(config: Config, names: Sequence[str], prompts: Sequence[str] | None)
         raise VocabularyError(f"{names[0]!r} needs a text vector, give it with `--vector FILE`: {error}") from error
 
 
-def _read_vector(path: Path) -> NDArray[np.float32]:
+def _length(config: Config, known: KnownClasses, name: str) -> tuple[int | None, str]:
+    """How long text vectors are, as far as that is known without a model, and who says so."""
+    if config.encoder.type == "vectors":
+        return int(config.encoder.options.d), "`encoder.options.d`"
+    if config.vocabulary.vectors is not None:
+        return VocabularyFile.read(config.vocabulary.vectors).text_vectors.shape[-1], "`vocabulary.vectors`"
+    others = [one for one in known.said.values() if one.vector is not None and one.name != name]
+    lengths = Counter(len(one.vector) for one in others if one.vector is not None)
+    if not lengths:
+        return None, ""
+    return lengths.most_common(1)[0][0], "the classes that were added before"
+
+
+def _read_vector(path: Path, length: int | None, says: str) -> NDArray[np.float32]:
     try:
-        return unit_vector(read_npy(path), f"the vector in {path}")
+        vector = unit_vector(read_npy(path), f"the vector in {path}")
     except (OSError, ValueError, MalformedEvent) as error:
         raise VocabularyError(
             f"{error}; `--vector` needs a file as `numpy.save` writes it, with one unit vector of the text tower"
         ) from error
+    if length is not None and len(vector) != length:
+        raise VocabularyError(
+            f"the vector in {path} has {len(vector)} numbers, those of {says} have {length}; it is of another model"
+        )
+    return vector
 
 
 def _say(config: Config, records: list[ClassRecord]) -> list[ClassRecord]:

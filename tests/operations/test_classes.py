@@ -87,6 +87,29 @@ def test_prompts_and_files_give_the_text_and_replace_keeps_it(file: Path, tmp_pa
     assert "--vector" in run(file, "add", "bow", "arrow", "--vector", str(tmp_path / "v.npy"), fails=True)
 
 
+def test_a_vector_that_is_of_another_model_or_not_real_is_refused(file: Path, tmp_path: Path) -> None:
+    vector = str(tmp_path / "v.npy")
+    np.save(vector, np.eye(1, 8)[0])
+    run(file, "add", "kite", "--vector", vector)  # nothing says yet how long vectors are
+    np.save(vector, np.eye(1, 9)[0])
+    said = run(file, "add", "bow", "--vector", vector, fails=True)
+    assert "has 9 numbers, those of the classes that were added before have 8" in said
+    run(file, "add", "kite", "--vector", vector, "--replace")  # what was wrong alone can be mended
+    np.save(vector, np.eye(1, 9)[0].astype(np.complex64))
+    assert "must be real numbers, found complex64" in run(file, "add", "bow", "--vector", vector, fails=True)
+
+    document = yaml.safe_load(file.read_text())
+    np.savez(tmp_path / "classes.npz", class_names=np.array(["a", "b"]), text_vectors=np.eye(2, 8, dtype=np.float32))
+    document["vocabulary"], document["adapter"] = {"vectors": str(tmp_path / "classes.npz")}, {}
+    file.write_text(yaml.safe_dump(document))
+    np.save(vector, np.eye(1, 9)[0])
+    assert "those of `vocabulary.vectors` have 8" in run(file, "add", "bow", "--vector", vector, fails=True)
+    document["encoder"] = {"type": "vectors", "options": {"d": 10, "fingerprint": "f"}}
+    file.write_text(yaml.safe_dump(document))
+    assert "those of `encoder.options.d` have 10" in run(file, "add", "bow", "--vector", vector, fails=True)
+    assert list(classes.KnownClasses(loaded(file)).said) == ["kite"]
+
+
 def test_without_a_text_tower_it_says_what_to_give(file: Path, tmp_path: Path) -> None:
     document = yaml.safe_load(file.read_text())
     run(file, "build", "--output", str(tmp_path / "classes.npz"))
