@@ -9,6 +9,7 @@ from stream_adapter.errors import Unreachable
 from stream_adapter.events.waiting import InputPosition, waiting_record
 from stream_adapter.transport.kafka import KafkaSink, KafkaSource, exactly_once
 from stream_adapter.transport.kafka.internals import end_transaction
+from stream_adapter.transport.kafka.positions import Positions
 from stream_adapter.transport.kafka.producing import write_outputs
 from tests.integration.cluster import Cluster, Member, close, commit_of, poll_until, settled, wait_for
 
@@ -52,6 +53,18 @@ def test_a_worker_that_starts_does_not_read_again_what_another_one_committed(
     cluster.put(b"%d" % n for n in range(40))
     work(exactly, 40)
     set_back(cluster, 3, MARK)
+    cluster.put(b"%d" % n for n in range(40, 44))
+    assert next_offsets(exactly, 4) == {0: 20, 1: 20}
+
+
+def test_where_to_begin_may_come_from_a_coordinator_that_knows_better_when_it_is_asked_again(
+    cluster: Cluster, exactly: KafkaConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had read its log to the end in between."""
+    cluster.put(b"%d" % n for n in range(40))
+    work(exactly, 40)
+    set_back(cluster, 3, MARK)
+    monkeypatch.setattr(Positions, "_look_up", lambda *_: OffsetAndMetadata(20, MARK, -1))
     cluster.put(b"%d" % n for n in range(40, 44))
     assert next_offsets(exactly, 4) == {0: 20, 1: 20}
 

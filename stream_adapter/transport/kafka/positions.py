@@ -43,15 +43,17 @@ class Positions:
             self.reached[at] = max(to, self.reached.get(at, to))
 
     def correct(self, written: Mapping[Partition, int]) -> None:
-        """These were written with outputs; those of them that the group has lost again count nevertheless.
+        """These were written with outputs; they count, also where the group does not know them any more.
+
+        And where it does: its coordinator may have been asked for where to begin before it had read its log to the end.
 
         Raises:
             KafkaError: the group's coordinator did not answer at once.
         """
         for at, offset in written.items():
             place = self._look_up(TopicPartition(*at), _SETTLE_MS)
-            if place is not None and place.metadata and place.offset < offset:  # without a mark it was set by hand
-                self.remember({at: offset})
+            if place is not None and place.metadata:  # without a mark it was set by hand
+                self.remember({at: max(offset, place.offset)})
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
         """Whether these, and what waited, are committed; else they wait, because the group rebalances.
