@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 
 # As long as the transport itself goes on trying.
 _RETRY_ABORTED_S = 45.0
+# One batch is computed, one embedded and one decoded ahead of it; one more keeps them busy while the loop waits for a
+# commit. More would only add latency.
+_BATCHES_UNDER_WAY = 4
 _TOGETHER = 3
 _WAIT_FOR_MORE_S = 0.05
 
@@ -123,6 +126,11 @@ class Pipeline:
         return sum(job.closed_at is not None for job in self._jobs)
 
     @property
+    def full(self) -> bool:
+        """Whether no further batch is to be taken yet."""
+        return self.batches >= _BATCHES_UNDER_WAY
+
+    @property
     def labels(self) -> int:
         """Portions of labels that are not committed yet."""
         return sum(job.labels for job in self._jobs)
@@ -192,12 +200,12 @@ class Pipeline:
     def _waits_for_more(self, finished: int) -> bool:
         """Whether to leave what is finished for a moment, because more is about to be.
 
-        The broker does for a commit of one batch what it does for one of three. Where nothing else is under way, or it
-        takes long (a large encoder), nothing is waited for.
+        The broker does for a commit of one batch what it does for one of three. Where there is time for each, nothing
+        else is under way, or it takes long (a large encoder), nothing is waited for.
         """
         if self._finished_at is None:
             self._finished_at = self._clock()
-        if finished == len(self._jobs) or finished >= _TOGETHER:
+        if not self.full or finished == len(self._jobs) or finished >= _TOGETHER:
             return False
         return self._clock() - self._finished_at < _WAIT_FOR_MORE_S
 

@@ -29,9 +29,6 @@ from stream_adapter.transport.transport import Log
 
 log = structlog.get_logger(__name__)
 
-# One batch is computed, one embedded and one decoded ahead of it; one more keeps them busy while the loop waits for a
-# commit. More would only add latency.
-_BATCHES_UNDER_WAY = 4
 _POLL_WHILE_BUSY_S = 0.005
 _WAIT_WHILE_BUSY_S = 0.02
 _POLL_WHILE_IDLE_S = 0.1
@@ -189,7 +186,7 @@ class Worker:
         return self._source.trouble
 
     def _read(self) -> None:
-        busy = self._pipeline.batches >= _BATCHES_UNDER_WAY
+        busy = self._pipeline.full
         (self._source.pause if busy else self._source.resume)()
         if busy:
             self._pipeline.wait(_WAIT_WHILE_BUSY_S)
@@ -238,7 +235,7 @@ class Worker:
         return Ownership(frozenset(at.number for at in self._assigned), self._source.partition_count)
 
     def _hand_over(self) -> None:
-        if self._pipeline.batches < _BATCHES_UNDER_WAY and not self._pipeline.leaving:
+        if not self._pipeline.full and not self._pipeline.leaving:
             self._pipeline.take(self._batcher.take(), self._owned)
 
     def _follow_classes(self) -> None:

@@ -140,24 +140,38 @@ def test_the_encoder_does_not_wait_for_what_becomes_of_its_vectors() -> None:
 
 
 def test_what_is_finished_waits_a_moment_for_what_is_about_to_be() -> None:
-    processor, pipeline, sink, _ = held(2)
+    processor, pipeline, sink, _ = held(4)
     finish(processor, pipeline, 0)
     pipeline.commit_finished()
     assert sink.commits == []
     finish(processor, pipeline, 1)
+    finish(processor, pipeline, 2)
     pipeline.commit_finished()
-    assert [commit.positions for commit in sink.commits] == [{ZERO: 2}], "two batches in one commit"
+    assert [commit.positions for commit in sink.commits] == [{ZERO: 3}], "three batches in one commit"
+    processor.go[3].set()
+    pipeline.close()
+
+
+def test_nothing_is_waited_for_where_there_is_time_for_each() -> None:
+    processor, pipeline, sink, _ = held(3)
+    finish(processor, pipeline, 0)
+    pipeline.commit_finished()
+    assert [commit.positions for commit in sink.commits] == [{ZERO: 1}]
+    for go in processor.go:
+        go.set()
     pipeline.close()
 
 
 def test_nothing_is_waited_for_that_takes_long() -> None:
-    processor, pipeline, sink, clock = held(2)
+    processor, pipeline, sink, clock = held(4)
     finish(processor, pipeline, 0)
     pipeline.commit_finished()
+    assert sink.commits == []
     clock.now_s += 0.051
     pipeline.commit_finished()
     assert [commit.positions for commit in sink.commits] == [{ZERO: 1}]
-    processor.go[1].set()
+    for go in processor.go:
+        go.set()
     pipeline.close()
 
 
