@@ -237,3 +237,4 @@ def close_producer(producer: KafkaProducer, timeout_s: float = 0.0) -> None:
     producer._sender.join(_END_S)
     with contextlib.suppress(KafkaError):
         producer.close(timeout=0)
+    producer._closed = True  # or its finalizer would wait once more, and raise where nobody can catch it

@@ -305,3 +305,16 @@ def test_a_producer_that_has_not_sent_everything_is_closed_all_the_same() -> Non
         producer.close(timeout=0)
     internals.close_producer(producer, 0.2)
     assert producer._closed and not producer._sender.is_alive()
+
+
+def test_a_producer_that_is_closed_is_not_closed_again_by_its_finalizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can catch what that raises."""
+    producer = KafkaProducer(bootstrap_servers="127.0.0.1:9", api_version=(3, 5), max_block_ms=100)
+
+    def flush(timeout: float | None = None) -> None:
+        raise KafkaTimeoutError("Timeout waiting for future")
+
+    monkeypatch.setattr(producer, "flush", flush)
+    internals.close_producer(producer)
+    producer.__del__()
+    assert not producer._sender.is_alive()
