@@ -143,7 +143,7 @@ def test_a_file_beside_it_that_says_nothing_is_none(tmp_path: Path, content: dic
             "cannot be used: mean.0: .*equal to 1",
         ),
         ('{"preprocess_cfg": {"mean": [0.5], "std": [1, 1, 1]}}', "cannot be used: mean"),
-        ('{"preprocess_cfg": {"mean": [0, 0, 0], "std": [1, 1, 0]}}', "cannot be used: std.2: .*greater than or equal to 0.001"),
+        ('{"preprocess_cfg": {"mean": [0, 0, 0], "std": [1, 1, 0]}}', "cannot be used: std.2: .*equal to 0.001"),
         (
             '{"preprocess_cfg": {"mean": [0, 0, 0], "std": [1, 1, 1], "resize_mode": "cover"}}',
             "cannot be used: resize_mode",
